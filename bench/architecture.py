@@ -1,0 +1,68 @@
+"""What a model's config.json says about its shape: enough to count parameters and FLOPs without building it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Shape of an encoder or decoder, read from its config.
+
+    `bert_like` is true where BERT's closed forms hold exactly (model_type "bert"); others are counted by building the
+    model on the meta device. `raw` is the whole config.
+    """
+
+    model_type: str
+    hidden: int
+    layers: int
+    heads: int
+    intermediate: int
+    vocab: int
+    positions: int
+    types: int
+    raw: dict[str, Any]
+
+    @property
+    def bert_like(self) -> bool:
+        """Whether BERT's closed forms hold exactly."""
+        return self.model_type == "bert"
+
+
+def read_architecture(folder: Path) -> Architecture:
+    """Read `config.json` of a model folder; raises ModelError naming the file and what is missing."""
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise ModelError(f"model folder {str(folder)!r} does not exist")
+    if not path.is_file():
+        raise ModelError(f"model folder {str(folder)!r} has no config.json")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not valid JSON: {error}") from error
+    return from_config(raw, str(path))
+
+
+def from_config(raw: dict[str, Any], where: str) -> Architecture:
+    """Build an Architecture from a config dictionary; `where` is named in errors."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("model_type"), str):
+        raise ModelError(f"{where}: key 'model_type' is missing; this is not a Hugging Face model config")
+
+    def number(*keys: str, default: int = 0) -> int:
+        return next((int(raw[key]) for key in keys if isinstance(raw.get(key), int)), default)
+
+    hidden = number("hidden_size", "n_embd", "dim")
+    return Architecture(
+        model_type=raw["model_type"],
+        hidden=hidden,
+        layers=number("num_hidden_layers", "n_layer", "n_layers"),
+        heads=number("num_attention_heads", "n_head", "n_heads"),
+        intermediate=number("intermediate_size", "n_inner", "hidden_dim", default=4 * hidden),
+        vocab=number("vocab_size"),
+        positions=number("max_position_embeddings", "n_positions"),
+        types=number("type_vocab_size"),
+        raw=raw,
+    )

@@ -1,0 +1,55 @@
+"""The errors a user can cause, and how they are worded.
+
+    FinebenchError              anything finebench raises on purpose
+    └── InputError              the user can mend it: one message, exit code 2, never a traceback
+        ├── StudyError          the study file, or a --set override
+        ├── DataError           a task's data: file, row, column
+        ├── ModelError          the model folder or hub id
+        ├── MethodError         a method that does not apply to this model, or a bad hyperparameter
+        └── ResultsError        the results folder: another study, a foreign schema, a bad URI
+
+Every message names what was given, where it stood, and what is allowed; `choose` words a wrong name.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FinebenchError(Exception):
+    """Base of everything finebench raises on purpose."""
+
+
+class InputError(FinebenchError):
+    """Something the user can mend; the command line prints it and exits with code 2."""
+
+
+class StudyError(InputError):
+    """The study file, or an override of it, is wrong."""
+
+
+class DataError(InputError):
+    """A task's data cannot be read as declared."""
+
+
+class ModelError(InputError):
+    """A model folder or hub id cannot be used."""
+
+
+class MethodError(InputError):
+    """A method does not apply to the model, or its hyperparameters are wrong."""
+
+
+class ResultsError(InputError):
+    """A results folder cannot be used for this study."""
+
+
+def choose(what: str, given: str, choices: Iterable[str]) -> str:
+    """Word a wrong name: what was given, the nearest valid name, and all valid names.
+
+    >>> choose("method", "bitfitt", ["bitfit", "full"])
+    "unknown method 'bitfitt'; did you mean 'bitfit'? choices: bitfit, full"
+    """
+    names = sorted(choices)
+    near = get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"unknown {what} {given!r}{hint} choices: {', '.join(names)}"

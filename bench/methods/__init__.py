@@ -1,0 +1,65 @@
+"""Fine-tuning methods: one file each, and nothing else to edit.
+
+A method is a frozen Pydantic model of its hyperparameters with one `apply(model)` that says what is trained. Importing a
+method costs no torch: heavy imports happen inside `apply`.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.architecture import Architecture
+
+
+class MethodCost(BaseModel):
+    """What a method costs on one architecture, in closed form; the head is counted apart.
+
+    `trainable` and `inserted` are parameter counts in the encoder; `inserted` are those that the method adds.
+    `inserted_matmul` of them are multiplied with every token; `trained_matmul` of all matmul weights get a gradient.
+    `reach` is the share of the encoder's layers that the backward pass crosses (1.0 when layer 0 or the embeddings train).
+    """
+
+    model_config = ConfigDict(frozen=True)
+    trainable: int
+    inserted: int = 0
+    inserted_matmul: int = 0
+    trained_matmul: int = 0
+    reach: float = 1.0
+
+
+class Method(BaseModel):
+    """Base of all methods: hyperparameters, how to apply them, what they cost.
+
+    Subclasses set the class variables, may add hyperparameters, and override `apply`; `version` grows whenever the same
+    hyperparameters would train something else, so that old results are never taken for new ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    defaults_from: ClassVar[str]
+    default_space: ClassVar[dict[str, list[Any]]]
+
+    lr: float = Field(gt=0, lt=10, description="peak learning rate of AdamW")
+
+    @classmethod
+    def member(cls, suffix: str) -> type[Self]:
+        """For a family (`name` ends with a colon): the method `name + suffix`."""
+        raise NotImplementedError(f"{cls.name} is not a family of methods")
+
+    def check(self, arch: "Architecture") -> None:
+        """Raise MethodError if this method cannot be applied to the architecture; what this lets pass, `apply` must manage."""
+
+    def cost(self, arch: "Architecture") -> MethodCost | None:
+        """Closed-form cost on a BERT-shaped architecture; None where only building the model can tell."""
+        return None
+
+    def apply(self, model: "nn.Module") -> "nn.Module":
+        """Insert what is new, set requires_grad on exactly what is trained (the head always is), return the model."""
+        raise NotImplementedError
