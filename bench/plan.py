@@ -1,0 +1,174 @@
+"""Study → cells and trials: counted without materialising a million ids, expanded breadth first.
+
+Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-finished run is already balanced.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bench.budget import Budget
+from bench.errors import StudyError
+from bench.registry import method
+from bench.seeds import CONFIRM_BASE, Seeds, crossed
+from bench.space import Space
+from bench.study import Study
+from bench.study_file import make_method, spaces
+from bench.trial import Identity, Trial
+
+MAX_TRIALS = 10_000_000
+
+
+class Cell(NamedTuple):
+    """What is compared, and what one search is run in."""
+
+    task: str
+    method: str
+    fraction: float
+    budget: Budget
+
+    @property
+    def key(self) -> tuple[str, str, float, str]:
+        """The same key as `Trial.cell`."""
+        return (self.task, self.method, self.fraction, self.budget.canonical)
+
+    def __str__(self) -> str:
+        return f"{self.task} · {self.method} · {self.fraction:g} · {self.budget.canonical}"
+
+
+@dataclass(frozen=True)
+class Identities:
+    """What the study's names stand for in this run: the model, and each task."""
+
+    model: Identity
+    tasks: Mapping[str, Identity]
+
+
+@dataclass(frozen=True)
+class CellCount:
+    """Trials planned in one cell and stage; `configurations` is the tuning budget given to it."""
+
+    cell: Cell
+    stage: str
+    planned: int
+    configurations: int
+
+
+class Plan:
+    """A study, expanded on demand."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._spaces: dict[str, dict[str, Space]] = {name: spaces(study, name) for name in study.methods}
+        total = self.count()
+        if total > MAX_TRIALS:
+            raise StudyError(f"study {study.name!r} asks for {total:,} trials; at most {MAX_TRIALS:,} are allowed")
+
+    def cells(self) -> Iterator[Cell]:
+        """Every task × fraction × budget × method."""
+        study = self.study
+        for budget in study.budget:
+            for fraction in study.fractions:
+                for name in study.task_names:
+                    for tuned in study.methods:
+                        yield Cell(name, tuned, fraction, budget)
+
+    def space(self, cell: Cell) -> Space:
+        """The hyperparameter space of a cell."""
+        return self._spaces[cell.method][cell.task]
+
+    def seeds(self, fraction: float) -> list[Seeds]:
+        """The seeds of a grid cell; at fraction 1.0 the subset seed changes nothing and is not crossed."""
+        given = self.study.seeds
+        if isinstance(given, int):
+            return [Seeds.paired(k) for k in range(1, given + 1)]
+        return list(crossed(given.init, given.order, 1 if fraction == 1.0 else given.subset))
+
+    def n_seeds(self, fraction: float) -> int:
+        """`len(self.seeds(fraction))`, without building them."""
+        given = self.study.seeds
+        if isinstance(given, int):
+            return given
+        return given.init * given.order * (1 if fraction == 1.0 else given.subset)
+
+    def configurations(self, cell: Cell) -> int:
+        """Configurations tried in a cell."""
+        optuna = self.study.search.optuna
+        return optuna.trials if optuna else self.space(cell).size
+
+    def counts(self) -> Iterator[CellCount]:
+        """Planned trials per cell and stage. Confirm counts are upper bounds: the best may be the default itself."""
+        search = self.study.search
+        for cell in self.cells():
+            tried = self.configurations(cell)
+            if search.optuna:
+                yield CellCount(cell, "search", tried * search.optuna.seeds, tried)
+            else:
+                yield CellCount(cell, "grid", tried * self.n_seeds(cell.fraction), tried)
+            if search.confirm_seeds:
+                yield CellCount(cell, "confirm", 2 * search.confirm_seeds, 2)
+
+    def count(self) -> int:
+        """All trials planned."""
+        return sum(count.planned for count in self.counts())
+
+    def complete(self, cell: Cell, point: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyperparameters of a point, defaults filled in and validated."""
+        made = make_method(method(cell.method), point, f"study: methods.{cell.method}")
+        return dict(made.model_dump())
+
+    def points(self, cell: Cell) -> list[dict[str, Any]]:
+        """The complete hyperparameters of every grid point of a cell."""
+        return [self.complete(cell, point) for point in self.space(cell).points()]
+
+    def default(self, cell: Cell) -> dict[str, Any]:
+        """The method's default configuration."""
+        return dict(method(cell.method)().model_dump())
+
+    def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
+        """One trial of a cell; `point` is complete."""
+        study = self.study
+        return Trial(
+            stage=stage,
+            method=cell.method,
+            hyperparameters=dict(point),
+            task=known.tasks[cell.task],
+            model=known.model,
+            fraction=cell.fraction,
+            seeds=seeds,
+            budget=cell.budget,
+            training=study.training,
+            select=study.select,
+        )
+
+    def grid(self, known: Identities, weight: Callable[[Cell], float] = lambda cell: 0.0) -> Iterator[Trial]:
+        """Every grid trial, breadth first over seeds and longest first (by `weight`) inside a seed's wave."""
+        cells = sorted(self.cells(), key=weight, reverse=True)
+        points = {cell: self.points(cell) for cell in cells}
+        waves = {fraction: self.seeds(fraction) for fraction in self.study.fractions}
+        for wave in range(max(map(len, waves.values()))):
+            for cell in cells:
+                if wave < len(waves[cell.fraction]):
+                    for point in points[cell]:
+                        yield self.trial(cell, "grid", point, waves[cell.fraction][wave], known)
+
+    def confirm(self, cell: Cell, points: list[dict[str, Any]], known: Identities) -> list[Trial]:
+        """The confirm trials of a cell: each of `points` (best, default) on the same fresh seeds."""
+        fresh = [Seeds.paired(CONFIRM_BASE + k) for k in range(1, self.study.search.confirm_seeds + 1)]
+        return [self.trial(cell, "confirm", point, seeds, known) for seeds in fresh for point in points]
+
+    def to_json(self) -> dict[str, Any]:
+        """What RESULTS/plan.json holds: planned trials per cell and stage."""
+        cells = [
+            {
+                "task": count.cell.task,
+                "method": count.cell.method,
+                "fraction": count.cell.fraction,
+                "budget": count.cell.budget.canonical,
+                "stage": count.stage,
+                "planned": count.planned,
+                "configurations": count.configurations,
+            }
+            for count in self.counts()
+        ]
+        return {"study": self.study.name, "trials": self.count(), "cells": cells}

@@ -1,0 +1,92 @@
+"""A method's hyperparameter space as a study writes it: scalars are fixed, lists are grids, mappings are distributions."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import StudyError, choose
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a search draws from: `uniform`/`loguniform` [low, high], `int` [low, high] inclusive, or `choice` of values."""
+
+    kind: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """One method's space for one task: parameter -> grid values, and parameter -> distribution."""
+
+    grids: Mapping[str, tuple[Scalar, ...]]
+    distributions: Mapping[str, Distribution]
+
+    @property
+    def size(self) -> int:
+        """Number of grid points (a distribution counts as one)."""
+        return math.prod(len(values) for values in self.grids.values())
+
+    def points(self) -> Iterator[dict[str, Scalar]]:
+        """Every grid point, in the order written."""
+        for values in itertools.product(*self.grids.values()):
+            yield dict(zip(self.grids, values, strict=True))
+
+
+DISTRIBUTIONS = ("choice", "int", "loguniform", "uniform")
+
+
+def parse_space(raw: Mapping[str, Any], where: str) -> Space:
+    """Read one method's space; `where` (e.g. "x.yaml: methods.full") is named in errors."""
+    grids: dict[str, tuple[Scalar, ...]] = {}
+    distributions: dict[str, Distribution] = {}
+    for key, value in raw.items():
+        at = f"{where}.{key}"
+        if isinstance(value, Mapping):
+            distributions[key] = _distribution(value, at)
+        elif isinstance(value, list):
+            grids[key] = _grid(value, at)
+        else:
+            grids[key] = (value,)
+    return Space(grids, distributions)
+
+
+def _grid(values: list[Any], at: str) -> tuple[Scalar, ...]:
+    if not values:
+        raise StudyError(f"{at}: the grid is empty; give at least one value")
+    for value in values:
+        if isinstance(value, list | Mapping):
+            raise StudyError(f"{at}: a grid holds plain values, not {value!r}")
+    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    if repeated:
+        raise StudyError(f"{at}: {repeated[0]!r} stands twice in the grid")
+    return tuple(values)
+
+
+def _distribution(raw: Mapping[str, Any], at: str) -> Distribution:
+    if len(raw) != 1:
+        raise StudyError(f"{at}: a distribution is one of {', '.join(DISTRIBUTIONS)}, e.g. {{loguniform: [1e-5, 1e-2]}}")
+    kind, values = next(iter(raw.items()))
+    if kind not in DISTRIBUTIONS:
+        raise StudyError(f"{at}: {choose('distribution', str(kind), DISTRIBUTIONS)}")
+    if not isinstance(values, list):
+        raise StudyError(f"{at}.{kind}: a list is needed, not {values!r}")
+    if kind == "choice":
+        return Distribution(kind, _grid(values, f"{at}.{kind}"))
+    return Distribution(kind, _interval(kind, values, f"{at}.{kind}"))
+
+
+def _interval(kind: str, values: list[Any], at: str) -> tuple[Scalar, ...]:
+    numeric = int if kind == "int" else (int, float)
+    if len(values) != 2 or not all(isinstance(v, numeric) and not isinstance(v, bool) for v in values):
+        raise StudyError(f"{at}: two numbers [low, high] are needed, not {values!r}")
+    low, high = values
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise StudyError(f"{at}: low must be below high, got {values!r}")
+    if kind == "loguniform" and low <= 0:
+        raise StudyError(f"{at}: a log-uniform range starts above 0, got {low!r}")
+    return (low, high)

@@ -1,0 +1,196 @@
+"""The study file's model: what to run, closed to unknown keys, checked whole before anything starts.
+
+`bench.study_file` reads YAML into it; `bench.plan` expands it into cells and trials.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from bench.budget import Budget, parse_duration
+from bench.seeds import CONFIRM_BASE
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Training(_Part):
+    """How every trial trains, whatever the method."""
+
+    batch_size: int = Field(default=16, gt=0, le=4096, description="examples per optimiser step")
+    max_length: int = Field(default=128, gt=3, le=8192, description="longest input in tokens; longer ones are cut")
+    warmup: float = Field(default=0.06, ge=0, le=1, description="share of the steps in which the learning rate rises")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and norms")
+    schedule: Literal["linear", "constant", "cosine"] = "linear"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    evals: int = Field(default=10, gt=0, le=1000, description="evaluations during training, evenly spaced")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
+
+
+class Select(_Part):
+    """What part of the drawn training rows is kept for choices."""
+
+    fraction: float = Field(default=0.1, gt=0, lt=1)
+    at_least: int = Field(default=50, gt=0)
+    scale: bool = True
+
+
+class Resources(_Part):
+    """What one trial gets: CPUs, a share of a GPU (auto: measured), trials per pack."""
+
+    cpu: float = Field(default=1, gt=0)
+    gpu: float | Literal["auto"] = "auto"
+    pack: int | Literal["auto"] = "auto"
+
+    @field_validator("gpu")
+    @classmethod
+    def _share(cls, gpu: float | str) -> float | str:
+        if isinstance(gpu, float | int) and (gpu < 0 or (gpu > 1 and gpu != int(gpu))):
+            raise ValueError("gpu is auto, 0, a share between 0 and 1, or a whole number of GPUs")
+        return gpu
+
+    @field_validator("pack")
+    @classmethod
+    def _pack(cls, pack: int | str) -> int | str:
+        if isinstance(pack, int) and pack != 1:
+            raise ValueError("trials are trained one to a pack in this version; use auto or 1")
+        return pack
+
+
+class CrossedSeeds(_Part):
+    """Sources of randomness varied apart: every combination runs, so that variance can be shared out among them."""
+
+    init: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
+    order: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
+    subset: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
+
+
+class GridSearch(_Part):
+    """Every point of every grid; with `confirm_seeds` the best and the default point are rerun on fresh seeds."""
+
+    confirm_seeds: int = Field(default=0, ge=0, lt=CONFIRM_BASE)
+
+
+class OptunaSearch(_Part):
+    """One Optuna study per cell: `trials` configurations, each told the mean over `seeds` seeds."""
+
+    sampler: Literal["tpe", "random"] = "tpe"
+    trials: int = Field(default=20, ge=1, le=100_000)
+    seeds: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
+    confirm_seeds: int = Field(default=5, ge=0, lt=CONFIRM_BASE)
+    scheduler: Literal["none", "asha"] = "none"
+
+
+class Search(_Part):
+    """Either a grid or an Optuna search."""
+
+    grid: GridSearch | None = None
+    optuna: OptunaSearch | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, raw: Any) -> Any:
+        return {raw: {}} if isinstance(raw, str) else raw
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.grid is None) == (self.optuna is None):
+            raise ValueError("search is exactly one of grid and optuna")
+        return self
+
+    @property
+    def confirm_seeds(self) -> int:
+        """Fresh seeds on which the chosen configurations are rerun; 0 where nothing is rerun."""
+        return (self.grid or self.optuna or GridSearch()).confirm_seeds
+
+
+class DataFiles(_Part):
+    """The user's own files, one per split."""
+
+    train: str
+    validation: str
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class OwnTask(_Part):
+    """A task of the user's own."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    data: DataFiles
+    text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=2)]
+    label: str
+    metric: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class Claim(_Part):
+    """A sentence the study exists to test; the report gives it a verdict."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    says: Literal["matches", "better", "varies_more", "cheaper", "saturates_by"]
+    a: str
+    b: str | None = None
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    budget: Budget | None = None
+    margin: float | None = Field(default=None, gt=0)
+    factor: float | None = Field(default=None, gt=0)
+    cost: str | None = None
+    over: Literal["seeds", "lr"] = "seeds"
+    tasks: Literal["all", "pooled"] | list[str] = "all"
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needs = {"matches": ("b", "margin"), "better": ("b",), "varies_more": ("b",)}
+        needs |= {"cheaper": ("b", "factor"), "saturates_by": ("fraction",)}
+        missing = [key for key in needs[self.says] if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"a claim that says {self.says!r} also needs {' and '.join(missing)}")
+        return self
+
+
+def _entry(value: Any) -> str:
+    return "own" if isinstance(value, Mapping | OwnTask) else "built-in"
+
+
+TaskEntry = Annotated[Annotated[str, Tag("built-in")] | Annotated[OwnTask, Tag("own")], Discriminator(_entry)]
+
+
+class Study(_Part):
+    """A whole study, frozen. Spaces are kept as written; `bench.study_file.check` has validated them."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    model: str = Field(default="embedded", min_length=1)
+    tasks: list[TaskEntry] = Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
+    seeds: int | CrossedSeeds = 5
+    budget: Annotated[list[Budget], BeforeValidator(_as_list), Field(min_length=1)]
+    search: Search = Search(grid=GridSearch())
+    select: Select = Select()
+    training: Training = Training()
+    resources: Resources = Resources()
+    trial_timeout: float = 3600.0
+    retries: int = Field(default=2, ge=0, le=100)
+    claims: list[Claim] = []
+
+    @field_validator("trial_timeout", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> float:
+        return parse_duration(value)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value < CONFIRM_BASE:
+            raise ValueError(f"seeds is a number from 1 to {CONFIRM_BASE - 1}, or {{init: n, order: n, subset: n}}")
+        return CrossedSeeds(**value) if isinstance(value, Mapping) else value
+
+    @property
+    def task_names(self) -> list[str]:
+        """Names of all tasks, in order."""
+        return [entry if isinstance(entry, str) else entry.name for entry in self.tasks]

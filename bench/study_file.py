@@ -1,0 +1,262 @@
+"""Read a study file: YAML 1.2 by the safe loader, with limits, overrides, and errors that name file and key."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from bench import study as models
+from bench.errors import InputError, MethodError, StudyError, choose
+from bench.registry import method, task
+from bench.space import Space, parse_space
+from bench.study import OwnTask, Resources, Study
+
+MAX_BYTES = 1_000_000
+MAX_NODES = 200_000
+RESERVED = ("resources", "per_task")
+"""Keys of a method's space that are not hyperparameters."""
+
+SPACES = (Path(__file__).parent / "search_spaces", Path(__file__).parent.parent / "search_spaces")
+
+
+def find_study(name: str) -> Path:
+    """The file of a study given by path, or by the bare name of a file in search_spaces/."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    folders = [folder for folder in (Path("search_spaces"), *SPACES) if folder.is_dir()]
+    known = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
+    if name in known:
+        return known[name]
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise StudyError(f"study file {name!r} does not exist; built-in studies: {', '.join(sorted(known))}")
+    raise StudyError(choose("study", name, known))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse one YAML 1.2 document within limits on size and alias expansion; raises StudyError naming the line."""
+    if len(text) > MAX_BYTES:
+        raise StudyError(f"{where}: {len(text):,} characters; a study file has at most {MAX_BYTES:,}")
+    try:
+        raw = YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except DuplicateKeyError as error:
+        raise StudyError(f"{where}, line {_line(error)}: {error.problem}") from error
+    except MarkedYAMLError as error:
+        raise StudyError(f"{where}, line {_line(error)}: not valid YAML: {error.problem}") from error
+    except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError, IndexError) as error:
+        # ruamel's pure parser lets built-in errors escape on malformed scalars (dates, numbers, deep nesting)
+        raise StudyError(f"{where}: not valid YAML: {error}") from error
+    _limit_nodes(raw, where)
+    return raw
+
+
+def _line(error: MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark else 1
+
+
+def _limit_nodes(raw: Any, where: str) -> None:
+    """Count nodes with aliases expanded, stopping at the limit, so that a small file cannot stand for a huge one."""
+    stack, count = [raw], 0
+    while stack:
+        node = stack.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise StudyError(f"{where}: more than {MAX_NODES:,} values once aliases are expanded")
+        if isinstance(node, Mapping):
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+
+
+def load_study(name: str, overrides: Iterable[str] = (), model: str | None = None) -> Study:
+    """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
+    path = find_study(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
+    raw = parse_yaml(text, str(path))
+    for override in overrides:
+        _override(raw, override)
+    if model is not None and isinstance(raw, dict):
+        raw["model"] = model
+    return build_study(raw, str(path), path.parent)
+
+
+def build_study(raw: Any, where: str, folder: Path) -> Study:
+    """Validate a parsed study; relative data paths are taken from `folder`."""
+    if not isinstance(raw, dict):
+        raise StudyError(f"{where}: a study is a mapping with the keys {', '.join(Study.model_fields)}")
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(_word(error, where)) from error
+    study = study.model_copy(update={"tasks": [_absolute(entry, folder) for entry in study.tasks]})
+    check(study, where)
+    return study
+
+
+def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
+    if isinstance(entry, str):
+        return entry
+    files = {split: str((folder / path).resolve()) for split, path in entry.data.model_dump().items()}
+    return entry.model_copy(update={"data": models.DataFiles(**files)})
+
+
+def _override(raw: Any, override: str) -> None:
+    key, equals, text = override.partition("=")
+    where = f"--set {override}"
+    if not equals or not key:
+        raise StudyError(f"{where}: write key.path=value, e.g. --set training.batch_size=32")
+    *parents, last = key.split(".")
+    node = raw
+    for depth, parent in enumerate(parents):
+        if not isinstance(node, dict):
+            raise StudyError(f"{where}: {'.'.join(parents[:depth])} is not a mapping in the study")
+        node = node.setdefault(parent, {})
+    if not isinstance(node, dict):
+        raise StudyError(f"{where}: {'.'.join(parents)} is not a mapping in the study")
+    node[last] = parse_yaml(text, where)
+
+
+def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
+    """The space of method `name` for each task of the study (they differ only where `per_task` says so)."""
+    raw = study.methods[name]
+    common = {key: value for key, value in raw.items() if key not in RESERVED}
+    own = raw.get("per_task", {})
+    at = f"{where}: methods.{name}"
+    if not isinstance(own, Mapping):
+        raise StudyError(f"{at}.per_task: a mapping of task to hyperparameters is needed")
+    for given, value in own.items():
+        if given not in study.task_names:
+            raise StudyError(f"{at}.per_task: {choose('task', str(given), study.task_names)}")
+        if not isinstance(value, Mapping):
+            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {value!r}")
+    return {t: parse_space(common | dict(own.get(t, {})), at) for t in study.task_names}
+
+
+def method_resources(study: Study, name: str, where: str = "study") -> Resources:
+    """What a trial of this method gets: the study's resources, overridden by the method's own."""
+    own = study.methods[name].get("resources", {})
+    if not isinstance(own, Mapping):
+        raise StudyError(f"{where}: methods.{name}.resources: a mapping is needed, e.g. {{gpu: 0.5}}")
+    try:
+        return Resources.model_validate(study.resources.model_dump() | dict(own))
+    except ValidationError as error:
+        raise StudyError(_word(error, where, f"methods.{name}.resources")) from error
+
+
+def check(study: Study, where: str) -> None:
+    """Check what needs the registries: task and method names, every hyperparameter value, claims."""
+    _unique("tasks", study.task_names, where)
+    _unique("fractions", study.fractions, where)
+    _unique("budget", [budget.canonical for budget in study.budget], where)
+    for index, entry in enumerate(study.tasks):
+        if isinstance(entry, str):
+            _within(f"{where}: tasks[{index}]", task, entry)
+    for name in study.methods:
+        cls = _within(f"{where}: methods", method, name)
+        method_resources(study, name, where)
+        for space in {id(s): s for s in spaces(study, name, where).values()}.values():
+            _check_space(study, cls, space, f"{where}: methods.{name}")
+    _unique("claims", [claim.id for claim in study.claims], where)
+    for index, claim in enumerate(study.claims):
+        for side in (claim.a, claim.b):
+            if side is not None and side not in study.methods:
+                raise StudyError(f"{where}: claims[{index}]: {choose('method', side, study.methods)}")
+
+
+def _within(where: str, look_up: Any, name: str) -> Any:
+    try:
+        return look_up(name)
+    except InputError as error:
+        raise StudyError(f"{where}: {error}") from error
+
+
+def _unique(key: str, values: list[Any], where: str) -> None:
+    repeated = [value for index, value in enumerate(values) if value in values[:index]]
+    if repeated:
+        raise StudyError(f"{where}: {key}: {repeated[0]!r} stands twice")
+
+
+def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
+    if space.distributions and study.search.optuna is None:
+        key = next(iter(space.distributions))
+        raise StudyError(f"{at}.{key}: a distribution needs search: {{optuna: …}}; a grid is a list of values")
+    first = next(space.points())
+    ends = {key: d.values for key, d in space.distributions.items()}
+    start = first | {key: values[0] for key, values in ends.items()}
+    make_method(cls, start, at)
+    for key, values in {**space.grids, **ends}.items():
+        for value in values:
+            make_method(cls, start | {key: value}, at)
+
+
+def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
+    """Build a method from one point of its space; raises StudyError naming the key and the choices."""
+    try:
+        return cls(**hyperparameters)
+    except ValidationError as error:
+        raise StudyError(_word(error, *at.split(": ", 1), model=cls)) from error
+    except MethodError as error:
+        raise StudyError(f"{at}: {error}") from error
+
+
+def _model_at(path: list[str]) -> type[BaseModel] | None:
+    """The Pydantic model whose keys stand at this path of a study."""
+    known: dict[str, type[BaseModel]] = {
+        "": Study,
+        "training": models.Training,
+        "select": models.Select,
+        "resources": Resources,
+        "search": models.Search,
+        "search.grid": models.GridSearch,
+        "search.optuna": models.OptunaSearch,
+        "seeds": models.CrossedSeeds,
+        "budget": models.Budget,
+        "tasks": OwnTask,
+        "tasks.data": models.DataFiles,
+        "claims": models.Claim,
+    }
+    return known.get(".".join(path))
+
+
+def _word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
+    """All of Pydantic's findings as one message: file, key, what is allowed, what was given."""
+    lines = [_word_one(dict(detail), prefix, model) for detail in error.errors()]
+    return f"{where}: " + f"\n{where}: ".join(dict.fromkeys(lines))
+
+
+def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
+    loc = [part for part in detail["loc"] if part not in ("built-in", "own")]
+    names = [str(part) for part in loc if isinstance(part, str)]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    full = ".".join(filter(None, (prefix, path)))
+    if detail["type"] == "extra_forbidden":
+        owner = model or _model_at(names[:-1])
+        parent = full.rpartition(".")[0]
+        wrong = choose("key", names[-1], owner.model_fields) if owner else f"unknown key {names[-1]!r}"
+        return f"{parent}: {wrong}" if parent else wrong
+    if detail["type"] == "missing":
+        return f"{full}: this key is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    hint = ""
+    if isinstance(given, str) and detail["type"].startswith(("float", "int")) and _is_number(given):
+        hint = f"; write {given} without quotation marks"
+    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {given!r})"
+    return f"{full}: {message[:1].lower()}{message[1:]}{shown}{hint}" if full else message
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""A trial and its identity: the content hash of everything that can change its result, and of nothing else."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.budget import Budget
+from bench.registry import method
+from bench.seeds import Seeds
+from bench.study import Select, Training
+
+TRAINING_VERSION = 1
+"""Grows whenever the training code would give another score for the same trial; told in CHANGELOG.md."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a name stands for: the revision of a model, the version and content of a task."""
+
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One (method, its hyperparameters, task, fraction, seeds, budget) on one model; frozen, JSON-serialisable.
+
+    `hyperparameters` are complete (defaults filled in), so that a row says everything.
+    """
+
+    stage: str
+    method: str
+    hyperparameters: Mapping[str, Any]
+    task: Identity
+    model: Identity
+    fraction: float
+    seeds: Seeds
+    budget: Budget
+    training: Training
+    select: Select
+
+    @cached_property
+    def id(self) -> str:
+        """20 hex digits of BLAKE2b over canonical JSON; `stage` and the study's name are not part of it."""
+        cls = method(self.method)
+        fields = cls.model_fields
+        defaults = {name: field.default for name, field in fields.items()}
+        changed = {k: v for k, v in self.hyperparameters.items() if k not in defaults or v != defaults[k]}
+        content = {
+            "training_version": TRAINING_VERSION,
+            "method": [self.method, cls.version],
+            "hyperparameters": changed | {"lr": self.hyperparameters["lr"]},
+            "task": [self.task.name, self.task.revision],
+            "model": self.model.revision,
+            "fraction": self.fraction,
+            "seeds": [self.seeds.init, self.seeds.order, None if self.fraction == 1.0 else self.seeds.subset],
+            "budget": json.loads(self.budget.canonical),
+            "training": self.training.model_dump(exclude_defaults=True),
+            "select": self.select.model_dump(exclude_defaults=True),
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    @property
+    def cell(self) -> tuple[str, str, float, str]:
+        """(task, method, fraction, budget): what is compared, and what a search is run in."""
+        return (self.task.name, self.method, self.fraction, self.budget.canonical)
+
+    @property
+    def configuration(self) -> str:
+        """Canonical JSON of the hyperparameters: what a choice is between."""
+        return json.dumps(dict(self.hyperparameters), sort_keys=True)
+
+    def to_json(self) -> str:
+        """One JSON document that `from_json` reads back."""
+        return json.dumps(
+            {
+                "stage": self.stage,
+                "method": self.method,
+                "hyperparameters": dict(self.hyperparameters),
+                "task": asdict(self.task),
+                "model": asdict(self.model),
+                "fraction": self.fraction,
+                "seeds": asdict(self.seeds),
+                "budget": self.budget.model_dump(exclude_none=True),
+                "training": self.training.model_dump(),
+                "select": self.select.model_dump(),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Trial":
+        """Read what `to_json` wrote."""
+        raw = json.loads(text)
+        return cls(
+            stage=raw["stage"],
+            method=raw["method"],
+            hyperparameters=raw["hyperparameters"],
+            task=Identity(**raw["task"]),
+            model=Identity(**raw["model"]),
+            fraction=raw["fraction"],
+            seeds=Seeds(**raw["seeds"]),
+            budget=Budget(**raw["budget"]),
+            training=Training(**raw["training"]),
+            select=Select(**raw["select"]),
+        )
