@@ -19,7 +19,7 @@ def best_configuration(scored: Iterable[Scored]) -> dict[str, Any] | None:
     """The configuration with the highest mean `select` score among those with the most finished seeds.
 
     Diverged trials count with the select score that their row carries (the constant predictor's). Pruned and failed ones
-    never count. Ties go to the first in order of appearance. None where nothing has finished.
+    never count. Ties go to the alphabetically first configuration. None where nothing has finished.
     """
     finished: dict[str, list[float]] = defaultdict(list)
     for one in scored:
@@ -29,4 +29,4 @@ def best_configuration(scored: Iterable[Scored]) -> dict[str, Any] | None:
         return None
     most = max(map(len, finished.values()))
     means = {c: sum(values) / len(values) for c, values in finished.items() if len(values) == most}
-    return dict(json.loads(max(means, key=lambda c: means[c])))
+    return dict(json.loads(min(means, key=lambda c: (-means[c], c))))

@@ -1,0 +1,134 @@
+"""What a trial costs: peak memory and energy, null where they cannot be observed, and the machine it ran on."""
+
+import os
+import platform
+import socket
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+_PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "numpy", "scikit-learn", "scipy")
+
+
+class Meter:
+    """Peak memory (bytes) and energy (joules) between `start` and `stop`.
+
+    On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone. On a
+    CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores share it.
+    """
+
+    def __init__(self, device: torch.device, exclusive: bool) -> None:
+        self.device = device
+        self.exclusive = exclusive
+        self._resettable = False
+        self._energy: float | None = None
+
+    def start(self) -> None:
+        """Begin: reset what can be reset."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            self._resettable = _reset_peak_rss()
+        self._energy = self._joules()
+
+    def peak_memory(self) -> int | None:
+        """Peak bytes since `start`, or None."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_reserved(self.device))
+        return _peak_rss() if self._resettable else None
+
+    def energy(self) -> float | None:
+        """Joules since `start`, or None."""
+        now = self._joules()
+        return None if now is None or self._energy is None else now - self._energy
+
+    def _joules(self) -> float | None:
+        if self.device.type != "cuda" or not self.exclusive:
+            return None
+        return _nvml_joules(torch.cuda.get_device_properties(self.device).uuid)
+
+
+def _reset_peak_rss() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak_rss() -> int | None:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return None if line is None else int(line.split()[1]) * 1024
+
+
+def _nvml_joules(uuid: object) -> float | None:
+    """The GPU's total energy counter in joules; None where nvidia-ml-py is not installed or the GPU has no counter."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000.0
+    except pynvml.NVMLError:
+        return None
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of finebench's own checkout ("+" where it has changes); None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+@cache
+def device_name(kind: str) -> str:
+    """The GPU's or the processor's name."""
+    if kind == "cuda":
+        return str(torch.cuda.get_device_name())
+    try:
+        info = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
+
+
+def hostname() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

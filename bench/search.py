@@ -1,0 +1,211 @@
+"""One Optuna study per cell, by ask and tell, with every suggestion durable in the results folder.
+
+A configuration is trained on all search seeds in lockstep and told their mean `select` score. Under ASHA (Li et al., 2020;
+Optuna's SuccessiveHalvingPruner) the mean at each evaluation is a rung, so that learning rates are stopped early and seeds
+never are. The sampler is reseeded for each suggestion from (cell, number): a resumed search suggests what it would have.
+"""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from bench.conductor import Pack
+from bench.plan import Cell, Identities, Plan
+from bench.results import KEPT, Done, ResultsFolder
+from bench.seeds import Seeds
+from bench.space import Distribution, Space
+from bench.study import OptunaSearch
+from bench.trial import Trial
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+REDUCTION = 3
+"""ASHA keeps the best third at each rung."""
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """What Optuna draws from: distributions as written; a grid of several values is a choice among them."""
+    drawn: dict[str, BaseDistribution] = {key: _distribution(d) for key, d in space.distributions.items()}
+    for key, values in space.grids.items():
+        if len(values) > 1:
+            drawn[key] = CategoricalDistribution(values)
+    return drawn
+
+
+def _distribution(given: Distribution) -> BaseDistribution:
+    if given.kind == "choice":
+        return CategoricalDistribution(given.values)
+    low, high = given.values
+    if given.kind == "int":
+        return IntDistribution(int(low or 0), int(high or 0))
+    return FloatDistribution(float(low or 0), float(high or 0), log=given.kind == "loguniform")
+
+
+def cell_name(cell: Cell) -> str:
+    """A file-name-safe name of a cell, unique by a hash of its key."""
+    digest = hashlib.blake2b(json.dumps(cell.key).encode(), digest_size=5).hexdigest()
+    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in f"{cell.task}-{cell.method}-{cell.fraction:g}")
+    return f"{safe}-{digest}"
+
+
+@dataclass
+class _Asked:
+    """A configuration that has been suggested and not yet told."""
+
+    trial: optuna.Trial
+    pack: Pack
+
+
+class OptunaCell:
+    """The search of one cell."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        cell: Cell,
+        known: Identities,
+        folder: ResultsFolder,
+        done: Mapping[tuple[str, bool], Done],
+        evals: Callable[[str, bool], list[float]],
+        parallel: int = 1,
+    ) -> None:
+        """`evals(trial_id, pruned)` gives a finished trial's `select` values in order; `parallel` bounds how many
+        configurations may be asked for before one is told."""
+        optuna_search = plan.study.search.optuna
+        if optuna_search is None:
+            raise ValueError("the study has no optuna search")
+        self.settings: OptunaSearch = optuna_search
+        self.plan, self.cell, self.known, self.folder, self.parallel = plan, cell, known, folder, parallel
+        self.space = plan.space(cell)
+        self.drawn = distributions(self.space)
+        self.name = cell_name(cell)
+        self.study = optuna.create_study(
+            study_name=f"{plan.study.name}/{self.name}",
+            direction="maximize",
+            pruner=optuna.pruners.SuccessiveHalvingPruner(reduction_factor=REDUCTION),
+        )
+        self.asked: dict[str, _Asked] = {}
+        self.redo: list[Pack] = []
+        self.number = 0
+        self._resume(done, evals)
+
+    def _file(self, number: int) -> str:
+        return f"search/{self.name}/{number:06d}.json"
+
+    def _resume(self, done: Mapping[tuple[str, bool], Done], evals: Callable[[str, bool], list[float]]) -> None:
+        """Replay recorded suggestions in order: finished ones are told, unfinished ones will be run again."""
+        for name in self.folder.list(f"search/{self.name}", ".json"):
+            recorded = self.folder.read_json(f"search/{self.name}/{name}")
+            params = {key: recorded["params"][key] for key in self.drawn}
+            pack = self._pack(params)
+            rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
+            finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
+            self.number += 1
+            if len(finished) == len(pack.trials):
+                curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
+                self.study.add_trial(self._told(params, finished, curves))
+            else:
+                self.study.enqueue_trial(params)
+                self.asked[pack.name] = _Asked(self.study.ask(self.drawn), pack)
+                self.redo.append(pack)
+
+    def _told(self, params: dict[str, Any], rows: list[Done], curves: list[list[float]]) -> optuna.trial.FrozenTrial:
+        state, value = self._outcome(rows)
+        length = min(map(len, curves), default=0)
+        means = {i: sum(curve[i] for curve in curves) / len(curves) for i in range(length)}
+        intermediate = {i + 1: mean for i, mean in means.items() if math.isfinite(mean)}
+        return create_trial(
+            state=state, value=value, params=params, distributions=self.drawn, intermediate_values=intermediate
+        )
+
+    def _outcome(self, rows: list[Done]) -> tuple[TrialState, float | None]:
+        if any(row.status == "pruned" for row in rows):
+            return TrialState.PRUNED, None
+        scores = [row.select_score for row in rows if row.status == "ok" and row.select_score is not None]
+        if len(scores) < len(rows) or not all(map(math.isfinite, scores)):
+            return TrialState.FAIL, None
+        return TrialState.COMPLETE, sum(scores) / len(scores)
+
+    def _pack(self, params: Mapping[str, Any]) -> Pack:
+        point = next(self.space.points()) | dict(params)
+        complete = self.plan.complete(self.cell, point)
+        seeds = [Seeds.paired(k) for k in range(1, self.settings.seeds + 1)]
+        trials: list[Trial] = [self.plan.trial(self.cell, "search", complete, s, self.known) for s in seeds]
+        return Pack(tuple(trials), rungs=self.settings.scheduler == "asha")
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        digest = hashlib.blake2b(f"{self.name}/{number}".encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest, "big")
+        if self.settings.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        startup = min(10, max(1, self.settings.trials // 3))
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
+
+    def ask(self) -> Pack | None:
+        """The next configuration's trials, its suggestion written down first; None when none can be asked for now.
+
+        A suggestion that repeats an earlier one (a small space of choices) is told that result and not trained again.
+        """
+        if self.redo:
+            return self.redo.pop(0)
+        while self.number < self.settings.trials and len(self.asked) < self.parallel:
+            self.study.sampler = self._sampler(self.number)
+            trial = self.study.ask(self.drawn)
+            pack = self._pack(trial.params)
+            self.folder.write_json(self._file(self.number), {"number": self.number, "params": trial.params})
+            self.number += 1
+            twin = self._twin(trial)
+            if twin is not None:
+                self._copy(trial, twin)
+                continue
+            if pack.name in self.asked:
+                self.study.tell(trial, state=TrialState.FAIL)
+                continue
+            self.asked[pack.name] = _Asked(trial, pack)
+            return pack
+        return None
+
+    def _twin(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial | None:
+        finished = (TrialState.COMPLETE, TrialState.PRUNED)
+        past = self.study.get_trials(deepcopy=False, states=finished)
+        return next((one for one in past if one.params == trial.params), None)
+
+    def _copy(self, trial: optuna.Trial, twin: optuna.trial.FrozenTrial) -> None:
+        for step, value in twin.intermediate_values.items():
+            trial.report(value, step)
+        self.study.tell(trial, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
+
+    def rung(self, pack: Pack, index: int, value: float) -> bool:
+        """Report the mean `select` score at evaluation `index` (1-based); True to stop the configuration."""
+        asked = self.asked.get(pack.name)
+        if asked is None or not pack.rungs or not math.isfinite(value):
+            return False
+        asked.trial.report(value, index)
+        return bool(asked.trial.should_prune())
+
+    def tell(self, pack: Pack, rows: list[Done]) -> None:
+        """Tell a finished configuration: COMPLETE with its mean, PRUNED with its rungs, FAIL where a seed has no score."""
+        asked = self.asked.pop(pack.name, None)
+        if asked is None:
+            return
+        state, value = self._outcome(rows)
+        self.study.tell(asked.trial, value, state=state)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more will be asked for."""
+        return not self.redo and self.number >= self.settings.trials
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything asked for has been told."""
+        return self.exhausted and not self.asked

@@ -1,0 +1,284 @@
+"""The training loop: a generator of evaluations that knows no Ray, no method and no task.
+
+Each evaluation scores `select`; only where `select` has improved is the held-out `score` split evaluated too, after the
+decision, so that no choice can see it. The chosen checkpoint is the one with the best `select` score; its predictions on
+`score` are kept. Dropout is reseeded at every step from (dropout seed, step), so that a trial's random stream does not
+depend on what else runs in the process and needs no saved state.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from bench.data import Tokens, collate, epoch_order, eval_batches
+from bench.errors import FinebenchError
+from bench.metrics import compute
+from bench.study import Training
+
+CHECK_EVERY = 50
+"""Steps between looks at the loss on a GPU, where each look waits for the device."""
+
+
+class Diverged(FinebenchError):
+    """The loss is no longer finite."""
+
+
+class TimedOut(FinebenchError):
+    """The trial has used up its time."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of one tokenised split. `rows` index both `tokens` and `labels`; labels are int64 classes or float64."""
+
+    tokens: Tokens
+    labels: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Labels of the rows, in their order: shape [len(rows)]."""
+        return np.asarray(self.labels[self.rows])
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the model says of a split, in row order. `probability` is that of the predicted class (regression: None)."""
+
+    values: np.ndarray
+    probability: np.ndarray | None
+    loss: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation point during training; `score` is set only where `select` has improved, or at the last step."""
+
+    step: int
+    examples: int
+    train_seconds: float
+    train_flops: float
+    lr: float
+    improved: bool
+    select: Predictions
+    score: Predictions | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one training run needs; the model is on its device with requires_grad set."""
+
+    model: nn.Module
+    fit: Examples
+    select: Examples
+    score: Examples
+    regression: bool
+    metrics: tuple[str, ...]
+    steps: int
+    lr: float
+    training: Training
+    order_seed: int
+    dropout_seed: int
+    pad_id: int
+    device: torch.device
+    flops: Callable[[int, int], float]
+    deadline: float = math.inf
+    keep_best: bool = False
+
+
+@dataclass
+class Progress:
+    """What a run has come to so far; complete once its generator is exhausted, honest when it is stopped early."""
+
+    steps: int = 0
+    examples: int = 0
+    tokens: int = 0
+    squares: int = 0
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    evaluations: list[Evaluation] = field(default_factory=list)
+    best: Evaluation | None = None
+    best_tensors: dict[str, Tensor] | None = None
+
+
+def evaluation_steps(steps: int, evals: int) -> list[int]:
+    """The steps after which to evaluate: `evals` of them, evenly spaced, the last one always.
+
+    >>> evaluation_steps(10, 4)
+    [3, 5, 8, 10]
+    """
+    return sorted({math.ceil(steps * k / evals) for k in range(1, evals + 1)})
+
+
+def learning_rate(step: int, steps: int, peak: float, training: Training) -> float:
+    """Learning rate of optimiser step `step` (1-based): linear warm-up to `peak`, then the schedule."""
+    warm = round(training.warmup * steps)
+    if step <= warm:
+        return peak * step / warm
+    done = (step - warm - 1) / max(1, steps - warm)
+    if training.schedule == "constant":
+        return peak
+    if training.schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * done))
+    return peak * (1 - done)
+
+
+def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over what is trained, fused; biases, norms and other vectors (also those stored as one row) are not decayed."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim >= 2 and min(p.shape) > 1]
+    vectors = [p for p in trained if p.ndim < 2 or min(p.shape) <= 1]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=True)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """bf16 autocast where asked for, or (auto) where a GPU has it; float32 otherwise."""
+    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
+    return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
+
+def train(job: Job, progress: Progress) -> Iterator[Evaluation]:
+    """Train for `job.steps` steps, yielding an evaluation at each evaluation point; `progress` is kept up to date.
+
+    Raises Diverged on a non-finite loss and TimedOut past `job.deadline` (seconds of time.monotonic()).
+    """
+    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    points = set(evaluation_steps(job.steps, job.training.evals))
+    batches = _batches(job)
+    trained = [p for p in job.model.parameters() if p.requires_grad]
+    finite = torch.ones((), dtype=torch.bool, device=job.device)
+    begin = time.perf_counter()
+    for step in range(1, job.steps + 1):
+        if step == 1 or (step - 1) in points:
+            job.model.train()
+        rows = next(batches)
+        loss = _step(job, optimizer, trained, rows, step)
+        finite &= loss.isfinite()
+        _count(progress, job.fit.tokens, rows)
+        if job.device.type == "cpu" or step in points or step % CHECK_EVERY == 0:
+            if not bool(finite):
+                progress.train_seconds += time.perf_counter() - begin
+                raise Diverged(f"the loss is not finite at step {step}")
+            if time.monotonic() > job.deadline:
+                progress.train_seconds += time.perf_counter() - begin
+                raise TimedOut(f"the time limit ran out at step {step} of {job.steps}")
+        if step in points:
+            _synchronize(job.device)
+            progress.train_seconds += time.perf_counter() - begin
+            yield _evaluate(job, progress, optimizer.param_groups[0]["lr"])
+            begin = time.perf_counter()
+
+
+def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], rows: np.ndarray, step: int) -> Tensor:
+    lr = learning_rate(step, job.steps, job.lr, job.training)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    torch.manual_seed((job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
+    loss = _loss(job, _logits(job, job.fit.tokens, rows), job.fit.labels[rows])
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+def _batches(job: Job) -> Iterator[np.ndarray]:
+    lengths = job.fit.tokens.lengths[job.fit.rows]
+    epoch = 0
+    while True:
+        for order in epoch_order(lengths, job.training.batch_size, job.order_seed, epoch):
+            yield job.fit.rows[order]
+        epoch += 1
+
+
+def _logits(job: Job, tokens: Tokens, rows: np.ndarray) -> Tensor:
+    batch = collate(tokens, rows, job.pad_id)
+    inputs = {key: value.to(job.device, non_blocking=True) for key, value in batch.items()}
+    with autocast(job.device, job.training.precision):
+        logits: Tensor = job.model(**inputs).logits
+    return logits.float()
+
+
+def _loss(job: Job, logits: Tensor, labels: np.ndarray) -> Tensor:
+    target = torch.from_numpy(np.ascontiguousarray(labels)).to(job.device, non_blocking=True)
+    if job.regression:
+        return mse_loss(logits.squeeze(-1), target.float())
+    return cross_entropy(logits, target)
+
+
+def _count(progress: Progress, tokens: Tokens, rows: np.ndarray) -> None:
+    lengths = tokens.lengths[rows].astype(np.int64)
+    progress.steps += 1
+    progress.examples += len(rows)
+    progress.tokens += int(lengths.sum())
+    progress.squares += int((lengths * lengths).sum())
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
+    """Score `select`; decide; only then look at `score` (where `select` improved, and at the last step)."""
+    begin = time.perf_counter()
+    job.model.eval()
+    select = predict(job, job.select)
+    value, best = select.metrics[job.metrics[0]], progress.best
+    improved = best is None or value > best.select.metrics[job.metrics[0]]
+    due = improved or progress.steps == job.steps
+    evaluation = Evaluation(
+        step=progress.steps,
+        examples=progress.examples,
+        train_seconds=progress.train_seconds,
+        train_flops=job.flops(progress.tokens, progress.squares),
+        lr=lr,
+        improved=improved,
+        select=select,
+        score=predict(job, job.score) if due else None,
+    )
+    if improved:
+        progress.best = evaluation
+        if job.keep_best:
+            named = job.model.named_parameters()
+            progress.best_tensors = {name: p.detach().cpu().clone() for name, p in named if p.requires_grad}
+    progress.evaluations.append(evaluation)
+    progress.eval_seconds += time.perf_counter() - begin
+    return evaluation
+
+
+@torch.no_grad()
+def predict(job: Job, examples: Examples) -> Predictions:
+    """Predict a split without dropout and score it by the task's metrics."""
+    outputs: list[Tensor] = []
+    order: list[np.ndarray] = []
+    total = torch.zeros((), device=job.device)
+    for picked in eval_batches(examples.tokens.lengths[examples.rows], 2 * job.training.batch_size):
+        rows = examples.rows[picked]
+        logits = _logits(job, examples.tokens, rows)
+        total += _loss(job, logits, examples.labels[rows]) * len(rows)
+        outputs.append(logits)
+        order.append(picked)
+    logits = torch.cat(outputs)
+    inverse = np.argsort(np.concatenate(order), kind="stable")
+    values, probability = _read(logits, job.regression)
+    values = values[inverse]
+    probability = None if probability is None else probability[inverse]
+    loss = float(total) / len(examples.rows)
+    return Predictions(values, probability, loss, compute(job.metrics, examples.targets, values))
+
+
+def _read(logits: Tensor, regression: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    if regression:
+        return logits.squeeze(-1).double().cpu().numpy(), None
+    probability, predicted = logits.double().softmax(-1).max(-1)
+    return predicted.cpu().numpy(), probability.cpu().numpy()
