@@ -7,8 +7,10 @@ import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "numpy", "scikit-learn", "scipy")
 
@@ -20,7 +22,7 @@ class Meter:
     CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores share it.
     """
 
-    def __init__(self, device: torch.device, exclusive: bool) -> None:
+    def __init__(self, device: "torch.device", exclusive: bool) -> None:
         self.device = device
         self.exclusive = exclusive
         self._resettable = False
@@ -29,6 +31,9 @@ class Meter:
     def start(self) -> None:
         """Begin: reset what can be reset."""
         if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
             self._resettable = _reset_peak_rss()
@@ -37,6 +42,8 @@ class Meter:
     def peak_memory(self) -> int | None:
         """Peak bytes since `start`, or None."""
         if self.device.type == "cuda":
+            import torch
+
             return int(torch.cuda.max_memory_reserved(self.device))
         return _peak_rss() if self._resettable else None
 
@@ -48,6 +55,8 @@ class Meter:
     def _joules(self) -> float | None:
         if self.device.type != "cuda" or not self.exclusive:
             return None
+        import torch
+
         return _nvml_joules(torch.cuda.get_device_properties(self.device).uuid)
 
 
@@ -116,6 +125,8 @@ def _git(root: Path, *arguments: str) -> str:
 def device_name(kind: str) -> str:
     """The GPU's or the processor's name."""
     if kind == "cuda":
+        import torch
+
         return str(torch.cuda.get_device_name())
     try:
         info = Path("/proc/cpuinfo").read_text().splitlines()

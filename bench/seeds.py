@@ -48,3 +48,10 @@ def crossed(init: int, order: int, subset: int) -> Iterator[Seeds]:
     """Every combination of 1..init, 1..order, 1..subset, those nearest to the paired diagonal first."""
     combos = product(range(1, init + 1), range(1, order + 1), range(1, subset + 1))
     yield from sorted((Seeds(*combo) for combo in combos), key=lambda s: (max(s.init, s.order, s.subset), s))
+
+
+def from_code(code: int) -> Seeds:
+    """The seeds that a `seed` column's value stands for."""
+    if code < 1_000_000:
+        return Seeds.paired(code)
+    return Seeds(code // 1_000_000, code // 1_000 % 1_000, code % 1_000)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from bench.data import Tokens, collate, epoch_order, eval_batches
 from bench.errors import FinebenchError
+from bench.evaluation import Evaluation, Predictions, Progress
 from bench.metrics import compute
 from bench.study import Training
 
@@ -49,30 +50,6 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What the model says of a split, in row order. `probability` is that of the predicted class (regression: None)."""
-
-    values: np.ndarray
-    probability: np.ndarray | None
-    loss: float
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation point during training; `score` is set only where `select` has improved, or at the last step."""
-
-    step: int
-    examples: int
-    train_seconds: float
-    train_flops: float
-    lr: float
-    improved: bool
-    select: Predictions
-    score: Predictions | None
-
-
-@dataclass(frozen=True)
 class Job:
     """Everything one training run needs; the model is on its device with requires_grad set."""
 
@@ -92,21 +69,6 @@ class Job:
     flops: Callable[[int, int], float]
     deadline: float = math.inf
     keep_best: bool = False
-
-
-@dataclass
-class Progress:
-    """What a run has come to so far; complete once its generator is exhausted, honest when it is stopped early."""
-
-    steps: int = 0
-    examples: int = 0
-    tokens: int = 0
-    squares: int = 0
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-    evaluations: list[Evaluation] = field(default_factory=list)
-    best: Evaluation | None = None
-    best_tensors: dict[str, Tensor] | None = None
 
 
 def evaluation_steps(steps: int, evals: int) -> list[int]:
@@ -176,6 +138,22 @@ def train(job: Job, progress: Progress) -> Iterator[Evaluation]:
             progress.train_seconds += time.perf_counter() - begin
             yield _evaluate(job, progress, optimizer.param_groups[0]["lr"])
             begin = time.perf_counter()
+
+
+def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
+    """Optimiser steps per second over `steps` steps after `warm` unmeasured ones; trains (and so spoils) the job's model."""
+    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    trained = [p for p in job.model.parameters() if p.requires_grad]
+    batches = _batches(job)
+    job.model.train()
+    begin = time.perf_counter()
+    for step in range(1, warm + steps + 1):
+        _step(job, optimizer, trained, next(batches), step)
+        if step == warm:
+            _synchronize(job.device)
+            begin = time.perf_counter()
+    _synchronize(job.device)
+    return steps / (time.perf_counter() - begin)
 
 
 def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], rows: np.ndarray, step: int) -> Tensor:

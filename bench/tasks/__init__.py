@@ -32,6 +32,15 @@ class Files:
 
 
 @dataclass(frozen=True)
+class SizeHint:
+    """Published size of a dataset, for estimates only: rows of train and of the score split, typical tokens of an input."""
+
+    train: int
+    score: int
+    tokens: float
+
+
+@dataclass(frozen=True)
 class Task:
     """What is learnt and how it is scored.
 
@@ -51,6 +60,7 @@ class Task:
     licence: str = ""
     labels: tuple[str, ...] | None = None
     version: int = 1
+    size_hint: SizeHint | None = None
 
     @property
     def metric(self) -> str:

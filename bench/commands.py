@@ -1,0 +1,117 @@
+"""What `run` and `report` do: run a study, print the summary table, say where the report is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
+from bench.errors import InputError
+from bench.progress import failure_line, make_progress
+from bench.study_file import load_study
+from bench.trial import Trial
+
+SHOWN_FAILURES = 20
+
+
+def run_command(
+    name: str,
+    results: str | None,
+    model: str | None,
+    data: Path | None,
+    overrides: list[str],
+    limit: int | None,
+    address: str | None,
+    debug: bool,
+    why: bool,
+    keep: str,
+    logger: str | None,
+) -> int:
+    """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
+    from bench.run import RunOptions, run_study
+
+    console = Console()
+    study = load_study(name, overrides, model)
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data}: this folder does not exist")
+    folder = results or f"results/{study.name}"
+    options = RunOptions(folder, data, limit, address, debug, keep, logger)
+    console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
+    outcome = run_study(
+        study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
+    )
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items())) or "nothing to do"
+    console.print(Text(f"this run: {counts}; {outcome.skipped} there before; {outcome.seconds:.0f} s"), soft_wrap=True)
+    for row in outcome.failures[:SHOWN_FAILURES]:
+        console.print(Text(failure_line(row)), soft_wrap=True)
+    if len(outcome.failures) > SHOWN_FAILURES:
+        console.print(f"… and {len(outcome.failures) - SHOWN_FAILURES} more")
+    if keep == "best":
+        from bench.keep import keep_best
+
+        keep_best(outcome.folder)
+    _report(console, folder, None, None)
+    return EXIT_FAILED_TRIALS if outcome.failures else 0
+
+
+def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
+    """Print a line per trial considered, where `--why` asks for it."""
+
+    def explain(trial: Trial, reason: str, runs: bool) -> None:
+        if why:
+            verb = "run " if runs else "skip"
+            what = f"{trial.stage} {trial.task.name} {trial.method} fraction {trial.fraction:g} seed {trial.seeds.code}"
+            console.print(Text(f"{verb} {trial.id} {what} {trial.configuration}: {reason}"), soft_wrap=True)
+
+    return explain
+
+
+def report_command(results: str, out: str | None, price_per_hour: float | None, check_claims: bool) -> int:
+    """Write the report; returns 4 when `check_claims` and a claim is refuted."""
+    refuted = _report(Console(), results, out, price_per_hour)
+    if check_claims and refuted:
+        Console(stderr=True).print(Text(f"refuted: {', '.join(refuted)}"))
+        return EXIT_REFUTED
+    return 0
+
+
+def _report(console: Console, results: str, out: str | None, price_per_hour: float | None) -> list[str]:
+    """Write the report, print its summary table and its path; returns the ids of refuted claims."""
+    from analysis.report import write_report
+
+    report = write_report(results, out, price_per_hour)
+    console.print(summary_table(report.summary))
+    console.print(Text(f"report: {report.index}"), soft_wrap=True)
+    console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
+    return list(getattr(report, "refuted", []))
+
+
+def summary_table(rows: list[dict[str, Any]]) -> Table:
+    """Score per task × fraction × method with its interval."""
+    table = Table(title="score: mean over seeds, 95 % interval", title_justify="left")
+    for column in ("task", "fraction", "method", "score", "interval", "n", "lr", "degenerate", "failed", "train s", "params"):
+        table.add_column(column, justify="left" if column in ("task", "method") else "right")
+    for row in rows:
+        low, high = row.get("low"), row.get("high")
+        interval = "" if low is None or high is None or low != low else f"{low:.3f} … {high:.3f}"
+        table.add_row(
+            Text(str(row["task"])),
+            f"{row['fraction']:g}",
+            Text(str(row["method"])),
+            _number(row.get("score"), ".3f"),
+            interval,
+            str(row.get("n", "")),
+            _number(row.get("lr"), "g"),
+            str(row.get("degenerate", "")),
+            str(row.get("failed", "")),
+            _number(row.get("train_seconds"), ".1f"),
+            _number(row.get("trainable_params"), ",.0f"),
+        )
+    return table
+
+
+def _number(value: Any, form: str) -> str:
+    return "" if value is None or value != value else format(value, form)

@@ -1,0 +1,114 @@
+"""What a study will cost, before it runs: steps, FLOPs and a rough time per trial of each cell.
+
+The same estimate orders the trials of a wave, longest first, so that no core idles at the end.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from bench import cost
+from bench.architecture import Architecture
+from bench.plan import Cell, Plan
+from bench.registry import method
+from bench.study import Study
+
+EFFICIENCY = 0.5
+"""Share of the measured matrix-multiplication speed that training small encoders reaches on a CPU."""
+SPECIAL_TOKENS = 2.5
+TOKENS_PER_WORD = 1.25
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much data a task has: rows of train, rows of score, mean tokens and mean squared tokens of an input."""
+
+    train: int
+    score: int
+    tokens: float
+    squares: float
+    num_labels: int
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """One trial of a cell. `steps` is None under a seconds budget, whose length is `seconds` itself."""
+
+    cell: Cell
+    steps: int | None
+    train_flops: float
+    eval_flops: float
+    seconds: float | None
+    trainable_params: int
+    head_params: int
+    total_params: int
+
+
+def sizes(texts: Mapping[str, Any], max_length: int) -> dict[str, Size]:
+    """Sizes of loaded tasks (name -> TaskData), with tokens estimated from words."""
+    found = {}
+    for name, task in texts.items():
+        words = np.array([sum(len(text.split()) for text in row) for row in zip(*task.train.texts, strict=True)])
+        tokens = np.minimum(words * TOKENS_PER_WORD + SPECIAL_TOKENS, max_length)
+        train, score = len(task.train.labels), len(task.score.labels)
+        found[name] = Size(train, score, float(tokens.mean()), float((tokens**2).mean()), task.num_labels)
+    return found
+
+
+def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> CellEstimate:
+    """Estimate one trial of a cell, at the cell's first grid point."""
+    study = plan.study
+    point = plan.complete(cell, next(plan.space(cell).points()))
+    tuned = method(cell.method)(**point)
+    counts = cost.count(tuned, architecture, size.num_labels)
+    flops = cost.flops_function(tuned, architecture, size.num_labels, counts.encoder, counts.total)
+    n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
+    per_step = flops(round(size.tokens * study.training.batch_size), round(size.squares * study.training.batch_size))
+    steps = None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
+    scored = _scored_examples(study, cell, size)
+    forward = cost.forward_flops(tuned, architecture, size.num_labels, counts.total)
+    eval_flops = forward(round(size.tokens * scored), round(size.squares * scored))
+    return CellEstimate(
+        cell=cell,
+        steps=steps,
+        train_flops=per_step * steps if steps else math.nan,
+        eval_flops=eval_flops,
+        seconds=cell.budget.seconds,
+        trainable_params=counts.encoder + counts.head,
+        head_params=counts.head,
+        total_params=counts.total,
+    )
+
+
+def _scored_examples(study: Study, cell: Cell, size: Size) -> int:
+    """Examples scored in one trial: `select` at every evaluation, `score` at about half of them."""
+    select = max(study.select.fraction * cell.fraction * size.train, study.select.at_least)
+    return round(study.training.evals * (select + 0.5 * size.score))
+
+
+def trial_seconds(one: CellEstimate, flops_per_second: float) -> float:
+    """Rough seconds of one trial on one core of this machine."""
+    train = one.seconds if one.seconds is not None else one.train_flops / flops_per_second
+    return train + one.eval_flops / flops_per_second
+
+
+@cache
+def cpu_speed() -> float:
+    """FLOP/s that training reaches on one core here: a short measured matrix multiplication times EFFICIENCY."""
+    from bench.meter import cpu_count
+
+    n = 768
+    a = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    a @ a
+    rates = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        for _ in range(4):
+            a @ a
+        rates.append(4 * 2 * n**3 / (time.perf_counter() - begin))
+    return max(rates) / cpu_count() * EFFICIENCY

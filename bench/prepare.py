@@ -1,0 +1,138 @@
+"""Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import cost
+from bench.architecture import Architecture, read_architecture
+from bench.errors import DataError, MethodError, ResultsError, StudyError
+from bench.hub import ModelRef, resolve_model
+from bench.plan import Cell, Identities, Plan
+from bench.registry import method, task
+from bench.results import ResultsFolder
+from bench.sources import TaskData, load_task, user_task
+from bench.splits import draw
+from bench.study import OwnTask, Study
+from bench.tasks import Task
+from bench.trial import Identity
+
+FIXED = ("name", "model", "training", "select", "search")
+"""Parts of a study that cannot change between runs into one results folder; the rest extends it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose every input has been read and checked."""
+
+    study: Study
+    plan: Plan
+    model: ModelRef
+    architecture: Architecture
+    tasks: Mapping[str, TaskData]
+    known: Identities
+
+
+def declared(entry: str | OwnTask) -> Task:
+    """The Task of a study's entry: built in, or the user's own."""
+    if isinstance(entry, str):
+        return task(entry)
+    files = entry.data
+    return user_task(entry.name, Path(files.train), Path(files.validation), entry.text, entry.label, entry.metric)
+
+
+def prepare(study: Study, data: Path | None) -> Prepared:
+    """Read model and data, check every cell; raises an InputError with one message, before anything runs."""
+    plan = Plan(study)
+    model = resolve_model(study.model)
+    architecture = read_architecture(model.folder)
+    tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
+    check_cells(plan, architecture, tasks)
+    revisions = {name: Identity(name, f"{found.task.version}:{found.fingerprint}") for name, found in tasks.items()}
+    return Prepared(study, plan, model, architecture, tasks, Identities(Identity(model.name, model.revision), revisions))
+
+
+def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, TaskData]) -> None:
+    """Check that each method applies to the model and that each fraction holds every class."""
+    structures: set[str] = set()
+    for cell in plan.cells():
+        for point in structural_points(plan, cell):
+            label = f"{cell.method}{sorted(point.items())}{tasks[cell.task].num_labels}"
+            if label not in structures:
+                structures.add(label)
+                _check_method(cell, point, architecture, tasks[cell.task].num_labels)
+    for name, found in tasks.items():
+        for fraction in plan.study.fractions:
+            for seeds in plan.seeds(fraction):
+                _check_draw(plan.study, name, found, fraction, seeds.subset)
+
+
+def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
+    """The distinct grid points of a cell when the learning rate is left out."""
+    points = plan.points(cell)
+    lr = points[0]["lr"]
+    distinct = {tuple(sorted((k, str(v)) for k, v in p.items() if k != "lr")): p | {"lr": lr} for p in points}
+    return list(distinct.values())
+
+
+def _check_method(cell: Cell, point: dict[str, Any], architecture: Architecture, num_labels: int) -> None:
+    tuned = method(cell.method)(**point)
+    try:
+        tuned.check(architecture)
+        cost.count(tuned, architecture, num_labels)
+    except MethodError as error:
+        raise MethodError(f"method {cell.method!r} cannot be used in this study: {error}") from error
+
+
+def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subset_seed: int) -> None:
+    select, regression = study.select, found.task.kind == "regression"
+    try:
+        draw(
+            found.train.labels,
+            regression,
+            fraction,
+            subset_seed,
+            select.fraction,
+            select.at_least,
+            select.scale,
+            task=name,
+        )
+    except DataError as error:
+        raise StudyError(f"study {study.name!r}: fractions: {error}") from error
+
+
+def claim_folder(folder: ResultsFolder, study: Study) -> None:
+    """Check that the folder is new or holds this study; raises ResultsError with the difference. Writes nothing."""
+    from bench.study_file import build_study, parse_yaml
+
+    data = folder.read_bytes("study.yaml")
+    if data is None:
+        return
+    where = folder.path("study.yaml")
+    there = build_study(parse_yaml(data.decode("utf-8", errors="replace"), where), where, Path("."))
+    differences = [
+        f"{key}: {_shown(getattr(there, key))} there, {_shown(getattr(study, key))} here"
+        for key in FIXED
+        if _comparable(getattr(there, key)) != _comparable(getattr(study, key))
+    ]
+    if differences:
+        raise ResultsError(
+            f"results folder {folder.uri!r} holds another study; nothing was changed. Different: "
+            f"{'; '.join(differences)}. Choose another folder with --results, or another study name"
+        )
+
+
+def _comparable(part: Any) -> Any:
+    if not hasattr(part, "model_dump"):
+        return part
+    dumped = part.model_dump()
+    if isinstance(dumped.get("optuna"), dict):
+        dumped["optuna"] = {k: v for k, v in dumped["optuna"].items() if k not in ("trials", "confirm_seeds")}
+    if isinstance(dumped.get("grid"), dict):
+        dumped["grid"] = {}
+    return dumped
+
+
+def _shown(part: Any) -> str:
+    return str(part.model_dump(exclude_none=True)) if hasattr(part, "model_dump") else repr(part)

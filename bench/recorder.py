@@ -1,0 +1,55 @@
+"""The one writer of a results folder: takes finished records, stores them, tells the conductor and the observers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.conductor import Conductor, Pack
+from bench.record import Record
+from bench.results import Done, ResultsFolder, done_of
+
+
+class Observer:
+    """Watches a sweep; the progress displays override what they show."""
+
+    def on_start(self, pack: Pack) -> None:
+        """A pack has started."""
+
+    def on_row(self, row: dict[str, Any]) -> None:
+        """A trial has ended and is stored."""
+
+    def on_note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def tick(self) -> None:
+        """Called now and then while the sweep runs."""
+
+    def close(self) -> None:
+        """The sweep has ended."""
+
+
+@dataclass
+class Recorder:
+    """Stores records in order of arrival. `statuses` counts what this run has stored."""
+
+    folder: ResultsFolder
+    conductor: Conductor
+    observer: Observer
+    study: str
+    after: Callable[[Done, int | None], None] = lambda done, memory: None
+    statuses: dict[str, int] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def store(self, pack: Pack, records: list[Record], gpu_memory: int | None = None) -> None:
+        """Write a pack's records (rows last), then let the conductor go on."""
+        rows = []
+        for record in records:
+            self.folder.write(record)
+            row = record.trial
+            self.statuses[row["status"]] = self.statuses.get(row["status"], 0) + 1
+            if row["status"] not in ("ok", "pruned"):
+                self.failures.append(row)
+            rows.append(done_of(row))
+            self.after(rows[-1], gpu_memory)
+            self.observer.on_row(row)
+        self.conductor.on_done(pack, rows)

@@ -1,0 +1,92 @@
+"""`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import typer
+
+from bench.cli import EXIT_FAILED_TRIALS
+from bench.conductor import Pack
+from bench.errors import ResultsError, choose
+from bench.plan import Cell
+from bench.prepare import prepare
+from bench.record import Record
+from bench.results import ResultsFolder
+from bench.seeds import from_code
+from bench.study_file import build_study, parse_yaml
+from bench.trial import Trial
+
+COMPARED = ("score", "score_last", "select_score", "steps")
+
+
+def rerun_command(results: str, trial_id: str) -> int:
+    """Repeat a trial and compare; returns 0 when bit-equal, 3 when not."""
+    folder = ResultsFolder(results)
+    row = _find(folder, trial_id)
+    trial, record = repeat(folder, row)
+    if trial.id != trial_id:
+        typer.echo(f"note: model, data or code have changed since; this is now trial {trial.id}")
+    lines = [f"{key}: {row[key]!r} stored, {record.trial[key]!r} now" for key in COMPARED]
+    typer.echo("\n".join(lines))
+    equal = row["status"] == record.trial["status"] and all(_same(row[key], record.trial[key]) for key in COMPARED)
+    same = equal and _same_predictions(folder, row, record)
+    typer.echo(f"{trial_id}: {'bit-equal' if same else 'NOT bit-equal'} (status {record.trial['status']})")
+    return 0 if same else EXIT_FAILED_TRIALS
+
+
+def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
+    rows = {row["trial_id"]: row for row in folder.rows() if row["status"] != "pruned" or row["trial_id"] == trial_id}
+    if not rows:
+        raise ResultsError(f"results folder {folder.uri!r} holds no trials")
+    if trial_id not in rows:
+        known = rows if len(rows) <= 10 else list(rows)[:10]
+        raise ResultsError(f"{folder.uri}: {choose('trial', trial_id, known)}")
+    return rows[trial_id]
+
+
+def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
+    """Train a stored trial again; a pruned one up to where it was stopped."""
+    from bench.calibration import Calibration
+    from bench.shipment import Share, Shipment
+    from bench.trainer import PackRun, Resident
+
+    study_bytes, plan = folder.read_bytes("study.yaml"), folder.read_json("plan.json")
+    if study_bytes is None or plan is None:
+        raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
+    study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
+    study = study.model_copy(update={"tasks": [t for t, n in zip(study.tasks, study.task_names, strict=True) if n == row["task"]]})
+    ready = prepare(study, None if plan["data"] is None else Path(plan["data"]))
+    budget = next(b for b in study.budget if b.canonical == row["budget"])
+    cell = Cell(row["task"], row["method"], row["fraction"], budget)
+    point = json.loads(row["hyperparameters"])
+    trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
+    gpu = 0.0 if row["device"] is None or not _is_gpu() else 1.0
+    shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
+    resident = Resident(shipment, Share(study.resources.cpu, gpu))
+    pack = Pack((trial,))
+    run = PackRun(resident, pack, Calibration(folder).rate(pack))
+    pruned = row["status"] == "pruned"
+    while (rung := run.advance()) is not None:
+        if pruned and run.members[0].progress.steps >= row["steps"]:
+            break
+        del rung
+    return trial, run.records(pruned=pruned)[0]
+
+
+def _is_gpu() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) or (a is None and b is None) or (a != a and b != b)
+
+
+def _same_predictions(folder: ResultsFolder, row: dict[str, Any], record: Record) -> bool:
+    name = row["trial_id"] + (".pruned" if row["status"] == "pruned" else "")
+    stored = pq.read_table(folder.path(f"predictions/{name}.parquet"), filesystem=folder.fs)
+    wanted = ["example", "label", "prediction", "probability"]
+    return bool(stored.select(wanted).equals(record.predictions.select(wanted)))

@@ -1,0 +1,32 @@
+"""What a driver sends to its workers: the study's inputs, and each pack's share of the machine. Free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.sources import TaskData
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What every worker of a study needs, sent once per node. `keep` (none, best, all) asks for trained deltas, which go
+    to `results`."""
+
+    study: str
+    model_folder: str
+    tasks: Mapping[str, TaskData]
+    timeout: float
+    keep: str = "none"
+    results: str = ""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What part of the machine one pack has: CPU threads, a share of a GPU (0: none)."""
+
+    cpus: float = 1.0
+    gpu: float = 0.0
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other trial runs on the same GPU (on a CPU: a core of its own)."""
+        return self.gpu == 0 or self.gpu >= 1

@@ -1,0 +1,200 @@
+"""What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
+
+import os
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.cli import print_json
+from bench.errors import ResultsError
+from bench.schema import STATUSES
+
+STALE_SECONDS = 60
+
+
+def _table(columns: list[str], rows: list[list[str]], title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def print_plan(study: Any, data: Path | None, as_json: bool) -> None:
+    """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
+    from bench.forecast import forecast
+
+    found = forecast(study, data)
+    if as_json:
+        print_json(found)
+        return
+    console = Console()
+    console.print(f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}")
+    rows = [
+        [m["name"], f"{m['configurations']:,}", f"{m['trials']:,}", _count(m["trainable_params"]), _count(m["head_params"])]
+        + [_count(m["total_params"]), _flops(m["train_flops"]), _hours(m["seconds"])]
+        for m in found["methods"]
+    ]
+    columns = ["method", "configurations", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
+    console.print(_table(columns, rows, "tuning budget per method"))
+    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']} cores here")
+    for note in found["notes"]:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _flops(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2e}"
+
+
+def _hours(seconds: float | None) -> str:
+    if seconds is None:
+        return "time unknown"
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
+
+
+def print_status(results: str, as_json: bool) -> None:
+    """Counts by status, in all and per cell."""
+    found = status(results)
+    if as_json:
+        print_json(found)
+        return
+    console = Console()
+    console.print(", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending")))
+    columns = ["cell", "planned", *STATUSES, "running", "pending"]
+    rows = [
+        [f"{c['task']} · {c['method']} · {c['fraction']:g} · {c['budget']}", *(str(c[key]) for key in columns[1:])]
+        for c in found["cells"]
+    ]
+    console.print(_table(columns, rows))
+
+
+def status(results: str) -> dict[str, Any]:
+    """Counts of planned, finished (by status), running and pending trials of a results folder."""
+    from bench.results import ResultsFolder
+
+    folder = ResultsFolder(results)
+    plan = folder.read_json("plan.json")
+    if plan is None:
+        raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
+    planned: dict[tuple[Any, ...], int] = defaultdict(int)
+    for cell in plan["cells"]:
+        planned[(cell["task"], cell["method"], cell["fraction"], cell["budget"])] += cell["planned"]
+    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done().items(), key=lambda item: not item[0][1])}
+    running = set(_running(folder)) - set(done)
+    by_cell = {key: Counter[str]() for key in planned}
+    for row in done.values():
+        by_cell.setdefault(row.cell, Counter())[row.status] += 1
+    cells = []
+    for key, counts in by_cell.items():
+        task, method, fraction, budget = key
+        counted = {name: counts.get(name, 0) for name in STATUSES}
+        pending = max(0, planned.get(key, 0) - sum(counted.values()))
+        own = {"task": task, "method": method, "fraction": fraction, "budget": budget}
+        cells.append(own | {"planned": planned.get(key, 0), **counted, "running": 0, "pending": pending})
+    totals: dict[str, Any] = {key: sum(c[key] for c in cells) for key in ("planned", *STATUSES, "pending")}
+    totals["running"] = len(running)
+    totals["pending"] = max(0, totals["pending"] - len(running))
+    return {"study": plan["study"], **totals, "cells": _place_running(cells, running, folder)}
+
+
+def _running(folder: Any) -> list[str]:
+    """Ids of trials in flight, from the driver's heartbeat; none where the driver is gone."""
+    beat = folder.read_json("_driver.json")
+    if not beat or time.time() - beat["at"] > STALE_SECONDS:
+        return []
+    from bench.meter import hostname
+
+    if beat["host"] == hostname() and not _alive(beat["pid"]):
+        return []
+    return [entry for entry in beat["running"] if isinstance(entry, str)]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _place_running(cells: list[dict[str, Any]], running: set[str], folder: Any) -> list[dict[str, Any]]:
+    """Count running trials in their cells, from the heartbeat's cell list."""
+    beat = folder.read_json("_driver.json") or {}
+    places = beat.get("cells", {})
+    for trial_id in running:
+        for cell in cells:
+            if places.get(trial_id) == [cell["task"], cell["method"], cell["fraction"], cell["budget"]]:
+                cell["running"] += 1
+                cell["pending"] = max(0, cell["pending"] - 1)
+    return cells
+
+
+def print_methods(model: str, as_json: bool) -> None:
+    """Every method with its summary and what it trains on a model."""
+    from bench.forecast import method_table
+
+    found, note = method_table(model)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), m["summary"] + (f" [{m['note']}]" if m["note"] else "")]
+        for m in found
+    ]
+    table = _table(["method", "trained", "of it head", "what it is"], rows, f"on {model}, two classes{note}")
+    table.columns[-1].justify = "left"
+    Console().print(table)
+
+
+def print_tasks(as_json: bool) -> None:
+    """Every built-in task."""
+    from bench.registry import tasks
+
+    found = [
+        {
+            "name": t.name,
+            "metric": t.metric,
+            "kind": t.kind,
+            "metrics": list(t.metrics),
+            "texts": len(t.text),
+            "source": type(t.source).__name__.lower(),
+            "summary": t.summary,
+            "reference": t.reference,
+            "licence": t.licence,
+            "version": t.version,
+        }
+        for t in tasks().values()
+    ]
+    if as_json:
+        print_json(found)
+        return
+    rows = [[t["name"], t["kind"], ", ".join(t["metrics"]), t["summary"]] for t in found]
+    Console().print(_table(["task", "kind", "metrics", "what it is"], [[str(cell) for cell in row] for row in rows]))
+
+
+def print_doctor(as_json: bool) -> None:
+    """What works on this machine, and how to fix what does not."""
+    from bench.doctor import diagnose
+
+    checks = diagnose()
+    if as_json:
+        print_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": c.fix} for c in checks])
+        return
+    table = Table()
+    for column in ("check", "", "detail", "fix"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        table.add_row(check.name, Text("ok", "green") if check.ok else Text("!", "red"), Text(check.detail), Text(check.fix or ""))
+    Console().print(table)

@@ -1,0 +1,104 @@
+"""The Ray Tune trainable: a resident worker that trains one pack after another and reports rows as Arrow bytes."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from bench.shipment import Share, Shipment
+
+HEARTBEAT_SECONDS = 5.0
+"""A pack that is not asked to report its rungs reports at most this often while it trains."""
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
+
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `cpus` and `gpu`; `step` returns `done`, the latest `rung`
+    and, once done or at every rung, the rows that the driver writes.
+    """
+
+    def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
+        """Start the process's resident state; torch is imported here, on the worker."""
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        from bench.trainer import Resident
+
+        self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next pack in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        from bench.conductor import Pack
+        from bench.trainer import PackRun
+        from bench.trial import Trial
+
+        trials = tuple(Trial.from_json(text) for text in config["pack"])
+        self.run_ = PackRun(self.resident, Pack(trials, config["rungs"]), config["rate"])
+        self.rungs = bool(config["rungs"])
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next rung (where rungs are asked for), the next heartbeat, or the end."""
+        until = time.monotonic() + HEARTBEAT_SECONDS
+        rung = self.run_.advance()
+        while rung is not None and not self.rungs and time.monotonic() < until:
+            rung = self.run_.advance()
+        done = rung is None
+        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
+        if done or self.rungs:
+            payload["records"] = [record.encode() for record in self.run_.records(pruned=not done)]
+        index, value = (rung.index, rung.value) if rung else (0, 0.0)
+        return {"done": done, "rung": index, "value": value, "payload": payload}
+
+    def _gpu_memory(self) -> int | None:
+        if self.resident.device.type != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.get_device_properties(self.resident.device).total_memory)
+
+    def cleanup(self) -> None:
+        """Nothing is held that the process's end does not free."""
+
+
+def pack_files(folder: Path) -> dict[str, bytes]:
+    """A model folder's files as bytes, to be sent once per node to workers that do not share a disk with the driver."""
+    wanted = (".json", ".safetensors", ".txt", ".model", ".bin")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in wanted}
+
+
+def localise(shipment: Shipment, files: dict[str, bytes] | None) -> Shipment:
+    """The shipment with its model folder on this node."""
+    return shipment if files is None else replace(shipment, model_folder=str(_unpack(files)))
+
+
+def _unpack(files: dict[str, bytes]) -> Path:
+    """Write shipped model files into this node's cache, once; returns the folder."""
+    import hashlib
+    import tempfile
+
+    from bench.data import cache_folder
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, data in files.items():
+        digest.update(name.encode() + len(data).to_bytes(8, "big"))
+        digest.update(data)
+    final = cache_folder() / "models" / digest.hexdigest()
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix="_", dir=final.parent))
+    for name, data in files.items():
+        (temporary / Path(name).name).write_bytes(data)
+    try:
+        temporary.rename(final)
+    except OSError:  # another worker of this node was first; its files are the same
+        if not final.is_dir():
+            raise
+    return final

@@ -1,0 +1,47 @@
+"""Tiny studies on the embedded model, for tests that really train."""
+
+from pathlib import Path
+from typing import Any
+
+from bench.conductor import Conductor, Pack
+from bench.prepare import Prepared, prepare
+from bench.recorder import Observer
+from bench.run import RunOptions, RunOutcome, run_study
+from bench.study import Study
+from bench.study_file import build_study
+
+
+def tiny_study(**changes: Any) -> Study:
+    """A study of a few steps on the embedded model."""
+    raw: dict[str, Any] = {
+        "name": "tiny",
+        "tasks": ["mini-cola"],
+        "methods": {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3]}},
+        "fractions": [0.1],
+        "seeds": 1,
+        "budget": {"steps": 6},
+        "training": {"evals": 3, "batch_size": 8},
+    }
+    return build_study(raw | changes, "tiny.yaml", Path("."))
+
+
+def tiny_prepared(**changes: Any) -> Prepared:
+    """A tiny study with its inputs read."""
+    return prepare(tiny_study(**changes), None)
+
+
+def run_tiny(
+    folder: Path, *, debug: bool = True, limit: int | None = None, why: Any = None, observer: Any = None, **changes: Any
+) -> RunOutcome:
+    """Run a tiny study into `folder`, in process unless told otherwise."""
+    options = RunOptions(str(folder), debug=debug, limit=limit)
+    observe = observer or (lambda conductor: Observer())
+    return run_study(tiny_study(**changes), options, observe, why or (lambda trial, reason, runs: None))
+
+
+def drain(conductor: Conductor) -> list[Pack]:
+    """All packs of a conductor that needs no results to go on."""
+    packs = []
+    while (pack := conductor.next_pack()) is not None:
+        packs.append(pack)
+    return packs
