@@ -1,0 +1,218 @@
+"""Checks of this machine: what works, and how to fix what does not.
+
+What could crash or hang (importing torch, Ray or transformers, asking the hub) runs in subprocesses with a time limit,
+all at once, so that a broken installation is a finding and not a traceback.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+IMPORT_SECONDS = 90.0
+HUB_SECONDS = 3.0
+SMI_SECONDS = 10.0
+MIN_DISK_GB = 5.0
+MIN_SHM_GB = 1.0
+DEFAULT_HUB = "https://huggingface.co"
+
+_TORCH = """
+import json, torch
+gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+print(json.dumps({
+    "version": torch.__version__, "cuda": torch.version.cuda,
+    "gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
+    "bf16": bool(gpus) and torch.cuda.is_bf16_supported(),
+}))
+"""
+_IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
+_HUB = """
+import json, sys, urllib.error, urllib.request
+try:
+    code = urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])).status
+except urllib.error.HTTPError as error:
+    code = error.code
+except urllib.error.URLError as error:
+    sys.exit(str(error.reason))
+print(json.dumps({"code": code}))
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: `ok` is False only for what keeps studies from running; `fix` says what to do then."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a subprocess said: its JSON, or why there is none."""
+
+    value: dict[str, Any] | None
+    problem: str = ""
+
+
+class _Question:
+    """A Python program in a subprocess of its own, started now and read later."""
+
+    def __init__(self, code: str, *args: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def answer(self, seconds: float) -> _Answer:
+        """The last line of its output as JSON; what went wrong if it fails or takes longer than `seconds`."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            return _Answer(None, f"no answer within {seconds:g} s")
+        if self.process.returncode != 0:
+            lines = err.strip().splitlines()
+            return _Answer(None, lines[-1] if lines else f"ended with exit code {self.process.returncode}")
+        return _Answer(json.loads(out.strip().splitlines()[-1]))
+
+
+def diagnose() -> list[Check]:
+    """Every check, in the order in which things are needed."""
+    hub = _Question(_HUB, hub_address(), str(HUB_SECONDS))
+    torch = _Question(_TORCH)
+    others = {name: _Question(_IMPORT.format(module=name)) for name in ("transformers", "peft", "ray", "optuna")}
+    hub_answer = hub.answer(HUB_SECONDS + 0.5)
+    torch_answer = torch.answer(IMPORT_SECONDS)
+    return [
+        check_python(sys.version_info[:3]),
+        check_torch(torch_answer.value, torch_answer.problem),
+        *(_check_import(name, question.answer(IMPORT_SECONDS)) for name, question in others.items()),
+        check_gpus(torch_answer.value, smi_gpus()),
+        check_hub(hub_address(), hub_answer.value, hub_answer.problem),
+        check_cache(cache_folder(os.environ)),
+        check_disk(Path.cwd()),
+        check_machine(),
+        check_shared_memory(Path("/dev/shm")),
+        check_threads(os.environ, cores()),
+    ]
+
+
+def check_python(version: tuple[int, ...]) -> Check:
+    """3.11 or newer."""
+    ok = version >= (3, 11)
+    shown = ".".join(map(str, version))
+    return Check("python", ok, shown, None if ok else "install Python 3.11 or newer and make a new environment with it")
+
+
+def check_torch(found: Mapping[str, Any] | None, problem: str = "") -> Check:
+    """It imports; which build it is."""
+    if found is None:
+        return Check("torch", False, f"cannot be imported: {problem}", "pip install -c constraints.txt torch")
+    build = f"CUDA {found['cuda']}" if found["cuda"] else "CPU build"
+    return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}")
+
+
+def _check_import(name: str, answer: _Answer) -> Check:
+    if answer.value is None:
+        return Check(name, False, f"cannot be imported: {answer.problem}", f"pip install -c constraints.txt '{name}'")
+    return Check(name, True, str(answer.value["version"]))
+
+
+def smi_gpus() -> list[str] | None:
+    """The GPUs that the NVIDIA driver lists; None where there is no driver."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    try:
+        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=SMI_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [line for line in answer.stdout.splitlines() if line.startswith("GPU ")]
+
+
+def check_gpus(found: Mapping[str, Any] | None, listed: list[str] | None) -> Check:
+    """What torch can use, against what the driver lists; having none is no failure."""
+    usable = found["gpus"] if found else []
+    if usable:
+        return Check("gpus", True, ", ".join(f"{name} ({memory / 2**30:.0f} GiB)" for name, memory in usable))
+    if listed:
+        fix = "install a torch build for this driver's CUDA version: https://pytorch.org/get-started/locally"
+        return Check("gpus", False, f"the driver lists {len(listed)}, torch can use none", fix)
+    return Check("gpus", True, "none: trials run on the CPU, one core each")
+
+
+def hub_address() -> str:
+    """The hub that Hugging Face's libraries would ask."""
+    return os.environ.get("HF_ENDPOINT") or DEFAULT_HUB
+
+
+def check_hub(address: str, found: Mapping[str, Any] | None, problem: str = "") -> Check:
+    """Whether models and data can be fetched; not being able to is no failure."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return Check("hub", True, "not used: HF_HUB_OFFLINE is set")
+    if found is not None and found["code"] < 500:
+        return Check("hub", True, f"{address} answers")
+    why = problem or f"it answered with status {found['code'] if found else '?'}"
+    return Check("hub", True, f"{address} cannot be reached ({why}); use the embedded default, or --model and --data")
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where Hugging Face's libraries keep models and data."""
+    if "HF_HOME" in environ:
+        return Path(environ["HF_HOME"]).expanduser()
+    return Path(environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huggingface"
+
+
+def check_cache(folder: Path) -> Check:
+    """The folder, or the nearest one that exists above it, can be written."""
+    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    ok = nearest.is_dir() and os.access(nearest, os.W_OK)
+    return Check("cache", ok, str(folder), None if ok else f"make {nearest} writable, or set HF_HOME to another folder")
+
+
+def check_disk(folder: Path) -> Check:
+    """Room for results and checkpoints where the command is run."""
+    free = shutil.disk_usage(folder).free / 1e9
+    ok = free >= MIN_DISK_GB
+    return Check(
+        "disk", ok, f"{free:.0f} GB free in {folder}", None if ok else f"free {MIN_DISK_GB:g} GB, or run elsewhere"
+    )
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_machine() -> Check:
+    """Cores and memory, for the record."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Check("machine", True, f"{cores()} cores, {memory:.0f} GiB memory")
+
+
+def check_shared_memory(folder: Path) -> Check:
+    """Ray's object store lives there; containers often have too little."""
+    if not folder.is_dir():
+        return Check("shared memory", True, "none on this system; Ray uses a temporary folder")
+    total = shutil.disk_usage(folder).total / 2**30
+    ok = total >= MIN_SHM_GB
+    fix = "start the container with --shm-size=4g; until then Ray uses a slower temporary folder"
+    return Check("shared memory", ok, f"{total:.1f} GiB in {folder}", None if ok else fix)
+
+
+def check_threads(environ: Mapping[str, str], available: int) -> Check:
+    """A thread count in the environment that is larger than the machine slows every trial."""
+    given = {key: environ[key] for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if key in environ}
+    if not given:
+        return Check("threads", True, "not set; each trial gets as many threads as CPUs")
+    shown = ", ".join(f"{key}={value}" for key, value in given.items())
+    wrong = [key for key, value in given.items() if not value.isdigit() or not 1 <= int(value) <= available]
+    fix = f"unset {' '.join(wrong)}, or set it to a number from 1 to {available}" if wrong else None
+    return Check("threads", not wrong, shown, fix)
