@@ -133,7 +133,7 @@ class ResultsFolder:
         except ValueError as error:
             raise ResultsError(f"{self.path(name)}: not valid JSON: {error}") from error
 
-    def list(self, folder: str, suffix: str) -> list[str]:
+    def names(self, folder: str, suffix: str) -> list[str]:
         """Names of the finished files in a folder, sorted; temporary ones are left out."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
         names = [info.base_name for info in self.fs.get_file_info(selector) if info.is_file]
@@ -149,7 +149,7 @@ class ResultsFolder:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every `trials` row; raises ResultsError naming a file that cannot be read or has a newer schema."""
-        for name in self.list("trials", ".parquet"):
+        for name in self.names("trials", ".parquet"):
             yield from self._read_trials(self.path(f"trials/{name}"))
 
     def _read_trials(self, path: str) -> list[dict[str, Any]]:

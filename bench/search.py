@@ -103,7 +103,7 @@ class OptunaCell:
 
     def _resume(self, done: Mapping[tuple[str, bool], Done], evals: Callable[[str, bool], list[float]]) -> None:
         """Replay recorded suggestions in order: finished ones are told, unfinished ones will be run again."""
-        for name in self.folder.list(f"search/{self.name}", ".json"):
+        for name in self.folder.names(f"search/{self.name}", ".json"):
             recorded = self.folder.read_json(f"search/{self.name}/{name}")
             params = {key: recorded["params"][key] for key in self.drawn}
             pack = self._pack(params)

@@ -214,6 +214,7 @@ def run_sweep(
             verbose=0,
             callbacks=[_Callback(bridge), *_loggers(options.logger, shipment.study)],
             failure_config=tune.FailureConfig(max_failures=options.retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )
     try:

@@ -5,6 +5,7 @@ evaluation by evaluation, and is the only place where an exception becomes a sta
 """
 
 import math
+import os
 import time
 import traceback
 from collections.abc import Iterator
@@ -86,10 +87,10 @@ def _claim(share: Share) -> torch.device:
     torch.set_num_threads(max(1, math.floor(share.cpus)))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if share.gpu <= 0:
+    if share.gpu <= 0 or os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1":  # the variable: tests of scheduling, no GPU needed
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise RuntimeError("a GPU was assigned to this worker, but torch sees none")
+        raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")
     if share.gpu < 1:
         torch.cuda.set_per_process_memory_fraction(share.gpu)
     return torch.device("cuda", torch.cuda.current_device())

@@ -1,0 +1,93 @@
+"""The results folder: written whole, read whole, foreign things named."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench.errors import ResultsError
+from bench.record import Record, empty_evals, empty_predictions
+from bench.results import ResultsFolder
+from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
+
+
+def make_record(trial_id: str = "aa", status: str = "ok", version: int = SCHEMA_VERSION) -> Record:
+    """A minimal record."""
+    text = dict.fromkeys(("study", "stage", "method", "model", "task", "metric"), "x")
+    row = {field.name: None for field in TRIALS} | text
+    row |= {"trial_id": trial_id, "hyperparameters": '{"lr": 0.1}', "fraction": 1.0, "seed": 1, "budget": "{}"}
+    row |= {"status": status, "schema_version": version}
+    return Record(row, empty_evals(), empty_predictions())
+
+
+def test_a_record_survives_the_wire(tmp_path: Path) -> None:
+    """encode and decode are inverse."""
+    record = make_record()
+    again = Record.decode(record.encode())
+    assert again.trial == record.trial
+    assert again.evals.schema == EVALS
+    assert again.predictions.schema == PREDICTIONS
+
+
+def test_written_files_have_the_schema_and_no_temporary_is_left(tmp_path: Path) -> None:
+    """Each table's file has the contract's schema; temporary names begin with _ and are gone."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(make_record())
+    assert pq.read_schema(tmp_path / "trials/aa.parquet").equals(TRIALS)
+    assert pq.read_schema(tmp_path / "evals/aa.parquet").equals(EVALS)
+    assert pq.read_schema(tmp_path / "predictions/aa.parquet").equals(PREDICTIONS)
+    assert not [p for p in tmp_path.rglob("*") if p.name.startswith("_")]
+
+
+def test_readers_ignore_temporary_names(tmp_path: Path) -> None:
+    """A half-written file is never seen."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(make_record())
+    (tmp_path / "trials/_bb.parquet.1").write_bytes(b"half")
+    (tmp_path / "trials/_cc.parquet").write_bytes(b"half")
+    assert [row["trial_id"] for row in folder.rows()] == ["aa"]
+
+
+def test_a_pruned_row_and_a_full_one_live_side_by_side(tmp_path: Path) -> None:
+    """They have one id and two files."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(make_record(status="pruned"))
+    folder.write(make_record())
+    assert set(folder.done()) == {("aa", True), ("aa", False)}
+
+
+def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
+    """Not a traceback: the path."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    (tmp_path / "trials/bad.parquet").write_bytes(b"PAR1 not parquet")
+    with pytest.raises(ResultsError, match=r"trials/bad\.parquet"):
+        list(folder.rows())
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """Numbers are not guessed at."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(make_record(version=SCHEMA_VERSION + 1))
+    with pytest.raises(ResultsError, match="update finebench"):
+        list(folder.rows())
+
+
+def test_any_uri_that_pyarrow_opens(tmp_path: Path) -> None:
+    """A URI works like a path."""
+    folder = ResultsFolder(tmp_path.as_uri())
+    folder.create()
+    folder.write(make_record())
+    assert pa.concat_tables([pq.read_table(tmp_path / "trials/aa.parquet")]).num_rows == 1
+    assert folder.read_json("nothing.json") is None
+
+
+def test_an_unknown_scheme_is_refused() -> None:
+    """One clear message."""
+    with pytest.raises(ResultsError, match="nowhere://"):
+        ResultsFolder("nowhere://bucket/x")

@@ -1,0 +1,150 @@
+"""One Optuna study per cell: equal budgets, own scales, durable suggestions, right states told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from bench.conductor import Conductor, Pack
+from bench.plan import Identities, Plan
+from bench.results import Done, ResultsFolder
+from bench.search import OptunaCell
+from bench.trial import Identity
+from tests.bench.test_conductor import done_row
+from tests.bench.tiny import tiny_study
+
+KNOWN = Identities(Identity("m", "r"), {n: Identity(n, "1:x") for n in ("mini-cola", "mini-mrpc")})
+SPACE = {"full": {"lr": {"loguniform": [1e-5, 1e-2]}}, "bitfit": {"lr": [1e-3, 1e-2]}}
+
+
+def search_plan(tasks: list[str] | None = None, methods: Any = None, **settings: Any) -> Plan:
+    """A plan with an Optuna search."""
+    optuna = {"trials": 4, "seeds": 2, "confirm_seeds": 0} | settings
+    return Plan(tiny_study(tasks=tasks or ["mini-cola"], methods=methods or SPACE, search={"optuna": optuna}))
+
+
+def conduct(plan: Plan, folder: ResultsFolder, done: Any = None, evals: Any = None) -> Conductor:
+    """A conductor with one search per cell, as a run builds it."""
+    done = done or {}
+    curves = evals or (lambda trial_id, pruned: [0.1])
+    searches = {c: OptunaCell(plan, c, KNOWN, folder, done, curves) for c in plan.cells()}
+    return Conductor(plan, KNOWN, done, searches=searches)
+
+
+def drive(conductor: Conductor, score: Any, stop: Any = lambda pack, index: False) -> list[tuple[Pack, list[Done]]]:
+    """Run packs one after the other with a made-up score."""
+    log = []
+    while (pack := conductor.next_pack()) is not None:
+        stopped = False
+        for index in (1, 2, 3):
+            stopped = stopped or conductor.on_rung(pack, index, score(pack))
+        status = "pruned" if stopped else "ok"
+        rows = [done_row(t, status, score(pack)) for t in pack.trials]
+        conductor.on_done(pack, rows)
+        log.append((pack, rows))
+    return log
+
+
+def lr_score(pack: Pack) -> float:
+    """A score that falls with the distance from 1e-3, on a scale of its own per task."""
+    import math
+
+    scale = 1.0 if pack.trials[0].task.name == "mini-cola" else 0.01
+    return -scale * abs(math.log10(float(pack.trials[0].hyperparameters["lr"])) + 3)
+
+
+def test_every_cell_gets_the_same_tuning_budget(tmp_path: Path) -> None:
+    """Trap: a `choice` over cells starves some of them."""
+    conductor = conduct(search_plan(["mini-cola", "mini-mrpc"], trials=6), ResultsFolder(str(tmp_path)))
+    drive(conductor, lr_score)
+    told = {search.name: len(search.study.trials) for search in conductor.searches.values()}  # type: ignore[attr-defined]
+    assert set(told.values()) == {6}
+    assert len(told) == 4
+
+
+def test_lists_become_choices(tmp_path: Path) -> None:
+    """Trap: grid_search with OptunaSearch raises; a list in a searched space is a choice."""
+    log = drive(conduct(search_plan(), ResultsFolder(str(tmp_path))), lr_score)
+    lrs = {p.trials[0].hyperparameters["lr"] for p, _ in log if p.trials[0].method == "bitfit"}
+    assert lrs <= {1e-3, 1e-2}
+
+
+def test_a_repeated_choice_is_told_and_not_trained_twice(tmp_path: Path) -> None:
+    """A space of two values costs two trainings, and still every suggestion is told."""
+    conductor = conduct(search_plan(trials=8), ResultsFolder(str(tmp_path)))
+    log = drive(conductor, lr_score)
+    assert len([p for p, _ in log if p.trials[0].method == "bitfit"]) <= 2
+    assert all(len(s.study.trials) == 8 for s in conductor.searches.values())  # type: ignore[attr-defined]
+
+
+def test_one_configuration_is_all_its_seeds_and_told_their_mean(tmp_path: Path) -> None:
+    """Seeds are never pruned apart."""
+    conductor = conduct(search_plan(seeds=3), ResultsFolder(str(tmp_path)))
+    pack = conductor.next_pack()
+    assert pack is not None
+    assert [t.seeds.code for t in pack.trials] == [1, 2, 3]
+    rows = [done_row(t, "ok", s) for t, s in zip(pack.trials, (0.1, 0.2, 0.6), strict=True)]
+    conductor.on_done(pack, rows)
+    cell = next(c for c in conductor.searches if c.key == pack.trials[0].cell)
+    assert conductor.searches[cell].study.trials[0].value == pytest.approx(0.3)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("ok", TrialState.COMPLETE), ("pruned", TrialState.PRUNED), ("diverged", TrialState.FAIL), ("oom", TrialState.FAIL)],
+)
+def test_states_are_told_as_they_are(tmp_path: Path, status: str, state: TrialState) -> None:
+    """Trap: Ray's OptunaSearch tells a stopped trial COMPLETE with its low-fidelity value."""
+    conductor = conduct(search_plan(seeds=1, scheduler="asha"), ResultsFolder(str(tmp_path)))
+    pack = conductor.next_pack()
+    assert pack is not None
+    conductor.on_rung(pack, 1, 0.4)
+    conductor.on_done(pack, [done_row(pack.trials[0], status, 0.4)])
+    cell = next(c for c in conductor.searches if c.key == pack.trials[0].cell)
+    told = conductor.searches[cell].study.trials[0]  # type: ignore[attr-defined]
+    assert told.state == state
+    if status == "pruned":
+        assert told.intermediate_values == {1: 0.4}
+
+
+def test_asha_never_compares_tasks(tmp_path: Path) -> None:
+    """Trap: one ASHA over tasks of different scale stops every trial of the lower one."""
+    plan = search_plan(["mini-cola", "mini-mrpc"], {"full": SPACE["full"]}, trials=9, seeds=1, scheduler="asha")
+    log = drive(conduct(plan, ResultsFolder(str(tmp_path))), lr_score)
+    for task in ("mini-cola", "mini-mrpc"):
+        statuses = [rows[0].status for pack, rows in log if pack.trials[0].task.name == task]
+        assert len(statuses) == 9
+        assert "ok" in statuses
+        assert "pruned" in statuses
+
+
+def test_studies_are_named_apart_and_do_not_mix(tmp_path: Path) -> None:
+    """Trap: OptunaSearch's storage continues another task's study under one fixed name."""
+    folder = ResultsFolder(str(tmp_path))
+    conductor = conduct(search_plan(["mini-cola", "mini-mrpc"]), folder)
+    names = [s.study.study_name for s in conductor.searches.values()]  # type: ignore[attr-defined]
+    assert len(set(names)) == 4
+    drive(conductor, lr_score)
+    again = conduct(search_plan(["mini-cola"]), folder)
+    assert all(s.number == 4 for s in again.searches.values())  # type: ignore[attr-defined]
+
+
+def test_a_resumed_search_continues_as_if_never_interrupted(tmp_path: Path) -> None:
+    """Nothing is suggested twice, nothing told is missing, and the suggestions are the same."""
+    plan = search_plan(methods={"full": SPACE["full"]}, trials=8, seeds=1)
+    whole = drive(conduct(plan, ResultsFolder(str(tmp_path / "whole"))), lr_score)
+    folder = ResultsFolder(str(tmp_path / "parts"))
+    first = conduct(plan, folder)
+    done: dict[tuple[str, bool], Done] = {}
+    for _ in range(4):
+        pack = first.next_pack()
+        assert pack is not None
+        rows = [done_row(t, "ok", lr_score(pack)) for t in pack.trials]
+        first.on_done(pack, rows)
+        done |= {(r.trial_id, False): r for r in rows}
+    lost = first.next_pack()  # suggested, then the driver dies
+    assert lost is not None
+    rest = drive(conduct(plan, folder, done), lr_score)
+    assert rest[0][0] == lost
+    assert [p.name for p, _ in whole] == [i for i, _ in done] + [p.name for p, _ in rest]

@@ -1,0 +1,144 @@
+"""The sweep on a real Ray: the same numbers as in process, nothing vanishes, extensions run, clusters work."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from bench import sweep
+from bench.conductor import Conductor, Pack
+from bench.recorder import Observer
+from bench.results import ResultsFolder
+from bench.run import RunOptions, run_study
+from tests.bench.tiny import run_tiny, tiny_study
+
+TIMES = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """One small Ray for this file's tests."""
+    with sweep.ray_session(sweep.RayOptions(), cpus=2):
+        yield
+
+
+def science(folder: Path) -> dict[str, dict[str, Any]]:
+    """All rows without what a clock or a memory counter says."""
+    rows = ResultsFolder(str(folder)).rows()
+    return {row["trial_id"]: {k: v for k, v in row.items() if k not in TIMES} for row in rows}
+
+
+def predictions(folder: Path) -> dict[str, bytes]:
+    """Content of every predictions file."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "predictions").glob("*.parquet"))}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_ray_and_in_process_runs_are_bit_identical(tmp_path: Path) -> None:
+    """Reused workers and one process give the same rows and predictions."""
+    changes: dict[str, Any] = {"tasks": ["mini-cola", "mini-stsb"], "seeds": 2}
+    run_tiny(tmp_path / "here", **changes)
+    outcome = run_tiny(tmp_path / "ray", debug=False, **changes)
+    assert outcome.statuses == {"ok": 8}
+    assert science(tmp_path / "here") == science(tmp_path / "ray")
+    assert predictions(tmp_path / "here") == predictions(tmp_path / "ray")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
+    """Trap: Tuner.restore ignores the new points of a bigger grid."""
+    run_tiny(tmp_path, debug=False)
+    outcome = run_tiny(tmp_path, debug=False, methods={"full": {"lr": [1e-3, 1e-4]}, "bitfit": {"lr": [5e-3]}})
+    assert outcome.skipped == 2
+    assert outcome.statuses == {"ok": 1}
+    assert len(science(tmp_path)) == 3
+
+
+class Killer(Observer):
+    """Kills the worker processes as soon as a pack starts, `times` times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def on_start(self, pack: Pack) -> None:
+        """Kill from a thread, so that the driver goes on."""
+        threading.Thread(target=self._kill, daemon=True).start()
+
+    def _kill(self) -> None:
+        deadline = time.monotonic() + 120
+        while self.times > 0 and time.monotonic() < deadline:
+            for process in psutil.process_iter(["cmdline"]):
+                line = " ".join(process.info["cmdline"] or [])
+                if "ray::" in line and "Worker" in line and self.times > 0:
+                    self.times -= 1
+                    os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_lost_worker_is_retried(tmp_path: Path) -> None:
+    """One kill costs a retry, not a trial."""
+    killer = Killer(1)
+    outcome = run_tiny(
+        tmp_path, debug=False, observer=lambda c: killer, methods={"full": {"lr": [1e-3]}}, budget={"steps": 60}
+    )
+    assert killer.times == 0
+    assert outcome.statuses == {"ok": 1}
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_trial_that_dies_before_its_first_report_is_a_row(tmp_path: Path) -> None:
+    """Trap: in Ray such a trial vanishes from the results."""
+    killer = Killer(1)
+    outcome = run_tiny(
+        tmp_path,
+        debug=False,
+        observer=lambda c: killer,
+        retries=0,
+        methods={"full": {"lr": [1e-3]}},
+        budget={"steps": 400},
+    )
+    assert killer.times == 0
+    assert outcome.statuses == {"error": 1}
+    row = next(iter(science(tmp_path).values()))
+    assert row["score"] is None
+    assert row["reason"]
+
+
+def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an address: rows reach the folder through the driver, from every node; GPUs are what the workers hold."""
+    if ray.is_initialized():
+        ray.shutdown()
+    monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, num_gpus=1)
+        cluster.wait_for_nodes()
+        started: list[Pack] = []
+
+        class Watch(Observer):
+            def on_start(self, pack: Pack) -> None:
+                started.append(pack)
+
+        def observe(conductor: Conductor) -> Observer:
+            return Watch()
+
+        study = tiny_study(seeds=2, methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"gpu": 0.5}}})
+        options = RunOptions(str(tmp_path / "out"), address=cluster.address)
+        outcome = run_study(study, options, observe, lambda trial, reason, runs: None)
+        assert outcome.statuses == {"ok": 4}
+        rows = science(tmp_path / "out")
+        assert {row["exclusive"] for row in rows.values() if row["method"] == "bitfit"} == {False}
+        assert {row["exclusive"] for row in rows.values() if row["method"] == "full"} == {True}
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

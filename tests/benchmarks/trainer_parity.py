@@ -1,0 +1,133 @@
+"""Does finebench's loop score as Hugging Face Trainer does, on the same rows and settings?
+
+    python -m tests.benchmarks.trainer_parity --model FOLDER --data GLUE_FOLDER [--tasks mrpc stsb] [--seeds 5] [--steps 200]
+
+Trains each cell with both, on the same drawn rows, steps, batch size, schedule, weight decay and clipping, with the seeds
+1..N, and prints the last step's score as mean ± standard deviation over seeds. Data order, head initialisation and
+dropout masks differ between the two by design, so they agree within seed noise, not bit for bit. Needs `accelerate`.
+"""
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from bench.metrics import compute
+from bench.model import build, load_backbone
+from bench.prepare import prepare
+from bench.registry import method
+from bench.study import Study
+from bench.study_file import build_study
+from bench.trainer import PackRun, Resident
+from bench.conductor import Pack
+from bench.shipment import Share, Shipment
+from bench.seeds import Seeds
+
+
+def make_study(arguments: argparse.Namespace) -> Study:
+    """The cells to compare."""
+    raw = {
+        "name": "parity",
+        "model": arguments.model,
+        "tasks": arguments.tasks,
+        "methods": {"full": {"lr": 5e-5}, "bitfit": {"lr": 1e-3}},
+        "fractions": [arguments.fraction],
+        "seeds": arguments.seeds,
+        "budget": {"steps": arguments.steps},
+        "training": {"evals": 1},
+    }
+    return build_study(raw, "parity", Path("."))
+
+
+def ours(resident: Resident, trial: Any) -> float:
+    """Score at the last step, by finebench."""
+    run = PackRun(resident, Pack((trial,)))
+    while run.advance() is not None:
+        pass
+    row = run.records()[0].trial
+    if row["status"] != "ok":
+        raise RuntimeError(f"{row['status']}: {row['reason']}")
+    return float(row["score_last"])
+
+
+def theirs(resident: Resident, trial: Any) -> float:
+    """Score at the last step, by Hugging Face Trainer on the same rows and settings."""
+    from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+
+    task = resident.shipment.tasks[trial.task.name]
+    regression = task.task.kind == "regression"
+    backbone = load_backbone(resident.folder, task.num_labels, regression)
+    seed = trial.seeds.init
+    model = build(backbone, method(trial.method)(**trial.hyperparameters), seed)
+    tokenizer = AutoTokenizer.from_pretrained(resident.folder)
+    options = trial.training
+
+    def rows(split: Any, chosen: np.ndarray) -> list[dict[str, Any]]:
+        texts = [[column[i] for column in split.texts] for i in chosen]
+        encoded = [tokenizer(*text, truncation=True, max_length=options.max_length) for text in texts]
+        kind = float if regression else int
+        return [dict(e) | {"labels": kind(split.labels[i])} for e, i in zip(encoded, chosen, strict=True)]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = TrainingArguments(
+            output_dir=scratch,
+            max_steps=trial.budget.steps,
+            per_device_train_batch_size=options.batch_size,
+            per_device_eval_batch_size=64,
+            learning_rate=trial.hyperparameters["lr"],
+            weight_decay=options.weight_decay,
+            warmup_steps=round(options.warmup * trial.budget.steps),
+            lr_scheduler_type="linear",
+            max_grad_norm=options.max_grad_norm,
+            seed=seed,
+            report_to=[],
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+        )
+        trainer = Trainer(
+            model=model,
+            args=settings,
+            train_dataset=rows(task.train, resident.draw(trial).fit),
+            data_collator=DataCollatorWithPadding(tokenizer),
+        )
+        trainer.train()
+        output = trainer.predict(rows(task.score, np.arange(len(task.score.labels)))).predictions
+    predicted = output.squeeze(-1).astype(float) if regression else output.argmax(-1)
+    return compute(task.task.metrics, task.score.labels, predicted)[task.task.metric]
+
+
+def main() -> None:
+    """Run both, print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="+", default=["mrpc", "stsb"])
+    parser.add_argument("--fraction", type=float, default=0.3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=200)
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    study = make_study(arguments)
+    ready = prepare(study, arguments.data)
+    shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, 36_000.0)
+    resident = Resident(shipment, Share(1.0, 1.0 if torch.cuda.is_available() else 0.0))
+    print("| task | method | finebench | Trainer | difference, 95 % interval (Welch) |\n|---|---|---|---|---|", flush=True)
+    for cell in ready.plan.cells():
+        point = ready.plan.points(cell)[0]
+        trials = [ready.plan.trial(cell, "grid", point, Seeds.paired(k), ready.known) for k in range(1, study.seeds + 1)]
+        a, b = [np.array([run(resident, trial) for trial in trials]) for run in (ours, theirs)]
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+        cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in (a, b)]
+        change = f"{a.mean() - b.mean():+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
+        print(f"| {cell.task} | {cell.method} | {' | '.join(cells)} | {change} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
