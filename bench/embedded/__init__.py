@@ -8,6 +8,7 @@ The model folder is made by `python -m bench.embedded.pretrain`; what it is wort
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 GENERATOR_VERSION = 1
 """Version of the generated tasks: any change of their text or labels raises it."""
@@ -16,7 +17,7 @@ MODEL_DIR: Path = Path(__file__).parent / "model"
 """The encoder's folder, in the standard Hugging Face layout."""
 
 
-def load_split(task: str, split: str) -> dict[str, list]:
+def load_split(task: str, split: str) -> dict[str, list[Any]]:
     """Return one split of a generated task as columns in GLUE's shape.
 
     `task` is mini-cola (sentence, label 0/1), mini-mrpc (sentence1, sentence2, label 0/1) or mini-stsb (sentence1,
@@ -27,7 +28,7 @@ def load_split(task: str, split: str) -> dict[str, list]:
 
 
 @lru_cache(maxsize=3)
-def _splits(task: str) -> dict[str, dict[str, list]]:
+def _splits(task: str) -> dict[str, dict[str, list[Any]]]:
     from bench.embedded.tasks import build
 
     return build(task, GENERATOR_VERSION)

@@ -53,20 +53,22 @@ def predicate(draw: Draw, many: bool) -> tuple[list[str], list[str]]:
     return forms if many else (forms[1], forms[0])
 
 
-def strict_transitive(draw: Draw, frame: str) -> Verb:
-    """Draw a verb that cannot be used without its object."""
+def word_except(draw: Draw, frame: str, excluded: str) -> Verb:
+    """Draw a verb of a frame that is not in `excluded`, one of the lexicon's lists of verbs."""
     while True:
         verb = word(draw, frame)
-        if verb.base not in lex.OBJECT_MAY_BE_LEFT_OUT:
+        if verb.base not in excluded.split():
             return verb
+
+
+def strict_transitive(draw: Draw, frame: str) -> Verb:
+    """Draw a verb that cannot be used without its object."""
+    return word_except(draw, frame, lex.OBJECT_MAY_BE_LEFT_OUT)
 
 
 def strict_intransitive(draw: Draw) -> Verb:
     """Draw a verb that cannot be used with an object."""
-    while True:
-        verb = word(draw, "intransitive")
-        if verb.base not in lex.TAKES_AN_OBJECT_TOO:
-            return verb
+    return word_except(draw, "intransitive", lex.TAKES_AN_OBJECT_TOO)
 
 
 def pair(good: list[str], bad: list[str]) -> Pair:

@@ -38,9 +38,3 @@ class Draw:
     def other(self, items: Sequence[T], than: T) -> T:
         """Return one item that differs from `than`, each equally likely."""
         return self.pick([item for item in items if item != than])
-
-    def shuffle(self, items: list[T]) -> None:
-        """Shuffle in place (Fisher-Yates)."""
-        for i in range(len(items) - 1, 0, -1):
-            j = self.below(i + 1)
-            items[i], items[j] = items[j], items[i]

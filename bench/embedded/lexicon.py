@@ -65,7 +65,11 @@ FUTURE_TIMES = "tomorrow soon/shortly"
 PREPOSITIONS = "in/inside near/beside behind"
 
 IRREGULAR_PLURALS = {
-    "man": "men", "gentleman": "gentlemen", "woman": "women", "child": "children", "thief": "thieves",
+    "man": "men",
+    "gentleman": "gentlemen",
+    "woman": "women",
+    "child": "children",
+    "thief": "thieves",
     "hero": "heroes",
 }
 IRREGULAR_VERBS = {
@@ -80,16 +84,25 @@ IRREGULAR_VERBS = {
 }  # fmt: skip
 DOUBLED_FINALS = frozenset({"chat", "hug", "drag", "grab", "drop", "shun", "grin", "hit"})
 """Verbs that double their last letter before -ed and -ing."""
-OBJECT_MAY_BE_LEFT_OUT = frozenset(
-    "help assist attack steal throw toss catch push pull watch observe please believe doubt meet strike hit "
-    "love fire sell buy build hide lose drag fall want make create lower drop gather spread collect "
-    "decorate scatter defend trick keep".split()
-)
+OBJECT_MAY_BE_LEFT_OUT = """
+help assist attack steal throw toss catch push pull watch observe please believe doubt meet strike hit love fire
+sell buy build hide lose drag fall want make create lower drop gather spread collect decorate scatter defend trick
+keep refuse deceive conquer protect
+"""
 """Transitive verbs that are also heard without an object; never used where a missing object must be an error."""
 
-TAKES_AN_OBJECT_TOO = frozenset(
-    "cry weep laugh awaken rise shout yell whisper murmur stand rest relax celebrate rush hurry pause talk fall".split()
-)
+THINGS_DO_IT_TOO = """
+arrive appear vanish disappear fall tumble stand linger rest rise pause tremble hinder impede annoy irritate please
+delight scare frighten calm soothe help assist hit strike defend protect deceive trick reward save pull punish drag
+"""
+"""Verbs whose subject may well be a thing; never used where that must be an error."""
+
+TAKES_A_CLAUSE_TOO = "complain grumble rejoice celebrate shout yell whisper murmur"
+"""Intransitive verbs that are also heard with a clause; never used where a clause must be an error."""
+
+TAKES_AN_OBJECT_TOO = """
+cry weep laugh awaken rise shout yell whisper murmur stand rest relax celebrate rush hurry pause talk fall
+"""
 """Intransitive verbs that are also heard with an object; never used where an object must be an error."""
 
 FUNCTION_WORDS = """

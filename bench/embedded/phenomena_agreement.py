@@ -132,7 +132,9 @@ def negative_polarity(draw: Draw) -> Pair:
     verb, inner = word(draw, "intransitive").participle, word(draw, "social").past
     shape = draw.below(4)
     if shape == 0:
-        return pair(["no", single, "has", "ever", verb], [draw.pick(("the", "every", "some")), single, "has", "ever", verb])
+        return pair(
+            ["no", single, "has", "ever", verb], [draw.pick(("the", "every", "some")), single, "has", "ever", verb]
+        )
     if shape == 1:
         tail = ["has", "ever", verb]
         good = ["no", single, "that", "the", other, inner, *tail]
@@ -140,7 +142,9 @@ def negative_polarity(draw: Draw) -> Pair:
     thing = noun(draw, "thing", True)
     action = word(draw, "handling")
     if shape == 2:
-        return pair(["the", single, "did", "not", action.base, "any", thing], ["the", single, action.past, "any", thing])
+        return pair(
+            ["the", single, "did", "not", action.base, "any", thing], ["the", single, action.past, "any", thing]
+        )
     good = ["nobody", "that", "the", other, inner, action.past, "any", thing]
     return pair(good, ["the", other, "that", "nobody", inner, action.past, "any", thing])
 

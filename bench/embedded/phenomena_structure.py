@@ -1,7 +1,17 @@
 """Minimal pairs of structure: argument structure, passives, questions, islands, gaps and word order."""
 
+from bench.embedded import lexicon as lex
 from bench.embedded.acceptability import (
-    Pair, adverb, noun, pair, phrase, preposition, strict_intransitive, strict_transitive, word,
+    Pair,
+    adverb,
+    noun,
+    pair,
+    phrase,
+    preposition,
+    strict_intransitive,
+    strict_transitive,
+    word,
+    word_except,
 )  # fmt: skip
 from bench.embedded.draw import Draw
 
@@ -40,7 +50,7 @@ def datives(draw: Draw) -> Pair:
     thing, _ = phrase(draw, "thing")
     give = word(draw, "giving").past
     if draw.chance(0.5):
-        other = word(draw, draw.pick(("social", "clausal"))).past
+        other = word_except(draw, "social", "save rescue").past
         return pair([*subject, give, *person, *thing], [*subject, other, *person, *thing])
     return pair([*subject, give, *thing, "to", *person], [*subject, give, *person, "to", *thing])
 
@@ -51,7 +61,8 @@ def clauses(draw: Draw) -> Pair:
     inner, _ = phrase(draw, "person")
     clause = ["that", *inner, word(draw, "intransitive").past]
     good = word(draw, "clausal").past
-    bad = strict_intransitive(draw).past if draw.chance(0.5) else NO_CLAUSE[draw.below(len(NO_CLAUSE))]
+    no_clause = word_except(draw, "intransitive", lex.TAKES_A_CLAUSE_TOO).past
+    bad = no_clause if draw.chance(0.5) else NO_CLAUSE[draw.below(len(NO_CLAUSE))]
     return pair([*subject, good, *clause], [*subject, bad, *clause])
 
 
@@ -60,7 +71,7 @@ def animacy(draw: Draw) -> Pair:
     person, many = phrase(draw, "person")
     thing, _ = phrase(draw, "thing", many)
     frame = draw.pick(("social", "handling", "intransitive"))
-    verb = word(draw, frame).past
+    verb = word_except(draw, frame, lex.THINGS_DO_IT_TOO).past
     if frame == "intransitive":
         end = [adverb(draw)]
         return pair([*person, verb, *end], [*thing, verb, *end])
@@ -139,7 +150,7 @@ def fronted_auxiliary(draw: Draw) -> Pair:
 
 def word_order(draw: Draw) -> Pair:
     """Adjective before noun, object after verb, adverb not between verb and object."""
-    subject, many = phrase(draw, "person", adjective=1.0)
+    subject, _ = phrase(draw, "person", adjective=1.0)
     what, _ = phrase(draw, "thing")
     verb, how = word(draw, "handling").past, adverb(draw)
     good = [*subject, how, verb, *what]
@@ -150,9 +161,10 @@ def word_order(draw: Draw) -> Pair:
         return pair(good, [*subject, verb, how, *what])
     if shape == 2:
         return pair(good, [*subject, how, *what, verb])
-    return pair(good, [subject[0], how, *subject[1:], verb, *what])
+    return pair(good, [*subject[:2], how, subject[2], verb, *what])
 
 
 STRUCTURE = (
-    missing_object, extra_object, datives, clauses, animacy, passives, filled_gap, islands, fronted_auxiliary, word_order,
+    missing_object, extra_object, datives, clauses, animacy, passives, filled_gap, islands, fronted_auxiliary,
+    word_order,
 )  # fmt: skip

@@ -11,6 +11,8 @@ from bench.embedded.meaning import Entity, Event
 from bench.embedded.words import FORMS, VOWELS, Concept, plural
 
 Choose = Callable[[Concept], str]
+SOUNDS_OTHERWISE = frozenset({"honest", "useful", "useless"})
+"""Words whose first sound is a vowel and first letter is not, or the reverse."""
 PLURAL_DETERMINERS = {"the": "the", "a": "some", "this": "these", "that": "those"}
 
 
@@ -29,7 +31,7 @@ def noun_phrase(what: Entity, choose: Choose) -> list[str]:
     tokens = [choose(what.adjective)] if what.adjective else []
     tokens.append(plural(noun) if what.many else noun)
     determiner = PLURAL_DETERMINERS[what.determiner] if what.many else what.determiner
-    if determiner == "a" and tokens[0][0] in VOWELS:
+    if determiner == "a" and (tokens[0][0] in VOWELS) != (tokens[0] in SOUNDS_OTHERWISE):
         determiner = "an"
     return [determiner, *tokens]
 

@@ -1,10 +1,10 @@
 """The pretraining text: an endless seeded stream of short documents without any task's label.
 
-Half of the documents are single sentences, the acceptable members of the minimal pairs only. The others are two
-sentences: the same event told twice, an event and a near miss, two partly related events, or two unrelated ones. Half of the
-two-sentence documents carry a discourse marker (`indeed`, `however`, `similarly`, `meanwhile`), which masked-language
-modelling then has to predict from the two sentences, as it does in natural text (the cue that Nie et al., 2019,
-"DisSent", learn sentence representations from). No sentence of a validation or test split is ever in the stream.
+Some documents are single sentences, the acceptable members of the minimal pairs only. The others are two sentences:
+the same event told twice, an event and a near miss, two partly related events, or two unrelated ones. Each relation has
+its discourse markers (`indeed`, `however`, `similarly`, `meanwhile`), as in natural text. In half of these documents
+the marker is written, in the others it was taken out and is the target of discourse marker prediction (Nie et al.,
+2019, "DisSent"). No sentence of a validation or test split is ever in the stream.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from bench.embedded import GENERATOR_VERSION, load_split
 from bench.embedded.draw import Draw
 from bench.embedded.edits import near_miss
 from bench.embedded.meaning import Event, event
-from bench.embedded.realise import write
+from bench.embedded.realise import Choose, forms_for, write
 from bench.embedded.similarity import event_pair
 from bench.embedded.tasks import PHENOMENA, TASKS
+from bench.embedded.words import Concept
 
 MARKERS = {
     "same": ("indeed", "namely"),
@@ -25,15 +26,18 @@ MARKERS = {
     "unrelated": ("meanwhile", "elsewhere"),
 }
 STREAM = 77
+SINGLE_SHARE = 0.4
+SAME_FORM, SAME_WORDS = 0.5, 0.35
+"""Shares of pairs that keep one alternation, or one word per concept: easy pairs teach what corresponds to what."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One or two sentences; `related` says whether the second is about the same scene as the first."""
+    """One or two sentences; `relation` is the key in MARKERS of what joins them, None for a single sentence."""
 
     first: str
     second: str | None = None
-    related: bool = True
+    relation: str | None = None
     marked: bool = False
 
 
@@ -52,19 +56,28 @@ def documents(seed: int) -> Iterator[Document]:
     draw = Draw(GENERATOR_VERSION, STREAM, seed)
     forbidden = held_out()
     while True:
-        if draw.chance(0.5):
+        if draw.chance(SINGLE_SHARE):
             text = draw.pick(PHENOMENA)(draw)[0]
             if text not in forbidden:
                 yield Document(text)
             continue
         kind, one, two = _events(draw)
-        first, second = write(one, draw), write(two, draw)
+        form = draw.pick(forms_for(one))
+        keeps = draw.chance(SAME_FORM) and form in forms_for(two)
+        choose = _one_word_each(draw) if draw.chance(SAME_WORDS) else None
+        first = write(one, draw, form, choose)
+        second = write(two, draw, form if keeps else None, choose)
         if first in forbidden or second in forbidden:
             continue
         marked = draw.chance(0.5)
         if marked:
             second = f"{draw.pick(MARKERS[kind]).capitalize()}, {second[0].lower()}{second[1:]}"
-        yield Document(first, second, kind != "unrelated", marked)
+        yield Document(first, second, kind, marked)
+
+
+def _one_word_each(draw: Draw) -> Choose:
+    chosen: dict[Concept, str] = {}
+    return lambda concept: chosen.setdefault(concept, draw.pick(concept.words))
 
 
 def _events(draw: Draw) -> tuple[str, Event, Event]:

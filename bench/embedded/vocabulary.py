@@ -11,7 +11,10 @@ from pathlib import Path
 from bench.embedded.words import all_words
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PIECES = "s es ed d ing er ers est ly y al an ar at ation en ent ic ion is it le ment ness on or ous re th tion ty un".split()
+PIECES = """
+s es ed d ing er ers est ly y al an ar at ation en ent ic ion is it le ment ness on or
+ous re th tion ty un
+"""
 MAX_LENGTH = 64
 
 
@@ -21,7 +24,7 @@ def vocabulary() -> list[str]:
     tokens = dict.fromkeys(SPECIAL)
     tokens.update(dict.fromkeys(characters))
     tokens.update(dict.fromkeys(f"##{c}" for c in string.ascii_lowercase + string.digits))
-    tokens.update(dict.fromkeys(f"##{piece}" for piece in PIECES))
+    tokens.update(dict.fromkeys(f"##{piece}" for piece in PIECES.split()))
     tokens.update(dict.fromkeys(all_words()))
     return list(tokens)
 
