@@ -33,7 +33,7 @@ class Files:
 
 @dataclass(frozen=True)
 class SizeHint:
-    """Published size of a dataset, for estimates only: rows of train and of the score split, typical tokens of an input."""
+    """Published size of a dataset, for estimates only: rows of train and of the score split, mean tokens a row."""
 
     train: int
     score: int
@@ -44,9 +44,9 @@ class SizeHint:
 class Task:
     """What is learnt and how it is scored.
 
-    `text` holds one or two column names. `metrics` are names from bench.metrics, the main one first: it is the `score`, and
-    what is chosen by. `labels` are the class names in order (None: found in the data). `version` grows whenever the same
-    rows would be read or scored differently.
+    `text` holds one or two column names. `metrics` are names from bench.metrics, the main one first: it is the `score`,
+    and what is chosen by. `labels` are the class names in order (None: found in the data). `version` grows whenever
+    the same rows would be read or scored differently.
     """
 
     name: str

@@ -1,0 +1,164 @@
+"""Texts to tokens, once per node, and tokens to batches, without padding to a fixed length.
+
+    tokens = cached_tokens(task, "train", Path("model"), max_length=128)
+    for rows in epoch_order(tokens.lengths, batch_size=16, order_seed=1, epoch=0):
+        batch = collate(tokens, rows, pad_id=0)
+
+Batches depend on (order seed, epoch) alone, so that every method sees the same ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.errors import DataError
+from bench.sources import TaskData
+from bench.token_cache import Tokenised, cache_folder, cached, tokenizer_key
+
+__all__ = ["Tokens", "cache_folder", "cached_tokens", "collate", "epoch_order", "eval_batches", "tokenize"]
+
+Rows = NDArray[np.int64]
+
+MEGABATCH = 50
+"""Batches that are sorted by length together: padding nearly vanishes, and who meets whom stays random."""
+
+CHUNK = 20_000
+"""Texts tokenised at a time, which bounds the memory that the tokenizer's own objects take."""
+
+_NAMESPACE = 0x46425F33  # "FB_3": keeps these streams apart from any other use of the same small integers
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised split, flat: row i is `ids[offsets[i]:offsets[i + 1]]`.
+
+    `ids` int32 [total], `offsets` int64 [n + 1], `type_ids` uint8 [total] for tokenizers that tell texts apart.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    type_ids: NDArray[np.uint8] | None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row, special ones included: [n]."""
+        return np.diff(self.offsets)
+
+
+def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int) -> Tokens:
+    """Tokenise one or two parallel lists of texts, cutting the longer of a pair first.
+
+    A tokenizer that puts nothing between two texts (GPT-2's) gets a line break there. Raises DataError where
+    `max_length` leaves no room for text.
+    """
+    pair = len(texts) == 2
+    special = tokenizer.num_special_tokens_to_add(pair=pair)
+    if max_length < special + len(texts):
+        raise DataError(
+            f"training.max_length {max_length} leaves no room for text: {special} tokens mark beginning and end"
+        )
+    if pair and special == tokenizer.num_special_tokens_to_add(pair=False):
+        texts = (texts[0], ["\n" + text for text in texts[1]])
+    typed = "token_type_ids" in tokenizer.model_input_names
+    ids: list[NDArray[np.int32]] = []
+    types: list[NDArray[np.uint8]] = []
+    lengths: list[int] = []
+    for start in range(0, len(texts[0]), CHUNK):
+        encoded = tokenizer(
+            *(column[start : start + CHUNK] for column in texts),
+            truncation="longest_first" if pair else True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=typed,
+        )
+        lengths += [len(row) for row in encoded["input_ids"]]
+        ids.append(_flat(encoded["input_ids"], np.int32))
+        if typed:
+            types.append(_flat(encoded["token_type_ids"], np.uint8))
+    if 0 in lengths:
+        raise DataError(f"the text of row {lengths.index(0) + 1} has no token in this model's vocabulary")
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Tokens(np.concatenate(ids), offsets, np.concatenate(types) if typed else None)
+
+
+def _flat(rows: list[list[int]], dtype: Any) -> NDArray[Any]:
+    return np.fromiter(chain.from_iterable(rows), dtype=dtype)
+
+
+def cached_tokens(task_data: TaskData, split_name: str, folder: Path, max_length: int) -> Tokens:
+    """One split ("train" or "score") tokenised by the model folder's tokenizer: from the node's cache, or into it.
+
+    The arrays are memory-mapped, so that processes of one node share them.
+    """
+    split = {"train": task_data.train, "score": task_data.score}[split_name]
+
+    def build() -> Tokenised:
+        tokens = tokenize(_tokenizer(folder), split.texts, max_length)
+        return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
+
+    key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
+    found = cached(key, len(split), build)
+    return Tokens(found.ids, found.offsets, found.type_ids)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise DataError(f"model folder {folder}: its tokenizer cannot be loaded: {error}") from error
+
+
+def _keys(seed: int, epoch: int) -> Callable[[int], NDArray[np.uint64]]:
+    """A stream of random sort keys: raw words of PCG64, whose stream NumPy promises to keep."""
+    return np.random.PCG64(np.random.SeedSequence([_NAMESPACE, seed, epoch])).random_raw
+
+
+def epoch_order(lengths: NDArray[Any], batch_size: int, order_seed: int, epoch: int) -> list[Rows]:
+    """Batches of one epoch, as positions in `lengths` [n]; each position once, the last partial batch kept.
+
+    Positions are shuffled, cut into megabatches, sorted by length within each, cut into batches, and these shuffled.
+    """
+    keys = _keys(order_seed, epoch)
+    order = np.argsort(keys(len(lengths)), kind="stable")
+    span = batch_size * MEGABATCH
+    mega = np.arange(len(order)) // span
+    order = order[np.lexsort((np.asarray(lengths)[order], mega))]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [batches[i] for i in np.argsort(keys(len(batches)), kind="stable")]
+
+
+def eval_batches(lengths: NDArray[Any], batch_size: int) -> list[Rows]:
+    """Batches for evaluation, as positions in `lengths` [n], the longest first."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def collate(tokens: Tokens, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
+    """A batch of `rows`, padded on the right to the longest of them: int64 tensors [len(rows), longest].
+
+    `input_ids` and `attention_mask`, and `token_type_ids` where the tokenizer gives them.
+    """
+    lengths = tokens.lengths[rows]
+    columns = np.arange(lengths.max())
+    mask = columns < lengths[:, None]
+    places = (tokens.offsets[rows][:, None] + columns)[mask]
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = tokens.ids[places]
+    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+    if tokens.type_ids is not None:
+        types = np.zeros(mask.shape, dtype=np.int64)
+        types[mask] = tokens.type_ids[places]
+        batch["token_type_ids"] = torch.from_numpy(types)
+    return batch

@@ -1,0 +1,63 @@
+"""Metrics: one file each, by being present; computed through `evaluate` modules that live here, never by a hub call.
+
+    compute(("f1", "accuracy"), labels, predictions)   # {"f1": 0.81, "accuracy": 0.68}
+
+Importing this package is cheap; evaluate, scikit-learn and SciPy are imported by the first computation.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from bench.errors import StudyError, choose
+from bench.metrics._info import Array, Metric
+
+
+def _discover() -> Mapping[str, Metric]:
+    names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
+    found = [importlib.import_module(f"{__name__}.{name}").METRIC for name in names]
+    return MappingProxyType({metric.name: metric for metric in found})
+
+
+METRICS: Mapping[str, Metric] = _discover()
+"""All metrics by name."""
+
+
+def metric(name: str) -> Metric:
+    """The metric of this name; raises StudyError with the choices and a guess."""
+    if name not in METRICS:
+        raise StudyError(choose("metric", name, METRICS))
+    return METRICS[name]
+
+
+def compute(names: Sequence[str], labels: Array, predictions: Array) -> dict[str, float]:
+    """Compute metrics of `predictions` [n] against `labels` [n]; n >= 1.
+
+    Where a metric is undefined because the predictions (or labels) are constant or not finite, a correlation or MCC is
+    0 and an error is NaN. Raises StudyError for an unknown name and ValueError for shapes that do not match.
+    """
+    from bench.metrics._module import module
+
+    if labels.shape != predictions.shape or labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"labels {labels.shape} and predictions {predictions.shape} must be equally long vectors")
+    found: dict[str, float] = {}
+    for name in names:
+        found |= module(metric(name).name)._compute(predictions=predictions, references=labels)
+    return found
+
+
+def majority_score(names: Sequence[str], train_labels: Array, score_labels: Array) -> float:
+    """The main metric (`names[0]`) on `score_labels` of always predicting what is commonest in `train_labels`.
+
+    Classification: the majority class of train, the lowest of equals. Regression: the mean of train.
+    """
+    if metric(names[0]).kind == "classification":
+        classes, counts = np.unique(train_labels, return_counts=True)
+        constant = classes[np.argmax(counts)]
+    else:
+        constant = np.mean(train_labels)
+    predictions: Array = np.full(len(score_labels), constant)
+    return compute(names[:1], score_labels, predictions)[names[0]]

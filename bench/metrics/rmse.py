@@ -1,0 +1,15 @@
+"""Root of the mean squared error: an error in the label's own unit."""
+
+import numpy as np
+
+from bench.metrics._info import Array, Metric
+
+
+def score(labels: Array, predictions: Array) -> float:
+    """scikit-learn's root_mean_squared_error; NaN where a prediction is not finite."""
+    from sklearn.metrics import root_mean_squared_error
+
+    return float(root_mean_squared_error(labels, predictions)) if np.isfinite(predictions).all() else float("nan")
+
+
+METRIC = Metric("rmse", "regression", "root mean squared error", "the labels' spread", score, higher_is_better=False)

@@ -1,0 +1,16 @@
+"""Spearman's rank correlation, ties at their mean rank, one of STS-B's two metrics."""
+
+from bench.metrics._correlation import correlate
+from bench.metrics._info import Array, Metric
+
+
+def score(labels: Array, predictions: Array) -> float:
+    """SciPy's spearmanr; 0 where it is undefined."""
+    from scipy.stats import spearmanr
+
+    if len(labels) < 2:
+        return 0.0
+    return correlate(spearmanr, labels, predictions)
+
+
+METRIC = Metric("spearman", "regression", "Spearman's rank correlation, ties at their mean rank, -1 to 1", "0", score)

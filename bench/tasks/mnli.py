@@ -1,0 +1,17 @@
+"""MNLI, matched: does a premise entail a hypothesis, contradict it, or neither?"""
+
+from bench.tasks import Task
+from bench.tasks._glue import glue
+
+TASK = Task(
+    name="mnli",
+    kind="classification",
+    text=("premise", "hypothesis"),
+    label="label",
+    metrics=("accuracy",),
+    source=glue("mnli", validation="validation_matched"),
+    summary="does a premise entail a hypothesis, contradict it, or neither?",
+    reference="Williams, Nangia and Bowman 2018 (NAACL), arXiv:1704.05426",
+    licence="OANC, CC BY-SA 3.0 and CC BY 3.0 by source",
+    labels=("entailment", "neutral", "contradiction"),
+)

@@ -1,0 +1,17 @@
+"""MRPC: do two sentences from the news mean the same?"""
+
+from bench.tasks import Task
+from bench.tasks._glue import glue
+
+TASK = Task(
+    name="mrpc",
+    kind="classification",
+    text=("sentence1", "sentence2"),
+    label="label",
+    metrics=("f1", "accuracy"),
+    source=glue("mrpc"),
+    summary="do two sentences from the news mean the same?",
+    reference="Dolan and Brockett 2005 (IWP), aclanthology.org/I05-5002",
+    licence="Microsoft Research Shared Source License, non-commercial",
+    labels=("not_equivalent", "equivalent"),
+)

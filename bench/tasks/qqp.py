@@ -1,0 +1,17 @@
+"""QQP: do two questions from Quora ask the same?"""
+
+from bench.tasks import Task
+from bench.tasks._glue import glue
+
+TASK = Task(
+    name="qqp",
+    kind="classification",
+    text=("question1", "question2"),
+    label="label",
+    metrics=("f1", "accuracy"),
+    source=glue("qqp"),
+    summary="do two questions from Quora ask the same?",
+    reference="Iyer, Dandekar and Csernai 2017, First Quora dataset release: question pairs",
+    licence="Quora's terms of service, non-commercial",
+    labels=("not_duplicate", "duplicate"),
+)

@@ -1,0 +1,17 @@
+"""SST-2: is the sentiment of a phrase from a film review positive?"""
+
+from bench.tasks import Task
+from bench.tasks._glue import glue
+
+TASK = Task(
+    name="sst2",
+    kind="classification",
+    text=("sentence",),
+    label="label",
+    metrics=("accuracy",),
+    source=glue("sst2"),
+    summary="is the sentiment of a phrase from a film review positive?",
+    reference="Socher et al. 2013 (EMNLP), aclanthology.org/D13-1170",
+    licence="not stated by the source",
+    labels=("negative", "positive"),
+)
