@@ -1,0 +1,60 @@
+"""The map of all cells: what was planned, what is done, what failed, what is still to come."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.planned import Expectation, Key
+from analysis.runs import CELL, budget_label
+
+
+def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
+    """One row per cell, planned or run: task, fraction, budget, budget_label, method, planned, done, failed, degenerate,
+    diverged, pruned, pending, state. `planned` and `pending` are NaN without a plan."""
+    groups = {key: rows for key, rows in runs.groupby(CELL)}
+    keys = sorted(expected.keys() | set(groups))
+    return pd.DataFrame([_cell(key, groups.get(key), expected) for key in keys])
+
+
+def _cell(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> dict[str, Any]:
+    planned = _planned(key, rows, expected)
+    counts = dict.fromkeys(("done", "failed", "degenerate", "diverged", "pruned"), 0)
+    if rows is not None:
+        counts["done"] = int(rows["is_result"].sum())
+        counts["failed"] = int(rows["is_failed"].sum())
+        counts["degenerate"] = int(rows["degenerate"].sum())
+        counts["diverged"] = int(rows["status"].eq("diverged").sum())
+        counts["pruned"] = int(rows["status"].eq("pruned").sum())
+    pending = None if planned is None else max(0, planned - counts["done"] - counts["failed"] - counts["pruned"])
+    head = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
+    return head | {"planned": planned} | counts | {"pending": pending, "state": _state(counts, pending)}
+
+
+def _planned(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> int | None:
+    """Planned trials of the cell over its stages; None without a plan, or for a cell that the plan does not have."""
+    stages = [expected.trials(key, stage) for stage in ("grid", "search")]
+    found = [number for number in stages if number is not None]
+    confirm = expected.trials(key, "confirm")
+    if confirm is not None:
+        found.append(_confirm(confirm, rows))
+    return sum(found) if found else None
+
+
+def _confirm(planned: int, rows: pd.DataFrame | None) -> int:
+    """The plan counts two configurations, best and default; where they turn out to be one, half the trials do."""
+    if rows is None:
+        return planned
+    confirm = rows[rows["stage"] == "confirm"]
+    single = confirm["configuration"].nunique() == 1 and 2 * len(confirm) >= planned
+    return len(confirm) if single else planned
+
+
+def _state(counts: dict[str, int], pending: int | None) -> str:
+    """The cell in a word, worst first."""
+    if counts["failed"]:
+        return "failed"
+    if pending:
+        return "pending"
+    if counts["done"] and counts["degenerate"] == counts["done"]:
+        return "degenerate"
+    return "done" if counts["done"] else "empty"

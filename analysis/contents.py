@@ -1,0 +1,83 @@
+"""What a report holds: every frame, computed once, in the study's own order of tasks and methods."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.cells import cells
+from analysis.curves import curves
+from analysis.efficiency import efficiency
+from analysis.failures import failures
+from analysis.ledger import ledger, warnings
+from analysis.load import Results
+from analysis.planned import Expectation
+from analysis.runs import runs
+from analysis.scores import scores
+from analysis.sensitivity import sensitivity
+from analysis.variants import variants
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The frames of a report by name, the order of its methods, and the ledger's warnings."""
+
+    results: Results
+    frames: dict[str, pd.DataFrame]
+    methods: tuple[str, ...]
+    warnings: tuple[str, ...]
+    planned: bool
+    price_per_hour: float | None
+
+
+def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
+    """Compute every frame of the report."""
+    table = runs(results)
+    expected = Expectation(results.plan, table)
+    scored = scores(table, expected)
+    frames = {
+        "scores": scored,
+        "cells": cells(table, expected),
+        "variants": variants(table, expected),
+        "sensitivity": sensitivity(table, expected),
+        "curves": curves(table, results.evals, scored),
+        "efficiency": efficiency(table, scored),
+        "ledger": ledger(table, price_per_hour),
+        "failures": failures(table),
+        "runs": table,
+    }
+    methods = _order(results.study.get("methods"), scored["method"])
+    tasks = _order(results.study.get("tasks"), scored["task"])
+    ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
+    said = tuple(warnings(table, scored, expected))
+    return Contents(results, ordered, methods, said, expected.known, price_per_hour)
+
+
+def answer(contents: Contents) -> pd.DataFrame:
+    """The rows of `scores` at the largest fraction of each task and budget that has a score; of what has none, at its largest."""
+    scored = contents.frames["scores"]
+    keys = ["task", "budget"]
+    top = scored["fraction"].where(scored["n"] > 0).groupby([scored[key] for key in keys]).transform("max")
+    top = top.fillna(scored.groupby(keys)["fraction"].transform("max"))
+    return scored[scored["fraction"] == top].reset_index(drop=True)
+
+
+def _order(given: Any, found: "pd.Series[str]") -> tuple[str, ...]:
+    """Names as the study lists them, then any that only the rows have."""
+    listed = [entry.get("name") if isinstance(entry, dict) else entry for entry in given or ()]
+    present = set(found)
+    first = [str(name) for name in listed if name in present]
+    return (*first, *sorted(present - set(first)))
+
+
+def _sort(frame: pd.DataFrame, tasks: tuple[str, ...], methods: tuple[str, ...]) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    ranks = {"task": {name: i for i, name in enumerate(tasks)}, "method": {name: i for i, name in enumerate(methods)}}
+    wanted = ("task", "budget", "fraction", "method", "variant", "lr", "step", "stage", "seed")
+    keys = [key for key in wanted if key in frame]
+
+    def rank(values: pd.Series) -> pd.Series:
+        return values.map(ranks[str(values.name)]) if values.name in ranks else values
+
+    return frame.sort_values(keys, key=rank, ignore_index=True, kind="stable")

@@ -1,0 +1,86 @@
+"""Anytime curves: the score had training stopped here, inside the runs of the chosen configuration.
+
+Points of a longer run: its schedule was made for its own end, so a curve is no substitute for runs at a smaller budget.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.runs import CELL, budget_label
+from analysis.scores import reporting
+from analysis.statistics.mean import mean_t
+
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Steps, train seconds and scores of one run, [evaluations] each."""
+
+
+def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell × step at which every run of the chosen configuration was evaluated.
+
+    Columns: the cell's, budget_label, metric, step, train_seconds (mean), score, low, high, n. A run whose metric is
+    undefined, or that diverged, stands at its constant predictor's score from there on.
+    """
+    by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
+    made: list[dict[str, Any]] = []
+    wanted = scores[scores["n"] > 0]
+    groups = {key: rows for key, rows in runs.groupby([*CELL, "configuration"])}
+    for row in wanted.to_dict("records"):
+        cell = tuple(row[key] for key in CELL)
+        rows, _ = reporting(groups[(*cell, row["configuration"])])
+        made += _cell(dict(zip(CELL, cell, strict=True)), rows[rows["is_result"]], by_trial)
+    return pd.DataFrame(made)
+
+
+def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    lines, steps = [], None
+    for run in rows.to_dict("records"):
+        part = by_trial.get(run["trial_id"])
+        ended = run["status"] == "diverged"
+        if part is None and not ended:
+            return []  # without its evaluations the curve would be an average over a hole
+        line = anytime(part, run["constant"], ended)
+        lines.append(line)
+        if not ended:
+            steps = set(line[0].tolist()) if steps is None else steps & set(line[0].tolist())
+    head |= {"budget_label": budget_label(head["budget"]), "metric": rows["metric"].iloc[0]}
+    return [head | _point(lines, step) for step in sorted(steps or ())]
+
+
+def _point(lines: list[Curve], step: int) -> dict[str, Any]:
+    at = [_at(line, step) for line in lines]
+    estimate = mean_t([score for _, score in at])
+    seconds = np.array([s for s, _ in at])
+    mean = float(np.nanmean(seconds)) if np.isfinite(seconds).any() else math.nan
+    ends = {"score": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+    return {"step": step, "train_seconds": mean} | ends
+
+
+def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curve:
+    """The score had training stopped at each evaluation: the last `score` value at or before it.
+
+    `score` is evaluated whenever `select` has improved, so that value belongs to the checkpoint a choice would have taken.
+    `constant` stands in where the metric is undefined, before the first `score` value, and after the last evaluation of a
+    run that diverged.
+    """
+    if evals is None:
+        return np.array([0]), np.array([math.nan]), np.array([constant])
+    points = evals.drop_duplicates("step").sort_values("step")
+    steps, seconds = points["step"].to_numpy(), points["train_seconds"].to_numpy(dtype="float64")
+    score = evals[evals["split"] == "score"].drop_duplicates("step", keep="last").sort_values("step")
+    known = score["value"].to_numpy(dtype="float64")
+    index = np.searchsorted(score["step"].to_numpy(), steps, side="right") - 1
+    values = np.where(index >= 0, known[np.maximum(index, 0)], constant) if known.size else np.full(len(steps), constant)
+    values = np.where(np.isfinite(values), values, constant)
+    if diverged:
+        return np.append(steps, steps[-1] + 1), np.append(seconds, math.nan), np.append(values, constant)
+    return steps, seconds, values
+
+
+def _at(line: Curve, step: int) -> tuple[float, float]:
+    """Seconds and score at the last evaluation that is not after `step`."""
+    steps, seconds, values = line
+    index = max(0, int(np.searchsorted(steps, step, side="right")) - 1)
+    return float(seconds[index]), float(values[index])

@@ -1,0 +1,153 @@
+"""The report as one HTML page that opens offline, and as Markdown. Every text from data is escaped by the environment."""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import sentences
+from analysis.contents import Contents, answer
+from analysis.figures import Figure
+from analysis.formats import markdown_text, plain, to_markdown
+from analysis.palette import config
+from analysis.protocol import Facts, caveats, protocol, versions
+from analysis.tables import Table, missing, word
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+SHOWN_RUNS = 2000
+"""Rows of a table that the page holds; the files hold all of them."""
+
+MARKS = {"done": "●", "degenerate": "▲", "failed": "✕", "pending": "○", "empty": "·"}
+"""Signs of the cell map, so that it can be read without colour."""
+
+DARK = config(ink="#e4e7eb", faint="#3a4048")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its files' content."""
+
+    figure: Figure
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One shown table cell; `value` sorts it where it is a number."""
+
+    text: str
+    value: str
+    numeric: bool
+
+
+def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], script: str, best: bool) -> str:
+    """The page. `script` is the chart library, put inline so that nothing is loaded."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    context = _context(contents, tables, best)
+    inline = {"library": Markup(script)} | {key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")}
+    figures: dict[str, list[Drawn]] = {}
+    for one in drawn:
+        figures.setdefault(one.figure.kind, []).append(one)
+    data = [{"id": one.figure.name, "spec": one.figure.spec} for one in drawn]
+    environment.filters |= {"plain": plain, "base64": lambda text: b64encode(text.encode()).decode()}
+    return environment.get_template("index.html").render(
+        **context, figures=figures, inline=inline, map=_map(contents.frames["cells"]), marks=MARKS, cells=_cells,
+        shown_runs=SHOWN_RUNS, charts=_script_json({"figures": data, "light": config(), "dark": DARK}),
+    )  # fmt: skip
+
+
+def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], best: bool) -> str:
+    """The report as Markdown, with its figures as links to their SVG files."""
+
+    def escape(value: Any) -> Any:
+        return value if isinstance(value, Markup) else markdown_text(str(value))
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
+    links = [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in drawn]
+    return environment.get_template("report.md").render(**_context(contents, tables, best), rendered=rendered, links=links)
+
+
+def said(contents: Contents) -> dict[str, list[str]]:
+    """The report's sentences: what is there (`state`), what was found (`findings`), what did not learn (`degenerate`)."""
+    return {
+        "findings": sentences.findings(answer(contents)),
+        "degenerate": sentences.degenerate(contents.frames["scores"]),
+        "state": sentences.state(contents.frames["cells"], contents.planned),
+    }
+
+
+def _context(contents: Contents, tables: dict[str, Table], best: bool) -> dict[str, Any]:
+    name = str(contents.frames["runs"]["study"].iloc[0])
+    facts: dict[str, Facts] = {"protocol": protocol(contents), "versions": versions(contents)}
+    return {
+        "name": name,
+        "tables": tables,
+        **said(contents),
+        "warnings": contents.warnings,
+        "facts": facts,
+        "caveats": caveats(contents),
+        "best": best,
+    }
+
+
+def _cut(table: Table) -> Table:
+    """The rows that a page or a Markdown file holds."""
+    if len(table.frame) <= SHOWN_RUNS:
+        return table
+    note = f"{table.note} The first {SHOWN_RUNS:,} of {len(table.frame):,} rows; all are in tables/{table.name}.csv."
+    return Table(table.name, table.title, note, table.frame.head(SHOWN_RUNS), table.columns)
+
+
+def _cells(table: Table) -> list[list[Cell]]:
+    """The shown cells of a table, for the page."""
+    shown = table.shown
+    keys = [column.key for column in shown]
+    frame = table.frame[keys].head(SHOWN_RUNS)
+    rows = frame.itertuples(index=False, name=None)
+    return [[_cell(value, column.kind) for value, column in zip(row, shown, strict=True)] for row in rows]
+
+
+def _cell(value: Any, kind: str) -> Cell:
+    numeric = kind != "text"
+    exact = "" if missing(value) or not numeric else repr(float(value))
+    return Cell(word(value, kind), exact, numeric)
+
+
+def _map(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """The cell map, a block per task and budget: methods down, fractions across."""
+    made = []
+    for (task, _), block in cells.groupby(["task", "budget"], sort=False):
+        fractions = sorted(set(block["fraction"]))
+        methods = list(dict.fromkeys(block["method"]))
+        found = {(row["method"], row["fraction"]): row for row in block.to_dict("records")}
+        rows = [(method, [_sign(found.get((method, fraction))) for fraction in fractions]) for method in methods]
+        shown = [word(fraction, "percent") for fraction in fractions]
+        made.append({"task": task, "budget": block["budget_label"].iloc[0], "fractions": shown, "rows": rows})
+    return made
+
+
+def _sign(row: dict[Any, Any] | None) -> dict[str, str]:
+    if row is None:
+        return {"state": "empty", "text": "", "label": "not planned"}
+    counted = f"{row['done']}" if missing(row["planned"]) else f"{row['done']}/{int(row['planned'])}"
+    named = [f"{int(row[key])} {key}" for key in ("failed", "degenerate", "pruned", "pending") if not missing(row[key]) and row[key]]
+    return {"state": row["state"], "text": counted, "label": ", ".join([f"{counted} done", *named])}
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that can stand inside a script element, whatever text it holds."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -1,0 +1,105 @@
+"""Protocol, versions and caveats: what a reader must know to trust or repeat the numbers."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from analysis.contents import Contents
+from analysis.runs import budget_label
+
+Facts = list[tuple[str, str]]
+
+
+def protocol(contents: Contents) -> Facts:
+    """The study's settings, as label and text."""
+    study, runs = contents.results.study, contents.frames["runs"]
+    budgets = dict.fromkeys(runs["budget"].map(budget_label))
+    facts = [
+        ("study", ", ".join(dict.fromkeys(runs["study"]))),
+        ("model", ", ".join(dict.fromkeys(runs["model"]))),
+        ("tasks", ", ".join(dict.fromkeys(runs["task"]))),
+        ("methods", ", ".join(contents.methods)),
+        ("fractions", ", ".join(f"{value:g}" for value in sorted(set(runs["fraction"])))),
+        ("budgets", "; ".join(budgets)),
+    ]
+    facts += [(key, _text(study[key])) for key in ("seeds", "search", "select", "training") if key in study]
+    return [*facts, ("scored on", _sizes(runs))]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(one)}" for key, one in value.items() if one is not None)
+    return str(value)
+
+
+def _sizes(runs: pd.DataFrame) -> str:
+    """Rows trained on and chosen on at the largest fraction of each task."""
+    known = runs.dropna(subset=["n_fit", "n_select"])
+    top = known.sort_values("fraction").drop_duplicates("task", keep="last")
+    rows = top.sort_values("task").to_dict("records")
+    return "; ".join(f"{row['task']}: fit {int(row['n_fit']):,}, select {int(row['n_select']):,} rows" for row in rows)
+
+
+def versions(contents: Contents) -> Facts:
+    """Packages, commits and machines of all rows; several values of one mean that the rows were not made alike."""
+    runs = contents.frames["runs"]
+    found: dict[str, set[str]] = {}
+    for text in runs["versions"].dropna().unique():
+        for name, version in _object(text).items():
+            found.setdefault(str(name), set()).add(str(version))
+    facts = [(name, ", ".join(sorted(values))) for name, values in sorted(found.items())]
+    for label, column in (("git commit", "git_commit"), ("device", "device"), ("host", "hostname")):
+        values = sorted(set(runs[column].dropna()))
+        if values:
+            facts.append((label, ", ".join(values)))
+    started, finished = runs["started_at"].min(), runs["finished_at"].max()
+    if pd.notna(started) and pd.notna(finished):
+        facts.append(("from, to", f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC"))
+    return facts
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A row's versions; a row whose text is no JSON object shows it as it is, under `unreadable`."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"unreadable": text[:80]}
+
+
+CROSSED = 1_000_000
+"""Seed codes from here on are crossed: sources of randomness varied apart."""
+
+
+def caveats(contents: Contents) -> list[str]:
+    """What the numbers of this very report do not say."""
+    runs, scores = contents.frames["runs"], contents.frames["scores"]
+    made = [
+        "Intervals are over seeds only: they say how the mean would move with other seeds, not with other scored examples. "
+        "Two methods whose intervals overlap may still differ once runs are paired by seed; intervals apart are no proof for other tasks.",
+        "Configurations are chosen on `select`, a part of the drawn training rows. The score split is the task's official validation "
+        "split; no choice has seen it.",
+        "Student's t assumes that seeds scatter about normally. A method that collapses on some seeds does not: read its count of "
+        "degenerate runs first.",
+    ]
+    if scores["n"].max() < 5:
+        made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
+    if (runs["seed"] >= CROSSED).any():
+        made.append("Seeds are crossed: runs share sources of randomness, so the intervals over them are narrower than they should be.")
+    if runs["model"].nunique() > 1:
+        made.append(f"The rows are of {runs['model'].nunique()} models: scores of different models are averaged where their seeds meet.")
+    if not contents.frames["efficiency"].empty and contents.frames["efficiency"]["energy_joules"].isna().all():
+        made.append("Energy was not read on this machine.")
+    if not contents.results.study:
+        made.append("The folder has no study.yaml: the study's settings are not known, and there is no best.yaml.")
+    return [*made, *_machines(runs)]
+
+
+def _machines(runs: pd.DataFrame) -> list[str]:
+    made = []
+    if runs["device"].dropna().nunique() > 1:
+        made.append("Runs were made on several kinds of device; costs are given per device.")
+    if runs["versions"].dropna().nunique() > 1:
+        made.append("Runs were made with several sets of package versions (see Versions).")
+    return made

@@ -1,0 +1,131 @@
+"""One row per trial, ready for analysis: how it ended, the score that enters, and its hyperparameters in words."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import Results
+
+CELL = ["task", "fraction", "budget", "method"]
+"""What is compared with what: a cell is one value of each."""
+
+RESULT = ("ok", "diverged")
+"""Statuses that are results. A diverged run is one: the method did that."""
+
+FAILED = ("oom", "timeout", "error")
+"""Statuses that say nothing of the method's score: counted and listed, never averaged."""
+
+TOLERANCE = 1e-9
+"""Scores nearer than this to the constant predictor's are no better than it."""
+
+
+def runs(results: Results) -> pd.DataFrame:
+    """`results.trials` with the columns that every table rests on.
+
+    is_result, is_failed: by status; a pruned row is neither.
+    constant: score of the best constant predictor (0 where the metric is undefined for one, as correlations are).
+    collapsed: it predicted one constant for every example, or its metric is undefined.
+    entered: the score that enters the analysis: `constant` where the run diverged or collapsed, else `score`; NaN for non-results.
+    degenerate: a result that diverged, collapsed, or scored no better than `constant`.
+    configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the same
+    without lr; budget_label: the budget in words.
+    """
+    frame = results.trials.copy()
+    frame["is_result"] = frame["status"].isin(RESULT)
+    frame["is_failed"] = frame["status"].isin(FAILED)
+    frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)
+    score = frame["score"].astype("float64")
+    diverged = frame["status"].eq("diverged")
+    no_better = frame["is_result"] & (diverged | score.isna() | (score <= frame["constant"] + TOLERANCE))
+    frame["collapsed"] = _collapsed(results, frame, no_better & ~diverged)
+    replaced = diverged | frame["collapsed"]
+    frame["entered"] = np.where(replaced, frame["constant"], score)
+    frame.loc[~frame["is_result"], "entered"] = math.nan
+    frame["degenerate"] = no_better
+    frame["budget_label"] = frame["budget"].map(_each(budget_label, frame["budget"]))
+    return _describe(frame)
+
+
+def _collapsed(results: Results, frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:
+    """Of the candidate rows, those whose metric is undefined or whose predictions are all the same."""
+    undefined = candidates & frame["score"].isna()
+    ids = frame.loc[candidates & ~undefined, "trial_id"].tolist()
+    if not ids:
+        return undefined
+    constant: set[str] = set()
+    for part in results.predictions(["trial_id", "prediction"], ids):
+        ends = part.groupby("trial_id")["prediction"].agg(["min", "max"])
+        constant.update(ends.index[ends["min"] == ends["max"]])
+    return undefined | (candidates & frame["trial_id"].isin(constant))
+
+
+def _each(function: Any, values: Iterable[str]) -> dict[str, Any]:
+    """`function` of each distinct value: a study has few settings and many rows."""
+    return {value: function(value) for value in set(values)}
+
+
+def _describe(frame: pd.DataFrame) -> pd.DataFrame:
+    parsed = _each(json.loads, frame["hyperparameters"])
+    canonical = {text: json.dumps(value, sort_keys=True) for text, value in parsed.items()}
+    frame["configuration"] = frame["hyperparameters"].map(canonical)
+    setting: dict[tuple[str, str], str] = {}
+    variant: dict[tuple[str, str], str] = {}
+    for name, rows in frame.groupby("method", sort=False):
+        texts = rows["hyperparameters"].unique()
+        keys = varied([parsed[text] for text in texts])
+        for text in texts:
+            setting[str(name), text] = words(parsed[text], ["lr", *keys])
+            variant[str(name), text] = words(parsed[text], keys)
+    pairs = list(zip(frame["method"], frame["hyperparameters"], strict=True))
+    frame["setting"] = [setting[pair] for pair in pairs]
+    frame["variant"] = [variant[pair] for pair in pairs]
+    return frame
+
+
+def varied(points: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Hyperparameters other than lr of which more than one value was tried, sorted."""
+    seen: dict[str, set[str]] = {}
+    for point in points:
+        for key, value in point.items():
+            seen.setdefault(key, set()).add(json.dumps(value, sort_keys=True))
+    return sorted(key for key, values in seen.items() if len(values) > 1 and key != "lr")
+
+
+def words(point: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """Hyperparameters in words, e.g. "lr 0.0003, variant houlsby"."""
+    return ", ".join(f"{key} {_value(point[key])}" for key in keys if key in point)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def budget_label(budget: str) -> str:
+    """A budget in words, e.g. "3 epochs, at least 200 steps"; the text itself where it is not a JSON object."""
+    try:
+        raw = json.loads(budget)
+    except ValueError:
+        return budget
+    if not isinstance(raw, dict):
+        return budget
+    return ", ".join(_amount(str(unit), amount) for unit, amount in raw.items())
+
+
+def _amount(unit: str, amount: object) -> str:
+    if not isinstance(amount, int | float):
+        return f"{unit} {json.dumps(amount)}"
+    if unit == "min_steps":
+        return f"at least {amount:,g} steps"
+    return f"{amount:,g} {_unit(unit, amount)}"
+
+
+def _unit(unit: str, amount: float) -> str:
+    if unit == "flops":
+        return "FLOPs"
+    return unit.removesuffix("s") if amount == 1 else unit

@@ -1,0 +1,94 @@
+"""Plain sentences that follow from the numbers, and say no more than they allow."""
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.tables import word
+
+Row = dict[Any, Any]
+
+
+def findings(answer: pd.DataFrame) -> list[str]:
+    """One sentence or two per task and budget: which method scored highest, and from which its interval is apart."""
+    made = []
+    for (task, _), part in answer.groupby(["task", "budget"], sort=False):
+        rows = part.to_dict("records")
+        head = f"{task}, {word(rows[0]['fraction'], 'percent')} of the data, {rows[0]['budget_label']}"
+        made.append(f"{head}: {_compare(rows)}")
+    return made
+
+
+def _compare(rows: list[Row]) -> str:
+    whole = [row for row in rows if row["complete"] and row["n"] > 0]
+    left = [row["method"] for row in rows if not (row["complete"] and row["n"] > 0)]
+    said = [f"not compared, because seeds are missing: {', '.join(left)}."] if left else []
+    if not whole:
+        return " ".join(["no method has all of its planned seeds yet;", *said])
+    best = max(whole, key=lambda row: row["score"])
+    equal = [row["method"] for row in whole if row["score"] == best["score"] and row is not best]
+    if best["score"] <= best["majority"]:
+        return " ".join([f"no method scored above the constant predictor ({best['majority']:.3f}).", *map(_upper, said)])
+    if equal:
+        first = f"{', '.join([best['method'], *equal])} scored the same, {best['score']:.3f} in {best['metric']}."
+    else:
+        first = f"{best['method']} scored highest in {best['metric']}, {_number(best)}."
+    others = [row for row in whole if row is not best and row["method"] not in equal]
+    return " ".join([first, *_apart(best, others), *map(_upper, said)])
+
+
+def _number(row: Row) -> str:
+    if pd.isna(row["low"]):
+        return f"{row['score']:.3f} ({row['interval']})"
+    return f"{row['score']:.3f} (95 % over {row['n']} seeds: {row['low']:.3f} to {row['high']:.3f})"
+
+
+def _apart(best: Row, others: list[Row]) -> list[str]:
+    if not others:
+        return []
+    if pd.isna(best["low"]):
+        return ["Without an interval these runs cannot tell how sure that is."]
+    below = [row["method"] for row in others if row["high"] < best["low"]]
+    over = [row["method"] for row in others if row["high"] >= best["low"]]
+    none = [row["method"] for row in others if pd.isna(row["high"])]
+    said = []
+    if below:
+        said.append(f"Its interval lies above {_those(below)}.")
+    if over:
+        said.append(f"It overlaps {_those(over)}: the intervals alone do not separate them.")
+    if none:
+        said.append(f"No interval, so no comparison: {', '.join(none)}.")
+    return said
+
+
+def _those(names: list[str]) -> str:
+    return f"that of {names[0]}" if len(names) == 1 else f"those of {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def degenerate(scores: pd.DataFrame) -> list[str]:
+    """Which cells hold degenerate runs, one sentence per method."""
+    made = []
+    bad = scores[scores["degenerate"] > 0]
+    for method, rows in bad.groupby("method", sort=False):
+        places = [f"{row['task']} at {word(row['fraction'], 'percent')} ({row['degenerate']} of {row['n']})" for row in rows.to_dict("records")]
+        shown = ", ".join(places[:6]) + (f" and {len(places) - 6} more cells" if len(places) > 6 else "")
+        made.append(f"{method} did no better than a constant predictor in {int(rows['degenerate'].sum())} of its reported runs: {shown}.")
+    return made
+
+
+def state(cells: pd.DataFrame, planned: bool) -> list[str]:
+    """What is there of what was planned."""
+    done, failed, pruned = (int(cells[key].sum()) for key in ("done", "failed", "pruned"))
+    if not planned:
+        return [f"{done} finished runs, {failed} failed, {pruned} pruned. Without plan.json it is not known what is still to come."]
+    total, pending = int(cells["planned"].fillna(0).sum()), int(cells["pending"].fillna(0).sum())
+    first = f"{done} of {total} planned runs are there"
+    rest = [f"{failed} failed"] * bool(failed) + [f"{pruned} were pruned"] * bool(pruned) + [f"{pending} are still to come"] * bool(pending)
+    said = [", ".join([first, *rest]) + "."]
+    if failed or pending:
+        said.append("This is a partial report: cells with missing seeds are marked, and stay out of every comparison.")
+    return said

@@ -1,0 +1,26 @@
+"""Figures as SVG and PNG files, rendered from the same specification that the page shows."""
+
+from typing import Any
+
+import vl_convert
+
+from analysis.palette import config
+
+SCALE = 2.0
+"""PNG pixels per pixel of the figure."""
+
+
+def to_svg(spec: dict[str, Any]) -> str:
+    """The chart as SVG, dark on a transparent ground."""
+    return str(vl_convert.vegalite_to_svg(spec, config=config(), show_warnings=False))
+
+
+def to_png(svg: str) -> bytes:
+    """The SVG as PNG on white."""
+    opaque = svg.replace(">", '><rect width="100%" height="100%" fill="white"/>', 1)
+    return bytes(vl_convert.svg_to_png(opaque, scale=SCALE))
+
+
+def javascript() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that loads nothing else."""
+    return str(vl_convert.javascript_bundle())

@@ -1,0 +1,112 @@
+"""A table: a frame with a caption and, per column, how its numbers are shown. One definition serves every file format."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+BLANK = "–"
+"""Shown where there is no value: not run, not measured, not defined."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One shown column: its key in the frame, its heading, and how a value is worded."""
+
+    key: str
+    label: str
+    kind: str = "text"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether it is set flush right and sorts by value."""
+        return self.kind != "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table. CSV and Parquet hold the whole frame at full precision; the other formats show `columns` in words."""
+
+    name: str
+    title: str
+    note: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns that the frame has and that hold a value in some row; a column of blanks tells nothing."""
+        present = [column for column in self.columns if column.key in self.frame]
+        return tuple(column for column in present if self.frame.empty or not self.frame[column.key].isna().all())
+
+    def rows(self) -> Iterator[list[str]]:
+        """The cells of each row, in words."""
+        shown = self.shown
+        for record in self.frame[[column.key for column in shown]].to_dict("records"):
+            yield [word(record[column.key], column.kind) for column in shown]
+
+
+def missing(value: Any) -> bool:
+    """Whether a cell holds no value."""
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+
+
+def word(value: Any, kind: str) -> str:
+    """One cell in words; `BLANK` where there is no value."""
+    if missing(value):
+        return BLANK
+    return KINDS[kind](value)
+
+
+def _bytes(value: float) -> str:
+    return _scaled(value, 1024.0, ("B", "KiB", "MiB", "GiB", "TiB"))
+
+
+def _count(value: float) -> str:
+    return f"{int(value):,}"
+
+
+def _flops(value: float) -> str:
+    return f"{value:.2e}"
+
+
+def _seconds(value: float) -> str:
+    if value >= 3600:
+        return f"{value / 3600:.1f} h"
+    return f"{value / 60:.1f} min" if value >= 120 else f"{value:.3g} s"
+
+
+def _scaled(value: float, base: float, units: tuple[str, ...]) -> str:
+    index = 0
+    while abs(value) >= base and index < len(units) - 1:
+        value, index = value / base, index + 1
+    return f"{value:,.0f} {units[index]}" if index == 0 else f"{value:,.1f} {units[index]}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.4g} %"
+
+
+def _ratio(value: float) -> str:
+    if value >= 0.095:
+        return f"{value:.2f}×"
+    return f"{value:.2g}×" if value >= 1e-4 else f"{value:.1e}×"
+
+
+KINDS: dict[str, Callable[[Any], str]] = {
+    "text": str,
+    "score": lambda v: f"{v:.4f}",
+    "count": _count,
+    "number": lambda v: f"{v:,.4g}",
+    "lr": lambda v: f"{v:g}",
+    "percent": _percent,
+    "bytes": _bytes,
+    "seconds": _seconds,
+    "flops": _flops,
+    "joules": lambda v: f"{v:,.0f} J",
+    "money": lambda v: f"{v:,.2f}",
+    "ratio": _ratio,
+    "flag": lambda v: "yes" if v else "no",
+}
