@@ -170,7 +170,8 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         try:
             if options.address is None:
-                ray.init(include_dashboard=False, num_cpus=cpus, _node_ip_address="127.0.0.1", **common)
+                with _loopback():
+                    ray.init(include_dashboard=False, num_cpus=cpus, **common)
             else:
                 ray.init(address=options.address, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -180,6 +181,22 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     finally:
         if started_here:
             ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
+
+    Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked for.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def gpus_available() -> float:

@@ -63,10 +63,11 @@ def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
 
 
 class Killer(Observer):
-    """Kills the worker processes as soon as a pack starts, `times` times."""
+    """Kills the next worker process that begins a pack, `times` times."""
 
     def __init__(self, times: int) -> None:
         self.times = times
+        self.before = {process.pid for process in workers()}
 
     def on_start(self, pack: Pack) -> None:
         """Kill from a thread, so that the driver goes on."""
@@ -75,12 +76,22 @@ class Killer(Observer):
     def _kill(self) -> None:
         deadline = time.monotonic() + 120
         while self.times > 0 and time.monotonic() < deadline:
-            for process in psutil.process_iter(["cmdline"]):
-                line = " ".join(process.info["cmdline"] or [])
-                if "ray::" in line and "Worker" in line and self.times > 0:
+            for process in workers():
+                if process.pid not in self.before and self.times > 0:
+                    self.before.add(process.pid)
                     self.times -= 1
                     os.kill(process.pid, signal.SIGKILL)
             time.sleep(0.05)
+
+
+def workers() -> list[psutil.Process]:
+    """Processes that hold a finebench worker now (Ray names a process after its actor)."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        title = " ".join(process.info["cmdline"] or [])
+        if title.startswith("ray::") and "Worker" in title:
+            found.append(process)
+    return found
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -1,0 +1,207 @@
+"""Trials as they really run: held-out scores stay held out, same trial same bits, and every end is a status."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import trainer
+from bench.conductor import Pack
+from bench.prepare import Prepared
+from bench.record import Record
+from bench.rows import Split
+from bench.seeds import Seeds
+from bench.shipment import Share, Shipment
+from bench.trainer import PackRun, Resident
+from bench.trial import Trial
+from tests.bench.tiny import run_tiny, tiny_prepared
+
+CLOCKS = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
+
+
+@pytest.fixture(scope="module")
+def ready() -> Prepared:
+    """A tiny study with two tasks of different kinds."""
+    return tiny_prepared(tasks=["mini-cola", "mini-stsb"])
+
+
+@pytest.fixture
+def resident(ready: Prepared) -> Iterator[Resident]:
+    """A fresh process state on one thread; threads are set back afterwards."""
+    threads = torch.get_num_threads()
+    yield make_resident(ready)
+    torch.set_num_threads(threads)
+
+
+def make_resident(ready: Prepared, **changes: Any) -> Resident:
+    """Resident state for a prepared study."""
+    shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0)
+    return Resident(dataclasses.replace(shipment, **changes), Share())
+
+
+def make_trials(ready: Prepared, seeds: int = 1) -> list[Trial]:
+    """The grid's trials, one seed after the other."""
+    plan = ready.plan
+    cells = list(plan.cells())
+    every = [Seeds.paired(k) for k in range(1, seeds + 1)]
+    return [plan.trial(c, "grid", plan.points(c)[0], s, ready.known) for s in every for c in cells]
+
+
+def finish(resident: Resident, *trials: Trial, rate: float | None = None) -> list[Record]:
+    """Run trials as one pack to the end."""
+    run = PackRun(resident, Pack(trials), rate)
+    while run.advance() is not None:
+        pass
+    return run.records()
+
+
+def science(record: Record) -> tuple[dict[str, Any], Any, Any]:
+    """All of a record but what a clock or a memory counter says."""
+    row = {k: v for k, v in record.trial.items() if k not in CLOCKS}
+    return row, record.evals.drop_columns(["train_seconds"]), record.predictions
+
+
+def test_two_runs_of_a_trial_are_bit_identical(ready: Prepared, resident: Resident) -> None:
+    """A reused process and a fresh one give the same bits."""
+    first, second = make_trials(ready)[:2]
+    alone = [science(finish(make_resident(ready), t)[0]) for t in (first, second)]
+    finish(resident, second)
+    assert science(finish(resident, first)[0]) == alone[0]
+    assert science(finish(resident, second)[0]) == alone[1]
+    assert alone[0][0]["status"] == "ok"
+
+
+def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, resident: Resident) -> None:
+    """Interleaving changes nothing: random streams belong to trials, not to the process."""
+    mine = [t for t in make_trials(ready, seeds=2) if t.task.name == "mini-cola" and t.method == "full"]
+    together = [science(record) for record in finish(resident, *mine)]
+    assert together == [science(finish(resident, t)[0]) for t in mine]
+
+
+def test_no_choice_sees_the_score_split(ready: Prepared, resident: Resident) -> None:
+    """With other labels on `score`, everything that is chosen or predicted stays the same; only scores change."""
+    trial = make_trials(ready)[0]
+    task = ready.tasks[trial.task.name]
+    flipped = dataclasses.replace(task, score=Split(task.score.texts, 1 - task.score.labels))
+    other = make_resident(ready, tasks={**ready.tasks, trial.task.name: flipped})
+    a, b = finish(resident, trial)[0], finish(other, trial)[0]
+    assert a.trial["select_score"] == b.trial["select_score"]
+    assert a.predictions["prediction"].equals(b.predictions["prediction"])
+    select = [r.evals.filter(np.asarray(r.evals["split"]) == "select").drop_columns(["train_seconds"]) for r in (a, b)]
+    assert select[0].equals(select[1])
+    assert a.evals["split"].equals(b.evals["split"])
+    assert a.trial["score"] != b.trial["score"]
+
+
+def test_the_score_is_the_one_at_the_best_select_checkpoint(ready: Prepared, resident: Resident) -> None:
+    """Trap: Ray takes the last report for the result."""
+    for trial in make_trials(ready):
+        record = finish(resident, trial)[0]
+        rows = record.evals.to_pylist()
+        select = [r for r in rows if r["split"] == "select"]
+        best = max(select, key=lambda r: (r["value"], -r["step"]))
+        score = {r["step"]: r["value"] for r in rows if r["split"] == "score"}
+        assert record.trial["select_score"] == best["value"]
+        assert record.trial["score"] == score[best["step"]]
+        assert record.trial["score_last"] == score[max(score)]
+
+
+def test_predictions_recompute_the_score(ready: Prepared, resident: Resident) -> None:
+    """The rows in `predictions` are those that `score` was computed from."""
+    from scipy.stats import pearsonr
+
+    trial = next(t for t in make_trials(ready) if t.task.name == "mini-stsb")
+    record = finish(resident, trial)[0]
+    found = pearsonr(record.predictions["label"], record.predictions["prediction"]).statistic
+    assert record.trial["score"] == pytest.approx(found, abs=1e-12)
+    assert record.predictions["probability"].null_count == record.predictions.num_rows
+
+
+def test_a_non_finite_loss_is_diverged(ready: Prepared, resident: Resident) -> None:
+    """Status, reason, no score, and the constant predictor's select score for choices."""
+    trial = make_trials(ready)[0]
+    backbone = resident.backbone(ready.tasks[trial.task.name])
+    with torch.no_grad():
+        next(backbone.model.parameters()).fill_(float("nan"))
+    record = finish(resident, trial)[0]
+    assert record.trial["status"] == "diverged"
+    assert "not finite at step 1" in record.trial["reason"]
+    assert record.trial["score"] is None
+    assert record.trial["select_score"] == 0.0
+    assert record.predictions.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (MemoryError("host"), "oom"),
+        (torch.OutOfMemoryError("device"), "oom"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "oom"),
+        (ValueError("broken"), "error"),
+    ],
+)
+def test_an_exception_is_an_outcome(
+    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
+) -> None:
+    """What goes wrong inside a trial ends as a row that says what and where."""
+
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer, "build", fail)
+    record = finish(resident, make_trials(ready)[0])[0]
+    assert record.trial["status"] == status
+    assert type(error).__name__ in record.trial["reason"]
+    assert "test_trainer.py" in record.trial["reason"]
+
+
+def test_a_trial_past_its_time_limit_is_a_timeout(ready: Prepared) -> None:
+    """trial_timeout ends it."""
+    record = finish(make_resident(ready, timeout=0.0), make_trials(ready)[0])[0]
+    assert record.trial["status"] == "timeout"
+    assert record.trial["score"] is None
+
+
+def test_a_failing_trial_does_not_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the sweep goes on, and the failed one is run again next time."""
+    real = trainer.build
+
+    def fail_once(backbone: Any, method: Any, seed: int) -> Any:
+        if method.name == "full":
+            raise MemoryError("no room")
+        return real(backbone, method, seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "build", fail_once)
+        assert run_tiny(tmp_path).statuses == {"oom": 1, "ok": 1}
+    assert run_tiny(tmp_path).statuses == {"ok": 1}
+    assert run_tiny(tmp_path).statuses == {}
+
+
+def test_a_seconds_budget_uses_its_stored_calibration(tmp_path: Path) -> None:
+    """Steps follow from one stored measurement, so that a rerun trains as many."""
+    run_tiny(tmp_path, budget={"seconds": 0.5}, methods={"full": {"lr": [1e-3, 1e-4]}})
+    from bench.results import ResultsFolder
+
+    folder = ResultsFolder(str(tmp_path))
+    rates = folder.read_json("calibration.json")["steps_per_second"]
+    assert len(rates) == 1
+    steps = {row["steps"] for row in folder.rows()}
+    assert steps == {max(1, int(0.5 * next(iter(rates.values()))))}
+
+
+def test_flops_and_counts_are_filled_in(ready: Prepared, resident: Resident) -> None:
+    """What is counted is counted; a CPU's energy is not guessed."""
+    row = finish(resident, make_trials(ready)[0])[0].trial
+    assert row["steps"] == 6
+    assert row["examples"] == 48
+    assert row["train_flops"] > 0
+    assert row["trainable_params"] == row["total_params"]
+    assert 0 < row["head_params"] < row["trainable_params"]
+    assert row["delta_bytes"] == 4 * row["trainable_params"]
+    assert row["energy_joules"] is None
+    assert row["exclusive"] is True
