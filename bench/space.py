@@ -89,4 +89,4 @@ def _interval(kind: str, values: list[Any], at: str) -> tuple[Scalar, ...]:
         raise StudyError(f"{at}: low must be below high, got {values!r}")
     if kind == "loguniform" and low <= 0:
         raise StudyError(f"{at}: a log-uniform range starts above 0, got {low!r}")
-    return (low, high)
+    return (low, high) if kind == "int" else (float(low), float(high))

@@ -11,8 +11,9 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench import study as models
+from bench.budget import Budget
 from bench.errors import InputError, MethodError, StudyError, choose
-from bench.registry import method, task
+from bench.registry import method, task, tasks
 from bench.space import Space, parse_space
 from bench.study import OwnTask, Resources, Study
 
@@ -149,7 +150,7 @@ def method_resources(study: Study, name: str, where: str = "study") -> Resources
     try:
         return Resources.model_validate(study.resources.model_dump() | dict(own))
     except ValidationError as error:
-        raise StudyError(_word(error, where, f"methods.{name}.resources")) from error
+        raise StudyError(_word(error, where, f"methods.{name}.resources", Resources)) from error
 
 
 def check(study: Study, where: str) -> None:
@@ -167,9 +168,19 @@ def check(study: Study, where: str) -> None:
             _check_space(study, cls, space, f"{where}: methods.{name}")
     _unique("claims", [claim.id for claim in study.claims], where)
     for index, claim in enumerate(study.claims):
-        for side in (claim.a, claim.b):
-            if side is not None and side not in study.methods:
-                raise StudyError(f"{where}: claims[{index}]: {choose('method', side, study.methods)}")
+        _check_claim(study, claim, f"{where}: claims[{index}]")
+
+
+def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
+    """Names only: a claim about a fraction or a budget that an override has taken out gets no verdict, which is no mistake."""
+    for side in (claim.a, claim.b):
+        if side is not None and side not in study.methods:
+            raise StudyError(f"{at}: {choose('method', side, study.methods)}")
+    if claim.a == claim.b:
+        raise StudyError(f"{at}: {claim.a!r} is compared with itself")
+    for name in claim.tasks if isinstance(claim.tasks, list) else ():
+        if name not in study.task_names and name not in tasks():
+            raise StudyError(f"{at}.tasks: {choose('task', name, study.task_names)}")
 
 
 def _within(where: str, look_up: Any, name: str) -> Any:
@@ -203,7 +214,8 @@ def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
     try:
         return cls(**hyperparameters)
     except ValidationError as error:
-        raise StudyError(_word(error, *at.split(": ", 1), model=cls)) from error
+        where, _, prefix = at.partition(": ")
+        raise StudyError(_word(error, where, prefix, cls)) from error
     except MethodError as error:
         raise StudyError(f"{at}: {error}") from error
 
@@ -219,7 +231,7 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
         "search.grid": models.GridSearch,
         "search.optuna": models.OptunaSearch,
         "seeds": models.CrossedSeeds,
-        "budget": models.Budget,
+        "budget": Budget,
         "tasks": OwnTask,
         "tasks.data": models.DataFiles,
         "claims": models.Claim,
