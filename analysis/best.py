@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
+from analysis.frames import records
+
 Point = dict[str, str | int | float | bool | None]
 
 KEPT = ("model", "tasks", "seeds", "select", "training", "resources", "trial_timeout", "retries")
@@ -20,8 +22,8 @@ KEPT = ("model", "tasks", "seeds", "select", "training", "resources", "trial_tim
 def best_study(study: dict[str, Any], scores: pd.DataFrame) -> str | None:
     """The study as YAML text; None where the folder has no study, or no cell has a score.
 
-    The configurations are those chosen on `select` at each task's largest fraction, at the study's first budget that has
-    any. Tasks and methods without a score are left out.
+    The configurations are those chosen on `select` at each task's largest fraction, at the study's first budget that
+    has any. Tasks and methods without a score are left out.
     """
     scored = scores[scores["n"] > 0]
     if not study or scored.empty:
@@ -30,7 +32,7 @@ def best_study(study: dict[str, Any], scores: pd.DataFrame) -> str | None:
     scored = scored[scored["budget"] == budget]
     scored = scored[scored["fraction"] == scored.groupby("task")["fraction"].transform("max")]
     points: dict[str, dict[str, Point]] = {}
-    for row in scored.to_dict("records"):
+    for row in records(scored):
         points.setdefault(row["method"], {})[row["task"]] = _scalars(json.loads(row["configuration"]))
     made: dict[str, Any] = {"name": f"{str(study.get('name', 'study'))[:95]}-best"}
     made |= {key: study[key] for key in KEPT if key in study}

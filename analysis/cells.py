@@ -4,16 +4,20 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.frames import groups
 from analysis.planned import Expectation, Key
 from analysis.runs import CELL, budget_label
 
 
 def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
-    """One row per cell, planned or run: task, fraction, budget, budget_label, method, planned, done, failed, degenerate,
-    diverged, pruned, pending, state. `planned` and `pending` are NaN without a plan."""
-    groups = {key: rows for key, rows in runs.groupby(CELL)}
-    keys = sorted(expected.keys() | set(groups))
-    return pd.DataFrame([_cell(key, groups.get(key), expected) for key in keys])
+    """One row per cell, planned or run.
+
+    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, state. `planned`
+    and `pending` are missing without a plan.
+    """
+    parts = groups(runs, CELL)
+    keys = sorted(expected.planned_cells() | set(parts))
+    return pd.DataFrame([_cell(key, parts.get(key), expected) for key in keys])
 
 
 def _cell(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> dict[str, Any]:

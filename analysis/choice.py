@@ -1,8 +1,8 @@
 """The configuration of each cell, chosen on `select` alone.
 
-The rule is the harness's own (its confirm stage must confirm what is reported): the highest mean `select_score` among the
-configurations with the most finished seeds; of equal ones the alphabetically first. Diverged runs count with the select
-score that their row carries; pruned and failed rows never count.
+The rule is the harness's own (its confirm stage must confirm what is reported): the highest mean `select_score` among
+the configurations with the most finished seeds; of equal ones the alphabetically first. Diverged runs count with the
+select score that their row carries; pruned and failed rows never count.
 """
 
 import math

@@ -54,7 +54,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
 
 
 def answer(contents: Contents) -> pd.DataFrame:
-    """The rows of `scores` at the largest fraction of each task and budget that has a score; of what has none, at its largest."""
+    """The rows of `scores` at the largest fraction of each task and budget that has a score (or is planned)."""
     scored = contents.frames["scores"]
     keys = ["task", "budget"]
     top = scored["fraction"].where(scored["n"] > 0).groupby([scored[key] for key in keys]).transform("max")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.frames import groups, records
 from analysis.runs import CELL, budget_label
 from analysis.scores import reporting
 from analysis.statistics.mean import mean_t
@@ -26,17 +27,17 @@ def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.
     by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
     made: list[dict[str, Any]] = []
     wanted = scores[scores["n"] > 0]
-    groups = {key: rows for key, rows in runs.groupby([*CELL, "configuration"])}
-    for row in wanted.to_dict("records"):
+    parts = groups(runs, [*CELL, "configuration"])
+    for row in records(wanted):
         cell = tuple(row[key] for key in CELL)
-        rows, _ = reporting(groups[(*cell, row["configuration"])])
+        rows, _ = reporting(parts[(*cell, row["configuration"])])
         made += _cell(dict(zip(CELL, cell, strict=True)), rows[rows["is_result"]], by_trial)
     return pd.DataFrame(made)
 
 
 def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
     lines, steps = [], None
-    for run in rows.to_dict("records"):
+    for run in records(rows):
         part = by_trial.get(run["trial_id"])
         ended = run["status"] == "diverged"
         if part is None and not ended:
@@ -61,9 +62,9 @@ def _point(lines: list[Curve], step: int) -> dict[str, Any]:
 def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curve:
     """The score had training stopped at each evaluation: the last `score` value at or before it.
 
-    `score` is evaluated whenever `select` has improved, so that value belongs to the checkpoint a choice would have taken.
-    `constant` stands in where the metric is undefined, before the first `score` value, and after the last evaluation of a
-    run that diverged.
+    `score` is evaluated whenever `select` has improved, so that value belongs to the checkpoint a choice would have
+    taken. `constant` stands in where the metric is undefined, before the first `score` value, and after the last
+    evaluation of a run that diverged.
     """
     if evals is None:
         return np.array([0]), np.array([math.nan]), np.array([constant])
@@ -72,7 +73,9 @@ def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curv
     score = evals[evals["split"] == "score"].drop_duplicates("step", keep="last").sort_values("step")
     known = score["value"].to_numpy(dtype="float64")
     index = np.searchsorted(score["step"].to_numpy(), steps, side="right") - 1
-    values = np.where(index >= 0, known[np.maximum(index, 0)], constant) if known.size else np.full(len(steps), constant)
+    values = (
+        np.where(index >= 0, known[np.maximum(index, 0)], constant) if known.size else np.full(len(steps), constant)
+    )
     values = np.where(np.isfinite(values), values, constant)
     if diverged:
         return np.append(steps, steps[-1] + 1), np.append(seconds, math.nan), np.append(values, constant)

@@ -1,7 +1,8 @@
-"""What a method costs: parameters, bytes, time, memory, FLOPs and energy, from trials that had their device to themselves.
+"""What a method costs in parameters, bytes, time, memory, FLOPs and energy, by trials alone on their device.
 
-Times of packed or shared trials are never mixed in. The rows are those of the chosen configuration's variant at any learning
-rate, since the learning rate changes no cost; they must have ended `ok` (a diverged or pruned trial stopped early).
+Times of packed or shared trials are never mixed in. The rows are those of the chosen configuration's variant at any
+learning rate, since the learning rate changes no cost; they must have ended `ok` (a diverged or pruned trial stopped
+early).
 """
 
 import math
@@ -9,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.frames import groups, records
 from analysis.runs import CELL, budget_label
 from analysis.statistics.location import median
 from analysis.statistics.spread import extremes
@@ -25,18 +27,19 @@ RATIOS = ["encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes",
 def efficiency(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per cell × device at the largest fraction of each task and budget.
 
-    Columns: the cell's, setting, device, n (exclusive runs), the counted columns, each measured one with _low and _high, and
-    x_<column>: its ratio to `reference`, the method that trains most parameters in that task, budget and device.
+    Columns: the cell's, setting, device, n (exclusive runs), the counted columns, each measured one with _low and
+    _high, and x_<column>: its ratio to `reference`, the method that trains most parameters in that task, budget and
+    device.
     """
     usable = runs[runs["status"].eq("ok")].copy()
     usable["encoder_params"] = usable["trainable_params"] - usable["head_params"]
     usable["examples_per_second"] = usable["examples"] / usable["train_seconds"].where(usable["train_seconds"] > 0)
-    groups = {key: rows for key, rows in usable.groupby([*CELL, "variant"])}
+    parts = groups(usable, [*CELL, "variant"])
     made: list[dict[str, Any]] = []
-    for row in _largest(scores).to_dict("records"):
+    for row in records(_largest(scores)):
         cell = tuple(row[key] for key in CELL)
         own = runs[(runs["configuration"] == row["configuration"]) & (runs["method"] == row["method"])]["variant"]
-        rows = groups.get((*cell, own.iloc[0]))
+        rows = parts.get((*cell, own.iloc[0]))
         if rows is not None:
             made += _per_device(row, rows)
     return _ratios(pd.DataFrame(made)) if made else pd.DataFrame()
@@ -47,14 +50,17 @@ def _largest(scores: pd.DataFrame) -> pd.DataFrame:
     return scored[scored["fraction"] == scored.groupby(["task", "budget"])["fraction"].transform("max")]
 
 
-def _per_device(row: dict[Any, Any], rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _per_device(row: dict[str, Any], rows: pd.DataFrame) -> list[dict[str, Any]]:
     head = {key: row[key] for key in (*CELL, "setting", "score")} | {"budget_label": budget_label(row["budget"])}
     head |= {key: _one(rows[key]) for key in COUNTED}
     alone = rows[rows["exclusive"].eq(True)]
     if alone.empty:
         return [head | {"device": None, "n": 0, "why": "no run had its device to itself"}]
     devices = alone["device"].fillna("not recorded")
-    return [head | {"device": str(device), "n": len(part), "why": ""} | _measured(part) for device, part in alone.groupby(devices)]
+    return [
+        head | {"device": str(device), "n": len(part), "why": ""} | _measured(part)
+        for device, part in alone.groupby(devices)
+    ]
 
 
 def _one(values: pd.Series) -> float:

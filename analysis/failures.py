@@ -8,5 +8,7 @@ SHOWN = ["task", "fraction", "budget_label", "method", "setting", "seed", "stage
 def failures(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per failed or diverged trial, failed ones first."""
     bad = runs[runs["is_failed"] | runs["status"].eq("diverged")]
-    order = bad.sort_values(["is_failed", "task", "fraction", "method", "seed"], ascending=[False, True, True, True, True])
+    order = bad.sort_values(
+        ["is_failed", "task", "fraction", "method", "seed"], ascending=[False, True, True, True, True]
+    )
     return order[SHOWN].reset_index(drop=True)

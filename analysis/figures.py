@@ -1,8 +1,9 @@
-"""The figures, one definition each in a declarative grammar: SVG and PNG for print, the same specification for the page.
+"""The figures, one definition each in a declarative grammar: SVG and PNG files, and the same chart on the page.
 
 Every figure is of one task and budget. Lines stop at incomplete cells: those stand alone as hollow points.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from analysis.frames import records
 from analysis.palette import marks
 
 WIDTH, HEIGHT = 430, 280
@@ -35,6 +37,11 @@ class Look:
     """What all charts of a report share: the methods, in a fixed order with fixed marks."""
 
     methods: tuple[str, ...]
+    several_budgets: bool
+
+    def where(self, rows: Rows) -> str:
+        """The task; and the budget, where the study has several."""
+        return f"{rows[0]['task']} ({rows[0]['budget_label']})" if self.several_budgets else str(rows[0]["task"])
 
     def colour(self) -> alt.Color:
         """Colour by method, with the legend."""
@@ -51,7 +58,7 @@ class Look:
 
 def figures(tables: dict[str, pd.DataFrame], methods: Sequence[str]) -> list[Figure]:
     """All figures that the frames `scores`, `efficiency`, `sensitivity` and `curves` have rows for."""
-    look = Look(tuple(methods))
+    look = Look(tuple(methods), tables["scores"]["budget"].nunique() > 1)
     several = tables["scores"].groupby(["task", "budget"])["fraction"].nunique().max() > 1
     first = (by_fraction, "score-by-fraction") if several else (by_method, "score-by-method")
     wanted: list[tuple[Callable[[Rows, Look], Figure], str, pd.DataFrame]] = [
@@ -68,7 +75,7 @@ def _per_panel(draw: Callable[[Rows, Look], Figure], kind: str, frame: pd.DataFr
         return
     scored = frame[frame["score"].notna()]
     for number, (_, part) in enumerate(scored.groupby(["task", "budget"], sort=True), start=1):
-        rows: Rows = part.astype(object).where(part.notna(), None).to_dict("records")
+        rows: Rows = records(part.astype(object).where(part.notna(), None))
         made = draw(rows, look)
         yield Figure(f"{kind}-{number:02d}-{slug(rows[0]['task'])}", kind, made.title, made.description, made.spec)
 
@@ -109,13 +116,13 @@ def by_fraction(rows: Rows, look: Look) -> Figure:
         _interval(rows, x, look),
         _points(rows, x, look, [_tip("fraction", "fraction", ".3~%")]),
     )
-    title = f"{_where(rows)}: {rows[0]['metric']} against the share of training data"
+    title = f"{look.where(rows)}: {rows[0]['metric']} against training data"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['fraction']:.3g}"))
 
 
 def _aside(methods: Sequence[str], method: str, fractions: Sequence[float]) -> float:
     """A factor that sets a method's points slightly aside on a log axis, so that intervals do not hide each other."""
-    gaps = [math.log(b / a) for a, b in zip(fractions, fractions[1:], strict=False)]
+    gaps = [math.log(b / a) for a, b in itertools.pairwise(fractions)]
     step = min(0.025, 0.5 * min(gaps, default=1.0) / max(1, len(methods)))
     return math.exp(step * (methods.index(method) - (len(methods) - 1) / 2))
 
@@ -128,35 +135,48 @@ def by_method(rows: Rows, look: Look) -> Figure:
     hide = look.colour().legend(None)
     chart = alt.layer(
         span.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=rows[0]["metric"]), x2="high:Q", y=y, color=hide),
-        _base(rows).mark_point(filled=True, size=90).encode(x=x, y=y, color=hide, shape=look.shape().legend(None), tooltip=_tips()),
+        _base(rows)
+        .mark_point(filled=True, size=90)
+        .encode(x=x, y=y, color=hide, shape=look.shape().legend(None), tooltip=_tips()),
     )
-    title = f"{_where(rows)}: {rows[0]['metric']} per method"
+    title = f"{look.where(rows)}: {rows[0]['metric']} per method"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['fraction']:.3g}"))
 
 
 def by_time(rows: Rows, look: Look) -> Figure:
     """Score against train time at the largest fraction, a point per method."""
-    x = alt.X("train_seconds:Q", title="median train time (s, exclusive runs)", scale=alt.Scale(type="log", nice=False, padding=24))
+    x = alt.X(
+        "train_seconds:Q",
+        title="median train time (s, exclusive runs)",
+        scale=alt.Scale(type="log", nice=False, padding=24),
+    )
     chart = alt.layer(
         _interval(rows, x, look),
         _points(rows, x, look, [_tip("train_seconds", "train seconds", ",.3~r")]),
         _base(rows).mark_text(dx=9, dy=-9, align="left").encode(x=x, y=_y(rows), text="method:N", color=look.colour()),
     )
-    title = f"{_where(rows)}: {rows[0]['metric']} against train time"
+    title = f"{look.where(rows)}: {rows[0]['metric']} against train time"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['train_seconds']:.3g} s"))
 
 
 def by_lr(rows: Rows, look: Look) -> Figure:
     """Score against learning rate at the largest fraction, a line per method; the chosen one is ringed."""
-    x = alt.X("lr:Q", title="learning rate", scale=alt.Scale(type="log", nice=False, padding=18), axis=alt.Axis(format=".0e", tickCount=5))
+    x = alt.X(
+        "lr:Q",
+        title="learning rate",
+        scale=alt.Scale(type="log", nice=False, padding=18),
+        axis=alt.Axis(format=".0e", tickCount=5),
+    )
     ring = _base([row for row in rows if row["chosen"]])
     chart = alt.layer(
-        _base([row for row in rows if row["complete"]]).mark_line(strokeWidth=1.8).encode(x=x, y=_y(rows), color=look.colour()),
+        _base([row for row in rows if row["complete"]])
+        .mark_line(strokeWidth=1.8)
+        .encode(x=x, y=_y(rows), color=look.colour()),
         _interval(rows, x, look),
         ring.mark_point(size=260, strokeWidth=1.5, shape="circle").encode(x=x, y=_y(rows), color=look.colour()),
         _points(rows, x, look, [_tip("lr", "learning rate", ".3~g")]),
     )
-    title = f"{_where(rows)}: {rows[0]['metric']} against learning rate"
+    title = f"{look.where(rows)}: {rows[0]['metric']} against learning rate"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['lr']:g}"))
 
 
@@ -165,19 +185,35 @@ def anytime(rows: Rows, look: Look) -> Figure:
     x = alt.X("step:Q", title="optimiser step")
     span = _base([row for row in rows if row["low"] is not None])
     chart = alt.layer(
-        span.mark_area(opacity=0.13).encode(x=x, y=alt.Y("low:Q", title=rows[0]["metric"]), y2="high:Q", color=look.colour()),
+        span.mark_area(opacity=0.13).encode(
+            x=x, y=alt.Y("low:Q", title=rows[0]["metric"]), y2="high:Q", color=look.colour()
+        ),
         _base(rows).mark_line(strokeWidth=1.8).encode(x=x, y=_y(rows), color=look.colour()),
         _points([row | {"complete": True} for row in rows], x, look, [_tip("step", "step", ",")], size=36),
     )
-    title = f"{_where(rows)}: {rows[0]['metric']} had training stopped here"
+    title = f"{look.where(rows)}: {rows[0]['metric']} had training stopped here"
     last = {row["method"]: row for row in rows}
     return _finish(chart, title, _in_words(list(last.values()), lambda row: f"step {row['step']}"))
 
 
 def _base(rows: Rows) -> alt.Chart:
-    keys = ("task", "method", "fraction", "x", "score", "low", "high", "n", "complete", "lr", "step", "train_seconds", "setting")
+    keys = (
+        "task",
+        "method",
+        "fraction",
+        "x",
+        "score",
+        "low",
+        "high",
+        "n",
+        "complete",
+        "lr",
+        "step",
+        "train_seconds",
+        "setting",
+    )
     kept = [{key: row[key] for key in keys if row.get(key) is not None} for row in rows]
-    return alt.Chart(alt.Data(values=kept))
+    return alt.Chart(alt.InlineData(values=kept))
 
 
 def _y(rows: Rows) -> alt.Y:
@@ -187,7 +223,8 @@ def _y(rows: Rows) -> alt.Y:
 def _interval(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
     span = _base([row for row in rows if row["low"] is not None])
     low = alt.Y("low:Q", title=rows[0]["metric"], scale=alt.Scale(zero=False))
-    return span.mark_rule(strokeWidth=1.6, opacity=0.75).encode(x=x, y=low, y2="high:Q", color=look.colour())
+    rule = span.mark_rule(strokeWidth=1.6, opacity=0.75)
+    return rule.encode(x=x, y=low, y2="high:Q", color=look.colour())
 
 
 def _points(rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80) -> alt.Chart:
@@ -207,13 +244,6 @@ def _tips() -> list[alt.Tooltip]:
     return [*shown, alt.Tooltip("setting:N", title="setting")]
 
 
-def _where(rows: Rows) -> str:
-    row = rows[0]
-    fractions = {row["fraction"] for row in rows}
-    at = f", {100 * row['fraction']:.4g} % of the data" if len(fractions) == 1 else ""
-    return f"{row['task']}{at} ({row['budget_label']})"
-
-
 def _in_words(rows: Rows, at: Callable[[dict[str, Any]], str]) -> str:
     """The figure's numbers as a sentence per method: what a screen reader reads in its place."""
     lines: dict[str, list[str]] = {}
@@ -224,6 +254,6 @@ def _in_words(rows: Rows, at: Callable[[dict[str, Any]], str]) -> str:
     return " ".join(f"{method}: {'; '.join(parts)}." for method, parts in lines.items())
 
 
-def _finish(chart: alt.LayerChart, title: str, description: str) -> Figure:
+def _finish(chart: alt.LayerChart | alt.FacetChart, title: str, description: str) -> Figure:
     sized = chart.properties(width=WIDTH, height=HEIGHT, title=title, description=f"{title}. {description}")
     return Figure("", "", title, description, sized.to_dict(validate=False))

@@ -33,7 +33,7 @@ class Folder:
         return bool(self.fs.get_file_info(self.root).type == fs.FileType.Directory)
 
     def list(self, name: str, suffix: str) -> list[str]:
-        """Names (relative to this folder) of the files in a sub-folder, sorted; those that begin with `_` are unfinished."""
+        """Names of the files in a sub-folder, relative to this one, sorted; `_…` are unfinished and left out."""
         selector = fs.FileSelector(self.path(name), allow_not_found=True)
         found = [info.base_name for info in self.fs.get_file_info(selector) if info.is_file]
         return sorted(f"{name}/{base}" for base in found if base.endswith(suffix) and not base.startswith("_"))

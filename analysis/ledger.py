@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING
+from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
 
@@ -13,10 +14,10 @@ SECONDS = ["train_seconds", "eval_seconds", "startup_seconds"]
 
 
 def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
-    """One row per method: cells, configurations per cell (fewest, most), trials, steps, train_seconds, seconds, cost.
+    """One row per method: cells, configurations per cell (fewest, most), trials, steps, seconds and cost.
 
-    `seconds` is training, evaluation and start-up of all trials, failed and pruned ones too; `cost` prices them as if each
-    trial had its machine to itself, in the currency of `price_per_hour`.
+    `seconds` is training, evaluation and start-up of all trials, failed and pruned ones too; `cost` prices them as if
+    each trial had its machine to itself, in the currency of `price_per_hour`.
     """
     return pd.DataFrame([_method(str(name), rows, price_per_hour) for name, rows in runs.groupby("method")])
 
@@ -44,37 +45,38 @@ def _tried(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def warnings(runs: pd.DataFrame, scores: pd.DataFrame, expected: Expectation) -> list[str]:
-    """Plain sentences: unequal numbers of configurations, chosen learning rates at the edge, scores that chose themselves."""
+    """Plain sentences: unequal numbers of configurations, chosen learning rates at the edge, seeds used twice."""
     return [*_unequal(runs, expected), *_edges(runs, scores), *_same_seeds(scores)]
 
 
 def _unequal(runs: pd.DataFrame, expected: Expectation) -> list[str]:
-    tried = _tried(runs).groupby(CELL)["configuration"].nunique().to_dict()
-    planned = {key: expected.configurations(key) for key in expected.keys()}
+    tried = {key: rows["configuration"].nunique() for key, rows in groups(_tried(runs), CELL).items()}
+    planned = {key: expected.configurations(key) for key in expected.planned_cells()}
     number = {key: planned.get(key) or tried.get(key, 0) for key in tried.keys() | planned.keys()}
     made: dict[str, list[str]] = {}
-    for (task, fraction, budget) in sorted({key[:3] for key in number}):
+    for task, fraction, budget in sorted({key[:3] for key in number}):
         here = {key[3]: count for key, count in sorted(number.items()) if key[:3] == (task, fraction, budget)}
         if len(set(here.values())) > 1:
             said = ", ".join(f"{name} {count}" for name, count in here.items())
             made.setdefault(said, []).append(f"{task} at {fraction:.4g} ({budget_label(budget)})")
     return [
-        f"Methods were not given the same number of configurations: {said}. A method with more tries has more chances to look good. "
-        f"This holds for {_some(places)}."
+        f"Methods were not given the same number of configurations: {said} (for {_some(places)}). A method "
+        "with more tries has more chances to look good."
         for said, places in made.items()
     ]
 
 
 def _edges(runs: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
-    lrs = {key: sorted(set(rows["lr"].dropna())) for key, rows in _tried(runs).groupby(CELL)}
+    lrs = {key: sorted(set(rows["lr"].dropna())) for key, rows in groups(_tried(runs), CELL).items()}
     found: dict[tuple[str, str, float], list[str]] = {}
-    for row in scores[scores["n"] > 0].to_dict("records"):
+    for row in records(scores[scores["n"] > 0]):
         tried = lrs.get(tuple(row[key] for key in CELL), [])
         if len(tried) > 1 and row["lr"] in (tried[0], tried[-1]):
             end = "lowest" if row["lr"] == tried[0] else "highest"
             found.setdefault((row["method"], end, row["lr"]), []).append(f"{row['task']} at {row['fraction']:.4g}")
     return [
-        f"{method}: the chosen learning rate {lr:g} is the {end} that was tried, for {_some(places)}; the best may lie beyond it."
+        f"{method}: the chosen learning rate {lr:g} is the {end} that was tried, for {_some(places)}; the best may lie "
+        "beyond it."
         for (method, end, lr), places in sorted(found.items())
     ]
 
@@ -84,9 +86,10 @@ def _same_seeds(scores: pd.DataFrame) -> list[str]:
     if same.empty:
         return []
     return [
-        f"In {len(same)} of {int((scores['n'] > 0).sum())} cells the same seeds chose the configuration and scored it. The choice "
-        "looked at `select` only, but the intervals do not contain the noise of the choice; `search: {grid: {confirm_seeds: 5}}` "
-        "scores on fresh seeds."
+        f"In {len(same)} of {int((scores['n'] > 0).sum())} cells the same seeds chose the configuration and "
+        "scored it. The "
+        "choice looked at the select split only, but the intervals do not contain the noise of the choice; "
+        "confirm_seeds in the study's search scores on fresh seeds."
     ]
 
 

@@ -1,7 +1,7 @@
 """Load a results folder: trials, evaluations, predictions, study and plan, checked against the schema.
 
-Files whose names begin with `_` are unfinished and ignored. A trial that stands in several files (a folder being compacted,
-a trial run again) is taken once.
+Files whose names begin with `_` are unfinished and ignored. A trial that stands in several files (a folder being
+compacted, a trial run again) is taken once.
 """
 
 import io
@@ -77,14 +77,17 @@ def _may_hold(names: list[str], trial_ids: set[str]) -> list[str]:
 def load_results(results: str) -> Results:
     """Load a results folder (local path or URI).
 
-    Raises ResultsError where there is no folder, no finished trial, a file that cannot be read, a column missing, or a newer schema.
+    Raises ResultsError where there is no folder, no finished trial, a file that cannot be read, a column missing, or
+    a newer schema.
     """
     folder = Folder(results)
     if not folder.exists():
         raise ResultsError(f"results folder {results!r} does not exist; `finebench run STUDY --results DIR` makes one")
     trials = _distinct(_frame(_read_table(folder, "trials")))
     if trials.empty:
-        raise ResultsError(f"results folder {results!r} holds no finished trial yet: {folder.path('trials')} has no rows")
+        raise ResultsError(
+            f"results folder {results!r} holds no finished trial yet: {folder.path('trials')} has no rows"
+        )
     return Results(results, trials, _study(folder), _plan(folder))
 
 
@@ -92,7 +95,12 @@ def _read_table(folder: Folder, table: str) -> pa.Table:
     names = folder.list(table, ".parquet")
     with ThreadPoolExecutor(READERS) as pool:
         parts = list(pool.map(lambda name: _read_file(folder, name, table, TABLES[table].names), names))
-    return pa.concat_tables([TABLES[table].empty_table(), *parts])
+    whole = pa.concat_tables([TABLES[table].empty_table(), *parts])
+    if table == "trials" and _wrong(whole) is not None:
+        raise ResultsError(
+            next(f"{folder.path(n)}: {_wrong(part)}" for n, part in zip(names, parts, strict=True) if _wrong(part))
+        )
+    return whole
 
 
 def _read_file(folder: Folder, name: str, table: str, columns: Sequence[str]) -> pa.Table:
@@ -104,35 +112,34 @@ def _read_file(folder: Folder, name: str, table: str, columns: Sequence[str]) ->
             missing = [column for column in columns if column not in file.schema_arrow.names]
             if missing:
                 raise ResultsError(f"{path}: not a {table} file: column {missing[0]!r} is missing")
-            data = file.read(columns=list(columns)).select(columns).cast(wanted)
+            data = file.read(columns=list(columns), use_threads=False).select(columns)
+            if not data.schema.equals(wanted):
+                data = data.cast(wanted)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ResultsError(f"{path}: cannot be read: {error}") from error
-    if table == "trials":
-        _check_rows(path, data)
     return data
 
 
-def _check_rows(path: str, data: pa.Table) -> None:
-    newest = pc.max(data["schema_version"]).as_py()
+def _wrong(trials: pa.Table) -> str | None:
+    """What is wrong with rows of `trials`, or None."""
+    newest = pc.max(trials["schema_version"]).as_py()
     if newest is not None and newest > SCHEMA_VERSION:
-        raise ResultsError(
-            f"{path}: written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
-        )
+        return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
     for column, known in (("status", STATUSES), ("stage", STAGES)):
-        foreign = set(data[column].unique().to_pylist()) - set(known)
+        foreign = set(trials[column].unique().to_pylist()) - set(known)
         if foreign:
-            raise ResultsError(f"{path}: {column} {min(map(str, foreign))!r} is not one of {', '.join(known)}")
-    for row, text in enumerate(data["hyperparameters"].to_pylist()):
-        _check_object(text, f"{path}, row {row + 1}, column hyperparameters")
+            return f"{column} {min(map(str, foreign))!r} is not one of {', '.join(known)}"
+    for text in trials["hyperparameters"].unique().to_pylist():
+        if not _is_object(text):
+            return f"hyperparameters: a JSON object is needed, not {str(text)[:80]!r}"
+    return None
 
 
-def _check_object(text: str, where: str) -> None:
+def _is_object(text: str) -> bool:
     try:
-        value = json.loads(text)
-    except (ValueError, TypeError) as error:
-        raise ResultsError(f"{where}: not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ResultsError(f"{where}: a JSON object is needed, not {text[:80]!r}")
+        return isinstance(json.loads(text), dict)
+    except (ValueError, TypeError):
+        return False
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The report as one HTML page that opens offline, and as Markdown. Every text from data is escaped by the environment."""
+"""The report as one HTML page that opens offline, and as Markdown; the environments escape every text from data."""
 
 import json
 from base64 import b64encode
@@ -14,6 +14,7 @@ from analysis import sentences
 from analysis.contents import Contents, answer
 from analysis.figures import Figure
 from analysis.formats import markdown_text, plain, to_markdown
+from analysis.frames import records
 from analysis.palette import config
 from analysis.protocol import Facts, caveats, protocol, versions
 from analysis.tables import Table, missing, word
@@ -44,16 +45,22 @@ class Cell:
 
     text: str
     value: str
-    numeric: bool
+    kind: str
 
 
 def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], script: str, best: bool) -> str:
     """The page. `script` is the chart library, put inline so that nothing is loaded."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     context = _context(contents, tables, best)
-    inline = {"library": Markup(script)} | {key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")}
+    inline = {"library": Markup(script)} | {
+        key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")
+    }
     figures: dict[str, list[Drawn]] = {}
     for one in drawn:
         figures.setdefault(one.figure.kind, []).append(one)
@@ -77,11 +84,14 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
     )  # fmt: skip
     rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
     links = [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in drawn]
-    return environment.get_template("report.md").render(**_context(contents, tables, best), rendered=rendered, links=links)
+    return environment.get_template("report.md").render(
+        **_context(contents, tables, best), rendered=rendered, links=links
+    )
 
 
 def said(contents: Contents) -> dict[str, list[str]]:
-    """The report's sentences: what is there (`state`), what was found (`findings`), what did not learn (`degenerate`)."""
+    """The report's sentences: what is there (`state`), what was found (`findings`), what did not learn "
+    "(`degenerate`)."""
     return {
         "findings": sentences.findings(answer(contents)),
         "degenerate": sentences.degenerate(contents.frames["scores"]),
@@ -121,9 +131,9 @@ def _cells(table: Table) -> list[list[Cell]]:
 
 
 def _cell(value: Any, kind: str) -> Cell:
-    numeric = kind != "text"
+    numeric = kind not in ("text", "prose")
     exact = "" if missing(value) or not numeric else repr(float(value))
-    return Cell(word(value, kind), exact, numeric)
+    return Cell(word(value, kind), exact, "num" if numeric else kind)
 
 
 def _map(cells: pd.DataFrame) -> list[dict[str, Any]]:
@@ -132,18 +142,22 @@ def _map(cells: pd.DataFrame) -> list[dict[str, Any]]:
     for (task, _), block in cells.groupby(["task", "budget"], sort=False):
         fractions = sorted(set(block["fraction"]))
         methods = list(dict.fromkeys(block["method"]))
-        found = {(row["method"], row["fraction"]): row for row in block.to_dict("records")}
+        found = {(row["method"], row["fraction"]): row for row in records(block)}
         rows = [(method, [_sign(found.get((method, fraction))) for fraction in fractions]) for method in methods]
         shown = [word(fraction, "percent") for fraction in fractions]
         made.append({"task": task, "budget": block["budget_label"].iloc[0], "fractions": shown, "rows": rows})
     return made
 
 
-def _sign(row: dict[Any, Any] | None) -> dict[str, str]:
+def _sign(row: dict[str, Any] | None) -> dict[str, str]:
     if row is None:
         return {"state": "empty", "text": "", "label": "not planned"}
     counted = f"{row['done']}" if missing(row["planned"]) else f"{row['done']}/{int(row['planned'])}"
-    named = [f"{int(row[key])} {key}" for key in ("failed", "degenerate", "pruned", "pending") if not missing(row[key]) and row[key]]
+    named = [
+        f"{int(row[key])} {key}"
+        for key in ("failed", "degenerate", "pruned", "pending")
+        if not missing(row[key]) and row[key]
+    ]
     return {"state": row["state"], "text": counted, "label": ", ".join([f"{counted} done", *named])}
 
 

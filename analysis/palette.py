@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-"""Okabe and Ito's set without its black and yellow, which vanish on a dark or a white page; two more for zoos of methods."""
+"""Okabe and Ito's set without its black and yellow, which vanish on a dark or a white page; and two more."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Seven, so that a colour repeats with another shape: 56 distinct marks."""
@@ -13,6 +13,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 def marks(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and shape of each method, the same in every figure of a report."""
     return {name: (COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)]) for i, name in enumerate(methods)}
+
 
 LEGEND = {"orient": "bottom", "columns": 4, "labelLimit": 220}
 

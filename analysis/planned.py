@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.frames import groups
+
 Key = tuple[str, float, str, str]
 """(task, fraction, budget, method): one cell, in the order of `runs.CELL`."""
 
@@ -32,10 +34,10 @@ class Expectation:
             key = (str(cell["task"]), float(cell["fraction"]), str(cell["budget"]), str(cell["method"]))
             self.cells[key, str(cell["stage"])] = Planned(int(cell["planned"]), cell.get("configurations"))
         self._seen: dict[tuple[float, str, str], set[int]] = {}
-        for (fraction, budget, stage), seeds in runs.groupby(["fraction", "budget", "stage"])["seed"]:
-            self._seen[fraction, budget, stage] = {int(seed) for seed in seeds}
+        for key, rows in groups(runs, ["fraction", "budget", "stage"]).items():
+            self._seen[key] = {int(seed) for seed in rows["seed"]}
 
-    def keys(self) -> set[Key]:
+    def planned_cells(self) -> set[Key]:
         """Every planned cell."""
         return {key for key, _ in self.cells}
 
@@ -51,7 +53,7 @@ class Expectation:
         return sum(found) if found else None
 
     def missing(self, key: Key, stage: str, present: set[int]) -> "Missing":
-        """Seeds that a configuration of this cell lacks: named where other runs of the stage show them, else counted."""
+        """Seeds that a configuration of a cell lacks: named where other runs of the stage show them, else counted."""
         named = sorted(self._seen.get((key[1], key[2], stage), set()) - present)
         planned = self.cells.get((key, stage))
         seeds = planned.seeds if planned else None

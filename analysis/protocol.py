@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.contents import Contents
+from analysis.frames import records
 from analysis.runs import budget_label
 
 Facts = list[tuple[str, str]]
@@ -37,7 +38,7 @@ def _sizes(runs: pd.DataFrame) -> str:
     """Rows trained on and chosen on at the largest fraction of each task."""
     known = runs.dropna(subset=["n_fit", "n_select"])
     top = known.sort_values("fraction").drop_duplicates("task", keep="last")
-    rows = top.sort_values("task").to_dict("records")
+    rows = records(top.sort_values("task"))
     return "; ".join(f"{row['task']}: fit {int(row['n_fit']):,}, select {int(row['n_select']):,} rows" for row in rows)
 
 
@@ -76,19 +77,27 @@ def caveats(contents: Contents) -> list[str]:
     """What the numbers of this very report do not say."""
     runs, scores = contents.frames["runs"], contents.frames["scores"]
     made = [
-        "Intervals are over seeds only: they say how the mean would move with other seeds, not with other scored examples. "
-        "Two methods whose intervals overlap may still differ once runs are paired by seed; intervals apart are no proof for other tasks.",
-        "Configurations are chosen on `select`, a part of the drawn training rows. The score split is the task's official validation "
-        "split; no choice has seen it.",
-        "Student's t assumes that seeds scatter about normally. A method that collapses on some seeds does not: read its count of "
-        "degenerate runs first.",
+        "Intervals are over seeds only: they say how the mean would move with other seeds, not with other "
+        "scored examples.",
+        "Two methods whose intervals overlap may still differ once runs are paired by seed; intervals that "
+        "lie apart are no proof for other tasks.",
+        "Configurations are chosen on the select split, a part of the drawn training rows. The score split "
+        "is the task's official validation split; no choice has seen it.",
+        "Student's t assumes that seeds scatter about normally. A method that collapses on some seeds does "
+        "not: read its count of degenerate runs first.",
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
     if (runs["seed"] >= CROSSED).any():
-        made.append("Seeds are crossed: runs share sources of randomness, so the intervals over them are narrower than they should be.")
+        made.append(
+            "Seeds are crossed: runs share sources of randomness, so the intervals over them are narrower "
+            "than they should be."
+        )
     if runs["model"].nunique() > 1:
-        made.append(f"The rows are of {runs['model'].nunique()} models: scores of different models are averaged where their seeds meet.")
+        made.append(
+            f"The rows are of {runs['model'].nunique()} models: scores of different models are averaged where "
+            "their seeds meet."
+        )
     if not contents.frames["efficiency"].empty and contents.frames["efficiency"]["energy_joules"].isna().all():
         made.append("Energy was not read on this machine.")
     if not contents.results.study:

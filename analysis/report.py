@@ -12,6 +12,7 @@ from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
 from analysis.folder import Folder
 from analysis.formats import to_csv, to_latex, to_markdown, to_parquet
+from analysis.frames import records
 from analysis.layout import tables
 from analysis.load import Results, load_results
 from analysis.planned import Expectation
@@ -21,7 +22,8 @@ from analysis.statics import javascript, to_png, to_svg
 from analysis.tables import Table, missing
 
 SUMMARY = (
-    "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting", "complete", "degenerate",
+    "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting", "
+    ""complete", "degenerate",
     "failed", "train_seconds", "trainable_params", "why",
 )  # fmt: skip
 
@@ -41,8 +43,8 @@ class Report:
 def write_report(results: str, out: str | None = None, price_per_hour: float | None = None) -> Report:
     """Analyse a results folder and write its report into `out` (default: RESULTS/report), both local paths or URIs.
 
-    `price_per_hour`, of one machine, adds costs to the tuning ledger. Raises ResultsError where the folder cannot be read or
-    holds no finished trial, and where the report cannot be written.
+    `price_per_hour`, of one machine, adds costs to the tuning ledger. Raises ResultsError where the folder cannot be
+    read or holds no finished trial, and where the report cannot be written.
     """
     contents = analyse(load_results(results), price_per_hour)
     made = tables(contents)
@@ -67,7 +69,7 @@ def summary_rows(results: Results) -> list[dict[str, Any]]:
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
     shown = scored[[key for key in SUMMARY if key in scored]]
-    return [{k: None if missing(v) else v for k, v in row.items()} for row in shown.astype(object).to_dict("records")]
+    return [{k: None if missing(v) else v for k, v in row.items()} for row in records(shown.astype(object))]
 
 
 def _draw(figure: Figure) -> page.Drawn:

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING, choose
+from analysis.frames import groups, records
 from analysis.planned import Expectation, Key, Missing
 from analysis.runs import CELL, budget_label
 from analysis.statistics.location import iqm, median
@@ -19,22 +20,24 @@ SAME = "same seeds"
 def scores(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell that was planned or run, in the order of `CELL`.
 
-    Columns: task, fraction, budget, budget_label, method, metric, score (mean of what entered), low, high (95 % over seeds),
-    n, sd, median, iqm, min, max, setting, configuration, lr, select_mean, source, stage, complete, planned_seeds, missing,
-    degenerate, collapsed, diverged, failed (of the chosen configuration), configurations, configurations_planned, majority,
-    train_seconds (median of its exclusive runs), trainable_params, why.
+    Columns: task, fraction, budget, budget_label, method, metric, score (mean of what entered), low, high (95 % over
+    seeds), n, sd, median, iqm, min, max, setting, configuration, lr, select_mean, source, stage, complete,
+    planned_seeds, missing, degenerate, collapsed, diverged, failed (of the chosen configuration), configurations,
+    configurations_planned, majority, train_seconds (median of its exclusive runs), trainable_params, why.
     """
-    chosen = {_key(row): row for row in choose(runs).to_dict("records")}
-    groups = {key: rows for key, rows in runs.groupby(CELL)}
-    made = [_score(key, groups.get(key), chosen.get(key), expected) for key in sorted(expected.keys() | set(groups))]
+    chosen = {_key(row): row for row in records(choose(runs))}
+    parts = groups(runs, CELL)
+    made = [
+        _score(key, parts.get(key), chosen.get(key), expected) for key in sorted(expected.planned_cells() | set(parts))
+    ]
     return pd.DataFrame(made)
 
 
-def _key(row: dict[Any, Any]) -> Key:
+def _key(row: dict[str, Any]) -> Key:
     return (row["task"], row["fraction"], row["budget"], row["method"])
 
 
-def _score(key: Key, rows: pd.DataFrame | None, chosen: dict[Any, Any] | None, expected: Expectation) -> dict[str, Any]:
+def _score(key: Key, rows: pd.DataFrame | None, chosen: dict[str, Any] | None, expected: Expectation) -> dict[str, Any]:
     head: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     head["configurations_planned"] = expected.configurations(key)
     if rows is None or chosen is None:
@@ -53,7 +56,8 @@ def _score(key: Key, rows: pd.DataFrame | None, chosen: dict[Any, Any] | None, e
 
 
 def reporting(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Of one configuration's rows, those that its score is reported from, and their stage: confirm where there is one."""
+    """Of one configuration's rows, those that its score is reported from, and their stage: confirm where "
+    "there is one."""
     confirm = rows[(rows["stage"] == "confirm") & (rows["status"] != "pruned")]
     if not confirm.empty:
         return confirm, "confirm"

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING, choose
+from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
 from analysis.scores import summarise
@@ -17,15 +18,17 @@ def sensitivity(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     if best.empty:
         return pd.DataFrame()
     best = best[best.groupby(CELL)["lr"].transform("size") > 1]
-    winners = {tuple(row[key] for key in (*CELL, "configuration")) for row in choose(runs).to_dict("records")}
-    groups = {key: rows for key, rows in tried.groupby([*CELL, "configuration"])}
-    return pd.DataFrame([_row(row, groups, winners, expected) for row in best.to_dict("records")])
+    winners = {tuple(row[key] for key in (*CELL, "configuration")) for row in records(choose(runs))}
+    parts = groups(tried, [*CELL, "configuration"])
+    return pd.DataFrame([_row(row, parts, winners, expected) for row in records(best)])
 
 
-def _row(row: dict[Any, Any], groups: dict[Any, pd.DataFrame], winners: set[Any], expected: Expectation) -> dict[str, Any]:
+def _row(
+    row: dict[str, Any], parts: dict[Any, pd.DataFrame], winners: set[Any], expected: Expectation
+) -> dict[str, Any]:
     cell = (row["task"], row["fraction"], row["budget"], row["method"])
     key = (*cell, row["configuration"])
-    rows = groups[key]
+    rows = parts[key]
     rows = rows[rows["status"] != "pruned"]
     stage = str(rows["stage"].iloc[0])
     missing = expected.missing(cell, stage, set(rows.loc[rows["is_result"], "seed"].astype(int)))

@@ -4,17 +4,21 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.frames import records
 from analysis.tables import word
 
-Row = dict[Any, Any]
+Row = dict[str, Any]
 
 
 def findings(answer: pd.DataFrame) -> list[str]:
     """One sentence or two per task and budget: which method scored highest, and from which its interval is apart."""
     made = []
+    several = answer["budget"].nunique() > 1
     for (task, _), part in answer.groupby(["task", "budget"], sort=False):
-        rows = part.to_dict("records")
-        head = f"{task}, {word(rows[0]['fraction'], 'percent')} of the data, {rows[0]['budget_label']}"
+        rows = records(part)
+        head = f"{task}, {word(rows[0]['fraction'], 'percent')} of the data" + (
+            f", {rows[0]['budget_label']}" if several else ""
+        )
         made.append(f"{head}: {_compare(rows)}")
     return made
 
@@ -28,7 +32,9 @@ def _compare(rows: list[Row]) -> str:
     best = max(whole, key=lambda row: row["score"])
     equal = [row["method"] for row in whole if row["score"] == best["score"] and row is not best]
     if best["score"] <= best["majority"]:
-        return " ".join([f"no method scored above the constant predictor ({best['majority']:.3f}).", *map(_upper, said)])
+        return " ".join(
+            [f"no method scored above the constant predictor ({best['majority']:.3f}).", *map(_upper, said)]
+        )
     if equal:
         first = f"{', '.join([best['method'], *equal])} scored the same, {best['score']:.3f} in {best['metric']}."
     else:
@@ -74,9 +80,15 @@ def degenerate(scores: pd.DataFrame) -> list[str]:
     made = []
     bad = scores[scores["degenerate"] > 0]
     for method, rows in bad.groupby("method", sort=False):
-        places = [f"{row['task']} at {word(row['fraction'], 'percent')} ({row['degenerate']} of {row['n']})" for row in rows.to_dict("records")]
+        places = [
+            f"{row['task']} at {word(row['fraction'], 'percent')} ({row['degenerate']} of {row['n']})"
+            for row in records(rows)
+        ]
         shown = ", ".join(places[:6]) + (f" and {len(places) - 6} more cells" if len(places) > 6 else "")
-        made.append(f"{method} did no better than a constant predictor in {int(rows['degenerate'].sum())} of its reported runs: {shown}.")
+        made.append(
+            f"{method} did no better than a constant predictor in {int(rows['degenerate'].sum())} of its "
+            f"reported runs: {shown}."
+        )
     return made
 
 
@@ -84,10 +96,17 @@ def state(cells: pd.DataFrame, planned: bool) -> list[str]:
     """What is there of what was planned."""
     done, failed, pruned = (int(cells[key].sum()) for key in ("done", "failed", "pruned"))
     if not planned:
-        return [f"{done} finished runs, {failed} failed, {pruned} pruned. Without plan.json it is not known what is still to come."]
+        return [
+            f"{done} finished runs, {failed} failed, {pruned} pruned. Without plan.json it is not known what "
+            "is still to come."
+        ]
     total, pending = int(cells["planned"].fillna(0).sum()), int(cells["pending"].fillna(0).sum())
     first = f"{done} of {total} planned runs are there"
-    rest = [f"{failed} failed"] * bool(failed) + [f"{pruned} were pruned"] * bool(pruned) + [f"{pending} are still to come"] * bool(pending)
+    rest = (
+        [f"{failed} failed"] * bool(failed)
+        + [f"{pruned} were pruned"] * bool(pruned)
+        + [f"{pending} are still to come"] * bool(pending)
+    )
     said = [", ".join([first, *rest]) + "."]
     if failed or pending:
         said.append("This is a partial report: cells with missing seeds are marked, and stay out of every comparison.")

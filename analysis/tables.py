@@ -1,4 +1,4 @@
-"""A table: a frame with a caption and, per column, how its numbers are shown. One definition serves every file format."""
+"""A table: a frame with a caption and, per column, how its values are shown; one definition for every file format."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+
+from analysis.frames import records
 
 BLANK = "–"
 """Shown where there is no value: not run, not measured, not defined."""
@@ -22,12 +24,12 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether it is set flush right and sorts by value."""
-        return self.kind != "text"
+        return self.kind not in ("text", "prose")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A named table. CSV and Parquet hold the whole frame at full precision; the other formats show `columns` in words."""
+    """A named table. CSV and Parquet hold the whole frame at full precision; other formats show `columns` in words."""
 
     name: str
     title: str
@@ -44,7 +46,7 @@ class Table:
     def rows(self) -> Iterator[list[str]]:
         """The cells of each row, in words."""
         shown = self.shown
-        for record in self.frame[[column.key for column in shown]].to_dict("records"):
+        for record in records(self.frame[[column.key for column in shown]]):
             yield [word(record[column.key], column.kind) for column in shown]
 
 
@@ -97,10 +99,12 @@ def _ratio(value: float) -> str:
 
 KINDS: dict[str, Callable[[Any], str]] = {
     "text": str,
+    "prose": str,  # may be long: the page lets it wrap
     "score": lambda v: f"{v:.4f}",
     "count": _count,
     "number": lambda v: f"{v:,.4g}",
     "lr": lambda v: f"{v:g}",
+    "id": lambda v: str(int(v)),
     "percent": _percent,
     "bytes": _bytes,
     "seconds": _seconds,

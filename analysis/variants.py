@@ -1,10 +1,11 @@
-"""Variants of a method side by side: one row per setting of the hyperparameters that the study varied, each at its own best lr."""
+"""Variants of a method: one row per setting of the hyperparameters that the study varied, each at its own best lr."""
 
 from typing import Any
 
 import pandas as pd
 
 from analysis.choice import CHOOSING, choose
+from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
 from analysis.scores import summarise
@@ -16,8 +17,8 @@ MAX_VARIANTS = 24
 def variants(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell × variant: columns as `scores`, and `variant`.
 
-    All rows come from the runs that chose (confirm runs exist for the winner alone, and variants are compared on the same
-    seeds). Cells with one variant, or more than `MAX_VARIANTS`, are left out.
+    All rows come from the runs that chose (confirm runs exist for the winner alone, and variants are compared on the
+    same seeds). Cells with one variant, or more than `MAX_VARIANTS`, are left out.
     """
     tried = runs[runs["stage"].isin(CHOOSING)]
     by = [*CELL, "variant"]
@@ -26,13 +27,13 @@ def variants(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
         return pd.DataFrame()
     number = chosen.groupby(CELL)["variant"].transform("size")
     chosen = chosen[(number > 1) & (number <= MAX_VARIANTS)]
-    groups = {key: rows for key, rows in tried.groupby([*CELL, "configuration"])}
-    return pd.DataFrame([_variant(row, groups, expected) for row in chosen.to_dict("records")])
+    parts = groups(tried, [*CELL, "configuration"])
+    return pd.DataFrame([_variant(row, parts, expected) for row in records(chosen)])
 
 
-def _variant(row: dict[Any, Any], groups: dict[Any, pd.DataFrame], expected: Expectation) -> dict[str, Any]:
+def _variant(row: dict[str, Any], parts: dict[Any, pd.DataFrame], expected: Expectation) -> dict[str, Any]:
     key = (row["task"], row["fraction"], row["budget"], row["method"])
-    rows = groups[(*key, row["configuration"])]
+    rows = parts[(*key, row["configuration"])]
     rows = rows[rows["status"] != "pruned"]
     stage = str(rows["stage"].iloc[0])
     missing = expected.missing(key, stage, set(rows.loc[rows["is_result"], "seed"].astype(int)))

@@ -17,7 +17,8 @@ def median(values: Sequence[float] | NDArray[np.float64]) -> float:
 def iqm(values: Sequence[float] | NDArray[np.float64]) -> float:
     """Interquartile mean of `values` [n]: the mean without the lowest and highest ⌊n/4⌋ values.
 
-    As Agarwal et al. (2021) compute it: a trimmed mean with a proportion of 0.25 at each end. NaN where n is 0 or a value is NaN.
+    As Agarwal et al. (2021) compute it: a trimmed mean with a proportion of 0.25 at each end. NaN where n is 0 or a
+    value is NaN.
     """
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0 or np.isnan(data).any():

@@ -13,9 +13,9 @@ from analysis.statistics.estimate import Estimate
 def mean_t(values: Sequence[float] | NDArray[np.float64], level: float = 0.95) -> Estimate:
     """Mean of `values` [n] with the interval mean ± t(n-1) · sd / √n (Student, 1908).
 
-    The interval is about the population of seeds; the noise of the scored examples is not in it. It needs two values, and
-    some spread: n equal values (collapsed runs) would give an interval of width zero, which is no evidence of certainty.
-    NaN among the values makes the result NaN, so that a hole is never averaged over.
+    The interval is about the population of seeds; the noise of the scored examples is not in it. It needs two values,
+    and some spread: n equal values (collapsed runs) would give an interval of width zero, which is no evidence of
+    certainty. NaN among the values makes the result NaN, so that a hole is never averaged over.
     """
     data = np.asarray(values, dtype=np.float64)
     n = data.size

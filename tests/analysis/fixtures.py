@@ -27,7 +27,9 @@ class Folder:
 
     path: Path
     study: dict[str, Any]
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {"trials": [], "evals": [], "predictions": []})
+    rows: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {"trials": [], "evals": [], "predictions": []}
+    )
     planned: list[dict[str, Any]] | None = None
 
     def add(self, **given: Any) -> str:
@@ -46,10 +48,17 @@ class Folder:
     def predict(self, trial_id: str, predictions: Sequence[float]) -> None:
         """A trial's predictions; labels alternate."""
         for example, prediction in enumerate(predictions):
-            row = {"trial_id": trial_id, "example": example, "label": float(example % 2), "prediction": float(prediction)}
+            row = {
+                "trial_id": trial_id,
+                "example": example,
+                "label": float(example % 2),
+                "prediction": float(prediction),
+            }
             self.rows["predictions"].append(row | {"probability": 0.9})
 
-    def plan(self, task: str, method: str, fraction: float, planned: int, configurations: int, stage: str = "grid") -> None:
+    def plan(
+        self, task: str, method: str, fraction: float, planned: int, configurations: int, stage: str = "grid"
+    ) -> None:
         """Say what was planned of a cell."""
         cell = {"task": task, "method": method, "fraction": fraction, "budget": BUDGET, "stage": stage}
         self.planned = [*(self.planned or []), cell | {"planned": planned, "configurations": configurations}]
@@ -64,7 +73,9 @@ class Folder:
             for trial_id, part in by_trial.items():
                 write_rows(self.path / table / f"{trial_id}.parquet", table, part)
         text = io.StringIO()
-        YAML(typ="safe", pure=True).dump(self.study, text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+        yaml.dump(self.study, text)
         (self.path / "study.yaml").write_text(text.getvalue(), "utf-8")
         if self.planned is not None:
             total = sum(cell["planned"] for cell in self.planned)
@@ -102,13 +113,26 @@ def _row(study: dict[str, Any], given: dict[str, Any], number: int) -> dict[str,
 
 
 def _eval(trial_id: str, step: int, split: str, value: float) -> dict[str, Any]:
-    row = {"trial_id": trial_id, "step": step, "examples": 16 * step, "train_seconds": 0.05 * step, "train_flops": 5e9 * step}
+    row = {
+        "trial_id": trial_id,
+        "step": step,
+        "examples": 16 * step,
+        "train_seconds": 0.05 * step,
+        "train_flops": 5e9 * step,
+    }
     return row | {"split": split, "loss": 0.5, "metric": "accuracy", "value": value, "lr": 1e-4}
 
 
 def empty(path: Path, **study: Any) -> Folder:
     """A folder with a study and no rows."""
-    given = {"name": "small", "model": "tiny", "tasks": ["alpha"], "methods": {"one": {"lr": [1e-4, 1e-3]}}, "fractions": [1.0], "seeds": 3}
+    given = {
+        "name": "small",
+        "model": "tiny",
+        "tasks": ["alpha"],
+        "methods": {"one": {"lr": [1e-4, 1e-3]}},
+        "fractions": [1.0],
+        "seeds": 3,
+    }
     return Folder(path, given | {"budget": [{"epochs": 3.0, "min_steps": 200}]} | study)
 
 
@@ -137,11 +161,19 @@ def draw(path: Path, seeds: int = 5, tasks: Sequence[str] = ("cola", "mrpc", "st
     return folder
 
 
-def _draw_one(folder: Folder, rng: np.random.Generator, cell: tuple[str, float, str, float, int], hp: dict[str, str], curves: bool) -> None:
+def _draw_one(
+    folder: Folder, rng: np.random.Generator, cell: tuple[str, float, str, float, int], hp: dict[str, str], curves: bool
+) -> None:
     task, fraction, method, lr, seed = cell
     noise = 0.05 if method == "shaky" else 0.012
     best = 1e-4 if method == "strong" else 1e-3
-    level = 0.85 + SCENE[method] + 0.06 * np.log10(fraction) - 0.04 * abs(np.log10(lr / best)) - 0.01 * (hp.get("shape") == "narrow")
+    level = (
+        0.85
+        + SCENE[method]
+        + 0.06 * np.log10(fraction)
+        - 0.04 * abs(np.log10(lr / best))
+        - 0.01 * (hp.get("shape") == "narrow")
+    )
     score = float(max(0.5, level + noise * rng.normal()))
     status = "diverged" if method == "shaky" and lr == 1e-3 and seed == 2 and fraction == 0.1 else "ok"
     seconds = 60 * fraction * (1.0 if method == "strong" else 0.6) * float(np.exp(0.05 * rng.normal()))

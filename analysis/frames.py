@@ -1,0 +1,18 @@
+"""Frames as plain Python: rows as dicts, groups as a dict."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+Row = dict[str, Any]
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The rows as dicts, missing values as pandas holds them."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def groups(frame: pd.DataFrame, keys: Sequence[str]) -> dict[Any, pd.DataFrame]:
+    """The rows of each distinct tuple of `keys`; rows with a missing key are left out."""
+    return {key: rows for key, rows in frame.groupby(list(keys), sort=True)}
