@@ -1,4 +1,4 @@
-"""A method's hyperparameter space as a study writes it: scalars are fixed, lists are grids, mappings are distributions."""
+"""A method's hyperparameter space as a study writes it: scalars fixed, lists for grids, mappings for distributions."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a search draws from: `uniform`/`loguniform` [low, high], `int` [low, high] inclusive, or `choice` of values."""
+    """What a search draws from: `uniform`, `loguniform` or `int` [low, high], ends included; or `choice` of values."""
 
     kind: str
     values: tuple[Scalar, ...]
@@ -69,7 +69,8 @@ def _grid(values: list[Any], at: str) -> tuple[Scalar, ...]:
 
 def _distribution(raw: Mapping[str, Any], at: str) -> Distribution:
     if len(raw) != 1:
-        raise StudyError(f"{at}: a distribution is one of {', '.join(DISTRIBUTIONS)}, e.g. {{loguniform: [1e-5, 1e-2]}}")
+        kinds = ", ".join(DISTRIBUTIONS)
+        raise StudyError(f"{at}: a distribution is one of {kinds}, e.g. {{loguniform: [1e-5, 1e-2]}}")
     kind, values = next(iter(raw.items()))
     if kind not in DISTRIBUTIONS:
         raise StudyError(f"{at}: {choose('distribution', str(kind), DISTRIBUTIONS)}")

@@ -172,7 +172,7 @@ def check(study: Study, where: str) -> None:
 
 
 def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
-    """Names only: a claim about a fraction or a budget that an override has taken out gets no verdict, which is no mistake."""
+    """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
     for side in (claim.a, claim.b):
         if side is not None and side not in study.methods:
             raise StudyError(f"{at}: {choose('method', side, study.methods)}")

@@ -72,7 +72,7 @@ seeds: {init: 3, order: 3, subset: 3}
 budget: [{epochs: 3, min_steps: 200}, {steps: 10}, {seconds: 60}, {flops: 1.0e15}]
 search: {grid: {confirm_seeds: 5}}
 select: {fraction: 0.1, at_least: 50}
-training: {batch_size: 16, max_length: 128, warmup: 0.06, weight_decay: 0.01, schedule: linear, precision: auto, evals: 10}
+training: {batch_size: 16, max_length: 128, warmup: 0.06, weight_decay: 0.01, schedule: linear, precision: auto}
 resources: {cpu: 1, gpu: auto, pack: auto}
 trial_timeout: 1h
 retries: 2
@@ -169,7 +169,10 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"fraction": 0.3}, ["x.yaml: ", "unknown key 'fraction'", "did you mean 'fractions'?"]),
     ({"training": {"batchsize": 3}}, ["training: unknown key 'batchsize'", "did you mean 'batch_size'?"]),
-    ({"methods": {"bitfitt": {"lr": 1e-3}}}, ["x.yaml: methods", "unknown method 'bitfitt'", "did you mean 'bitfit'?", "full"]),
+    (
+        {"methods": {"bitfitt": {"lr": 1e-3}}},
+        ["x.yaml: methods", "unknown method 'bitfitt'", "did you mean 'bitfit'?", "full"],
+    ),
     ({"methods": {"full": {"lr": 1e-3, "rank": 8}}}, ["methods.full", "unknown key 'rank'", "lr"]),
     ({"methods": {"full": {"lr": "1e-4"}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
     ({"methods": {"full": {"lr": ["1e-4"]}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
@@ -183,8 +186,14 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"methods": ["full"]}, ["methods"]),
     ({"methods": {1: {"lr": 1e-3}}}, ["methods"]),
     ({"methods": {"peft:": {"lr": 1e-3}}}, ["unknown method 'peft:'", "peft:<TYPE>"]),
-    ({"methods": {"full": {"lr": {"loguniform": [1e-5, 1e-3]}}}}, ["methods.full.lr", "a distribution needs search: {optuna"]),
-    ({"methods": {"full": {"lr": 1e-3, "resources": {"gpus": 1}}}}, ["methods.full.resources: unknown key 'gpus'", "did you mean 'gpu'?"]),
+    (
+        {"methods": {"full": {"lr": {"loguniform": [1e-5, 1e-3]}}}},
+        ["methods.full.lr", "a distribution needs search: {optuna"],
+    ),
+    (
+        {"methods": {"full": {"lr": 1e-3, "resources": {"gpus": 1}}}},
+        ["methods.full.resources: unknown key 'gpus'", "did you mean 'gpu'?"],
+    ),
     ({"methods": {"full": {"lr": 1e-3, "resources": 1}}}, ["methods.full.resources", "a mapping is needed"]),
     ({"methods": {"full": {"lr": 1e-3, "per_task": {"cola": {}}}}}, ["methods.full.per_task", "unknown task 'cola'"]),
     ({"methods": {"full": {"lr": 1e-3, "per_task": {"mini-cola": {"lr": "x"}}}}}, ["methods.full.lr"]),
@@ -228,10 +237,16 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"name": ""}, ["name"]),
     ({"name": 3}, ["name"]),
     ({"model": ""}, ["model"]),
-    ({"claims": [{"id": "c", "says": "matches", "a": "full", "b": "bitfit", "margin": 0.1}]}, ["claims[0]", "'bitfit'"]),
+    (
+        {"claims": [{"id": "c", "says": "matches", "a": "full", "b": "bitfit", "margin": 0.1}]},
+        ["claims[0]", "'bitfit'"],
+    ),
     ({"claims": [{"id": "c", "says": "matches", "a": "full", "b": "full"}]}, ["claims[0]", "margin"]),
     ({"claims": [{"id": "c", "says": "equals", "a": "full"}]}, ["claims[0].says", "matches"]),
-    ({"claims": [{"id": "c", "says": "saturates_by", "a": "full", "fraction": 0.3, "tasks": ["colla"]}]}, ["claims[0]", "'colla'"]),
+    (
+        {"claims": [{"id": "c", "says": "saturates_by", "a": "full", "fraction": 0.3, "tasks": ["colla"]}]},
+        ["claims[0]", "'colla'"],
+    ),
     (
         {"methods": {"lora": {"lr": 1e-3, "r": {"uniform": [4, 16]}}}, "search": {"optuna": {}}},
         ["methods.lora.r", "integer"],
@@ -257,7 +272,9 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
     message = refused(lambda: build(fractions=[0, 0.5, 1.5], seed=3, retries=-1))
-    assert [line for line in ("fractions[0]", "fractions[2]", "unknown key 'seed'", "retries") if line not in message] == []
+    assert [
+        line for line in ("fractions[0]", "fractions[2]", "unknown key 'seed'", "retries") if line not in message
+    ] == []
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 3])
@@ -275,7 +292,9 @@ def test_a_method_twice_is_an_error() -> None:
     assert "full" in refused(lambda: parse_yaml("methods:\n  full: {lr: 1}\n  full: {lr: 2}\n", "x.yaml"))
 
 
-@pytest.mark.parametrize("text", ["a: [1", "a: 'x", "\t- a", "a: b: c", "%YAML 9.9\n---\na", "!!python/object:os.system x", "--- a\n--- b"])
+@pytest.mark.parametrize(
+    "text", ["a: [1", "a: 'x", "\t- a", "a: b: c", "%YAML 9.9\n---\na", "!!python/object:os.system x", "--- a\n--- b"]
+)
 def test_broken_yaml_is_one_message(text: str) -> None:
     assert refused(lambda: parse_yaml(text, "x.yaml")).startswith("x.yaml")
 
@@ -302,8 +321,15 @@ def test_no_text_gets_past_the_reader(text: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 2000) | st.floats() | st.sampled_from(["", "full", "1e-4", "auto", "mini-cola"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["lr", "steps", "full", "name", "a"]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2000)
+    | st.floats()
+    | st.sampled_from(["", "full", "1e-4", "auto", "mini-cola"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["lr", "steps", "full", "name", "a"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
