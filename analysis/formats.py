@@ -21,8 +21,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&])")
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": "
-    "r"\textbar{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': "''", "–": "--", "—": "---", "·": r"\textperiodcentered{}", "×": r"$\times$", "±": r"$\pm$",
     "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\dots{}", "→": r"$\rightarrow$",
 }  # fmt: skip

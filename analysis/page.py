@@ -79,8 +79,8 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
         return value if isinstance(value, Markup) else markdown_text(str(value))
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
     links = [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in drawn]
@@ -90,8 +90,7 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
 
 
 def said(contents: Contents) -> dict[str, list[str]]:
-    """The report's sentences: what is there (`state`), what was found (`findings`), what did not learn "
-    "(`degenerate`)."""
+    """The report's sentences: what was found, what did not learn, and what is there of what was planned."""
     return {
         "findings": sentences.findings(answer(contents)),
         "degenerate": sentences.degenerate(contents.frames["scores"]),

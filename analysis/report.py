@@ -22,9 +22,8 @@ from analysis.statics import javascript, to_png, to_svg
 from analysis.tables import Table, missing
 
 SUMMARY = (
-    "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting", "
-    ""complete", "degenerate",
-    "failed", "train_seconds", "trainable_params", "why",
+    "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting",
+    "complete", "degenerate", "failed", "train_seconds", "trainable_params", "why",
 )  # fmt: skip
 
 WRITERS = 8
