@@ -84,32 +84,28 @@ def _report(console: Console, results: str, out: str | None, price_per_hour: flo
 
     report = write_report(results, out, price_per_hour)
     console.print(summary_table(report.summary))
-    console.print(Text(f"report: {report.index}"), soft_wrap=True)
+    for sentence in (*report.state, *report.findings):
+        console.print(Text(sentence), soft_wrap=True)
+    console.print(Text(f"report: {report.path}"), soft_wrap=True)
     console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
     return list(getattr(report, "refuted", []))
 
 
 def summary_table(rows: list[dict[str, Any]]) -> Table:
     """Score per task × fraction × method with its interval."""
-    table = Table(title="score: mean over seeds, 95 % interval", title_justify="left")
-    for column in ("task", "fraction", "method", "score", "interval", "n", "lr", "degenerate", "failed", "train s", "params"):
-        table.add_column(column, justify="left" if column in ("task", "method") else "right")
+    budgets = len({row["budget_label"] for row in rows}) > 1
+    columns = ["task", "fraction", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
+    columns += ["degenerate", "failed", "train s", "trained"]
+    table = Table(title="score on the held-out split: mean over seeds", title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("task", "budget", "method") else "right")
     for row in rows:
-        low, high = row.get("low"), row.get("high")
-        interval = "" if low is None or high is None or low != low else f"{low:.3f} … {high:.3f}"
-        table.add_row(
-            Text(str(row["task"])),
-            f"{row['fraction']:g}",
-            Text(str(row["method"])),
-            _number(row.get("score"), ".3f"),
-            interval,
-            str(row.get("n", "")),
-            _number(row.get("lr"), "g"),
-            str(row.get("degenerate", "")),
-            str(row.get("failed", "")),
-            _number(row.get("train_seconds"), ".1f"),
-            _number(row.get("trainable_params"), ",.0f"),
-        )
+        low, high = row["low"], row["high"]
+        cells = [Text(str(row["task"])), f"{row['fraction']:g}", *([str(row["budget_label"])] if budgets else [])]
+        cells += [Text(str(row["method"])), _number(row["score"], ".3f")]
+        cells += ["" if low is None or high is None else f"{low:.3f} to {high:.3f}", _number(row["n"], ".0f")]
+        cells += [_number(row["lr"], "g"), _number(row["degenerate"], ".0f"), _number(row["failed"], ".0f")]
+        table.add_row(*cells, _number(row["train_seconds"], ".1f"), _number(row["trainable_params"], ",.0f"))
     return table
 
 
