@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.errors import DataError
+from bench.errors import DataError, ModelError
 from bench.sources import TaskData
 from bench.token_cache import Tokenised, cache_folder, cached, tokenizer_key
 
@@ -115,9 +115,16 @@ def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise DataError(f"model folder {folder}: its tokenizer cannot be loaded: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ModelError(f"model folder {folder}: its tokenizer cannot be loaded: {reason}") from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        # without vocabulary files transformers 5 makes a tokenizer that knows no word, and says nothing
+        raise ModelError(
+            f"model folder {folder}: it has no vocabulary; tokenizer.json or the model's own files are needed"
+        )
+    return tokenizer
 
 
 def _keys(seed: int, epoch: int) -> Callable[[int], NDArray[np.uint64]]:

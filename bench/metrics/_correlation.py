@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from bench.metrics._info import Array
 
 
@@ -16,7 +18,9 @@ def correlate(function: Callable[[Array, Array], Any], labels: Array, prediction
     """
     from scipy.stats import ConstantInputWarning, NearConstantInputWarning
 
-    with warnings.catch_warnings():
+    if not (np.isfinite(predictions).all() and np.isfinite(labels).all()):
+        return 0.0
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("error", ConstantInputWarning)
         warnings.simplefilter("error", NearConstantInputWarning)
         try:

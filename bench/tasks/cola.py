@@ -1,6 +1,6 @@
 """CoLA: is an English sentence acceptable to a native speaker?"""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Warstadt, Singh and Bowman 2019 (TACL 7), arXiv:1805.12471",
     licence="research use; sentences from published linguistics, fair use",
     labels=("unacceptable", "acceptable"),
+    size_hint=SizeHint(train=8_551, score=1_043, tokens=11.3),
 )

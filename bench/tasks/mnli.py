@@ -1,6 +1,6 @@
 """MNLI, matched: does a premise entail a hypothesis, contradict it, or neither?"""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Williams, Nangia and Bowman 2018 (NAACL), arXiv:1704.05426",
     licence="OANC, CC BY-SA 3.0 and CC BY 3.0 by source",
     labels=("entailment", "neutral", "contradiction"),
+    size_hint=SizeHint(train=392_702, score=9_815, tokens=39),
 )

@@ -1,6 +1,6 @@
 """MRPC: do two sentences from the news mean the same?"""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Dolan and Brockett 2005 (IWP), aclanthology.org/I05-5002",
     licence="Microsoft Research Shared Source License, non-commercial",
     labels=("not_equivalent", "equivalent"),
+    size_hint=SizeHint(train=3_668, score=408, tokens=53.2),
 )

@@ -1,6 +1,6 @@
 """QQP: do two questions from Quora ask the same?"""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Iyer, Dandekar and Csernai 2017, First Quora dataset release: question pairs",
     licence="Quora's terms of service, non-commercial",
     labels=("not_duplicate", "duplicate"),
+    size_hint=SizeHint(train=363_846, score=40_430, tokens=30.4),
 )

@@ -1,6 +1,6 @@
 """SST-2: is the sentiment of a phrase from a film review positive?"""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Socher et al. 2013 (EMNLP), aclanthology.org/D13-1170",
     licence="not stated by the source",
     labels=("negative", "positive"),
+    size_hint=SizeHint(train=67_349, score=872, tokens=13.3),
 )

@@ -1,6 +1,6 @@
 """WNLI: does a sentence follow once its pronoun is replaced? Train and validation are adversarial to each other."""
 
-from bench.tasks import Task
+from bench.tasks import SizeHint, Task
 from bench.tasks._glue import glue
 
 TASK = Task(
@@ -14,4 +14,5 @@ TASK = Task(
     reference="Levesque, Davis and Morgenstern 2012 (KR), recast by Wang et al. 2019, arXiv:1804.07461",
     licence="CC BY 4.0",
     labels=("not_entailment", "entailment"),
+    size_hint=SizeHint(train=635, score=71, tokens=37),
 )

@@ -1,0 +1,266 @@
+"""Built-in tasks: generated, from GLUE-shaped Parquet, and from a hub that may not be there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from bench.errors import DataError
+from bench.metrics import majority_score
+from bench.registry import task, tasks
+from bench.sources import Split, TaskData, load_task
+from bench.splits import draw
+from bench.tasks import Embedded, Hub
+
+REAL = Path(os.environ.get("FINEBENCH_GLUE") or Path(__file__).resolve().parents[2] / "../shared/data/glue")
+real = pytest.mark.skipif(not REAL.is_dir(), reason="no real GLUE data: shared/data/glue or FINEBENCH_GLUE")
+
+
+def write(path: Path, **columns: list[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def cola(folder: Path, name: str = "cola", validation: list[int] | None = None) -> Path:
+    labels = validation or [1, 0]
+    write(folder / name / "train.parquet", sentence=["a", "b", "c"], label=[0, 1, 1], idx=[0, 1, 2])
+    write(folder / name / "validation.parquet", sentence=list("xyzuvw"[: len(labels)]), label=labels)
+    return folder
+
+
+# generated
+
+
+@pytest.mark.parametrize("name", [one.name for one in tasks().values() if isinstance(one.source, Embedded)])
+def test_generated_tasks_load_without_any_file(name: str) -> None:
+    found = load_task(task(name), Path("/nowhere"))
+    assert (len(found.train), len(found.score)) == (2400, 500)
+    assert found.num_labels == (1 if found.task.kind == "regression" else 2)
+    assert found.train.labels.dtype == (np.float64 if found.task.kind == "regression" else np.int64)
+    assert not set(zip(*found.train.texts, strict=True)) & set(zip(*found.score.texts, strict=True))
+
+
+# --data
+
+
+def test_glue_shaped_parquet_is_read_from_the_folder(tmp_path: Path) -> None:
+    found = load_task(task("cola"), cola(tmp_path))
+    assert found.train.texts == (["a", "b", "c"],)
+    assert found.train.labels.tolist() == [0, 1, 1]
+    assert found.score.labels.tolist() == [1, 0]
+    assert found.label_names == ("unacceptable", "acceptable")
+
+
+def test_a_missing_task_names_what_is_needed_and_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_task(task("rte"), cola(tmp_path))
+    message = str(caught.value)
+    assert f"{tmp_path}/rte/train.parquet" in message
+    assert "cola/train.parquet, cola/validation.parquet" in message
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such folder"):
+        load_task(task("cola"), tmp_path / "no")
+
+
+def test_an_unlabelled_split_is_refused_by_file_row_and_column(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cola/validation\.parquet, row 2, column 'label': label -1"):
+        load_task(task("cola"), cola(tmp_path, validation=[1, -1]))
+
+
+def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 3, column 'label': label 2 is not a class of 'cola': 0 to 1"):
+        load_task(task("cola"), cola(tmp_path, validation=[1, 0, 2]))
+
+
+def test_a_missing_column_is_refused_with_a_guess(tmp_path: Path) -> None:
+    write(cola(tmp_path) / "cola/train.parquet", sentense=["a"], label=[0])
+    with pytest.raises(DataError, match=r"train\.parquet: unknown column 'sentence'; did you mean 'sentense'"):
+        load_task(task("cola"), tmp_path)
+
+
+def mnli(folder: Path, name: str, text: str) -> None:
+    write(folder / name, premise=[text, text], hypothesis=["h", "i"], label=[0, 2])
+
+
+@pytest.mark.parametrize("matched", ["validation_matched", "validation"])
+def test_mnli_takes_either_name_of_its_matched_split(tmp_path: Path, matched: str) -> None:
+    mnli(tmp_path, "mnli/train.parquet", "t")
+    mnli(tmp_path, f"mnli/{matched}.parquet", "m")
+    assert load_task(task("mnli"), tmp_path).score.texts[0] == ["m", "m"]
+    with pytest.raises(DataError, match="validation_mismatched"):  # never scored on the matched split in its place
+        load_task(task("mnli-mm"), tmp_path)
+
+
+def test_mismatched_mnli_trains_on_mnli(tmp_path: Path) -> None:
+    mnli(tmp_path, "mnli/train.parquet", "t")
+    mnli(tmp_path, "mnli/validation_matched.parquet", "m")
+    mnli(tmp_path, "mnli/validation_mismatched.parquet", "mm")
+    found = load_task(task("mnli-mm"), tmp_path)
+    assert (found.train.texts[0][0], found.score.texts[0][0]) == ("t", "mm")
+    mnli(tmp_path, "mnli-mm/validation.parquet", "own")
+    assert load_task(task("mnli-mm"), tmp_path).score.texts[0][0] == "own"
+
+
+def test_the_score_split_is_never_part_of_a_draw(tmp_path: Path) -> None:
+    found = load_task(task("mini-cola"), None)
+    rows = draw(found.train.labels, False, 1.0, 1, 0.1, 50, True)
+    assert len(rows.fit) + len(rows.select) == len(found.train)
+    scored = set(found.score.texts[0])
+    assert not any(found.train.texts[0][row] in scored for row in (*rows.fit, *rows.select))
+
+
+def test_the_fingerprint_sees_every_text_and_label_and_no_file_name(tmp_path: Path) -> None:
+    base = load_task(task("cola"), cola(tmp_path / "one"))
+    assert load_task(task("cola"), cola(tmp_path / "two")).fingerprint == base.fingerprint
+    assert base.fingerprint == "fc2ef62e82f64cbb25e36ff38091b26e"
+    relabelled = load_task(task("cola"), cola(tmp_path / "three", validation=[0, 1]))
+    assert relabelled.fingerprint != base.fingerprint
+
+
+def test_texts_do_not_run_into_each_other_in_the_fingerprint() -> None:
+    from bench.rows import fingerprint
+
+    labels = np.array([0, 1])
+    one, other = Split((["ab", "c"],), labels), Split((["a", "bc"],), labels)
+    assert fingerprint([one]) != fingerprint([other])
+    assert fingerprint([one, other]) != fingerprint([other, one])
+
+
+# the hub
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    import datasets
+
+    from bench import datasets_hub
+
+    def use(load: Callable[..., Any]) -> None:
+        monkeypatch.setattr(datasets, "load_dataset", load)
+        monkeypatch.setattr(datasets_hub, "_answers", lambda endpoint: True)
+
+    return use
+
+
+def test_the_hub_is_asked_for_the_pinned_revision_and_the_right_splits(hub: Any) -> None:
+    from datasets import Dataset
+
+    asked: list[Any] = []
+
+    def load(path: str, config: str, *, revision: str, split: str) -> Dataset:
+        asked.append((path, config, revision, split))
+        return Dataset.from_dict({"premise": [split], "hypothesis": ["h"], "label": [2], "idx": [0]})
+
+    hub(load)
+    found = load_task(task("mnli-mm"), None)
+    source = found.task.source
+    assert isinstance(source, Hub)
+    assert asked == [("nyu-mll/glue", "mnli", source.revision, split) for split in ("train", "validation_mismatched")]
+    assert found.score.texts == (["validation_mismatched"], ["h"])
+
+
+def test_what_the_hub_says_is_passed_on_in_one_message(hub: Any) -> None:
+    from datasets.exceptions import DatasetNotFoundError
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        raise DatasetNotFoundError("Revision 'x' doesn't exist\nfor this dataset")
+
+    hub(load)
+    with pytest.raises(DataError, match=r"task 'rte': .* Revision 'x' doesn't exist for this dataset.*--data DIR"):
+        load_task(task("rte"), None)
+
+
+def test_a_hub_dataset_without_the_column_is_refused(hub: Any) -> None:
+    from datasets import Dataset
+
+    hub(lambda *args, **kwargs: Dataset.from_dict({"text": ["a"], "label": [1]}))
+    with pytest.raises(DataError, match="has no column 'sentence', only text, label"):
+        load_task(task("cola"), None)
+
+
+def test_a_cached_copy_of_another_revision_is_refused(hub: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    import datasets
+
+    datasets.Dataset.from_dict({"sentence": ["a"], "label": [1]}).save_to_disk(tmp_path / "other")
+    hub(lambda *args, **kwargs: datasets.load_from_disk(tmp_path / "other"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match="the cache holds another revision"):
+        load_task(task("cola"), None)
+    revision = task("cola").source.revision  # type: ignore[union-attr]
+    datasets.load_from_disk(tmp_path / "other").save_to_disk(tmp_path / revision)
+    hub(lambda *args, **kwargs: datasets.load_from_disk(tmp_path / revision))
+    assert load_task(task("cola"), None).train.labels.tolist() == [1]
+
+
+def test_an_unreachable_hub_gives_one_message_soon(tmp_path: Path) -> None:
+    code = (
+        "import time, datasets, bench.datasets_hub\n"
+        "from bench.registry import task\nfrom bench.sources import load_task\n"
+        "begin = time.monotonic()\n"
+        "try:\n    load_task(task('cola'), None)\n"
+        "except Exception as error:\n    print(type(error).__name__, time.monotonic() - begin, error)\n"
+    )
+    env = os.environ | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    name, seconds, message = done.stdout.split(maxsplit=2)
+    assert name == "DataError"
+    assert float(seconds) < 5
+    assert "--data DIR" in message
+    assert len(message.splitlines()) == 1
+    assert done.stderr == ""
+
+
+# real data
+
+
+@pytest.fixture(scope="module")
+def glue() -> dict[str, TaskData]:
+    return {name: load_task(task(name), REAL) for name in ("cola", "mrpc", "stsb")}
+
+
+@real
+def test_real_glue_has_its_published_sizes(glue: dict[str, TaskData]) -> None:
+    sizes = {name: (len(one.train), len(one.score)) for name, one in glue.items()}
+    assert sizes == {"cola": (8551, 1043), "mrpc": (3668, 408), "stsb": (5749, 1500)}
+    for name, one in glue.items():
+        hint = task(name).size_hint
+        assert hint is not None
+        assert (hint.train, hint.score) == sizes[name]
+        assert one.num_labels == (1 if name == "stsb" else 2)
+
+
+@real
+def test_real_glue_has_its_published_balance(glue: dict[str, TaskData]) -> None:
+    assert np.bincount(glue["cola"].train.labels).tolist() == [2528, 6023]
+    assert np.bincount(glue["mrpc"].train.labels).tolist() == [1194, 2474]
+    assert (glue["stsb"].train.labels.min(), glue["stsb"].train.labels.max()) == (0, 5)
+
+
+@real
+def test_majority_scores_of_real_glue(glue: dict[str, TaskData]) -> None:
+    found = {n: majority_score(d.task.metrics, d.train.labels, d.score.labels) for n, d in glue.items()}
+    assert found == pytest.approx({"cola": 0, "mrpc": 0.8122, "stsb": 0}, abs=5e-5)
+    mrpc = replace(glue["mrpc"].task, metrics=("accuracy",))
+    assert majority_score(mrpc.metrics, glue["mrpc"].train.labels, glue["mrpc"].score.labels) == pytest.approx(
+        0.6838, abs=5e-5
+    )
+
+
+@real
+def test_cola_s_unlabelled_test_split_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cola").mkdir()
+    (tmp_path / "cola/train.parquet").symlink_to((REAL / "cola/train.parquet").resolve())
+    (tmp_path / "cola/validation.parquet").symlink_to((REAL / "cola/test.parquet").resolve())
+    with pytest.raises(DataError, match=r"row 1, column 'label': label -1 means that the split is not labelled"):
+        load_task(task("cola"), tmp_path)
