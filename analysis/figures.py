@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -18,7 +18,15 @@ from analysis.palette import marks
 WIDTH, HEIGHT = 430, 280
 """Pixels of the plotting area in print; on the page the width follows the window."""
 
+PICK = alt.selection_point(name="pick", fields=["method"], bind="legend")
+"""A click on the legend picks methods (shift: several); the others fade."""
+
+SHOWN = alt.condition(PICK, alt.value(1.0), alt.value(0.12))
+
 Rows = list[dict[str, Any]]
+
+KEPT = ("method", "score", "low", "high", "n", "complete", "setting", "fraction", "x", "lr", "step", "train_seconds")
+"""What a chart carries of its rows: what it draws, and what it says on hover."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def by_fraction(rows: Rows, look: Look) -> Figure:
     x = alt.X("x:Q", axis=axis, scale=alt.Scale(type="log", domain=domain, nice=False))
     whole = [row for row in rows if row["complete"]]
     chart = alt.layer(
-        _base(whole).mark_line(strokeWidth=1.8).encode(x=x, y=_y(rows), color=look.colour()),
+        _line(whole, x, look),
         _interval(rows, x, look),
         _points(rows, x, look, [_tip("fraction", "fraction", ".3~%")]),
     )
@@ -130,7 +138,7 @@ def _aside(methods: Sequence[str], method: str, fractions: Sequence[float]) -> f
 def by_method(rows: Rows, look: Look) -> Figure:
     """Score per method where the study has one fraction: points with intervals."""
     y = alt.Y("method:N", title=None, sort=list(look.methods))
-    x = alt.X("score:Q", title=f"{rows[0]['metric']}", scale=alt.Scale(zero=False))
+    x = alt.X("score:Q", title=f"{rows[0]['metric']}", scale=alt.Scale(zero=False, padding=8))
     span = _base([row for row in rows if row["low"] is not None])
     hide = look.colour().legend(None)
     chart = alt.layer(
@@ -145,15 +153,13 @@ def by_method(rows: Rows, look: Look) -> Figure:
 
 def by_time(rows: Rows, look: Look) -> Figure:
     """Score against train time at the largest fraction, a point per method."""
-    x = alt.X(
-        "train_seconds:Q",
-        title="median train time (s, exclusive runs)",
-        scale=alt.Scale(type="log", nice=False, padding=24),
-    )
+    times = [row["train_seconds"] for row in rows]
+    kind: Literal["log", "linear"] = "log" if max(times) > 8 * min(times) > 0 else "linear"
+    scale = alt.Scale(type=kind, nice=False, padding=24, zero=False)
+    axis = alt.Axis(tickCount=5, labelOverlap=True, format="~s")
+    x = alt.X("train_seconds:Q", title="median train time (s, exclusive runs)", scale=scale, axis=axis)
     chart = alt.layer(
-        _interval(rows, x, look),
-        _points(rows, x, look, [_tip("train_seconds", "train seconds", ",.3~r")]),
-        _base(rows).mark_text(dx=9, dy=-9, align="left").encode(x=x, y=_y(rows), text="method:N", color=look.colour()),
+        _interval(rows, x, look), _points(rows, x, look, [_tip("train_seconds", "train seconds", ",.3~r")])
     )
     title = f"{look.where(rows)}: {rows[0]['metric']} against train time"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['train_seconds']:.3g} s"))
@@ -161,19 +167,14 @@ def by_time(rows: Rows, look: Look) -> Figure:
 
 def by_lr(rows: Rows, look: Look) -> Figure:
     """Score against learning rate at the largest fraction, a line per method; the chosen one is ringed."""
-    x = alt.X(
-        "lr:Q",
-        title="learning rate",
-        scale=alt.Scale(type="log", nice=False, padding=18),
-        axis=alt.Axis(format=".0e", tickCount=5),
-    )
-    ring = _base([row for row in rows if row["chosen"]])
+    tried = sorted({row["lr"] for row in rows})
+    axis = alt.Axis(values=tried, format=".2~e", labelOverlap=True, grid=False)
+    x = alt.X("lr:Q", title="learning rate", scale=alt.Scale(type="log", nice=False, padding=18), axis=axis)
+    ring = _base([row for row in rows if row["chosen"]]).mark_point(size=260, strokeWidth=1.5, shape="circle")
     chart = alt.layer(
-        _base([row for row in rows if row["complete"]])
-        .mark_line(strokeWidth=1.8)
-        .encode(x=x, y=_y(rows), color=look.colour()),
+        _line([row for row in rows if row["complete"]], x, look),
         _interval(rows, x, look),
-        ring.mark_point(size=260, strokeWidth=1.5, shape="circle").encode(x=x, y=_y(rows), color=look.colour()),
+        ring.encode(x=x, y=_y(rows), color=look.colour(), opacity=SHOWN),
         _points(rows, x, look, [_tip("lr", "learning rate", ".3~g")]),
     )
     title = f"{look.where(rows)}: {rows[0]['metric']} against learning rate"
@@ -188,7 +189,7 @@ def anytime(rows: Rows, look: Look) -> Figure:
         span.mark_area(opacity=0.13).encode(
             x=x, y=alt.Y("low:Q", title=rows[0]["metric"]), y2="high:Q", color=look.colour()
         ),
-        _base(rows).mark_line(strokeWidth=1.8).encode(x=x, y=_y(rows), color=look.colour()),
+        _line(rows, x, look),
         _points([row | {"complete": True} for row in rows], x, look, [_tip("step", "step", ",")], size=36),
     )
     title = f"{look.where(rows)}: {rows[0]['metric']} had training stopped here"
@@ -197,41 +198,35 @@ def anytime(rows: Rows, look: Look) -> Figure:
 
 
 def _base(rows: Rows) -> alt.Chart:
-    keys = (
-        "task",
-        "method",
-        "fraction",
-        "x",
-        "score",
-        "low",
-        "high",
-        "n",
-        "complete",
-        "lr",
-        "step",
-        "train_seconds",
-        "setting",
-    )
-    kept = [{key: row[key] for key in keys if row.get(key) is not None} for row in rows]
+    kept = [{key: row[key] for key in KEPT if row.get(key) is not None} for row in rows]
     return alt.Chart(alt.InlineData(values=kept))
 
 
 def _y(rows: Rows) -> alt.Y:
-    return alt.Y("score:Q", title=rows[0]["metric"], scale=alt.Scale(zero=False))
+    return alt.Y("score:Q", title=rows[0]["metric"], scale=alt.Scale(zero=False, padding=8))
+
+
+def _line(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
+    scale = alt.Scale(zero=False, padding=8)
+    y = alt.Y("score:Q", title=rows[0]["metric"] if rows else None, scale=scale)
+    made: alt.Chart = _base(rows).mark_line(strokeWidth=1.8).encode(x=x, y=y, color=look.colour(), opacity=SHOWN)
+    return made
 
 
 def _interval(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
     span = _base([row for row in rows if row["low"] is not None])
-    low = alt.Y("low:Q", title=rows[0]["metric"], scale=alt.Scale(zero=False))
-    rule = span.mark_rule(strokeWidth=1.6, opacity=0.75)
-    return rule.encode(x=x, y=low, y2="high:Q", color=look.colour())
+    low = alt.Y("low:Q", title=rows[0]["metric"], scale=alt.Scale(zero=False, padding=8))
+    rule = span.mark_rule(strokeWidth=1.6)
+    made: alt.Chart = rule.encode(x=x, y=low, y2="high:Q", color=look.colour(), opacity=SHOWN)
+    return made
 
 
 def _points(rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80) -> alt.Chart:
     filled = alt.condition("datum.complete", alt.value(1.0), alt.value(0.0))
-    mark = _base(rows).mark_point(size=size, filled=False, strokeWidth=1.6)
+    mark = _base(rows).mark_point(size=size, filled=False, strokeWidth=1.6).add_params(PICK)
     marked = mark.encode(x=x, y=_y(rows), color=look.colour(), shape=look.shape(), tooltip=[*_tips(), *tips])
-    return marked.encode(fill=look.colour(), fillOpacity=filled)
+    made: alt.Chart = marked.encode(fill=look.colour(), fillOpacity=filled, opacity=SHOWN)
+    return made
 
 
 def _tip(key: str, title: str, form: str) -> alt.Tooltip:

@@ -43,7 +43,7 @@ def tables(contents: Contents) -> dict[str, Table]:
 
 
 def _answer(contents: Contents) -> Table:
-    shown = (*WHERE, *columns("metric"), *SCORE, *columns("setting|prose|chosen setting"), *ENDED, *REMARKS)
+    shown = (*WHERE, *SCORE, *columns("metric", "setting|prose|chosen setting"), *ENDED, *REMARKS)
     return Table("answer", "Scores at the largest fraction", INTERVAL, answer(contents), shown)
 
 
@@ -54,7 +54,7 @@ def _scores(contents: Contents) -> Table:
     )
     ended = (*ENDED, *columns("collapsed|count", "diverged|count"))
     chosen = columns("setting|prose|chosen setting", "source|text|scored on")
-    shown = (*WHERE, *columns("metric"), *SCORE, *SPREAD, *chosen, *ended, *REMARKS)
+    shown = (*WHERE, *SCORE, *columns("metric"), *SPREAD, *chosen, *ended, *REMARKS)
     return Table("scores", "Scores per task and fraction", note, contents.frames["scores"], shown)
 
 

@@ -8,6 +8,7 @@ from analysis.choice import CHOOSING
 from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
+from analysis.tables import word
 
 SECONDS = ["train_seconds", "eval_seconds", "startup_seconds"]
 """What a trial occupied its machine for."""
@@ -54,11 +55,13 @@ def _unequal(runs: pd.DataFrame, expected: Expectation) -> list[str]:
     planned = {key: expected.configurations(key) for key in expected.planned_cells()}
     number = {key: planned.get(key) or tried.get(key, 0) for key in tried.keys() | planned.keys()}
     made: dict[str, list[str]] = {}
+    several = len({key[2] for key in number}) > 1
     for task, fraction, budget in sorted({key[:3] for key in number}):
         here = {key[3]: count for key, count in sorted(number.items()) if key[:3] == (task, fraction, budget)}
         if len(set(here.values())) > 1:
             said = ", ".join(f"{name} {count}" for name, count in here.items())
-            made.setdefault(said, []).append(f"{task} at {fraction:.4g} ({budget_label(budget)})")
+            place = f"{task} at {word(fraction, 'percent')}"
+            made.setdefault(said, []).append(f"{place} ({budget_label(budget)})" if several else place)
     return [
         f"Methods were not given the same number of configurations: {said} (for {_some(places)}). A method "
         "with more tries has more chances to look good."
@@ -69,11 +72,14 @@ def _unequal(runs: pd.DataFrame, expected: Expectation) -> list[str]:
 def _edges(runs: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
     lrs = {key: sorted(set(rows["lr"].dropna())) for key, rows in groups(_tried(runs), CELL).items()}
     found: dict[tuple[str, str, float], list[str]] = {}
-    for row in records(scores[scores["n"] > 0]):
+    # where every run is degenerate all learning rates tie, and the one chosen means nothing
+    for row in records(scores[scores["n"] > scores["degenerate"]]):
         tried = lrs.get(tuple(row[key] for key in CELL), [])
         if len(tried) > 1 and row["lr"] in (tried[0], tried[-1]):
             end = "lowest" if row["lr"] == tried[0] else "highest"
-            found.setdefault((row["method"], end, row["lr"]), []).append(f"{row['task']} at {row['fraction']:.4g}")
+            found.setdefault((row["method"], end, row["lr"]), []).append(
+                f"{row['task']} at {word(row['fraction'], 'percent')}"
+            )
     return [
         f"{method}: the chosen learning rate {lr:g} is the {end} that was tried, for {_some(places)}; the best may lie "
         "beyond it."

@@ -27,6 +27,7 @@ def config(ink: str = "#1c1f23", faint: str = "#d9dce1") -> dict[str, Any]:
         "font": font,
         "view": {"stroke": None},
         "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridOpacity": 0.7},
-        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "symbolSize": 80} | LEGEND,
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "symbolSize": 80, "symbolOpacity": 1}
+        | LEGEND,
         "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 11},
     }

@@ -61,7 +61,8 @@ def _apart(best: Row, others: list[Row]) -> list[str]:
     if below:
         said.append(f"Its interval lies above {_those(below)}.")
     if over:
-        said.append(f"It overlaps {_those(over)}: the intervals alone do not separate them.")
+        verb = "It" if below else "Its interval"
+        said.append(f"{verb} overlaps {_those(over)}: the intervals alone do not separate them.")
     if none:
         said.append(f"No interval, so no comparison: {', '.join(none)}.")
     return said
