@@ -55,11 +55,11 @@ class Tokens:
         return np.diff(self.offsets)
 
 
-def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int) -> Tokens:
+def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type_ids: bool = True) -> Tokens:
     """Tokenise one or two parallel lists of texts, cutting the longer of a pair first.
 
-    A tokenizer that puts nothing between two texts (GPT-2's) gets a line break there. Raises DataError where
-    `max_length` leaves no room for text.
+    Type ids are kept where the tokenizer gives them, unless `type_ids` is off. A tokenizer that puts nothing between
+    two texts (GPT-2's) gets a line break there. Raises DataError where `max_length` leaves no room for text.
     """
     pair = len(texts) == 2
     special = tokenizer.num_special_tokens_to_add(pair=pair)
@@ -69,7 +69,7 @@ def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int) -> T
         )
     if pair and special == tokenizer.num_special_tokens_to_add(pair=False):
         texts = (texts[0], ["\n" + text for text in texts[1]])
-    typed = "token_type_ids" in tokenizer.model_input_names
+    typed = type_ids and "token_type_ids" in tokenizer.model_input_names
     ids: list[NDArray[np.int32]] = []
     types: list[NDArray[np.uint8]] = []
     lengths: list[int] = []
@@ -103,7 +103,8 @@ def cached_tokens(task_data: TaskData, split_name: str, folder: Path, max_length
     split = {"train": task_data.train, "score": task_data.score}[split_name]
 
     def build() -> Tokenised:
-        tokens = tokenize(_tokenizer(folder), split.texts, max_length)
+        tokenizer, type_ids = _tokenizer(folder)
+        tokens = tokenize(tokenizer, split.texts, max_length, type_ids)
         return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
 
     key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
@@ -111,20 +112,20 @@ def cached_tokens(task_data: TaskData, split_name: str, folder: Path, max_length
     return Tokens(found.ids, found.offsets, found.type_ids)
 
 
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
+def _tokenizer(folder: Path) -> tuple[Any, bool]:
+    """The folder's tokenizer, and whether its model takes type ids: some (DistilBERT) fail on them."""
+    from transformers import AutoConfig, AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"model folder {folder}: its tokenizer cannot be loaded: {reason}") from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         # without vocabulary files transformers 5 makes a tokenizer that knows no word, and says nothing
-        raise ModelError(
-            f"model folder {folder}: it has no vocabulary; tokenizer.json or the model's own files are needed"
-        )
-    return tokenizer
+        raise ModelError(f"model folder {folder}: no vocabulary; tokenizer.json or the model's own files are needed")
+    return tokenizer, int(getattr(config, "type_vocab_size", 0)) > 1
 
 
 def _keys(seed: int, epoch: int) -> Callable[[int], NDArray[np.uint64]]:

@@ -1,5 +1,6 @@
 """Tokens equal the tokenizer's own, the cache survives damage, and batches hold every row once."""
 
+import json
 import os
 import subprocess
 import sys
@@ -138,6 +139,19 @@ def test_every_input_has_an_entry_of_its_own(pairs: TaskData, cache: Path, tmp_p
     assert len([path for path in cache.iterdir() if path.is_dir()]) == 4
 
 
+@pytest.mark.parametrize(("model_type", "given"), [("bert", True), ("distilbert", False), ("roberta", False)])
+def test_type_ids_are_given_only_to_models_that_take_them(
+    pairs: TaskData, tmp_path: Path, model_type: str, given: bool
+) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((MODEL_DIR / name).read_bytes())
+    sizes = {"bert": {}, "distilbert": {}, "roberta": {"type_vocab_size": 1}}[model_type]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **sizes}))
+    found = cached_tokens(pairs, "score", tmp_path, 32)
+    assert (found.type_ids is not None) == given
+    assert np.array_equal(found.ids, cached_tokens(pairs, "score", MODEL_DIR, 32).ids)
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "foreign", "pickle"])
 def test_a_damaged_entry_is_made_again(pairs: TaskData, cache: Path, damage: str) -> None:
     before = cached_tokens(pairs, "score", MODEL_DIR, 32).ids.tolist()
@@ -183,7 +197,7 @@ def test_a_cache_folder_that_cannot_be_written_is_named(pairs: TaskData, tmp_pat
 
 def test_a_folder_without_a_tokenizer_is_named(pairs: TaskData, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ModelError, match="it has no vocabulary"):
+    with pytest.raises(ModelError, match="no vocabulary"):
         cached_tokens(pairs, "score", tmp_path, 32)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="its tokenizer cannot be loaded"):
