@@ -1,12 +1,14 @@
 """Fine-tuning methods: one file each, and nothing else to edit.
 
-A method is a frozen Pydantic model of its hyperparameters with one `apply(model)` that says what is trained. Importing a
-method costs no torch: heavy imports happen inside `apply`.
+A method is a frozen Pydantic model of its hyperparameters with one `apply(model)` that says what is trained.
+Importing a method costs no torch: heavy imports happen inside `apply`.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from bench.errors import MethodError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +21,8 @@ class MethodCost(BaseModel):
 
     `trainable` and `inserted` are parameter counts in the encoder; `inserted` are those that the method adds.
     `inserted_matmul` of them are multiplied with every token; `trained_matmul` of all matmul weights get a gradient.
-    `reach` is the share of the encoder's layers that the backward pass crosses (1.0 when layer 0 or the embeddings train).
+    `reach` is the share of the encoder's layers that the backward pass crosses (1.0 when layer 0 or the embeddings
+    train).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,8 +56,31 @@ class Method(BaseModel):
         """For a family (`name` ends with a colon): the method `name + suffix`."""
         raise NotImplementedError(f"{cls.name} is not a family of methods")
 
+    @property
+    def positions(self) -> int:
+        """Positions of the model that the method takes up beside the text: every input grows by as many tokens."""
+        return 0
+
+    def too_long(self, arch: "Architecture") -> str | None:
+        """Why the method's own tokens leave no room for a text, or None."""
+        if 0 < arch.positions <= self.positions + 8:
+            return f"{self.positions} tokens of the method's own leave no room in {arch.positions} positions"
+        return None
+
+    def unsuited(self, arch: "Architecture") -> str | None:
+        """Why this method cannot be applied to the architecture; None where nothing in the config speaks against it."""
+        return None
+
     def check(self, arch: "Architecture") -> None:
-        """Raise MethodError if this method cannot be applied to the architecture; what this lets pass, `apply` must manage."""
+        """Raise MethodError if this method cannot be applied to the architecture; what this lets pass, `apply` must
+        manage.
+        """
+        reason = self.unsuited(arch)
+        if reason is not None:
+            raise MethodError(
+                f"{self.name} does not apply to models of type {arch.model_type!r}: {reason}; "
+                f"methods that do: {', '.join(_suited(arch))}"
+            )
 
     def cost(self, arch: "Architecture") -> MethodCost | None:
         """Closed-form cost on a BERT-shaped architecture; None where only building the model can tell."""
@@ -63,3 +89,10 @@ class Method(BaseModel):
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Insert what is new, set requires_grad on exactly what is trained (the head always is), return the model."""
         raise NotImplementedError
+
+
+def _suited(arch: "Architecture") -> list[str]:
+    """Names of the methods whose defaults are not known to be unsuited; families apart."""
+    from bench.registry import methods
+
+    return [name for name, cls in methods().items() if not name.endswith(":") and cls().unsuited(arch) is None]  # type: ignore[call-arg]

@@ -1,0 +1,47 @@
+"""The freeze audit: after training, what the method does not name is bit-identical."""
+
+import torch
+from torch import Tensor, nn
+
+
+class FreezeAudit:
+    """Fingerprints of all tensors of a model, taken when it has been built and stands on its device.
+
+    A fingerprint is the tensor's bytes summed up as 64-bit integers (modulo 2^64): exact whatever the order of
+    summation, one fast pass, and no copy of the weights. (torch.hash_tensor's xor is blind to an even number of equal
+    changes, such as Adam's first step on a bias of zeros.)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._before = _fingerprints(model)
+        self._trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def check(self, model: nn.Module) -> list[str]:
+        """Names of frozen parameters and buffers that have changed, appeared or vanished; empty is what it should
+        be.
+        """
+        after = _fingerprints(model)
+        names = self._before.keys() | after.keys()
+        return sorted(n for n in names - self._trained if self._before.get(n) != after.get(n))
+
+    def idle(self, model: nn.Module) -> list[str]:
+        """Names of trained parameters that are still what they were."""
+        after = _fingerprints(model)
+        return sorted(name for name in self._trained if self._before[name] == after.get(name))
+
+
+def _fingerprints(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Shape and fingerprint of every parameter and buffer, in one transfer from the device."""
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    if not tensors:
+        return {}
+    sums = torch.stack([_word_sum(tensor.detach()) for tensor in tensors.values()]).tolist()
+    return {name: (*tensor.shape, value) for (name, tensor), value in zip(tensors.items(), sums, strict=True)}
+
+
+def _word_sum(tensor: Tensor) -> Tensor:
+    """The bytes of a tensor as 64-bit words, summed; elements that fill no whole word are summed as what they are."""
+    flat = tensor.reshape(-1)
+    whole = flat.numel() - flat.numel() % (8 // flat.element_size())
+    rest = flat[whole:].double().view(torch.int64)
+    return flat[:whole].view(torch.int64).sum() + rest.sum()

@@ -1,0 +1,38 @@
+"""Linear probe: the pretrained encoder stays frozen, only the task head is trained."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from bench.architecture import Architecture
+from bench.methods import Method, MethodCost
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Head(Method):
+    """Train the head alone: the lower bound that every method has to beat."""
+
+    name: ClassVar[str] = "head"
+    summary: ClassVar[str] = "linear probe: the head alone, on a frozen encoder"
+    paper: ClassVar[str] = (
+        "Alain and Bengio 2017, Understanding intermediate layers using linear classifier probes, arXiv:1610.01644"
+    )
+    defaults_from: ClassVar[str] = (
+        "lr: ours; a fresh head on frozen features takes larger steps than any encoder weight would"
+    )
+    default_space: ClassVar[dict[str, list[Any]]] = {"lr": [1e-4, 1e-3, 5e-3, 1e-2]}
+
+    lr: float = Field(default=1e-3, gt=0, lt=10, description="peak learning rate of AdamW")
+
+    def cost(self, arch: Architecture) -> MethodCost:
+        """Nothing in the encoder is trained, so nothing of it is back-propagated."""
+        return MethodCost(trainable=0, reach=0.0)
+
+    def apply(self, model: "nn.Module") -> "nn.Module":
+        """Freeze all but the head."""
+        from bench.parts import train_only
+
+        train_only(model, lambda name: False)
+        return model

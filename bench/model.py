@@ -1,0 +1,157 @@
+"""Load a pretrained model once, build a trial's model from it many times.
+
+Loading never asks the hub and never runs code that comes with a model. The loaded backbone stays pristine: `build`
+copies it, draws the head anew from the trial's seed and applies the method, all without touching the process's own
+random stream.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from bench.architecture import read_architecture
+from bench.audit import FreezeAudit
+from bench.errors import ModelError
+from bench.methods import Method
+from bench.parts import fresh_names, head_parameter_names, mark_fresh, trainable_counts, trained_tensors
+
+__all__ = [
+    "Backbone",
+    "FreezeAudit",
+    "build",
+    "head_parameter_names",
+    "load_backbone",
+    "trainable_counts",
+    "trained_tensors",
+]
+_METHOD_STREAM = 0x5851F42D4C957F2D
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pristine model with a head of the right width, on the CPU, in evaluation mode.
+
+    `head_names`: parameters of the head. `pad_id` fills up short inputs.
+    """
+
+    model: PreTrainedModel
+    head_names: frozenset[str]
+    tokenizer: Any
+    pad_id: int
+
+
+def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
+    """Load a model folder for classification (`num_labels` classes) or regression (one output), in float32.
+
+    Raises ModelError naming the folder for missing or damaged weights, custom code, or an architecture without a
+    classification model.
+    """
+    raw = read_architecture(folder).raw
+    if raw.get("auto_map"):
+        raise ModelError(
+            f"{folder / 'config.json'}: key 'auto_map' asks for code that comes with the model; it is never run"
+        )
+    file = weights_file(folder)
+    kind = "regression" if regression else "single_label_classification"
+    with _quiet():
+        try:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                num_labels=num_labels,
+                problem_type=kind,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=file.name.split(".", 1)[1].startswith("safetensors"),
+                weights_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # whatever the loader raises, the folder is what is wrong
+            raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
+    model.eval()
+    _mark_fresh(model, report, raw, file)
+    return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights of a folder, safetensors before .bin; raises ModelError naming what was looked for."""
+    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"model folder {str(folder)!r} has no weights: none of {', '.join(names)}")
+
+
+def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
+    """A trial's own model on the CPU: the head is drawn from `init_seed`, what the method inserts from a stream
+    beside it.
+    """
+    model = copy.deepcopy(backbone.model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(init_seed & (2**63 - 1))
+        _draw_head(model)
+        torch.manual_seed((init_seed ^ _METHOD_STREAM) & (2**63 - 1))
+        return method.apply(model)
+
+
+def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
+    """Mark what has no pretrained value: what the checkpoint lacks, and a head that it was fine-tuned with for
+    another task.
+    """
+    missing = set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
+    known = {name for name, _ in model.named_parameters()}
+    outside = head_parameter_names(model)
+    inside = {name for name in missing & known if name not in outside and "pooler" not in name}
+    if inside:
+        listed = ", ".join(sorted(inside)[:3])
+        raise ModelError(f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}")
+    fine_tuned = any("ForSequenceClassification" in name for name in raw.get("architectures") or [])
+    mark_fresh(model, frozenset((missing & known) | (outside if fine_tuned else set())))
+
+
+def _draw_head(model: PreTrainedModel) -> None:
+    """Initialise what has no pretrained value as the architecture itself does, in the order of its modules."""
+    fresh = fresh_names(model)
+    for prefix, module in model.named_modules():
+        own = [parameter for leaf, parameter in module.named_parameters(prefix, recurse=False) if leaf in fresh]
+        if own:
+            for parameter in own:
+                parameter._is_hf_initialized = False  # type: ignore[attr-defined]
+            with torch.no_grad():
+                model._init_weights(module)
+
+
+def _set_padding(model: PreTrainedModel, tokenizer: Any, folder: Path) -> int:
+    """Give decoders without a padding token their end-of-text token for it, in model and tokenizer alike."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise ModelError(
+                f"model folder {str(folder)!r}: its tokenizer has neither a padding nor an end-of-text token"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return int(tokenizer.pad_token_id)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the loader's progress bars and its notes on missing heads off the terminal."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,121 @@
+"""The one place that speaks to `peft`: options in, a tuned model out that is still called as model(**batch).logits.
+
+Tuners that insert layers are injected, so that the model keeps its class and its names; those whose layers share
+state stay inside a PeftModel; prompt learning keeps PeftModelForSequenceClassification, which feeds the prompt in.
+"""
+
+import inspect
+import warnings
+from dataclasses import fields
+from typing import Any
+
+from peft import PeftConfig, PeftType, TaskType, get_peft_model, inject_adapter_in_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+from torch import nn
+
+from bench.errors import MethodError, choose
+from bench.parts import base_name, head_parameter_names, model_type
+from bench.roles import role_regex
+
+_NOT_THE_USERS = {"peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "peft_version"}
+_NOT_THE_USERS |= {"auto_mapping", "modules_to_save"}
+_UNFIT = {
+    "ADALORA": "its rank allocation has to be driven by the training loop",
+    "ADAPTION_PROMPT": "it is made for generation with Llama",
+    "CARTRIDGE": "it is distilled from a text, not fine-tuned on labels",
+    "CPT": "it is made for generation with labelled context",
+    "MULTITASK_PROMPT_TUNING": "it needs a task number with every example",
+    "POLY": "it needs a task number with every example",
+    "TRAINABLE_TOKENS": "it needs a list of token numbers",
+    "XLORA": "it mixes LoRA adapters that have to be trained before",
+}
+"""Tuners that a plain classification run cannot train as they are meant to be, and why."""
+
+
+def tune(model: nn.Module, kind: str, **options: Any) -> nn.Module:
+    """Apply peft's tuner `kind` (e.g. "LORA"); trains what the tuner inserts, and the head.
+
+    Raises MethodError for an unknown tuner or option, for a tuner that plain classification cannot train, and, in
+    peft's own words, for a model that the tuner cannot be put into.
+    """
+    config_class = find_config(kind)
+    check_options(kind, config_class, options)
+    head = head_parameter_names(model)  # type: ignore[arg-type]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tuned = _attach(model, config_class, options)
+    except MethodError:
+        raise
+    except Exception as error:  # peft raises many kinds; whichever it is, this method cannot be applied here
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise MethodError(f"peft's {kind} cannot be applied to a {model_type(model)} model: {text}") from error
+    for name, parameter in tuned.named_parameters():
+        if base_name(name) in head:
+            parameter.requires_grad_(".original_module." not in name)
+    return tuned
+
+
+def find_config(kind: str) -> type[PeftConfig]:
+    """The config class of a tuner; raises MethodError with the choices, or with the reason for leaving a tuner out."""
+    known = {str(one.value): config for one, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    if kind in _UNFIT:
+        raise MethodError(f"peft's {kind} is not offered: {_UNFIT[kind]}")
+    if kind not in known:
+        raise MethodError(choose("peft tuner", kind, known.keys() - _UNFIT.keys()))
+    found: type[PeftConfig] = known[kind]
+    return found
+
+
+def check_options(kind: str, config_class: type[PeftConfig], options: dict[str, Any]) -> None:
+    """Raise MethodError for an option that the tuner's config does not have."""
+    known = {field.name for field in fields(config_class)} - _NOT_THE_USERS
+    for name in options:
+        if name not in known:
+            raise MethodError(choose(f"hyperparameter of peft's {kind}", name, known))
+
+
+def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str, Any]) -> nn.Module:
+    """Build the config and put the tuner into the model."""
+    config: Any = config_class(**options)
+    tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
+    if config.is_prompt_learning:
+        config.task_type = TaskType.SEQ_CLS
+        _fit_prompt(model, config)
+        return get_peft_model(model, config)
+    if getattr(tuner, "uses_shared_state", False) or config.peft_type == PeftType.SHADOW:
+        return get_peft_model(model, config)
+    injected: nn.Module = inject_adapter_in_model(config, model)
+    return injected
+
+
+def _fit_prompt(model: Any, config: Any) -> None:
+    """Tell a prompt tuner the model's sizes, and refuse models in which it would not do what it says."""
+    backbone, prefix = model.base_model, config.peft_type == PeftType.PREFIX_TUNING
+    if prefix and "past_key_values" not in inspect.signature(backbone.forward).parameters:
+        raise MethodError(f"{model_type(model)} models take no past keys and values, which carry the prefix")
+    if not prefix and "past_key_values" in inspect.signature(backbone.forward).parameters and _decoder(model):
+        raise MethodError(
+            f"{model_type(model)} models classify at the last token, found by its id, and embedded prompts "
+            f"come without ids"
+        )
+    sizes = model.config
+    config.token_dim = sizes.hidden_size if prefix else model.get_input_embeddings().embedding_dim
+    config.num_layers, config.num_attention_heads = sizes.num_hidden_layers, sizes.num_attention_heads
+    config.num_transformer_submodules = 1
+
+
+def _decoder(model: Any) -> bool:
+    """Whether the model reads its class off the last token: its head is `score`, as in GPT-2 and Llama."""
+    return hasattr(model, "score")
+
+
+def backbone_regex(model: nn.Module, kind: str, roles: tuple[str, ...]) -> str:
+    """A regular expression for the modules of the backbone (never of the head) that play one of the roles."""
+    return rf"{model.base_model_prefix}\.{role_regex(kind, roles)}"
+
+
+def modules_of_class(model: nn.Module, part: str) -> list[str]:
+    """Names of the backbone's modules whose class name holds `part`."""
+    inside = f"{model.base_model_prefix}."
+    return [name for name, module in model.named_modules() if name.startswith(inside) and part in type(module).__name__]
