@@ -46,8 +46,8 @@ class ResultsError(InputError):
 def choose(what: str, given: str, choices: Iterable[str]) -> str:
     """Word a wrong name: what was given, the nearest valid name, and all valid names.
 
-    >>> choose("method", "bitfitt", ["bitfit", "full"])
-    "unknown method 'bitfitt'; did you mean 'bitfit'? choices: bitfit, full"
+    >>> choose("budget", "step", ["epochs", "steps"])
+    "unknown budget 'step'; did you mean 'steps'? choices: epochs, steps"
     """
     names = sorted(choices)
     near = get_close_matches(given, names, n=1, cutoff=0.6)

@@ -1,5 +1,6 @@
 """A commented study file to start from: a copy of search_spaces/template.yaml under a name of the user's own."""
 
+import shlex
 from pathlib import Path
 
 from bench.errors import StudyError
@@ -13,9 +14,9 @@ def write_new(path: Path) -> Path:
     path = path if path.suffix else path.with_suffix(".yaml")
     if not path.parent.is_dir():
         raise StudyError(f"folder {str(path.parent)!r} does not exist")
-    text = (
-        template().replace(f"{TEMPLATE}.yaml", str(path)).replace(f"name: {TEMPLATE}", f"name: {study_name(path.stem)}")
-    )
+    name = study_name(path.stem)
+    text = template().replace(f"{TEMPLATE}.yaml", shlex.quote(str(path)))
+    text = text.replace(f"name: {TEMPLATE}", f"name: {name}").replace(f"results/{TEMPLATE}", f"results/{name}")
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)

@@ -37,6 +37,9 @@ def test_what_is_written_is_a_study_under_its_own_name(tmp_path: Path) -> None:
 PARTS = [Study, Training, Select, Resources, GridSearch, OptunaSearch, CrossedSeeds, OwnTask, DataFiles, Budget]
 
 
+PARTS = [Study, Training, Select, Resources, GridSearch, OptunaSearch, CrossedSeeds, OwnTask, DataFiles, Budget]
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_every_key_is_shown(part: type[BaseModel]) -> None:
     text = template()
