@@ -33,7 +33,7 @@ def run_command(
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
     from bench.run import RunOptions, run_study
 
-    console = Console()
+    console = make_console()
     study = load_study(name, overrides, model)
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: this folder does not exist")
@@ -57,6 +57,12 @@ def run_command(
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 
 
+def make_console() -> Console:
+    """The terminal, or lines wide enough for the summary where output is piped."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
 def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
     """Print a line per trial considered, where `--why` asks for it."""
 
@@ -71,7 +77,7 @@ def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
 
 def report_command(results: str, out: str | None, price_per_hour: float | None, check_claims: bool) -> int:
     """Write the report; returns 4 when `check_claims` and a claim is refuted."""
-    refuted = _report(Console(), results, out, price_per_hour)
+    refuted = _report(make_console(), results, out, price_per_hour)
     if check_claims and refuted:
         Console(stderr=True).print(Text(f"refuted: {', '.join(refuted)}"))
         return EXIT_REFUTED
@@ -92,21 +98,30 @@ def _report(console: Console, results: str, out: str | None, price_per_hour: flo
 
 
 def summary_table(rows: list[dict[str, Any]]) -> Table:
-    """Score per task × fraction × method with its interval."""
+    """Score per task × fraction × method with its interval, where there is one."""
     budgets = len({row["budget_label"] for row in rows}) > 1
-    columns = ["task", "fraction", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
-    columns += ["degenerate", "failed", "train s", "trained"]
-    table = Table(title="score on the held-out split: mean over seeds", title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("task", "budget", "method") else "right")
+    columns = ["task", "data", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
+    table = Table(box=None, header_style="bold", title="score on the held-out split: mean over seeds", title_justify="left")
+    for column in [*columns, "trained", "train s", "note"]:
+        left = column in ("task", "budget", "method", "note")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column != "note")
     for row in rows:
-        low, high = row["low"], row["high"]
-        cells = [Text(str(row["task"])), f"{row['fraction']:g}", *([str(row["budget_label"])] if budgets else [])]
-        cells += [Text(str(row["method"])), _number(row["score"], ".3f")]
-        cells += ["" if low is None or high is None else f"{low:.3f} to {high:.3f}", _number(row["n"], ".0f")]
-        cells += [_number(row["lr"], "g"), _number(row["degenerate"], ".0f"), _number(row["failed"], ".0f")]
-        table.add_row(*cells, _number(row["train_seconds"], ".1f"), _number(row["trainable_params"], ",.0f"))
+        if row["score"] is not None:
+            cells = [Text(str(row["task"])), f"{row['fraction']:g}", *([str(row["budget_label"])] if budgets else [])]
+            cells += [Text(str(row["method"])), f"{row['score']:.3f}", _interval(row), f"{row['n']:.0f}"]
+            cells += [_number(row["lr"], "g"), _number(row["trainable_params"], ",.0f")]
+            table.add_row(*cells, _number(row["train_seconds"], ".1f"), _note(row))
     return table
+
+
+def _interval(row: dict[str, Any]) -> str:
+    low, high = row["low"], row["high"]
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _note(row: dict[str, Any]) -> str:
+    counted = [f"{row[key]:.0f} {key}" for key in ("degenerate", "failed") if row[key]]
+    return ", ".join([*counted, *([] if row["complete"] else ["seeds missing"])])
 
 
 def _number(value: Any, form: str) -> str:

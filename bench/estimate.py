@@ -66,12 +66,12 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     point = plan.complete(cell, next(plan.space(cell).points()))
     tuned = method(cell.method)(**point)
     counts = cost.count(tuned, architecture, size.num_labels)
-    flops = cost.flops_function(tuned, architecture, size.num_labels, counts.encoder, counts.total)
+    flops = cost.train_flops(tuned, architecture, size.num_labels)
     n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
     per_step = flops(round(size.tokens * study.training.batch_size), round(size.squares * study.training.batch_size))
     steps = None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
     scored = _scored_examples(study, cell, size)
-    forward = cost.forward_flops(tuned, architecture, size.num_labels, counts.total)
+    forward = cost.forward_flops(tuned, architecture, size.num_labels)
     eval_flops = forward(round(size.tokens * scored), round(size.squares * scored))
     return CellEstimate(
         cell=cell,

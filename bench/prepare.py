@@ -97,6 +97,7 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subse
             select.at_least,
             select.scale,
             task=name,
+            names=found.label_names,
         )
     except DataError as error:
         raise StudyError(f"study {study.name!r}: fractions: {error}") from error

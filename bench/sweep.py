@@ -115,6 +115,10 @@ class _Bridge:
         self.gpus: dict[str, float] = {}
         self.retry: list[Pack] = []
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes in."""
+        return (object, ())
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         pack = self.retry.pop(0) if self.retry else self.conductor.next_pack()
         if pack is None:

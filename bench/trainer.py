@@ -79,6 +79,7 @@ def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select)
         select.at_least,
         select.scale,
         task=task.task.name,
+        names=task.label_names,
     )
 
 
@@ -162,7 +163,7 @@ class _Member:
         self.measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
         train_tokens = resident.tokens(task, "train", trial.training.max_length)
         score_tokens = resident.tokens(task, "score", trial.training.max_length)
-        flops = cost.flops_function(tuned, resident.architecture, task.num_labels, encoder, total)
+        flops = cost.train_flops(tuned, resident.architecture, task.num_labels)
         self.measured.flops = flops
         job = Job(
             model=model,
