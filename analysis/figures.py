@@ -12,6 +12,7 @@ from typing import Any, Literal
 import altair as alt
 import pandas as pd
 
+from analysis.formats import plain
 from analysis.frames import records
 from analysis.palette import marks
 
@@ -22,6 +23,8 @@ PICK = alt.selection_point(name="pick", fields=["method"], bind="legend")
 """A click on the legend picks methods (shift: several); the others fade."""
 
 SHOWN = alt.condition(PICK, alt.value(1.0), alt.value(0.12))
+
+FIGURE_KINDS = ("score-by-fraction", "score-by-method", "score-by-time", "score-by-lr", "anytime")
 
 Rows = list[dict[str, Any]]
 
@@ -83,9 +86,15 @@ def _per_panel(draw: Callable[[Rows, Look], Figure], kind: str, frame: pd.DataFr
         return
     scored = frame[frame["score"].notna()]
     for number, (_, part) in enumerate(scored.groupby(["task", "budget"], sort=True), start=1):
-        rows: Rows = records(part.astype(object).where(part.notna(), None))
+        rows: Rows = [_safe(row) for row in records(part.astype(object).where(part.notna(), None))]
         made = draw(rows, look)
         yield Figure(f"{kind}-{number:02d}-{slug(rows[0]['task'])}", kind, made.title, made.description, made.spec)
+
+
+def _safe(row: dict[str, Any]) -> dict[str, Any]:
+    """Axis titles end up inside Vega expressions, where quotes, backslashes and line ends would be read as code."""
+    metric = plain(str(row["metric"])).translate({ord(c): "'" for c in '"\\`'})
+    return row | {"metric": metric, "task": plain(str(row["task"]))}
 
 
 def slug(text: str) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from analysis import sentences
 from analysis.contents import Contents, answer
-from analysis.figures import Figure
+from analysis.figures import FIGURE_KINDS, Figure
 from analysis.formats import markdown_text, plain, to_markdown
 from analysis.frames import records
 from analysis.palette import config
@@ -61,9 +61,7 @@ def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], scrip
     inline = {"library": Markup(script)} | {
         key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")
     }
-    figures: dict[str, list[Drawn]] = {}
-    for one in drawn:
-        figures.setdefault(one.figure.kind, []).append(one)
+    figures = {kind: [one for one in drawn if one.figure.kind == kind] for kind in FIGURE_KINDS}
     data = [{"id": one.figure.name, "spec": one.figure.spec} for one in drawn]
     environment.filters |= {"plain": plain, "base64": lambda text: b64encode(text.encode()).decode()}
     return environment.get_template("index.html").render(

@@ -16,21 +16,26 @@ FRESH = "fresh seeds"
 SAME = "same seeds"
 """`source` of a score: runs on seeds that chose nothing, or the very runs that the choice was made from."""
 
+COLUMNS = (
+    *CELL, "budget_label", "metric", "score", "low", "high", "n", "interval", "sd", "median", "iqm", "min", "max",
+    "setting", "configuration", "lr", "select_mean", "source", "stage", "complete", "planned_seeds", "missing",
+    "degenerate", "collapsed", "diverged", "failed", "configurations", "configurations_planned", "majority",
+    "train_seconds", "trainable_params", "why",
+)  # fmt: skip
+
 
 def scores(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell that was planned or run, in the order of `CELL`.
 
-    Columns: task, fraction, budget, budget_label, method, metric, score (mean of what entered), low, high (95 % over
-    seeds), n, sd, median, iqm, min, max, setting, configuration, lr, select_mean, source, stage, complete,
-    planned_seeds, missing, degenerate, collapsed, diverged, failed (of the chosen configuration), configurations,
-    configurations_planned, majority, train_seconds (median of its exclusive runs), trainable_params, why.
+    Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds; degenerate,
+    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its exclusive runs.
     """
     chosen = {_key(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)
     made = [
         _score(key, parts.get(key), chosen.get(key), expected) for key in sorted(expected.planned_cells() | set(parts))
     ]
-    return pd.DataFrame(made)
+    return pd.DataFrame(made, columns=pd.Index(COLUMNS))
 
 
 def _key(row: dict[str, Any]) -> Key:

@@ -93,14 +93,16 @@ def _row(study: dict[str, Any], given: dict[str, Any], number: int) -> dict[str,
     lr, hp = given.pop("lr", 1e-3), given.pop("hp", {})
     status = given.get("status", "ok")
     row: dict[str, Any] = {
-        "study": study["name"], "stage": "grid", "method": "one", "model": study["model"], "task": "alpha", "fraction": 1.0,
-        "n_fit": 900, "n_select": 100, "seed": 1, "budget": BUDGET, "lr": lr, "batch_size": 16, "status": status, "reason": None,
-        "metric": "accuracy", "score": 0.8, "select_score": 0.8, "majority_score": 0.5, "trainable_params": 1000,
-        "head_params": 100, "total_params": 100_000, "delta_bytes": 4000, "steps": 200, "examples": 3200, "tokens": 64_000,
-        "train_flops": 1e12, "train_seconds": 10.0, "eval_seconds": 1.0, "startup_seconds": 0.5, "peak_memory_bytes": 2**30,
+        "study": study["name"], "stage": "grid", "method": "one", "model": study["model"], "task": "alpha",
+        "fraction": 1.0, "n_fit": 900, "n_select": 100, "seed": 1, "budget": BUDGET, "lr": lr, "batch_size": 16,
+        "status": status, "reason": None, "metric": "accuracy", "score": 0.8, "select_score": 0.8,
+        "majority_score": 0.5, "trainable_params": 1000, "head_params": 100, "total_params": 100_000,
+        "delta_bytes": 4000, "steps": 200, "examples": 3200, "tokens": 64_000, "train_flops": 1e12,
+        "train_seconds": 10.0, "eval_seconds": 1.0, "startup_seconds": 0.5, "peak_memory_bytes": 2**30,
         "energy_joules": None, "pack_size": 1, "exclusive": True, "device": "cpu", "hostname": "box",
         "started_at": START, "finished_at": START + timedelta(seconds=number), "versions": '{"torch": "2.13.0"}',
-        "git_commit": "abc1234", "schema_version": SCHEMA_VERSION, "hyperparameters": json.dumps({"lr": lr, **hp}, sort_keys=True),
+        "git_commit": "abc1234", "schema_version": SCHEMA_VERSION,
+        "hyperparameters": json.dumps({"lr": lr, **hp}, sort_keys=True),
     }  # fmt: skip
     if status != "ok":
         row |= {"score": None} | ({} if status in ("diverged", "pruned") else {"select_score": None})
@@ -143,7 +145,7 @@ PARAMS = {"strong": 109_483_778, "steady": 104_450, "shaky": 896_066, "flat": 1_
 
 
 def draw(path: Path, seeds: int = 5, tasks: Sequence[str] = ("cola", "mrpc", "stsb"), curves: bool = True) -> Folder:
-    """A whole study of four methods (one with two variants) × tasks × three fractions × three learning rates × seeds."""
+    """A whole study: four methods (one with two variants) × tasks × three fractions × three learning rates × seeds."""
     rng = np.random.default_rng(7)
     lrs = [1e-4, 3e-4, 1e-3]
     methods: dict[str, Any] = {name: {"lr": lrs} for name in SCENE}
@@ -178,10 +180,13 @@ def _draw_one(
     status = "diverged" if method == "shaky" and lr == 1e-3 and seed == 2 and fraction == 0.1 else "ok"
     seconds = 60 * fraction * (1.0 if method == "strong" else 0.6) * float(np.exp(0.05 * rng.normal()))
     trial_id = folder.add(
-        task=task, fraction=fraction, method=method, lr=lr, hp=hp, seed=seed, status=status, metric="mcc" if task == "cola" else "accuracy",
-        score=None if status == "diverged" else score, select_score=float(score + 0.02 * rng.normal()), majority_score=0.5,
+        task=task, fraction=fraction, method=method, lr=lr, hp=hp, seed=seed, status=status,
+        metric="mcc" if task == "cola" else "accuracy",
+        score=None if status == "diverged" else score, select_score=float(score + 0.02 * rng.normal()),
+        majority_score=0.5,
         trainable_params=PARAMS[method], head_params=1538, delta_bytes=4 * PARAMS[method], train_seconds=seconds,
-        peak_memory_bytes=int(2e9 * (1 + (method == "strong"))), train_flops=1e15 * fraction, n_fit=int(7000 * fraction),
+        peak_memory_bytes=int(2e9 * (1 + (method == "strong"))), train_flops=1e15 * fraction,
+        n_fit=int(7000 * fraction),
     )  # fmt: skip
     if curves and status == "ok":
         share = [(step, 1 - np.exp(-step / 60)) for step in range(20, 201, 20)]

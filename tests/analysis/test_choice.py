@@ -68,7 +68,9 @@ def test_agrees_with_the_harness(tmp_path: Path, seed: int) -> None:
         if rng.random() < 0.15:
             row.update(status=str(rng.choice(["oom", "diverged", "pruned"])))
     frame = runs(load_results(folder.write()))
-    mine = {tuple(row[key] for key in CELL): json.loads(row["configuration"]) for row in choose(frame).to_dict("records")}
+    mine = {
+        tuple(row[key] for key in CELL): json.loads(row["configuration"]) for row in choose(frame).to_dict("records")
+    }
     for key, rows in frame.groupby(CELL):
         scored = [Scored(r["configuration"], r["status"], r["select_score"]) for r in rows.to_dict("records")]
         assert mine.get(key) == best_configuration(scored)

@@ -22,10 +22,13 @@ def test_frames_study_and_plan(tmp_path: Path) -> None:
     assert len(results.trials) == 2
     assert results.study["name"] == "small"
     assert results.plan is not None
-    assert results.evals[["step", "split", "value"]].values.tolist() == [[10, "score", 0.5], [10, "select", 0.6], [20, "select", 0.7]]
+    assert results.evals[["step", "split", "value"]].values.tolist() == [
+        [10, "score", 0.5],
+        [10, "select", 0.6],
+        [20, "select", 0.7],
+    ]
     (part,) = results.predictions(["prediction"])
     assert part["prediction"].tolist() == [0, 1, 1]
-
 
 
 def test_unfinished_files_are_ignored(tmp_path: Path) -> None:
@@ -97,7 +100,9 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     folder.write()
     path = tmp_path / "trials" / f"{trial_id}.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["majority_score"]), path)
-    with pytest.raises(ResultsError, match=rf"{trial_id}\.parquet: not a trials file: column 'majority_score' is missing"):
+    with pytest.raises(
+        ResultsError, match=rf"{trial_id}\.parquet: not a trials file: column 'majority_score' is missing"
+    ):
         load_results(str(tmp_path))
 
 

@@ -154,7 +154,12 @@ def test_a_cell_in_which_all_failed_has_no_score(tmp_path: Path) -> None:
 
 def test_variants_stand_at_their_own_best_learning_rate(tmp_path: Path) -> None:
     folder = empty(tmp_path)
-    table = {("narrow", 1e-4): (0.6, 0.61), ("narrow", 1e-3): (0.7, 0.71), ("wide", 1e-4): (0.8, 0.75), ("wide", 1e-3): (0.5, 0.9)}
+    table = {
+        ("narrow", 1e-4): (0.6, 0.61),
+        ("narrow", 1e-3): (0.7, 0.71),
+        ("wide", 1e-4): (0.8, 0.75),
+        ("wide", 1e-3): (0.5, 0.9),
+    }
     for (shape, lr), (select, score) in table.items():
         for seed in (1, 2):
             folder.add(hp={"shape": shape, "fixed": 4}, lr=lr, seed=seed, select_score=select, score=score + seed / 100)

@@ -1,0 +1,116 @@
+"""One table in every format: numbers untouched, hostile text harmless."""
+
+import csv
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.formats import csv_cell, latex_text, markdown_text, plain, to_csv, to_latex, to_markdown, to_parquet
+from analysis.layout import columns
+from analysis.tables import Table, word
+from tests.analysis.fixtures import HOSTILE
+
+FRAME = pd.DataFrame(
+    {
+        "task": ["a", HOSTILE, "[b"],
+        "score": [0.123456789, -0.5, float("nan")],
+        "n": [3, 1, 0],
+        "blank": [None, None, None],
+    }
+)
+TABLE = Table("t", "A title", "", FRAME, columns("task", "score|score", "n|count|seeds", "blank", "absent"))
+
+
+def test_csv_keeps_full_precision_and_guards_formulas() -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(TABLE))))
+    assert rows[0] == ["task", "score", "n", "blank"]
+    assert rows[1] == ["a", "0.123456789", "3", ""]
+    assert rows[2][0] == "'" + HOSTILE
+    assert rows[2][1] == "-0.5"  # a negative number is no formula
+    assert rows[3][1] == ""
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@A1", "\tx", "\rx"])
+def test_every_formula_sign_is_guarded(text: str) -> None:
+    assert csv_cell(text) == "'" + text
+    assert csv_cell("a" + text) == "a" + text
+    assert csv_cell(-1.5) == -1.5
+
+
+def test_markdown_is_one_line_a_row_and_shows_text_as_it_is() -> None:
+    lines = to_markdown(TABLE).splitlines()
+    assert lines[0] == "| task | score | seeds |"
+    assert lines[1] == "| :--- | ---: | ---: |"
+    assert len(lines) == 5
+    assert "<script>" not in lines[3]
+    assert lines[3].count("|") - lines[3].count("\\|") == 4
+    assert lines[4] == "| \\[b | – | 0 |"
+    assert markdown_text("a_b*c`d") == "a\\_b\\*c\\`d"
+
+
+def test_latex_escapes_and_balances() -> None:
+    made = to_latex(TABLE)
+    assert r"\begin{tabular}{lrr}" in made
+    assert r"\toprule" in made
+    assert "{}[b & -- & 0 \\\\" in made  # else the [ would be read as an argument of the \\ above
+    assert latex_text("50 % of a_b & {c} ~ ^ \\ $") == (
+        r"50 \% of a\_b \& \{c\} \textasciitilde{} \textasciicircum{} \textbackslash{} \$"
+    )
+    for line in made.splitlines():
+        assert line.replace(r"\{", "").count("{") == line.replace(r"\}", "").count("}")
+
+
+def test_long_tables_break_over_pages() -> None:
+    frame = pd.DataFrame({"n": range(100)})
+    assert r"\begin{longtable}{r}" in to_latex(Table("t", "t", "", frame, columns("n|count")))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path: Path) -> None:
+    text = "\\documentclass{article}\\usepackage{booktabs,longtable,textcomp}\\begin{document}%s\\end{document}"
+    (tmp_path / "t.tex").write_text(text % to_latex(TABLE), "utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.decode()[-2000:]
+
+
+def test_parquet_holds_the_whole_frame(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(to_parquet(TABLE))
+    read = pq.read_table(tmp_path / "t.parquet")
+    assert read.column_names == ["task", "score", "n", "blank"]
+    assert read["task"].to_pylist() == FRAME["task"].tolist()
+    assert read["score"].to_pylist()[:2] == [0.123456789, -0.5]
+
+
+def test_an_empty_table_says_so() -> None:
+    empty = Table("t", "t", "", FRAME.head(0), columns("task"))
+    assert to_markdown(empty) == "*No rows.*\n"
+    assert to_csv(empty).splitlines() == ["task,score,n,blank"]
+    assert r"\bottomrule" in to_latex(empty)
+
+
+def test_plain_drops_what_would_change_the_line() -> None:
+    assert plain("a\nb\x00c\u202ed\te") == "a bcd e"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (0.84567, "score", "0.8457"), (float("nan"), "score", "–"), (None, "text", "–"), (1234567, "count",
+        "1,234,567"),
+        (2**20, "bytes", "1.0 MiB"), (512, "bytes", "512 B"), (90.0, "seconds", "90 s"), (600.0, "seconds", "10.0 min"),
+        (7200.0, "seconds", "2.0 h"), (0.3, "percent", "30 %"), (1e-3, "lr", "0.001"), (0.00094, "ratio", "0.00094×"),
+        (0.94, "ratio", "0.94×"), (True, "flag", "yes"), (1.5e15, "flops", "1.50e+15"),
+    ],
+)  # fmt: skip
+def test_words(value: object, kind: str, text: str) -> None:
+    assert word(value, kind) == text
