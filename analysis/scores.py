@@ -28,7 +28,8 @@ def scores(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell that was planned or run, in the order of `CELL`.
 
     Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds; degenerate,
-    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its exclusive runs.
+    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its
+    exclusive runs.
     """
     chosen = {_key(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)

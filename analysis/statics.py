@@ -1,5 +1,6 @@
 """Figures as SVG and PNG files, rendered from the same specification that the page shows."""
 
+from functools import cache
 from typing import Any
 
 import vl_convert
@@ -21,6 +22,7 @@ def to_png(svg: str) -> bytes:
     return bytes(vl_convert.svg_to_png(opaque, scale=SCALE))
 
 
+@cache
 def javascript() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that loads nothing else."""
     return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # its stub demands an optional argument

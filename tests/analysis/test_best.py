@@ -12,7 +12,10 @@ from analysis.load import load_results
 from analysis.planned import Expectation
 from analysis.runs import runs
 from analysis.scores import scores
+from bench.plan import Plan
+from bench.registry import method
 from bench.space import parse_space
+from bench.study_file import load_study
 from tests.analysis.fixtures import Folder, empty
 
 
@@ -72,3 +75,19 @@ def test_no_study_and_no_score_give_none(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").unlink()
     results = load_results(str(tmp_path))
     assert results.study == {}
+
+
+def test_the_harness_accepts_it(tmp_path: Path) -> None:
+    methods = {"full": {"lr": [1e-5, 2e-5]}, "adapter": {"lr": [1e-4], "variant": ["pfeiffer", "houlsby"]}}
+    folder = empty(tmp_path, tasks=["cola", "mrpc"], methods=methods, seeds=2)
+    for task, lr in (("cola", 1e-5), ("mrpc", 2e-5)):
+        folder.add(task=task, method="full", lr=lr)
+        settings = {key: value for key, value in method("adapter")().model_dump().items() if key != "lr"}
+        folder.add(task=task, method="adapter", lr=1e-4, hp=settings)
+    results = load_results(folder.write())
+    table = runs(results)
+    path = tmp_path / "best.yaml"
+    path.write_text(best_study(results.study, scores(table, Expectation(results.plan, table))) or "", "utf-8")
+    study = load_study(str(path))
+    assert study.methods["full"] == {"lr": 1e-5, "per_task": {"mrpc": {"lr": 2e-5}}}
+    assert Plan(study).count() == 2 * 2 * 2
