@@ -31,10 +31,10 @@ HEAVY = {
 # Lowest first; a module may import, at its top level, modules of its own layer and of those below it.
 LAYERS: dict[str, str] = {
     "pure": """errors registry study study_file space budget seeds trial plan cost splits choice architecture hub
-        methods methods.* roles shapes adapter_places tasks tasks.* metrics metrics.* rows classes files sources
-        token_cache evaluation meter shipment estimate embedded embedded.*""",
+        methods methods.* probe roles shapes adapter_places tasks tasks.* metrics metrics.* rows classes files sources
+        token_cache cache evaluation meter shipment estimate embedded embedded.*""",
     "schema": "schema record results conductor outcome recorder calibration shares prepare forecast",
-    "torch": "data model training trainer probe audit parts bottleneck peft_adapter inprocess keep",
+    "torch": "data model training trainer audit parts bottleneck peft_adapter inprocess keep",
     "ray": "search worker sweep",
     "edge": """cli commands show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
@@ -51,7 +51,7 @@ LAZY_UPWARD = {
     ("methods.*", "torch"),  # `apply` builds modules
     ("metrics", "edge"),  # metric modules for `evaluate`
     ("sources", "edge"),  # GLUE from the hub
-    ("shares", "torch"),
+    ("probe", "torch"),  # counts what has no closed form, in a subprocess of its own
 }
 
 

@@ -1,0 +1,113 @@
+"""The wheel: what is in it, what is not, and that it works from an empty folder with nothing but itself."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import __version__
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", str(ROOT), "--wheel-dir", str(folder)]
+    run([*command, "--no-deps", "--no-build-isolation", "--no-index", "--quiet"], ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment that holds the wheel alone; the dependencies are lent to it, this checkout is not."""
+    folder = tmp_path_factory.mktemp("env")
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    purelib = Path(run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip())
+    (purelib / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet"]
+    run([*pip, "--ignore-installed", wheel], folder)
+    return folder
+
+
+def run(command: list[Any], folder: Path) -> str:
+    done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_its_name_says_the_version(wheel: Path) -> None:
+    assert wheel.name == f"finebench-{__version__}-py3-none-any.whl"
+
+
+def test_it_holds_the_two_packages_and_the_studies_and_nothing_else(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in names(wheel)}
+    assert tops == {"bench", "analysis", f"finebench-{__version__}.dist-info"}
+
+
+def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
+    wanted = {
+        str(path.relative_to(ROOT))
+        for package in ("bench", "analysis")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    wanted |= {f"bench/{path.relative_to(ROOT)}" for path in (ROOT / "search_spaces").glob("*.yaml")}
+    assert wanted - names(wheel) == set()
+    assert any(name.endswith(".safetensors") for name in wanted)
+    assert any(name.startswith("analysis/templates/") for name in wanted)
+
+
+def test_it_installs_one_command_and_no_tests(wheel: Path, installed: Path) -> None:
+    assert [name for name in names(wheel) if "test" in name.lower()] == []
+    assert (installed / "bin" / "finebench").is_file()
+
+
+@pytest.mark.parametrize("command", ["methods --json", "tasks --json", "plan quickstart --json"])
+def test_it_works_from_an_empty_folder(installed: Path, tmp_path: Path, command: str) -> None:
+    found = json.loads(run([installed / "bin" / "finebench", *command.split()], tmp_path))
+    assert found
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_runs_there_is_the_wheel(installed: Path, tmp_path: Path) -> None:
+    where = run([installed / "bin" / "python", "-c", "import bench, analysis; print(bench.__file__)"], tmp_path)
+    assert Path(where.strip()).is_relative_to(installed)
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    lines = text.splitlines()
+    groups = 0
+    for requirement in project["dependencies"]:
+        (line,) = [number for number, line in enumerate(lines) if line.strip().startswith(f'"{requirement}"')]
+        while not lines[line].strip().startswith("#") and "#" not in lines[line]:
+            line -= 1  # a comment line above a group speaks for those that have none of their own
+        groups += 1
+    assert groups == len(project["dependencies"])
+
+
+def test_constraints_pin_every_requirement_and_name_no_place() -> None:
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pins = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert [line for line in pins if "==" not in line or "://" in line or "@" in line or line.startswith("-")] == []
+    pinned = {line.split("==")[0].lower().replace("_", "-").replace(".", "-") for line in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    bare = {r.split("[")[0].split(">")[0].split("=")[0].strip().lower().replace(".", "-") for r in asked}
+    assert bare - pinned == set()

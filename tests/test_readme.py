@@ -1,0 +1,256 @@
+"""Every command in the README is run, or parsed by what would run it; every table and link there is checked.
+
+`COMMANDS` says how each is checked; a command that is not listed fails.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from click import Command
+from ray.scripts import scripts
+from ruamel.yaml import YAML
+
+from bench import cost
+from bench.architecture import Architecture
+from bench.cli import app
+from bench.forecast import find_architecture
+from bench.plan import Plan
+from bench.registry import method, methods, tasks
+from bench.study_file import build_study, load_study
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+LINES = [line for block in blocks("sh") for line in block.splitlines() if line and not line.startswith("#")]
+
+
+# How a command is checked
+
+
+def parse(line: str) -> None:
+    """Parse a finebench command with finebench's own parser; run nothing."""
+    program, name, *arguments = shlex.split(line)
+    assert program == "finebench"
+    group: Any = typer.main.get_command(app)
+    group.commands[name].make_context(name, arguments)
+
+
+def parse_run(line: str) -> None:
+    """Parse it, and check the study that it would run with its overrides, model and all."""
+    parse(line)
+    words = shlex.split(line)
+    overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    if not words[2].startswith("my-"):
+        assert Plan(load_study(words[2], overrides)).count() > 0
+
+
+def parse_ray(line: str) -> None:
+    """Parse a ray command with Ray's own parser, and the finebench command inside it."""
+    _, name, *arguments = shlex.split(line)
+    command = scripts.cli.commands[name]
+    assert isinstance(command, Command)
+    command.make_context(name, list(arguments))
+    for word in arguments:
+        if word.startswith("finebench "):
+            parse_run(word)
+
+
+def make(line: str) -> None:
+    """Let make say what it would do."""
+    done = subprocess.run([*shlex.split(line), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def activate(line: str) -> None:
+    """The folder is the one that the Makefile makes."""
+    assert line == ". .venv/bin/activate"
+    assert re.search(r"^VENV\s*\?= \.venv$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def extras(line: str) -> None:
+    """The extras exist, and so does the constraints file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    match = re.search(r"-c (\S+) '\.\[(\w+)\]'", line)
+    assert match is not None
+    assert (ROOT / match[1]).is_file()
+    assert match[2] in project["optional-dependencies"]
+
+
+def compiles(line: str) -> None:
+    """The Python inside is Python; tests of the results schema hold the columns."""
+    program, option, code = shlex.split(line)
+    assert (program, option) == ("python", "-c")
+    compile(code, "README.md", "exec")
+
+
+def execute(line: str) -> None:
+    """Really run it; checked in order by one test, in one folder."""
+    parse(line)
+
+
+COMMANDS: dict[str, Callable[[str], None]] = {
+    "make quickstart": make,
+    "make test": make,
+    ". .venv/bin/activate": activate,
+    "finebench doctor": parse,  # run by tests/bench/test_doctor.py
+    "finebench plan doering2024": execute,
+    "finebench run doering2024": parse_run,  # needs a hub and a GPU
+    "finebench status results/doering2024": parse,
+    "finebench report results/doering2024": parse,
+    "finebench run doering2024 --why --trials 10": parse_run,
+    "finebench rerun results/doering2024 1f0c2a9be37d55aa0c11": parse,
+    "finebench run glue_minilm --model ./MiniLM-L6 --data ./glue": parse_run,
+    (
+        "finebench run doering2024 --set training.batch_size=32 "
+        "--set 'fractions=[0.3]' --results results/only-30-percent"
+    ): parse_run,
+    "finebench run hpo_per_method --keep best": parse_run,
+    "finebench new my-study.yaml": execute,
+    "finebench plan my-study.yaml": execute,
+    "finebench run my-study.yaml": parse_run,
+    "pip install -c constraints.txt '.[cluster]'": extras,
+    "ray up -y cluster.yaml": parse_ray,
+    (
+        "ray exec --tmux cluster.yaml 'finebench run doering2024 --address auto "
+        "--results s3://YOUR-BUCKET/doering2024 --set resources.gpu=0.25'"
+    ): parse_ray,
+    "ray down -y cluster.yaml": parse_ray,
+    (
+        "python -c \"import pandas; print(pandas.read_parquet('results/quickstart/trials')"
+        ".groupby(['task', 'method']).score.mean())\""
+    ): compiles,
+    "finebench methods --model google-bert/bert-base-uncased": execute,
+    "finebench tasks": execute,
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_is_listed_and_would_be_accepted(line: str) -> None:
+    assert line in COMMANDS, "say in COMMANDS how this command is checked"
+    COMMANDS[line](line)
+
+
+def test_no_listed_command_has_left_the_readme() -> None:
+    assert set(COMMANDS) - set(LINES) == set()
+
+
+def test_the_quick_commands_run_in_their_order(tmp_path: Path) -> None:
+    for line in LINES:
+        if COMMANDS[line] is execute:
+            command = [sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]]
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+            assert done.stdout.strip()
+    assert [path.name for path in tmp_path.iterdir()] == ["my-study.yaml"]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+
+
+def test_a_wrong_option_would_be_noticed() -> None:
+    with pytest.raises(Exception, match="--reslts"):
+        parse("finebench run quickstart --reslts x")
+
+
+# What it shows
+
+
+def test_the_studies_shown_are_studies(tmp_path: Path) -> None:
+    shown = blocks("yaml")
+    assert len(shown) == 2
+    for block in shown:
+        study = build_study(YAML(typ="safe", pure=True).load(block), "README.md", tmp_path)
+        assert Plan(study).count() > 0
+
+
+def table(first: str) -> list[list[str]]:
+    """Rows of the table whose header's first cell is `first`."""
+    lines = TEXT.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    end = next(i for i in range(start, len(lines)) if not lines[i].startswith("|"))
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start + 2 : end]]
+
+
+@pytest.fixture(scope="module")
+def bert() -> Architecture:
+    return find_architecture("google-bert/bert-base-uncased")
+
+
+def test_the_methods_table_is_the_registry_with_its_counts(bert: Architecture) -> None:
+    rows = {row[0].strip("`"): row for row in table("method")}
+    assert {name.replace("<TYPE>", "") for name in rows} == set(methods())
+    for name, row in rows.items():
+        if not name.endswith("<TYPE>"):
+            counts = cost.count(method(name)(), bert, 2)
+            assert row[2] == f"{counts.encoder + counts.head:,}", name
+            surnames = re.findall(r"([A-Z][\w-]+)(?= et al\.| and | \d{4})", row[3])
+            assert [surname for surname in surnames if surname not in method(name).paper] == [], name
+    assert f"{cost.count(method('head')(), bert, 2).head:,}" == "1,538"
+    assert "head of 1,538" in TEXT
+
+
+def test_the_tasks_table_is_the_registry_with_its_metrics() -> None:
+    seen = []
+    for names, _, metrics in table("task"):
+        for name in re.findall(r"`([\w-]+)`", names):
+            seen.append(name)
+            if not name.startswith("mini-"):
+                assert metrics == ", ".join(tasks()[name].metrics), name
+    assert sorted(seen) == sorted(tasks())
+
+
+def test_the_studies_table_is_the_folder() -> None:
+    shown = {row[0].strip("`") for row in table("study")}
+    assert shown == {path.stem for path in (ROOT / "search_spaces").glob("*.yaml")} - {"template"}
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    targets = [t for t in re.findall(r"\]\(([^)]+)\)", TEXT) if not t.startswith("http")]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_name_of_the_tree_is_there() -> None:
+    tree = TEXT[TEXT.index("## What is where") : TEXT.index("**Goals**")]
+    folder = ROOT
+    for indent, name in re.findall(r"^    ( *)([\w.]+/?)", tree, re.MULTILINE):
+        if not indent:
+            folder = ROOT / name if name.endswith("/") else ROOT
+            path = ROOT / name
+        else:
+            path = folder / name
+        assert path.exists(), path
+
+
+def test_the_order_is_a_newcomers() -> None:
+    headings = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
+    assert headings == [
+        "The two commands",
+        "A real study on your own machine",
+        "On your own data",
+        "On a cluster",
+        "How to read the report",
+        "Methods and tasks",
+        "Adding a method or a task",
+        "How it is tested",
+        "What is where",
+    ]
+    assert TEXT.index("how sure are we?") < TEXT.index("docs/report.png") < TEXT.index("## The two commands")
