@@ -93,7 +93,8 @@ def passives(draw: Draw) -> Pair:
     if shape == 0:
         return pair(good, [*what, be, strict_intransitive(draw).participle, "by", *agent])
     if shape == 1:
-        return pair(good, [*what, be, verb.base, "by", *agent])
+        bad = verb.base if verb.base != verb.participle else verb.ing
+        return pair(good, [*what, be, bad, "by", *agent])
     return pair(good, [*what, be, verb.participle, *agent])
 
 

@@ -32,7 +32,7 @@ assert not {"torch", "transformers", "sklearn"} & set(sys.modules)
 parts = [load_split(t, s) for t in ("mini-cola", "mini-mrpc", "mini-stsb") for s in ("train", "validation", "test")]
 print(hashlib.sha256(json.dumps(parts).encode()).hexdigest())
 """
-GOLDEN = "58d624639b570c3782b573792653ed94a06e17821a87bcb4d4690cac3e38f48b"
+GOLDEN = "e518133d2e9a3e223823a387a0c9c1e958d3925c8745e774a6a38a4985afdb30"
 """Digest of all rows of generator version 1; it changes only together with GENERATOR_VERSION."""
 
 
