@@ -24,6 +24,9 @@ PICK = alt.selection_point(name="pick", fields=["method"], bind="legend")
 
 SHOWN = alt.condition(PICK, alt.value(1.0), alt.value(0.12))
 
+WHOLE = alt.condition("datum.complete", alt.value(1.0), alt.value(0.0))
+"""Incomplete cells are hollow."""
+
 FIGURE_KINDS = ("score-by-fraction", "score-by-method", "score-by-time", "score-by-lr", "anytime")
 
 Rows = list[dict[str, Any]]
@@ -149,12 +152,11 @@ def by_method(rows: Rows, look: Look) -> Figure:
     y = alt.Y("method:N", title=None, sort=list(look.methods))
     x = alt.X("score:Q", title=f"{rows[0]['metric']}", scale=alt.Scale(zero=False, padding=8))
     span = _base([row for row in rows if row["low"] is not None])
-    hide = look.colour().legend(None)
+    hide, shape = look.colour().legend(None), look.shape().legend(None)
+    points = _base(rows).mark_point(size=90, filled=False, strokeWidth=1.6)
     chart = alt.layer(
         span.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=rows[0]["metric"]), x2="high:Q", y=y, color=hide),
-        _base(rows)
-        .mark_point(filled=True, size=90)
-        .encode(x=x, y=y, color=hide, shape=look.shape().legend(None), tooltip=_tips()),
+        points.encode(x=x, y=y, color=hide, fill=hide, fillOpacity=WHOLE, shape=shape, tooltip=_tips()),
     )
     title = f"{look.where(rows)}: {rows[0]['metric']} per method"
     return _finish(chart, title, _in_words(rows, lambda row: f"{row['fraction']:.3g}"))
@@ -231,10 +233,9 @@ def _interval(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
 
 
 def _points(rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80) -> alt.Chart:
-    filled = alt.condition("datum.complete", alt.value(1.0), alt.value(0.0))
     mark = _base(rows).mark_point(size=size, filled=False, strokeWidth=1.6).add_params(PICK)
     marked = mark.encode(x=x, y=_y(rows), color=look.colour(), shape=look.shape(), tooltip=[*_tips(), *tips])
-    made: alt.Chart = marked.encode(fill=look.colour(), fillOpacity=filled, opacity=SHOWN)
+    made: alt.Chart = marked.encode(fill=look.colour(), fillOpacity=WHOLE, opacity=SHOWN)
     return made
 
 
