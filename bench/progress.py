@@ -68,8 +68,9 @@ class Tally:
     def start(self, pack: Pack) -> None:
         """Count a pack as running."""
         for trial in pack.trials:
-            self.running[trial.id] = trial.cell
-            self.cells[trial.cell].running += 1
+            if trial.id not in self.running:  # a retried pack starts again
+                self.running[trial.id] = trial.cell
+                self.cells[trial.cell].running += 1
 
     def end(self, row: dict[str, Any]) -> CellProgress:
         """Count a trial as ended."""

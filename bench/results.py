@@ -133,6 +133,10 @@ class ResultsFolder:
         except ValueError as error:
             raise ResultsError(f"{self.path(name)}: not valid JSON: {error}") from error
 
+    def delete(self, name: str) -> None:
+        """Delete one file of the folder."""
+        self.fs.delete_file(self.path(name))
+
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names of the finished files in a folder, sorted; temporary ones are left out."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)

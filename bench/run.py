@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
-from bench.errors import ResultsError
 from bench.estimate import estimate, sizes
 from bench.meter import cpu_count, hostname
 from bench.plan import Cell
@@ -107,8 +106,6 @@ def run_study(
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
     claim_folder(folder, study)
-    if options.address and not folder.local and "://" not in options.results:
-        raise ResultsError(f"--results {options.results}: with --address give a folder of this machine or a shared URI")
     ready = prepare(study, options.data)
     folder.create()
     _write_study(folder, ready, options)

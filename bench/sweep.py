@@ -83,6 +83,10 @@ class _Callback(tune.Callback):  # type: ignore[misc]
     def __init__(self, bridge: "_Bridge") -> None:
         self.bridge = bridge
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack has its worker (or has it again, after the last one was lost)."""
+        self.bridge.recorder.observer.on_start(self.bridge.packs[trial.trial_id])
+
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Store finished rows; the payload is taken out, so that the driver's memory stays flat."""
         payload = result.pop("payload", None) or {}
@@ -126,7 +130,6 @@ class _Bridge:
             return str(Searcher.FINISHED) if ended else None
         self.packs[trial_id] = pack
         self.gpus[trial_id] = self.shares.gpu(pack)
-        self.recorder.observer.on_start(pack)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,

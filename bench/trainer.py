@@ -21,12 +21,14 @@ from bench import cost, meter
 from bench.architecture import Architecture, read_architecture
 from bench.conductor import Pack
 from bench.data import Tokens, cached_tokens
+from bench.keep import save_delta
 from bench.methods import Method
 from bench.metrics import majority_score
 from bench.model import Backbone, FreezeAudit, build, load_backbone, trainable_counts, trained_tensors
 from bench.outcome import Measured, make_record
 from bench.record import Record
 from bench.registry import method
+from bench.results import ResultsFolder
 from bench.shipment import Share, Shipment
 from bench.sources import TaskData
 from bench.splits import Draw, draw
@@ -111,7 +113,6 @@ class _Member:
     measured: Measured = field(default_factory=Measured)
     run: Iterator[Evaluation] | None = None
     finished: bool = False
-    delta: dict[str, torch.Tensor] | None = None
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
@@ -144,6 +145,7 @@ class _Member:
         tampered = audit.check(job.model)
         if tampered:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
+        self._keep()
 
     def _job(self) -> tuple[Job, FreezeAudit]:
         """Build the model and its data for this trial."""
@@ -185,6 +187,15 @@ class _Member:
         )
         return job, audit
 
+    def _keep(self) -> None:
+        """Store the chosen checkpoint's trained tensors, where they are asked for."""
+        shipment = self.resident.shipment
+        if shipment.keep == "none" or self.progress.best_tensors is None:
+            return
+        task = shipment.tasks[self.trial.task.name]
+        folder = ResultsFolder(shipment.results)
+        save_delta(folder, self.trial, self.progress.best_tensors, task.num_labels, task.task.kind == "regression")
+
     def _steps(self, tokens: Tokens, rows: Draw, flops: Any) -> int:
         lengths = tokens.lengths[rows.fit].astype(np.int64)
         size = self.trial.training.batch_size
@@ -194,8 +205,6 @@ class _Member:
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status, self.reason, self.finished = status, reason, True
-        if self.progress.best_tensors is not None and status == "ok":
-            self.delta = self.progress.best_tensors
         self.run = None  # frees the model and the optimiser
 
     def record(self, pruned: bool) -> Record:

@@ -160,13 +160,21 @@ def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], r
     lr = learning_rate(step, job.steps, job.lr, job.training)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    torch.manual_seed((job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
+    _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
     loss = _loss(job, _logits(job, job.fit.tokens, rows), job.fit.labels[rows])
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.detach()
+
+
+def _reseed(device: torch.device, seed: int) -> None:
+    """Seed the device's own random stream. torch.manual_seed also queues a call, with a stack trace, for an absent GPU."""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def _batches(job: Job) -> Iterator[np.ndarray]:

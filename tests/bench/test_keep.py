@@ -1,0 +1,60 @@
+"""Kept deltas: the best of each cell, and back to the very predictions that were stored."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from bench.embedded import MODEL_DIR, load_split
+from bench.errors import ModelError
+from bench.keep import keep_best, load_delta
+from bench.results import ResultsFolder
+from bench.run import RunOptions, run_study
+from bench.recorder import Observer
+from tests.bench.tiny import tiny_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
+    """A tiny study of two methods and two learning rates, all deltas kept."""
+    out = tmp_path_factory.mktemp("keep")
+    methods = {"full": {"lr": [1e-3, 1e-4]}, "lora": {"lr": [1e-3, 5e-3]}}
+    study = tiny_study(methods=methods, tasks=["mini-stsb"], budget={"steps": 20})
+    options = RunOptions(str(out), debug=True, keep="all")
+    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    return ResultsFolder(str(out))
+
+
+def test_a_delta_gives_the_stored_predictions_back(folder: ResultsFolder) -> None:
+    """Three lines from a file to a model that predicts what was stored."""
+    texts = load_split("mini-stsb", "validation")
+    for row in folder.rows():
+        model, tokenizer = load_delta(folder.path(f"deltas/{row['trial_id']}.safetensors"), MODEL_DIR)
+        batch = tokenizer(texts["sentence1"][:8], texts["sentence2"][:8], padding=True, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**batch).logits.squeeze(-1)
+        stored = pq.read_table(folder.path(f"predictions/{row['trial_id']}.parquet"))["prediction"].to_numpy()[:8]
+        assert logits.numpy() == pytest.approx(stored, abs=1e-4)
+
+
+def test_a_low_rank_delta_is_small(folder: ResultsFolder) -> None:
+    """Only what is trained is stored."""
+    sizes = {row["method"]: Path(folder.path(f"deltas/{row['trial_id']}.safetensors")).stat().st_size for row in folder.rows()}
+    assert sizes["lora"] < sizes["full"] / 10
+
+
+def test_keep_best_keeps_one_per_cell_by_select(folder: ResultsFolder) -> None:
+    """The winner on `select`, not on `score`."""
+    kept = keep_best(folder)
+    best = {}
+    for row in sorted(folder.rows(), key=lambda row: row["select_score"]):
+        best[row["method"]] = f"{row['trial_id']}.safetensors"
+    assert set(kept) == set(best.values()) == set(folder.names("deltas", ".safetensors"))
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    """Not a pickle, not a traceback."""
+    (tmp_path / "x.safetensors").write_bytes(b"\x80\x04evil")
+    with pytest.raises(ModelError, match=r"x\.safetensors"):
+        load_delta(tmp_path / "x.safetensors", MODEL_DIR)
