@@ -1,0 +1,145 @@
+"""A user's mistake is one clear message and exit code 2, before any trial starts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import EXIT_BAD_INPUT, app, guarded
+
+STUDY: dict[str, Any] = {
+    "name": "x",
+    "tasks": ["mini-cola"],
+    "methods": {"full": {"lr": 1e-3}},
+    "fractions": [0.1],
+    "seeds": 1,
+    "budget": {"steps": 2},
+    "training": {"evals": 1, "max_length": 64},
+}
+REVIEWS = "text,label\n" + "".join(f"text number {i},{'yes' if i % 2 else 'no'}\n" for i in range(200))
+
+
+def own(metric: str = "accuracy", **changes: Any) -> dict[str, Any]:
+    task = {"name": "mine", "data": {"train": "train.csv", "validation": "validation.csv"}}
+    return {"tasks": [{**task, "text": "text", "label": "label", "metric": metric, **changes}]}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A study as JSON, which is YAML, beside a small data set."""
+    for split in ("train", "validation"):
+        (folder / f"{split}.csv").write_text(REVIEWS, encoding="utf-8")
+    file = folder / "x.yaml"
+    file.write_text(json.dumps(STUDY | changes), encoding="utf-8")
+    return file
+
+
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "unknown key": ({"fraction": [0.1]}, ["unknown key 'fraction'", "did you mean 'fractions'?"]),
+    "unknown method": ({"methods": {"bitfitt": {"lr": 1e-3}}}, ["unknown method 'bitfitt'", "did you mean 'bitfit'?"]),
+    "unknown task": ({"tasks": ["mini-colla"]}, ["tasks[0]", "unknown task 'mini-colla'", "did you mean 'mini-cola'?"]),
+    "unknown metric": (own("acuracy"), ["mine", "'acuracy'", "did you mean 'accuracy'?"]),
+    "unknown budget": ({"budget": {"step": 2}}, ["budget", "unknown key 'step'", "did you mean 'steps'?"]),
+    "misspelt hyperparameter": ({"methods": {"lora": {"lr": 1e-3, "rank": 8}}}, ["methods.lora", "unknown key 'rank'"]),
+    "learning rate in quotation marks": (
+        {"methods": {"full": {"lr": "1e-4"}}},
+        ["methods.full.lr", "without quotation"],
+    ),
+    "fraction 0": ({"fractions": [0]}, ["fractions[0]", "greater than 0"]),
+    "fraction 1.5": ({"fractions": [1.5]}, ["fractions[0]", "less than or equal to 1"]),
+    "empty grid": ({"methods": {"full": {"lr": []}}}, ["methods.full.lr", "the grid is empty"]),
+    "fraction too small": ({"fractions": [0.0005]}, ["fraction 0.0005", "mini-cola"]),
+    "missing model folder": ({"model": "./nowhere/model"}, ["nowhere/model", "does not exist"]),
+    "missing data file": (own(data={"train": "none.csv", "validation": "validation.csv"}), ["none.csv"]),
+    "missing column": (own(label="labell"), ["train.csv", "labell", "label"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_message_and_nothing_starts(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes, says = CASES[case]
+    file = write(tmp_path, **changes)
+    code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(tmp_path / "r")], standalone_mode=False))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert error.startswith("finebench: ")
+    assert [part for part in says if part not in error] == []
+    assert "Traceback" not in error
+    assert list((tmp_path / "r").rglob("*.parquet")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "quikstart"], "did you mean 'quickstart'?"),
+        (["run", "nowhere.yaml"], "'nowhere.yaml' does not exist"),
+        (["run", "quickstart", "--set", "seeds"], "write key.path=value"),
+        (["run", "quickstart", "--data", "nowhere"], "nowhere"),
+        (["run", "quickstart", "--reslts", "x"], "--reslts"),
+        (["run", "quickstart", "--trials", "0"], "--trials"),
+        (["run", "quickstart", "--keep", "some"], "some"),
+        (["run"], "study"),
+        (["runn"], "runn"),
+        (["status", "nowhere"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["rerun", "nowhere", "abc"], "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = guarded(lambda: app(arguments, standalone_mode=False))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert says in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_another_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(**changes: Any) -> int:
+        file = write(tmp_path, **changes)
+        command = ["run", str(file), "--debug", "--results", str(tmp_path / "r")]
+        return guarded(lambda: app(command, standalone_mode=False))
+
+    assert run() == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "r").rglob("*.parquet")}
+    assert before
+    capsys.readouterr()
+    assert run(training={"evals": 2, "max_length": 64}) == EXIT_BAD_INPUT
+    error = capsys.readouterr().err
+    assert "holds another study" in error
+    assert "training" in error
+    assert "--results" in error
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "r").rglob("*.parquet")} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"model": "someone/some-model"}, "someone/some-model"), ({"tasks": ["mrpc"]}, "mrpc")],
+    ids=["model", "data"],
+)
+def test_a_hub_that_cannot_be_reached(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+    file = write(tmp_path, **changes)
+    env = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")}
+    env |= {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "hf"),
+        "FINEBENCH_CACHE": str(tmp_path / "c"),
+    }
+    command = [sys.executable, "-m", "bench.cli", "run", str(file), "--debug", "--results", str(tmp_path / "r")]
+    begin = time.monotonic()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == EXIT_BAD_INPUT, done.stdout + done.stderr
+    assert says in done.stderr
+    assert ("--model" if "model" in changes else "--data") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - begin < 60
+    assert list((tmp_path / "r").rglob("*.parquet")) == []
