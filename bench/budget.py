@@ -43,7 +43,9 @@ class Budget(BaseModel):
         """Whether the number of steps follows from the data alone (epochs or steps)."""
         return self.epochs is not None or self.steps is not None
 
-    def to_steps(self, n_fit: int, batch_size: int, *, steps_per_second: float = 0.0, flops_per_step: float = 0.0) -> int:
+    def to_steps(
+        self, n_fit: int, batch_size: int, *, steps_per_second: float = 0.0, flops_per_step: float = 0.0
+    ) -> int:
         """Optimiser steps of a trial with `n_fit` examples; a seconds budget needs `steps_per_second` (a calibration),
         a FLOP budget `flops_per_step`."""
         if self.steps is not None:
@@ -65,7 +67,9 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 def parse_duration(value: object) -> float:
     """Seconds of "90s", "30m", "1h", "2d" or a plain number of seconds; raises ValueError."""
-    match = _DURATION.match(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    match = (
+        _DURATION.match(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    )
     if match is None or float(match[1]) <= 0:
         raise ValueError(f"a duration is a positive number with s, m, h or d, e.g. 90s or 1h; got {value!r}")
     return float(match[1]) * _SECONDS[match[2]]

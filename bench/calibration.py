@@ -1,7 +1,7 @@
 """The one stored calibration of a results folder: steps per second for seconds budgets, and the GPU's size.
 
-A seconds budget becomes a number of steps once, by the first measurement on this kind of machine, and keeps it: reruns and
-resumed studies train the same number of steps whatever else the machine is doing.
+A seconds budget becomes a number of steps once, by the first measurement on this kind of machine, and keeps it: reruns
+and resumed studies train the same number of steps whatever else the machine is doing.
 """
 
 import json
@@ -19,7 +19,14 @@ FILE = "calibration.json"
 def rate_key(trial: Trial) -> str:
     """What a speed depends on: everything of a trial but its learning rate, fraction and seeds."""
     shape = {k: v for k, v in trial.hyperparameters.items() if k != "lr"}
-    parts = [trial.model.name, trial.task.name, trial.method, shape, trial.training.batch_size, trial.training.max_length]
+    parts = [
+        trial.model.name,
+        trial.task.name,
+        trial.method,
+        shape,
+        trial.training.batch_size,
+        trial.training.max_length,
+    ]
     return json.dumps(parts, sort_keys=True)
 
 

@@ -18,8 +18,8 @@ class Scored(NamedTuple):
 def best_configuration(scored: Iterable[Scored]) -> dict[str, Any] | None:
     """The configuration with the highest mean `select` score among those with the most finished seeds.
 
-    Diverged trials count with the select score that their row carries (the constant predictor's). Pruned and failed ones
-    never count. Ties go to the alphabetically first configuration. None where nothing has finished.
+    Diverged trials count with the select score that their row carries (the constant predictor's). Pruned and failed
+    ones never count. Ties go to the alphabetically first configuration. None where nothing has finished.
     """
     finished: dict[str, list[float]] = defaultdict(list)
     for one in scored:
@@ -28,5 +28,5 @@ def best_configuration(scored: Iterable[Scored]) -> dict[str, Any] | None:
     if not finished:
         return None
     most = max(map(len, finished.values()))
-    means = {c: sum(values) / len(values) for c, values in finished.items() if len(values) == most}
+    means = {c: math.fsum(values) / len(values) for c, values in finished.items() if len(values) == most}
     return dict(json.loads(min(means, key=lambda c: (-means[c], c))))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.errors import InputError
-from bench.progress import failure_line, make_progress
+from bench.progress import failure_line, make_console, make_progress
 from bench.study_file import load_study
 from bench.trial import Trial
 
@@ -57,12 +57,6 @@ def run_command(
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 
 
-def make_console() -> Console:
-    """The terminal, or lines wide enough for the summary where output is piped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
-
-
 def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
     """Print a line per trial considered, where `--why` asks for it."""
 
@@ -101,16 +95,18 @@ def summary_table(rows: list[dict[str, Any]]) -> Table:
     """Score per task × fraction × method with its interval, where there is one."""
     budgets = len({row["budget_label"] for row in rows}) > 1
     columns = ["task", "data", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
-    table = Table(box=None, header_style="bold", title="score on the held-out split: mean over seeds", title_justify="left")
+    table = Table(
+        box=None, header_style="bold", title="score on the held-out split: mean over seeds", title_justify="left"
+    )
     for column in [*columns, "trained", "train s", "note"]:
         left = column in ("task", "budget", "method", "note")
         table.add_column(column, justify="left" if left else "right", no_wrap=column != "note")
     for row in rows:
         if row["score"] is not None:
-            cells = [Text(str(row["task"])), f"{row['fraction']:g}", *([str(row["budget_label"])] if budgets else [])]
-            cells += [Text(str(row["method"])), f"{row['score']:.3f}", _interval(row), f"{row['n']:.0f}"]
-            cells += [_number(row["lr"], "g"), _number(row["trainable_params"], ",.0f")]
-            table.add_row(*cells, _number(row["train_seconds"], ".1f"), _note(row))
+            shown = [row["task"], f"{row['fraction']:g}", *([row["budget_label"]] if budgets else []), row["method"]]
+            shown += [f"{row['score']:.3f}", _interval(row), f"{row['n']:.0f}", _number(row["lr"], "g")]
+            shown += [_number(row["trainable_params"], ",.0f"), _number(row["train_seconds"], ".1f"), _note(row)]
+            table.add_row(*(Text(str(cell)) for cell in shown))
     return table
 
 

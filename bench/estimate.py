@@ -69,7 +69,9 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     flops = cost.train_flops(tuned, architecture, size.num_labels)
     n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
     per_step = flops(round(size.tokens * study.training.batch_size), round(size.squares * study.training.batch_size))
-    steps = None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
+    steps = (
+        None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
+    )
     scored = _scored_examples(study, cell, size)
     forward = cost.forward_flops(tuned, architecture, size.num_labels)
     eval_flops = forward(round(size.tokens * scored), round(size.squares * scored))

@@ -1,4 +1,5 @@
-"""What `plan` and `methods` tell: counts in closed form, FLOPs and time estimated, without torch where the model allows."""
+"""What `plan` and `methods` tell: counts in closed form, FLOPs and time estimated, without torch where the model
+allows."""
 
 import math
 from pathlib import Path
@@ -71,10 +72,7 @@ def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, Ce
     except (ModelError, DataError) as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
-    shapes: dict[tuple[Any, ...], CellEstimate] = {}
-    for cell in plan.cells():
-        shapes[cell] = estimate(plan, cell, architecture, found[cell.task])
-    return shapes
+    return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
 
 
 def _cell_row(count: CellCount, one: CellEstimate | None) -> dict[str, Any]:
@@ -147,5 +145,3 @@ def _counts(name: str, architecture: Architecture | None) -> dict[str, Any]:
         return unknown | {"note": str(error)}
     trained = counts.encoder + counts.head
     return {"trainable_params": trained, "head_params": counts.head, "total_params": counts.total}
-
-

@@ -55,7 +55,9 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
     tuned = build(backbone, method(trial.method)(**trial.hyperparameters), trial.seeds.stream("init"))
     own = dict(tuned.named_parameters())
     if not tensors.keys() <= own.keys():
-        raise ModelError(f"{path}: holds tensors that the method does not train: {sorted(tensors.keys() - own.keys())[:3]}")
+        raise ModelError(
+            f"{path}: holds tensors that the method does not train: {sorted(tensors.keys() - own.keys())[:3]}"
+        )
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
@@ -63,7 +65,8 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
 
 
 def keep_best(folder: ResultsFolder) -> list[str]:
-    """Delete all deltas but the best trial's of each cell (highest `select` score; ties: lowest seed); returns those kept."""
+    """Delete all deltas but the best trial's of each cell (highest `select` score; ties: lowest seed); returns those
+    kept."""
     best: dict[tuple[Any, ...], Done] = {}
     kept_names = set(folder.names("deltas", ".safetensors"))
     for row in folder.done().values():

@@ -18,8 +18,9 @@ _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "n
 class Meter:
     """Peak memory (bytes) and energy (joules) between `start` and `stop`.
 
-    On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone. On a
-    CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores share it.
+    On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone.
+    On a CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores
+    share it.
     """
 
     def __init__(self, device: "torch.device", exclusive: bool) -> None:

@@ -142,7 +142,9 @@ def _evals(trial_id: str, metric: str, progress: Progress) -> pa.Table:
 
 def _predictions(trial_id: str, task: TaskData, scored: Predictions) -> pa.Table:
     n = len(scored.values)
-    probability = pa.nulls(n, pa.float64()) if scored.probability is None else pa.array(scored.probability, pa.float64())
+    probability = (
+        pa.nulls(n, pa.float64()) if scored.probability is None else pa.array(scored.probability, pa.float64())
+    )
     columns = [
         pa.array([trial_id] * n, pa.string()),
         pa.array(np.arange(n, dtype=np.int64)),

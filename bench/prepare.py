@@ -1,4 +1,5 @@
-"""Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results folder."""
+"""Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
+folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     check_cells(plan, architecture, tasks)
     revisions = {name: Identity(name, f"{found.task.version}:{found.fingerprint}") for name, found in tasks.items()}
-    return Prepared(study, plan, model, architecture, tasks, Identities(Identity(model.name, model.revision), revisions))
+    return Prepared(
+        study, plan, model, architecture, tasks, Identities(Identity(model.name, model.revision), revisions)
+    )
 
 
 def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, TaskData]) -> None:

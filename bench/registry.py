@@ -1,7 +1,7 @@
 """Present means registered: a method or a task exists because its file is in bench/methods or bench/tasks.
 
-A method module holds one `Method` subclass; a task module holds one `TASK`. Files whose names begin with `_` are helpers.
-A method whose name ends with a colon is a family: `peft:` answers for every `peft:<TYPE>`.
+A method module holds one `Method` subclass; a task module holds one `TASK`. Files whose names begin with `_` are
+helpers. A method whose name ends with a colon is a family: `peft:` answers for every `peft:<TYPE>`.
 """
 
 import importlib

@@ -56,7 +56,9 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
     study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
-    study = study.model_copy(update={"tasks": [t for t, n in zip(study.tasks, study.task_names, strict=True) if n == row["task"]]})
+    study = study.model_copy(
+        update={"tasks": [t for t, n in zip(study.tasks, study.task_names, strict=True) if n == row["task"]]}
+    )
     ready = prepare(study, None if plan["data"] is None else Path(plan["data"]))
     budget = next(b for b in study.budget if b.canonical == row["budget"])
     cell = Cell(row["task"], row["method"], row["fraction"], budget)

@@ -1,7 +1,7 @@
 """The results folder: Parquet files written whole, at any URI that pyarrow.fs opens.
 
-A file is written under a temporary name beginning with `_` and renamed (an object store: one PUT), so that a reader never
-sees half a file. A trial's `trials` row is written last: it marks the other two as complete.
+A file is written under a temporary name beginning with `_` and renamed (an object store: one PUT), so that a reader
+never sees half a file. A trial's `trials` row is written last: it marks the other two as complete.
 """
 
 import io
@@ -23,8 +23,8 @@ from bench.record import Record
 from bench.schema import SCHEMA_VERSION, TABLES
 
 KEPT = ("ok", "diverged")
-"""Statuses that are results. A failed trial (oom, timeout, error) is run again when the study is; a pruned row counts for
-its search only."""
+"""Statuses that are results. A failed trial (oom, timeout, error) is run again when the study is; a pruned row counts
+for its search only."""
 
 
 @dataclass(frozen=True)

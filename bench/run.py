@@ -213,7 +213,9 @@ def _run_ray(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment
     with sweep.ray_session(ray_options):
         gpus = sweep.gpus_available()
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
-            recorder.observer.on_note("the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)")
+            recorder.observer.on_note(
+                "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
+            )
         calibration = Calibration(recorder.folder)
         shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory)
         calibration.measure = lambda trial: sweep.measure_rate(trial, shipment, files, shares)

@@ -1,7 +1,7 @@
 """The results schema: three Arrow tables, the single source of truth for everything that writes or reads results.
 
-`trials` has one row per finished trial, `evals` one per evaluation during training, `predictions` one per trial × scored
-example. Names are snake_case with SI units. What could not be measured is null, never 0. Adding a column raises
+`trials` has one row per finished trial, `evals` one per evaluation during training, `predictions` one per trial ×
+scored example. Names are snake_case with SI units. What could not be measured is null, never 0. Adding a column raises
 `SCHEMA_VERSION`; readers refuse a newer major version than their own.
 """
 

@@ -1,8 +1,9 @@
 """One Optuna study per cell, by ask and tell, with every suggestion durable in the results folder.
 
-A configuration is trained on all search seeds in lockstep and told their mean `select` score. Under ASHA (Li et al., 2020;
-Optuna's SuccessiveHalvingPruner) the mean at each evaluation is a rung, so that learning rates are stopped early and seeds
-never are. The sampler is reseeded for each suggestion from (cell, number): a resumed search suggests what it would have.
+A configuration is trained on all search seeds in lockstep and told their mean `select` score. Under ASHA (Li et al.,
+2020; Optuna's SuccessiveHalvingPruner) the mean at each evaluation is a rung, so that learning rates are stopped early
+and seeds never are. The sampler is reseeded for each suggestion from (cell, number): a resumed search suggests what it
+would have.
 """
 
 import hashlib
@@ -193,7 +194,8 @@ class OptunaCell:
         return bool(asked.trial.should_prune())
 
     def tell(self, pack: Pack, rows: list[Done]) -> None:
-        """Tell a finished configuration: COMPLETE with its mean, PRUNED with its rungs, FAIL where a seed has no score."""
+        """Tell a finished configuration: COMPLETE with its mean, PRUNED with its rungs, FAIL where a seed has no
+        score."""
         asked = self.asked.pop(pack.name, None)
         if asked is None:
             return

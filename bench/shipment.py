@@ -8,8 +8,8 @@ from bench.sources import TaskData
 
 @dataclass(frozen=True)
 class Shipment:
-    """What every worker of a study needs, sent once per node. `keep` (none, best, all) asks for trained deltas, which go
-    to `results`."""
+    """What every worker of a study needs, sent once per node. `keep` (none, best, all) asks for trained deltas, which
+    go to `results`."""
 
     study: str
     model_folder: str

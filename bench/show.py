@@ -6,21 +6,23 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench.cli import print_json
 from bench.errors import ResultsError
+from bench.progress import make_console
 from bench.schema import STATUSES
 
 STALE_SECONDS = 60
 
 
-def _table(columns: list[str], rows: list[list[str]], title: str | None = None) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
+    """A table for people: numbers to the right, the columns in `texts` to the left; the last one may wrap."""
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        last = index == len(columns) - 1
+        table.add_column(column, justify="left" if index in texts else "right", no_wrap=not last, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     return table
@@ -34,14 +36,15 @@ def print_plan(study: Any, data: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    console = Console()
+    console = make_console()
     console.print(f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}")
-    rows = [
-        [m["name"], f"{m['configurations']:,}", f"{m['trials']:,}", _count(m["trainable_params"]), _count(m["head_params"])]
-        + [_count(m["total_params"]), _flops(m["train_flops"]), _hours(m["seconds"])]
-        for m in found["methods"]
-    ]
-    columns = ["method", "configurations", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
+    rows = []
+    for m in found["methods"]:
+        counts = [
+            _count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
+        ]
+        rows.append([m["name"], *counts, _flops(m["train_flops"]), _hours(m["seconds"])])
+    columns = ["method", "settings", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
     console.print(_table(columns, rows, "tuning budget per method"))
     console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']} cores here")
     for note in found["notes"]:
@@ -68,7 +71,7 @@ def print_status(results: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    console = Console()
+    console = make_console()
     console.print(", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending")))
     columns = ["cell", "planned", *STATUSES, "running", "pending"]
     rows = [
@@ -149,13 +152,13 @@ def print_methods(model: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [
-        [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), m["summary"] + (f" [{m['note']}]" if m["note"] else "")]
-        for m in found
-    ]
-    table = _table(["method", "trained", "of it head", "what it is"], rows, f"on {model}, two classes{note}")
-    table.columns[-1].justify = "left"
-    Console().print(table)
+    rows = []
+    for m in found:
+        what = m["summary"] + (f" [{m['note']}]" if m["note"] else "")
+        rows.append([m["name"], _count(m["trainable_params"]), _count(m["head_params"]), what])
+    columns = ["method", "trained", "of it head", "what it is"]
+    table = _table(columns, rows, f"on {model}, two classes{note}", texts=(0, 3))
+    make_console().print(table)
 
 
 def print_tasks(as_json: bool) -> None:
@@ -180,8 +183,8 @@ def print_tasks(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [[t["name"], t["kind"], ", ".join(t["metrics"]), t["summary"]] for t in found]
-    Console().print(_table(["task", "kind", "metrics", "what it is"], [[str(cell) for cell in row] for row in rows]))
+    rows = [[t.name, t.kind, ", ".join(t.metrics), t.summary] for t in tasks().values()]
+    make_console().print(_table(["task", "kind", "metrics", "what it is"], rows, texts=(0, 1, 2, 3)))
 
 
 def print_doctor(as_json: bool) -> None:
@@ -196,5 +199,7 @@ def print_doctor(as_json: bool) -> None:
     for column in ("check", "", "detail", "fix"):
         table.add_column(column, overflow="fold")
     for check in checks:
-        table.add_row(check.name, Text("ok", "green") if check.ok else Text("!", "red"), Text(check.detail), Text(check.fix or ""))
-    Console().print(table)
+        table.add_row(
+            check.name, Text("ok", "green") if check.ok else Text("!", "red"), Text(check.detail), Text(check.fix or "")
+        )
+    make_console().print(table)

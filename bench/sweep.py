@@ -1,7 +1,8 @@
 """One Ray Tune experiment for the whole study.
 
-Ray Tune schedules packs on whatever CPUs and GPUs there are; the conductor decides what runs next and what a search stops.
-Rows come back with the workers' reports and are written here, by one writer, so that workers need no access to RESULTS.
+Ray Tune schedules packs on whatever CPUs and GPUs there are; the conductor decides what runs next and what a search
+stops. Rows come back with the workers' reports and are written here, by one writer, so that workers need no access to
+RESULTS.
 """
 
 import logging
@@ -56,7 +57,7 @@ class _Searcher(Searcher):  # type: ignore[misc]
         super().__init__(metric="value", mode="max")
         self.bridge = bridge
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its return type
         """The next pack as a config, None to wait, FINISHED at the end."""
         return self.bridge.suggest(trial_id)
 
@@ -68,7 +69,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     """Stops what its cell's search stops; otherwise first in, first out."""
 
     def __init__(self, bridge: "_Bridge") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -87,7 +88,9 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         """A pack has its worker (or has it again, after the last one was lost)."""
         self.bridge.recorder.observer.on_start(self.bridge.packs[trial.trial_id])
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """Store finished rows; the payload is taken out, so that the driver's memory stays flat."""
         payload = result.pop("payload", None) or {}
         if result.get("done"):
@@ -120,7 +123,8 @@ class _Bridge:
         self.retry: list[Pack] = []
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes in."""
+        """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes
+        in."""
         return (object, ())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -165,13 +169,16 @@ def _why_lost(trial: Any) -> tuple[str, str]:
     """Status and reason of a Ray trial whose worker is gone."""
     error = trial.get_pickled_error() if hasattr(trial, "get_pickled_error") else None
     text = " ".join(str(error or trial.error_msg or "the worker was lost").split())
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "memory" in text.lower() and "killed" in text.lower()
+    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or (
+        "memory" in text.lower() and "killed" in text.lower()
+    )
     return ("oom" if memory else "error"), text[:500]
 
 
 @contextmanager
 def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
-    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end."""
+    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the
+    end."""
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -194,7 +201,8 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
 def _loopback() -> Iterator[None]:
     """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
 
-    Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked for.
+    Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked
+    for.
     """
     from ray._private import ray_constants
 

@@ -21,6 +21,7 @@ from bench import cost, meter
 from bench.architecture import Architecture, read_architecture
 from bench.conductor import Pack
 from bench.data import Tokens, cached_tokens
+from bench.evaluation import Evaluation, Progress
 from bench.keep import save_delta
 from bench.methods import Method
 from bench.metrics import majority_score
@@ -33,14 +34,15 @@ from bench.shipment import Share, Shipment
 from bench.sources import TaskData
 from bench.splits import Draw, draw
 from bench.study import Select
-from bench.training import Diverged, Evaluation, Examples, Job, Progress, TimedOut, steps_per_second, train
+from bench.training import Diverged, Examples, Job, TimedOut, steps_per_second, train
 from bench.trial import Trial
 
 CALIBRATION_STEPS = 30
 
 
 class Resident:
-    """What stays in a process from trial to trial: pristine backbones and tokenised data. Nothing a trial does changes it."""
+    """What stays in a process from trial to trial: pristine backbones and tokenised data. Nothing a trial does changes
+    it."""
 
     def __init__(self, shipment: Shipment, share: Share) -> None:
         self.shipment, self.share = shipment, share
@@ -90,7 +92,9 @@ def _claim(share: Share) -> torch.device:
     torch.set_num_threads(max(1, math.floor(share.cpus)))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if share.gpu <= 0 or os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1":  # the variable: tests of scheduling, no GPU needed
+    if (
+        share.gpu <= 0 or os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1"
+    ):  # the variable: tests of scheduling, no GPU needed
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")

@@ -1,9 +1,9 @@
 """The training loop: a generator of evaluations that knows no Ray, no method and no task.
 
 Each evaluation scores `select`; only where `select` has improved is the held-out `score` split evaluated too, after the
-decision, so that no choice can see it. The chosen checkpoint is the one with the best `select` score; its predictions on
-`score` are kept. Dropout is reseeded at every step from (dropout seed, step), so that a trial's random stream does not
-depend on what else runs in the process and needs no saved state.
+decision, so that no choice can see it. The chosen checkpoint is the one with the best `select` score; its predictions
+on `score` are kept. Dropout is reseeded at every step from (dropout seed, step), so that a trial's random stream does
+not depend on what else runs in the process and needs no saved state.
 """
 
 import math
@@ -94,7 +94,8 @@ def learning_rate(step: int, steps: int, peak: float, training: Training) -> flo
 
 
 def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over what is trained, fused; biases, norms and other vectors (also those stored as one row) are not decayed."""
+    """AdamW over what is trained, fused; biases, norms and other vectors (also those stored as one row) are not
+    decayed."""
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim >= 2 and min(p.shape) > 1]
     vectors = [p for p in trained if p.ndim < 2 or min(p.shape) <= 1]
@@ -141,7 +142,8 @@ def train(job: Job, progress: Progress) -> Iterator[Evaluation]:
 
 
 def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
-    """Optimiser steps per second over `steps` steps after `warm` unmeasured ones; trains (and so spoils) the job's model."""
+    """Optimiser steps per second over `steps` steps after `warm` unmeasured ones; trains (and so spoils) the job's
+    model."""
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     batches = _batches(job)
@@ -170,7 +172,8 @@ def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], r
 
 
 def _reseed(device: torch.device, seed: int) -> None:
-    """Seed the device's own random stream. torch.manual_seed also queues a call, with a stack trace, for an absent GPU."""
+    """Seed the device's own random stream. torch.manual_seed also queues a call, with a stack trace, for an absent
+    GPU."""
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     else:

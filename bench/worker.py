@@ -17,8 +17,8 @@ HEARTBEAT_SECONDS = 5.0
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
-    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `cpus` and `gpu`; `step` returns `done`, the latest `rung`
-    and, once done or at every rung, the rows that the driver writes.
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `cpus` and `gpu`; `step` returns `done`, the latest
+    `rung` and, once done or at every rung, the rows that the driver writes.
     """
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:

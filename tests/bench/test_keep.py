@@ -9,9 +9,9 @@ import torch
 from bench.embedded import MODEL_DIR, load_split
 from bench.errors import ModelError
 from bench.keep import keep_best, load_delta
+from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
-from bench.recorder import Observer
 from tests.bench.tiny import tiny_study
 
 
@@ -40,7 +40,10 @@ def test_a_delta_gives_the_stored_predictions_back(folder: ResultsFolder) -> Non
 
 def test_a_low_rank_delta_is_small(folder: ResultsFolder) -> None:
     """Only what is trained is stored."""
-    sizes = {row["method"]: Path(folder.path(f"deltas/{row['trial_id']}.safetensors")).stat().st_size for row in folder.rows()}
+    sizes = {
+        row["method"]: Path(folder.path(f"deltas/{row['trial_id']}.safetensors")).stat().st_size
+        for row in folder.rows()
+    }
     assert sizes["lora"] < sizes["full"] / 10
 
 

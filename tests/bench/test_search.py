@@ -92,7 +92,12 @@ def test_one_configuration_is_all_its_seeds_and_told_their_mean(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [("ok", TrialState.COMPLETE), ("pruned", TrialState.PRUNED), ("diverged", TrialState.FAIL), ("oom", TrialState.FAIL)],
+    [
+        ("ok", TrialState.COMPLETE),
+        ("pruned", TrialState.PRUNED),
+        ("diverged", TrialState.FAIL),
+        ("oom", TrialState.FAIL),
+    ],
 )
 def test_states_are_told_as_they_are(tmp_path: Path, status: str, state: TrialState) -> None:
     """Trap: Ray's OptunaSearch tells a stopped trial COMPLETE with its low-fidelity value."""

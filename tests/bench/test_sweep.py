@@ -143,7 +143,9 @@ def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.Monke
         def observe(conductor: Conductor) -> Observer:
             return Watch()
 
-        study = tiny_study(seeds=2, methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"gpu": 0.5}}})
+        study = tiny_study(
+            seeds=2, methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"gpu": 0.5}}}
+        )
         options = RunOptions(str(tmp_path / "out"), address=cluster.address)
         outcome = run_study(study, options, observe, lambda trial, reason, runs: None)
         assert outcome.statuses == {"ok": 4}

@@ -1,10 +1,12 @@
 """Does finebench's loop score as Hugging Face Trainer does, on the same rows and settings?
 
-    python -m tests.benchmarks.trainer_parity --model FOLDER --data GLUE_FOLDER [--tasks mrpc stsb] [--seeds 5] [--steps 200]
+    python -m tests.benchmarks.trainer_parity --model FOLDER --data GLUE_FOLDER [--tasks mrpc stsb] [--seeds 5] [--steps
+    200]
 
-Trains each cell with both, on the same drawn rows, steps, batch size, schedule, weight decay and clipping, with the seeds
-1..N, and prints the last step's score as mean ± standard deviation over seeds. Data order, head initialisation and
-dropout masks differ between the two by design, so they agree within seed noise, not bit for bit. Needs `accelerate`.
+Trains each cell with both, on the same drawn rows, steps, batch size, schedule, weight decay and clipping, with the
+seeds 1..N, and prints the last step's score as mean ± standard deviation over seeds. Data order, head initialisation
+and dropout masks differ between the two by design, so they agree within seed noise, not bit for bit. Needs
+`accelerate`.
 """
 
 import argparse
@@ -17,16 +19,16 @@ import numpy as np
 import torch
 from scipy import stats
 
+from bench.conductor import Pack
 from bench.metrics import compute
 from bench.model import build, load_backbone
 from bench.prepare import prepare
 from bench.registry import method
+from bench.seeds import Seeds
+from bench.shipment import Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
 from bench.trainer import PackRun, Resident
-from bench.conductor import Pack
-from bench.shipment import Share, Shipment
-from bench.seeds import Seeds
 
 
 def make_study(arguments: argparse.Namespace) -> Study:
@@ -118,10 +120,14 @@ def main() -> None:
     ready = prepare(study, arguments.data)
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, 36_000.0)
     resident = Resident(shipment, Share(1.0, 1.0 if torch.cuda.is_available() else 0.0))
-    print("| task | method | finebench | Trainer | difference, 95 % interval (Welch) |\n|---|---|---|---|---|", flush=True)
+    print(
+        "| task | method | finebench | Trainer | difference, 95 % interval (Welch) |\n|---|---|---|---|---|", flush=True
+    )
     for cell in ready.plan.cells():
         point = ready.plan.points(cell)[0]
-        trials = [ready.plan.trial(cell, "grid", point, Seeds.paired(k), ready.known) for k in range(1, study.seeds + 1)]
+        trials = [
+            ready.plan.trial(cell, "grid", point, Seeds.paired(k), ready.known) for k in range(1, study.seeds + 1)
+        ]
         a, b = [np.array([run(resident, trial) for trial in trials]) for run in (ours, theirs)]
         interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
         cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in (a, b)]
