@@ -49,7 +49,7 @@ class Method(BaseModel):
     defaults_from: ClassVar[str]
     default_space: ClassVar[dict[str, list[Any]]]
 
-    lr: float = Field(gt=0, lt=10, description="peak learning rate of AdamW")
+    lr: float = Field(default=1e-3, gt=0, lt=10, description="peak learning rate of AdamW")
 
     @classmethod
     def member(cls, suffix: str) -> type[Self]:

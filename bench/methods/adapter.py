@@ -90,8 +90,8 @@ class Adapter(Method):
         h, m, layers = arch.hidden, self.size(arch.hidden), arch.layers
         count = layers * (2 if self.variant == "houlsby" else 1)
         inserted, matmul = count * (2 * h * m + m + h), count * 2 * h * m
-        after_layer = self.variant == "pfeiffer" and not self._norms
-        reach = reach_above(arch, "output" if after_layer else "attention_output")
+        spares_layer = self.variant != "houlsby" and not self._norms  # nothing of layer 0 lies above what is trained
+        reach = reach_above(arch, "output" if spares_layer else "attention_output")
         return MethodCost(
             trainable=inserted + (4 * h * layers if self._norms else 0),
             inserted=inserted,

@@ -1,0 +1,146 @@
+"""From what the user names as a model to a folder on this machine and a revision that tells its content."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.architecture import Architecture, from_config
+from bench.cache import cached, keep
+from bench.errors import ModelError
+
+EMBEDDED = "embedded"
+_TEXTS = ("*.json", "*.txt", "*.model")
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TIMEOUT = 10.0
+"""Seconds to wait for the hub's first answer."""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model on this machine: what was given, where it lies, which content it has, and what the tables call it.
+
+    `revision` is the hub's commit, or for a folder "sha256:" and a hash of its config, tokenizer and weights.
+    """
+
+    given: str
+    folder: Path
+    revision: str
+    name: str
+
+
+def resolve_model(given: str) -> ModelRef:
+    """Find a model: "embedded", a local folder, or a hub id with an optional "@revision" (this machine's cache first).
+
+    Raises ModelError where there is no such folder, the id cannot be one, or the hub cannot be reached or does not know it.
+    """
+    if given == EMBEDDED:
+        folder = Path(__file__).parent / "embedded" / "model"
+        return ModelRef(given, folder, folder_revision(folder), EMBEDDED)
+    path = Path(given).expanduser()
+    if (given and path.is_dir()) or given.startswith((".", "/", "~")):
+        if not path.is_dir():
+            raise ModelError(f"model folder {given!r} does not exist")
+        return ModelRef(given, path.resolve(), folder_revision(path.resolve()), given)
+    name, _, revision = given.partition("@")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ModelError(f"model {given!r} is neither a folder nor a hub id such as google-bert/bert-base-uncased")
+    folder = _snapshot(name, revision or None)
+    return ModelRef(given, folder, folder.name, name)
+
+
+def known_architecture(given: str) -> Architecture | None:
+    """The shape of a well-known hub model, without a network; None for any other name and for existing folders."""
+    name = given.partition("@")[0]
+    if Path(given).expanduser().is_dir():
+        return None
+    raw = _known_models().get(name)
+    return None if raw is None else from_config(raw, f"known model {name}")
+
+
+def folder_revision(folder: Path) -> str:
+    """Hash of the names and contents of a folder's config, tokenizer and weights; large files' hashes are kept."""
+    safetensors = any(folder.glob("*.safetensors"))
+    patterns = (*_TEXTS, _WEIGHTS[0] if safetensors else _WEIGHTS[1])
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        digest.update(f"{path.name}:{_file_hash(path)}\n".encode())
+    return f"sha256:{digest.hexdigest()[:40]}"
+
+
+def _file_hash(path: Path) -> str:
+    """SHA-256 of a file; above a megabyte remembered by path, size and time of change."""
+    stat = path.stat()
+    key = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    large = stat.st_size > 1 << 20
+    found = cached("hashes", key) if large else None
+    if isinstance(found, str):
+        return found
+    with path.open("rb") as file:
+        value = hashlib.file_digest(file, "sha256").hexdigest()
+    if large:
+        keep("hashes", key, value)
+    return value
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    """The hub's files for this model: from this machine if they are complete here, else fetched."""
+    try:
+        folder = _fetch(name, revision, True)
+        if folder is not None:
+            return folder
+        folder = _fetch(name, revision, False)
+    except Exception as error:  # the client raises many kinds; all mean that the model cannot be had
+        raise ModelError(_unreachable(name, revision, error)) from error
+    if folder is None:
+        raise ModelError(
+            f"model {name!r}: no config.json with safetensors or pytorch_model.bin weights could be had, neither from this "
+            "machine's cache nor from the hub; a folder that holds them can be given with --model"
+        )
+    return folder
+
+
+def _fetch(name: str, revision: str | None, local: bool) -> Path | None:
+    """A folder with config and weights, or None where it is incomplete."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def download(patterns: tuple[str, ...]) -> Path:
+        options: dict[str, Any] = {"ignore_patterns": ["*/*"], "etag_timeout": _TIMEOUT, "local_files_only": local}
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), **options))
+
+    try:
+        folder = download((*_TEXTS, _WEIGHTS[0]))
+        if not any(folder.glob(_WEIGHTS[0])):
+            folder = download((*_TEXTS, _WEIGHTS[1]))
+    except LocalEntryNotFoundError:
+        if local:
+            return None
+        raise
+    weights = any(path for pattern in _WEIGHTS for path in folder.glob(pattern))
+    return folder if weights and (folder / "config.json").is_file() else None
+
+
+def _unreachable(name: str, revision: str | None, error: Exception) -> str:
+    """One message for whatever kept the model away."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return f"model {name!r} has no revision {revision!r} on the hub"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub knows no model {name!r} (or it is private: log in with `hf auth login`)"
+    return (
+        f"model {name!r} is not on this machine and the hub cannot be reached ({type(error).__name__}); "
+        "a folder that holds it can be given with --model"
+    )
+
+
+@cache
+def _known_models() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads(
+        Path(__file__).with_name("known_models.json").read_text(encoding="utf-8")
+    )
+    return found | {name.partition("/")[2]: raw for name, raw in found.items()}

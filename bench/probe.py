@@ -1,0 +1,206 @@
+"""Ask a model what a method does to it: built on the meta device (no weights, no memory), counted, its FLOPs measured.
+
+For whatever has no closed form. Callers in a process without torch are answered by a child process (`python -m bench.probe`:
+one JSON request per line in, one answer per line out) that ends by itself when it has had nothing to do for a while. Answers
+are kept in the user's cache folder.
+"""
+
+import atexit
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from bench.cache import cached, keep
+from bench.errors import FinebenchError, InputError
+from bench.registry import method
+
+PROBE_VERSION = 1
+IDLE_SECONDS = 20.0
+_LENGTHS = (8, 16, 32)
+"""Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
+
+
+@dataclass(frozen=True)
+class ProbeAnswer:
+    """What a built model says. FLOPs of one input of T tokens are token·T + square·T² + example, as (token, square, example).
+
+    `error` is why the method cannot be applied; the numbers are then zero.
+    """
+
+    encoder: int = 0
+    head: int = 0
+    total: int = 0
+    forward: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    train: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    error: str | None = None
+
+
+def probe(config: dict[str, Any], name: str, hyperparameters: dict[str, Any], num_labels: int) -> ProbeAnswer:
+    """What the method makes of a model with this config (the content of a config.json): from the cache, else by building it."""
+    shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
+    request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels}
+    key = [PROBE_VERSION, _versions(), method(name).version, request]
+    found = cached("probes", key)
+    if found is None:
+        found = answer(request) if "torch" in sys.modules else _child().ask(request)
+        keep("probes", key, found)
+    return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")})
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    return tuple(metadata.version(package) for package in ("torch", "transformers", "peft"))
+
+
+class _Child:
+    """A process that answers requests; started by the first one, and again after it has gone idle."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the child
+        atexit.register(self.close)
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One answer; a child that went idle at this very moment is started once more."""
+        for _ in range(2):
+            line = self._exchange(json.dumps(request))
+            if line:
+                found: dict[str, Any] = json.loads(line)
+                return found
+            self.close()
+        self._errors.seek(0)
+        raise FinebenchError(f"the process that counts parameters ended: {self._errors.read()[-500:]}")
+
+    def _exchange(self, text: str) -> str:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(text + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self._process.stdout.readline()
+
+    def _start(self) -> subprocess.Popen[str]:
+        root = str(Path(__file__).resolve().parent.parent)
+        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-m", "bench.probe"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._errors, text=True, env=environment)
+
+    def close(self) -> None:
+        """End the child and wait for it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+@cache
+def _child() -> _Child:
+    return _Child()
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Build the model, apply the method, count and measure; a ProbeAnswer as a dictionary.
+
+    On the meta device; tuners that compute with the weights as they are inserted (an SVD, say) are asked again on the CPU.
+    """
+    try:
+        return asdict(_measure(request, "meta"))
+    except Exception as error:
+        if "meta" not in str(error).lower():
+            if isinstance(error, InputError):
+                return asdict(ProbeAnswer(error=str(error)))
+            raise
+    try:
+        return asdict(_measure(request, "cpu"))
+    except InputError as error:
+        return asdict(ProbeAnswer(error=str(error)))
+
+
+def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:
+    import torch
+
+    from bench.parts import head_parameter_names, trainable_counts
+
+    tuned = method(request["method"])(**request["hyperparameters"])
+    with torch.random.fork_rng(devices=[]), torch.device(device):
+        model = build_shape(request["config"], request["num_labels"])
+        names = head_parameter_names(model)
+        model = tuned.apply(model)
+        points = [_flops(model, length, device) for length in _LENGTHS]
+    encoder, head, total = trainable_counts(model, names)
+    forward, train = _quadratic([point[0] for point in points]), _quadratic([point[1] for point in points])
+    return ProbeAnswer(encoder, head, total, forward, train)
+
+
+def build_shape(raw: dict[str, Any], num_labels: int) -> Any:
+    """A classification model with this config and eager attention, on the default device.
+
+    Raises ModelError for a model type that transformers cannot build for classification.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from bench.errors import ModelError
+
+    options = {key: value for key, value in raw.items() if key not in ("model_type", "auto_map", "num_labels", "dtype")}
+    options = {key: value for key, value in options.items() if key not in ("id2label", "label2id", "torch_dtype")}
+    try:
+        config = AutoConfig.for_model(raw["model_type"], num_labels=num_labels, **options)
+        if getattr(config, "pad_token_id", None) is None:
+            config.pad_token_id = 0
+        return AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    except (ValueError, KeyError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"a model of type {raw.get('model_type')!r} cannot be built for classification: {text}"
+        ) from error
+
+
+def _flops(model: Any, length: int, device: str) -> tuple[int, int]:
+    """FLOPs of one input: (forward, forward and backward)."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    ids = torch.ones((1, length), dtype=torch.long, device=device)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(input_ids=ids).logits  # no mask: checking one reads values, which meta tensors have none of
+        forward = counter.get_total_flops()
+        logits.sum().backward()
+    return forward, counter.get_total_flops()
+
+
+def _quadratic(values: list[int]) -> tuple[float, float, float]:
+    """(a, b, c) with a T + b T² + c = value at each of the three lengths."""
+    (x, y, z), (u, v, w) = _LENGTHS, values
+    first, second = (v - u) / (y - x), (w - v) / (z - y)
+    square = (second - first) / (z - x)
+    token = first - square * (x + y)
+    return token, square, u - token * x - square * x * x
+
+
+def main() -> None:
+    """Answer requests from stdin until it closes or nothing has come for a while; libraries' output goes to stderr."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    while select.select([sys.stdin], [], [], IDLE_SECONDS)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        out.write(json.dumps(answer(json.loads(line))) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    main()
