@@ -1,12 +1,16 @@
 """The wheel: what is in it, what is not, and that it works from an empty folder with nothing but itself."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import venv
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +93,47 @@ def test_what_runs_there_is_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert Path(where.strip()).is_relative_to(installed)
 
 
+def project() -> dict[str, Any]:
+    read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return read
+
+
+def bare(requirements: Iterable[str]) -> set[str]:
+    """Distribution names without versions and extras, in one spelling."""
+    return {
+        re.split(r"[\[><=!~ ;]", requirement)[0].lower().replace(".", "-").replace("_", "-")
+        for requirement in requirements
+    }
+
+
 def test_every_dependency_says_why_it_is_there() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(text)["project"]
-    lines = text.splitlines()
-    groups = 0
-    for requirement in project["dependencies"]:
-        (line,) = [number for number, line in enumerate(lines) if line.strip().startswith(f'"{requirement}"')]
-        while not lines[line].strip().startswith("#") and "#" not in lines[line]:
-            line -= 1  # a comment line above a group speaks for those that have none of their own
-        groups += 1
-    assert groups == len(project["dependencies"])
+    block = text[text.index("\ndependencies = [") : text.index("\n]", text.index("\ndependencies = ["))]
+    own = [line for line in block.splitlines() if line.strip().startswith('"')]
+    assert len(own) == len(project()["dependencies"])
+    assert [line for line in own if "#" not in line] == []
+
+
+def imported() -> set[str]:
+    """Distributions that bench and analysis import, anywhere."""
+    names = set()
+    for package in ("bench", "analysis"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    names.add(str(node.module).split(".")[0])
+    known = packages_distributions()
+    third = names - set(sys.stdlib_module_names) - {"bench", "analysis"}
+    return bare(known.get(name, {"pynvml": ["nvidia-ml-py"]}.get(name, [name]))[0] for name in third)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    declared = bare(project()["dependencies"])
+    optional = bare(r for name, extra in project()["optional-dependencies"].items() if name != "dev" for r in extra)
+    assert imported() - declared - optional == set()
+    assert declared - imported() == set()
 
 
 def test_constraints_pin_every_requirement_and_name_no_place() -> None:
@@ -107,7 +141,5 @@ def test_constraints_pin_every_requirement_and_name_no_place() -> None:
     pins = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert [line for line in pins if "==" not in line or "://" in line or "@" in line or line.startswith("-")] == []
     pinned = {line.split("==")[0].lower().replace("_", "-").replace(".", "-") for line in pins}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
-    bare = {r.split("[")[0].split(">")[0].split("=")[0].strip().lower().replace(".", "-") for r in asked}
-    assert bare - pinned == set()
+    asked = [*project()["dependencies"], *(r for extra in project()["optional-dependencies"].values() for r in extra)]
+    assert bare(asked) - pinned == set()
