@@ -1,4 +1,6 @@
-"""Small answers worth keeping between runs, as JSON files in the user's cache folder. Losing them costs time, nothing else."""
+"""Small answers worth keeping between runs, as JSON files in the user's cache folder. Losing them costs time, nothing
+else.
+"""
 
 import contextlib
 import hashlib

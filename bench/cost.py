@@ -1,9 +1,9 @@
 """What a method costs on a model: trained parameters and FLOPs, in closed form for BERT, else by building it.
 
-FLOPs are twice the multiply-adds of matrix products. Per token a forward pass takes 2N for N matmul weights; the backward
-pass takes 2N for the gradient of the activations, down to the lowest trained part and no further, and 2 for every trained
-matmul weight. Attention's two products take 4h per layer and squared length forward and twice that backward, whatever is
-trained above it. Heads and poolers see one token per input.
+FLOPs are twice the multiply-adds of matrix products. Per token a forward pass takes 2N for N matmul weights; the
+backward pass takes 2N for the gradient of the activations, down to the lowest trained part and no further, and 2 for
+every trained matmul weight. Attention's two products take 4h per layer and squared length forward and twice that
+backward, whatever is trained above it. Heads and poolers see one token per input.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,8 @@ class Flops:
     def __call__(self, tokens: int, squares: int) -> float:
         """FLOPs of inputs with this many tokens in all and this sum of squared lengths.
 
-        Their number is taken as tokens² / squares, which is exact where all are equally long and a little low otherwise.
+        Their number is taken as tokens² / squares, which is exact where all are equally long and a little low
+        otherwise.
         """
         examples = tokens * tokens / squares if squares else 0.0
         return self.token * tokens + self.square * squares + self.example * examples
@@ -71,7 +72,10 @@ def flops_function(method: Method, arch: Architecture, num_labels: int, *_counts
 
 
 def closed_form(method: Method, arch: Architecture) -> MethodCost | None:
-    """The method's own closed form where it holds: BERT encoders whose config says all. Raises MethodError where the method does not apply."""
+    """The method's own closed form where it holds: BERT encoders whose config says all.
+
+    Raises MethodError where the method does not apply.
+    """
     method.check(arch)
     sizes = (arch.hidden, arch.layers, arch.intermediate, arch.vocab, arch.positions, arch.types)
     plain = arch.bert_like and all(sizes) and not (arch.raw.get("add_cross_attention") or arch.raw.get("is_decoder"))
@@ -90,10 +94,10 @@ def bert_train_flops(cost: MethodCost, arch: Architecture, num_labels: int) -> F
     h, base = arch.hidden, encoder_matmul(arch)
     forward = bert_forward_flops(cost, arch, num_labels)
     crossed = cost.reach > 0
-    below_attention = (
-        1 - cost.reach
-    ) * base < 4 * h * h  # the lowest trained part lies before layer 0's attention output
-    attended = (arch.layers if below_attention else arch.layers - 1) if crossed else 0
+    spared = (1 - cost.reach) * base
+    attended = (
+        arch.layers - (spared >= 4 * h * h) if crossed else 0
+    )  # layer 0's attention lies below all that is trained
     whole = cost.trained_matmul >= base  # full fine-tuning: the pooler's matrix is trained too
     return Flops(
         token=forward.token * (1 + cost.reach) + 2.0 * cost.trained_matmul,

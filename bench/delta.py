@@ -4,8 +4,8 @@
     model = load_delta(Path("delta.safetensors"), backbone)
     logits = model(**batch).logits
 
-The file's metadata says which method, hyperparameters and seed made it, so that what the method inserts frozen (VeRA's random
-projections) is made again just so.
+The file's metadata says which method, hyperparameters and seed made it, so that what the method inserts frozen (VeRA's
+random projections) is made again just so.
 """
 
 import json

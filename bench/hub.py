@@ -35,7 +35,8 @@ class ModelRef:
 def resolve_model(given: str) -> ModelRef:
     """Find a model: "embedded", a local folder, or a hub id with an optional "@revision" (this machine's cache first).
 
-    Raises ModelError where there is no such folder, the id cannot be one, or the hub cannot be reached or does not know it.
+    Raises ModelError where there is no such folder, the id cannot be one, or the hub cannot be reached or does not know
+    it.
     """
     if given == EMBEDDED:
         folder = Path(__file__).parent / "embedded" / "model"
@@ -97,7 +98,8 @@ def _snapshot(name: str, revision: str | None) -> Path:
         raise ModelError(_unreachable(name, revision, error)) from error
     if folder is None:
         raise ModelError(
-            f"model {name!r}: no config.json with safetensors or pytorch_model.bin weights could be had, neither from this "
+            f"model {name!r}: no config.json with safetensors or pytorch_model.bin weights could be had, "
+            f"neither from this "
             "machine's cache nor from the hub; a folder that holds them can be given with --model"
         )
     return folder

@@ -25,6 +25,7 @@ _UNFIT = {
     "CARTRIDGE": "it is distilled from a text, not fine-tuned on labels",
     "CPT": "it is made for generation with labelled context",
     "MULTITASK_PROMPT_TUNING": "it needs a task number with every example",
+    "SHADOW": "it trains a network of its own beside a decoder",
     "POLY": "it needs a task number with every example",
     "TRAINABLE_TOKENS": "it needs a list of token numbers",
     "XLORA": "it mixes LoRA adapters that have to be trained before",
@@ -79,14 +80,13 @@ def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str,
     """Build the config and put the tuner into the model."""
     config: Any = config_class(**options)
     tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
+    stays_inside = config.is_prompt_learning or getattr(tuner, "uses_shared_state", False)
     if config.is_prompt_learning:
         config.task_type = TaskType.SEQ_CLS
         _fit_prompt(model, config)
-        return get_peft_model(model, config)
-    if getattr(tuner, "uses_shared_state", False) or config.peft_type == PeftType.SHADOW:
-        return get_peft_model(model, config)
-    injected: nn.Module = inject_adapter_in_model(config, model)
-    return injected
+    attach: Any = get_peft_model if stays_inside else lambda pretrained, own: inject_adapter_in_model(own, pretrained)
+    attached: nn.Module = attach(model, config)
+    return attached
 
 
 def _fit_prompt(model: Any, config: Any) -> None:

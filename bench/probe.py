@@ -1,8 +1,8 @@
 """Ask a model what a method does to it: built on the meta device (no weights, no memory), counted, its FLOPs measured.
 
-For whatever has no closed form. Callers in a process without torch are answered by a child process (`python -m bench.probe`:
-one JSON request per line in, one answer per line out) that ends by itself when it has had nothing to do for a while. Answers
-are kept in the user's cache folder.
+For whatever has no closed form. Callers in a process without torch are answered by a child process (`python -m
+bench.probe`: one JSON request per line in, one answer per line out) that ends by itself when it has had nothing to do
+for a while. Answers are kept in the user's cache folder.
 """
 
 import atexit
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError
@@ -30,7 +30,8 @@ _LENGTHS = (8, 16, 32)
 
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """What a built model says. FLOPs of one input of T tokens are token·T + square·T² + example, as (token, square, example).
+    """What a built model says. FLOPs of one input of T tokens are token·T + square·T² + example, as (token, square,
+    example).
 
     `error` is why the method cannot be applied; the numbers are then zero.
     """
@@ -44,7 +45,9 @@ class ProbeAnswer:
 
 
 def probe(config: dict[str, Any], name: str, hyperparameters: dict[str, Any], num_labels: int) -> ProbeAnswer:
-    """What the method makes of a model with this config (the content of a config.json): from the cache, else by building it."""
+    """What the method makes of a model with this config (the content of a config.json): from the cache, else by
+    building it.
+    """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels}
     key = [PROBE_VERSION, _versions(), method(name).version, request]
@@ -82,13 +85,13 @@ class _Child:
     def _exchange(self, text: str) -> str:
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
-        assert self._process.stdin is not None and self._process.stdout is not None
+        stdin, stdout = cast(IO[str], self._process.stdin), cast(IO[str], self._process.stdout)
         try:
-            self._process.stdin.write(text + "\n")
-            self._process.stdin.flush()
+            stdin.write(text + "\n")
+            stdin.flush()
         except BrokenPipeError:
             return ""
-        return self._process.stdout.readline()
+        return stdout.readline()
 
     def _start(self) -> subprocess.Popen[str]:
         root = str(Path(__file__).resolve().parent.parent)
@@ -114,7 +117,8 @@ def _child() -> _Child:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Build the model, apply the method, count and measure; a ProbeAnswer as a dictionary.
 
-    On the meta device; tuners that compute with the weights as they are inserted (an SVD, say) are asked again on the CPU.
+    On the meta device; tuners that compute with the weights as they are inserted (an SVD, say) are asked again on the
+    CPU.
     """
     try:
         return asdict(_measure(request, "meta"))

@@ -95,4 +95,8 @@ def _suited(arch: "Architecture") -> list[str]:
     """Names of the methods whose defaults are not known to be unsuited; families apart."""
     from bench.registry import methods
 
-    return [name for name, cls in methods().items() if not name.endswith(":") and cls().unsuited(arch) is None]  # type: ignore[call-arg]
+    return [
+        name
+        for name, cls in methods().items()
+        if not name.endswith(":") and cls.model_validate({}).unsuited(arch) is None
+    ]

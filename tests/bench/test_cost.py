@@ -1,0 +1,132 @@
+"""Closed forms against built models: parameters on the meta device, FLOPs against torch's own counter."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from bench import cost
+from bench.architecture import Architecture, from_config
+from bench.errors import MethodError
+from bench.hub import known_architecture
+from bench.methods import Method
+from bench.parts import head_parameter_names, trainable_counts
+from bench.registry import method, methods
+
+BASE = "google-bert/bert-base-uncased"
+SHAPES = [
+    {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 80, "vocab_size": 99},
+    {
+        "hidden_size": 64,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 8,
+        "intermediate_size": 256,
+        "type_vocab_size": 1,
+    },
+    {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
+]
+CONFIGURATIONS: list[tuple[str, dict[str, Any]]] = [
+    (name, {}) for name in methods() if not name.endswith(":") and name not in ("prefix", "prompt", "vera", "dora")
+] + [
+    ("bitfit", {"terms": "query"}),
+    ("bitfit", {"terms": "attention_output+output"}),
+    ("adapter", {"bottleneck": 5}),
+    ("adapter", {"reduction_factor": 4, "train_layer_norm": True}),
+    ("adapter", {"variant": "houlsby"}),
+    ("adapter", {"variant": "houlsby", "train_layer_norm": False}),
+    ("adapter", {"variant": "parallel", "reduction_factor": 8}),
+    ("lora", {"target": "intermediate+output", "r": 3}),
+    ("lora", {"target": "attention_output"}),
+    ("lora", {"target": "query+key+value+attention_output+intermediate+output", "r": 16}),
+]
+
+
+def architecture(shape: dict[str, Any]) -> Architecture:
+    defaults = {"vocab_size": 120, "max_position_embeddings": 64, "type_vocab_size": 2}
+    return from_config({"model_type": "bert"} | defaults | shape, "test")
+
+
+def built(tuned: Method, arch: Architecture, num_labels: int, device: str = "meta") -> tuple[Any, frozenset[str]]:
+    options = {key: value for key, value in arch.raw.items() if key != "model_type"}
+    config = AutoConfig.for_model(arch.model_type, num_labels=num_labels, **options)
+    with torch.device(device):
+        model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    names = head_parameter_names(model)
+    return tuned.apply(model), names
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "num_labels", "trained"),
+    [
+        ("full", {}, 2, 109_483_778),
+        ("head", {}, 2, 1_538),
+        ("bitfit", {}, 2, 104_450),
+        ("bitfit", {}, 1, 103_681),
+        ("bitfit", {"terms": "query+intermediate"}, 2, 46_080 + 768 + 1_538),
+        ("adapter", {"reduction_factor": 16}, 2, 896_066),
+        ("adapter", {"variant": "houlsby", "bottleneck": 64}, 2, 2_417_666),
+        ("lora", {"r": 8, "target": "query+value"}, 2, 296_450),
+        ("ia3", {}, 2, 56_834),
+    ],
+)
+def test_published_counts_on_bert_base(name: str, options: dict[str, Any], num_labels: int, trained: int) -> None:
+    """Both ways: in closed form, and from the model built on the meta device."""
+    arch = known_architecture(BASE)
+    assert arch is not None
+    tuned = method(name)(**options)
+    counted = cost.count(tuned, arch, num_labels)
+    assert counted.encoder + counted.head == trained
+    model, names = built(tuned, arch, num_labels)
+    assert trainable_counts(model, names) == (counted.encoder, counted.head, counted.total)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("name", "options"), CONFIGURATIONS)
+def test_counts_are_those_of_the_built_model(name: str, options: dict[str, Any], shape: dict[str, Any]) -> None:
+    arch, tuned = architecture(shape), method(name)(**options)
+    assert cost.closed_form(tuned, arch) is not None
+    counted = cost.count(tuned, arch, 3)
+    model, names = built(tuned, arch, 3)
+    assert trainable_counts(model, names) == (counted.encoder, counted.head, counted.total)
+
+
+@pytest.mark.parametrize("shape", SHAPES[:2])
+@pytest.mark.parametrize(("name", "options"), CONFIGURATIONS)
+def test_flops_are_those_of_torchs_counter(name: str, options: dict[str, Any], shape: dict[str, Any]) -> None:
+    """On a small BERT on the CPU, a batch of four inputs of 24 tokens."""
+    arch, tuned = architecture(shape), method(name)(**options)
+    model, _ = built(tuned, arch, 2, "cpu")
+    ids = torch.ones((4, 24), dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(input_ids=ids).logits
+        forward = counter.get_total_flops()
+        logits.sum().backward()
+    tokens, squares = ids.numel(), 4 * 24**2
+    assert cost.forward_flops(tuned, arch, 2)(tokens, squares) == pytest.approx(forward, rel=1e-6)
+    assert cost.train_flops(tuned, arch, 2)(tokens, squares) == pytest.approx(counter.get_total_flops(), rel=0.03)
+
+
+def test_the_published_rule_of_thumb() -> None:
+    """Backward over forward on BERT-base at 128 tokens: full 2.00, BitFit 1.027, LoRA on query and value 1.009."""
+    arch = known_architecture(BASE)
+    assert arch is not None
+    for name, ratio in (("full", 2.0), ("bitfit", 1.027), ("lora", 1.009), ("head", 0.0)):
+        tuned = method(name)()
+        forward = cost.forward_flops(tuned, arch, 2)(128, 128**2)
+        assert cost.train_flops(tuned, arch, 2)(128, 128**2) / forward - 1 == pytest.approx(ratio, abs=0.003)
+
+
+def test_unequal_lengths_cost_their_squares() -> None:
+    flops = cost.Flops(token=2.0, square=3.0, example=0.0)
+    assert flops(10, 52) == 2.0 * 10 + 3.0 * 52
+    assert cost.Flops(0.0, 0.0, 5.0)(4 * 8, 4 * 64) == 20.0
+    assert cost.Flops(0.0, 0.0, 5.0)(0, 0) == 0.0
+
+
+def test_a_method_that_does_not_apply_is_not_counted() -> None:
+    arch = known_architecture("answerdotai/ModernBERT-base")
+    assert arch is not None
+    with pytest.raises(MethodError, match="no bias terms"):
+        cost.count(method("bitfit")(), arch, 2)

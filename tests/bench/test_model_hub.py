@@ -1,0 +1,107 @@
+"""Finding models: the embedded one, folders by content, hub ids from the cache or not at all."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.errors import ModelError
+from bench.hub import folder_revision, known_architecture, resolve_model
+
+EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "embedded" / "model"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_the_embedded_model_is_found_by_its_name() -> None:
+    found = resolve_model("embedded")
+    assert (found.folder, found.name) == (EMBEDDED, "embedded")
+
+
+def test_a_folders_revision_is_its_content(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(EMBEDDED, copy)
+    before = resolve_model(str(copy)).revision
+    assert before == folder_revision(EMBEDDED)
+    assert before.startswith("sha256:")
+    (copy / "README.md").write_text("not part of the model")
+    assert folder_revision(copy) == before
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    changed = folder_revision(copy)
+    assert changed not in (before, folder_revision(EMBEDDED))
+    (copy / "vocab.txt").write_text("[PAD]\n")
+    assert folder_revision(copy) != changed
+
+
+@pytest.mark.parametrize("given", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all"])
+def test_a_missing_folder_is_no_hub_id(given: str) -> None:
+    with pytest.raises(ModelError, match="does not exist"):
+        resolve_model(given)
+
+
+@pytest.mark.parametrize("given", ["a b", "a/b/c", "", "org/"])
+def test_what_can_be_no_id_is_refused_without_asking(given: str) -> None:
+    with pytest.raises(ModelError, match="neither a folder nor a hub id"):
+        resolve_model(given)
+
+
+def in_a_process(home: Path, given: str, **environment: str) -> str:
+    """Resolve with a hub that nobody answers for, in a process of its own (the client reads its settings at import)."""
+    code = (
+        "import sys; from bench.hub import resolve_model; from bench.errors import ModelError\n"
+        "try: found = resolve_model(sys.argv[1]); print(found.revision, found.name, found.folder)\n"
+        "except ModelError as error: print('ModelError', error)"
+    )
+    settings = {"HF_HOME": str(home), "HF_ENDPOINT": "http://127.0.0.1:9", "PATH": "/usr/bin", **environment}
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code, given], capture_output=True, text=True, env=settings, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_an_unreachable_hub_is_one_message_and_no_wait(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    for settings in ({}, {"HF_HUB_OFFLINE": "1"}):
+        out = in_a_process(tmp_path, "some-org/some-model", **settings)
+        assert out.startswith(
+            "ModelError model 'some-org/some-model' is not on this machine and the hub cannot be reached"
+        )
+        assert "--model" in out
+    assert time.monotonic() - begin < 30
+
+
+def test_a_model_in_the_hubs_cache_needs_no_network(tmp_path: Path) -> None:
+    commit = "c" * 40
+    repository = tmp_path / "hub" / "models--some-org--some-model"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    snapshot = repository / "snapshots" / commit
+    shutil.copytree(EMBEDDED, snapshot)
+    for given in ("some-org/some-model", f"some-org/some-model@{commit}"):
+        assert in_a_process(tmp_path, given) == f"{commit} some-org/some-model {snapshot}"
+    (snapshot / "model.safetensors").unlink()
+    assert "neither from this machine's cache nor from the hub" in in_a_process(tmp_path, "some-org/some-model")
+
+
+def test_known_shapes_need_no_network() -> None:
+    for given in ("google-bert/bert-base-uncased", "bert-base-uncased", "google-bert/bert-base-uncased@main"):
+        found = known_architecture(given)
+        assert found is not None
+        assert (found.hidden, found.layers, found.vocab) == (768, 12, 30522)
+    assert known_architecture("embedded") is None
+    assert known_architecture("some-org/some-model") is None
+
+
+def test_a_folder_of_a_known_name_is_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    monkeypatch.chdir(tmp_path)
+    assert known_architecture("gpt2") is None

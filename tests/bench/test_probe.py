@@ -1,0 +1,107 @@
+"""The probe: whole checkpoints counted from their configs, in a child process, answers kept."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import cost, probe
+from bench.errors import MethodError
+from bench.hub import known_architecture
+from bench.registry import method
+from tests.bench.tiny_models import CONFIGS, tiny_architecture
+
+TINY = {"model_type": "bert", **CONFIGS["bert"]}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("model", "total"),
+    [
+        ("FacebookAI/roberta-base", 124_647_170),
+        ("distilbert/distilbert-base-uncased", 66_955_010),
+        ("google/electra-base-discriminator", 109_483_778),
+        ("microsoft/deberta-v3-base", 184_423_682),
+        ("albert/albert-base-v2", 11_685_122),
+        ("google-bert/bert-large-uncased", 335_143_938),
+        ("openai-community/gpt2", 124_441_344),
+    ],
+)
+def test_known_checkpoints_have_their_published_size(model: str, total: int) -> None:
+    arch = known_architecture(model)
+    assert arch is not None
+    with torch.device("meta"):
+        built = probe.build_shape(arch.raw, 2)
+    assert sum(parameter.numel() for parameter in built.parameters()) == total
+    if arch.bert_like:
+        assert cost.count(method("full")(), arch, 2).total == total
+
+
+@pytest.mark.parametrize("name", ["full", "head", "bitfit", "adapter", "lora", "ia3", "layernorm"])
+def test_probe_and_closed_form_agree(name: str) -> None:
+    arch, tuned = tiny_architecture("bert"), method(name)()
+    found = probe.probe(arch.raw, name, tuned.model_dump(), 2)
+    assert (found.encoder, found.head, found.total) == tuple(vars(cost.count(tuned, arch, 2)).values())
+    assert cost.Flops(*found.forward)(160, 6400) == pytest.approx(
+        cost.forward_flops(tuned, arch, 2)(160, 6400), rel=1e-6
+    )
+    assert cost.Flops(*found.train)(160, 6400) == pytest.approx(cost.train_flops(tuned, arch, 2)(160, 6400), rel=0.03)
+
+
+def test_answers_are_kept_whatever_the_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = probe.probe(TINY, "vera", {"lr": 1e-3, "r": 4}, 2)
+    monkeypatch.setattr(probe, "answer", lambda request: pytest.fail("asked again"))
+    assert probe.probe(TINY, "vera", {"lr": 1e-2, "r": 4}, 2) == first
+
+
+def test_the_method_shapes_the_answer() -> None:
+    small, large = (probe.probe(TINY, "prompt", {"tokens": tokens}, 2) for tokens in (4, 8))
+    assert (small.encoder, large.encoder) == (4 * 32, 8 * 32)
+    assert large.train[2] > small.train[2]
+
+
+def test_tuners_that_need_real_weights_are_built_for_real() -> None:
+    found = probe.probe(TINY, "peft:LOHA", {"r": 2}, 2)
+    assert found.error is None
+    assert found.encoder == 2 * 2 * 2 * 2 * (32 + 32)  # two layers, query and value, two factor pairs of rank 2
+    assert found.train[0] > found.forward[0] > 0
+
+
+def test_an_inapplicable_method_is_an_answer_with_its_reason() -> None:
+    with pytest.raises(MethodError, match=r"unknown hyperparameter of peft's LOHA 'rank'; .*rank_dropout"):
+        cost.count(method("peft:LOHA")(rank=4), tiny_architecture("bert"), 2)
+
+
+@pytest.mark.slow
+def test_a_process_without_torch_asks_the_child_and_restarts_one_that_has_ended() -> None:
+    code = (
+        "import sys; from bench import probe;"
+        f"ask = lambda r: probe.probe({TINY!r}, 'lora', {{'r': r}}, 2).encoder;"
+        "one = ask(2); probe._child()._process.kill(); probe._child()._process.wait();"
+        "print(one, ask(4), 'torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == ["512", "1024", "False"]
+
+
+def test_the_child_answers_many_requests_and_prints_nothing_else() -> None:
+    child = probe._Child()
+    request = {"config": TINY, "method": "bitfit", "hyperparameters": {}, "num_labels": 3}
+    try:
+        assert child.ask(request)["head"] == 3 * 32 + 3
+        refused = child.ask(request | {"method": "adapter", "config": {"model_type": "llama", **CONFIGS["llama"]}})
+        assert "does not apply to models of type 'llama'" in refused["error"]
+    finally:
+        child.close()
+
+
+def test_a_config_that_is_no_classifier_is_refused() -> None:
+    found: Any = probe.probe({"model_type": "vit"}, "full", {}, 2)
+    assert "'vit' cannot be built for classification" in found.error
