@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.architecture import Architecture
 from bench.errors import MethodError
 from bench.methods import Method, MethodCost
-from bench.probe import ProbeAnswer, probe
+from bench.probe import Polynomial, ProbeAnswer, probe
 from bench.shapes import encoder_matmul, encoder_parameters, head_parameters
 
 
@@ -52,23 +52,31 @@ def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
     return Counts(cost.trainable, head, encoder_parameters(arch) + cost.inserted + head)
 
 
-def train_flops(method: Method, arch: Architecture, num_labels: int) -> Flops:
+def train_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> Flops:
     """FLOPs of training steps: forward and backward, the optimiser's own arithmetic left out."""
     cost = closed_form(method, arch)
-    return Flops(*_ask(method, arch, num_labels).train) if cost is None else bert_train_flops(cost, arch, num_labels)
+    if cost is not None:
+        return bert_train_flops(cost, arch, num_labels)
+    return _per_example(_ask(method, arch, num_labels).train, batch_size)
 
 
-def forward_flops(method: Method, arch: Architecture, num_labels: int, *_counts: int) -> Flops:
+def forward_flops(method: Method, arch: Architecture, num_labels: int, *_counts: int, batch_size: int = 16) -> Flops:
     """FLOPs of forward passes, as in an evaluation."""
     cost = closed_form(method, arch)
-    return (
-        Flops(*_ask(method, arch, num_labels).forward) if cost is None else bert_forward_flops(cost, arch, num_labels)
-    )
+    if cost is not None:
+        return bert_forward_flops(cost, arch, num_labels)
+    return _per_example(_ask(method, arch, num_labels).forward, batch_size)
 
 
-def flops_function(method: Method, arch: Architecture, num_labels: int, *_counts: int) -> Flops:
+def flops_function(method: Method, arch: Architecture, num_labels: int, *_counts: int, batch_size: int = 16) -> Flops:
     """Training FLOPs as a function of tokens and squared lengths: `train_flops`."""
-    return train_flops(method, arch, num_labels)
+    return train_flops(method, arch, num_labels, batch_size)
+
+
+def _per_example(measured: Polynomial, batch_size: int) -> Flops:
+    """Share what a pass costs whatever its batch among the batch's examples."""
+    token, square, example, step = measured
+    return Flops(token, square, example + step / batch_size)
 
 
 def closed_form(method: Method, arch: Architecture) -> MethodCost | None:

@@ -22,16 +22,23 @@ from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError
 from bench.registry import method
 
-PROBE_VERSION = 1
+PROBE_VERSION = 2
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
 
 
+Polynomial = tuple[float, float, float, float]
+"""(token, square, example, step): a pass over B inputs of T tokens takes B (token·T + square·T² + example) + step
+FLOPs.
+
+The step's share are products of weights alone, such as DoRA's and LoHa's, which a bigger batch does not make dearer.
+"""
+
+
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """What a built model says. FLOPs of one input of T tokens are token·T + square·T² + example, as (token, square,
-    example).
+    """What a built model says: trained parameters of encoder and head, all parameters, FLOPs forward and of training.
 
     `error` is why the method cannot be applied; the numbers are then zero.
     """
@@ -39,8 +46,8 @@ class ProbeAnswer:
     encoder: int = 0
     head: int = 0
     total: int = 0
-    forward: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    train: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    forward: Polynomial = (0.0, 0.0, 0.0, 0.0)
+    train: Polynomial = (0.0, 0.0, 0.0, 0.0)
     error: str | None = None
 
 
@@ -143,9 +150,10 @@ def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:
         model = build_shape(request["config"], request["num_labels"])
         names = head_parameter_names(model)
         model = tuned.apply(model)
-        points = [_flops(model, length, device) for length in _LENGTHS]
+        single = [_flops(model, 1, length, device) for length in _LENGTHS]
+        double = _flops(model, 2, _LENGTHS[0], device)
     encoder, head, total = trainable_counts(model, names)
-    forward, train = _quadratic([point[0] for point in points]), _quadratic([point[1] for point in points])
+    forward, train = (_polynomial([point[i] for point in single], double[i]) for i in (0, 1))
     return ProbeAnswer(encoder, head, total, forward, train)
 
 
@@ -172,12 +180,12 @@ def build_shape(raw: dict[str, Any], num_labels: int) -> Any:
         ) from error
 
 
-def _flops(model: Any, length: int, device: str) -> tuple[int, int]:
-    """FLOPs of one input: (forward, forward and backward)."""
+def _flops(model: Any, batch: int, length: int, device: str) -> tuple[int, int]:
+    """FLOPs of one pass: (forward, forward and backward)."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    ids = torch.ones((1, length), dtype=torch.long, device=device)
+    ids = torch.ones((batch, length), dtype=torch.long, device=device)
     with FlopCounterMode(display=False) as counter:
         logits = model(input_ids=ids).logits  # no mask: checking one reads values, which meta tensors have none of
         forward = counter.get_total_flops()
@@ -185,13 +193,14 @@ def _flops(model: Any, length: int, device: str) -> tuple[int, int]:
     return forward, counter.get_total_flops()
 
 
-def _quadratic(values: list[int]) -> tuple[float, float, float]:
-    """(a, b, c) with a T + b T² + c = value at each of the three lengths."""
-    (x, y, z), (u, v, w) = _LENGTHS, values
+def _polynomial(single: list[int], double: int) -> Polynomial:
+    """From the FLOPs of one input at each of the three lengths, and of two at the first."""
+    (x, y, z), (u, v, w) = _LENGTHS, single
     first, second = (v - u) / (y - x), (w - v) / (z - y)
     square = (second - first) / (z - x)
     token = first - square * (x + y)
-    return token, square, u - token * x - square * x * x
+    step = 2 * u - double
+    return token, square, u - token * x - square * x * x - step, step
 
 
 def main() -> None:

@@ -49,10 +49,12 @@ def test_probe_and_closed_form_agree(name: str) -> None:
     arch, tuned = tiny_architecture("bert"), method(name)()
     found = probe.probe(arch.raw, name, tuned.model_dump(), 2)
     assert (found.encoder, found.head, found.total) == tuple(vars(cost.count(tuned, arch, 2)).values())
-    assert cost.Flops(*found.forward)(160, 6400) == pytest.approx(
+    assert cost.Flops(*found.forward[:3])(160, 6400) == pytest.approx(
         cost.forward_flops(tuned, arch, 2)(160, 6400), rel=1e-6
     )
-    assert cost.Flops(*found.train)(160, 6400) == pytest.approx(cost.train_flops(tuned, arch, 2)(160, 6400), rel=0.03)
+    assert cost.Flops(*found.train[:3])(160, 6400) == pytest.approx(
+        cost.train_flops(tuned, arch, 2)(160, 6400), rel=0.03
+    )
 
 
 def test_answers_are_kept_whatever_the_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +67,16 @@ def test_the_method_shapes_the_answer() -> None:
     small, large = (probe.probe(TINY, "prompt", {"tokens": tokens}, 2) for tokens in (4, 8))
     assert (small.encoder, large.encoder) == (4 * 32, 8 * 32)
     assert large.train[2] > small.train[2]
+
+
+def test_products_of_weights_alone_are_shared_by_the_batch() -> None:
+    found = probe.probe(TINY, "dora", {}, 2)
+    products = 4 * 2 * (2 * 32 * 32 * 8)  # four matrices; peft sends an identity of 32 through A, then through B
+    assert found.forward[3] == products
+    assert probe.probe(TINY, "lora", {}, 2).forward[3] == 0
+    arch, dora = tiny_architecture("bert"), method("dora")()
+    one, many = (cost.forward_flops(dora, arch, 2, batch_size=size).example for size in (1, 32))
+    assert one - many == products * (1 - 1 / 32)
 
 
 def test_tuners_that_need_real_weights_are_built_for_real() -> None:
