@@ -13,7 +13,7 @@ from bench.adapter_places import Places, Variant, ends
 Init = Literal["bert", "houlsby", "parallel"]
 INITS: dict[Variant, Init] = {"pfeiffer": "bert", "houlsby": "houlsby", "parallel": "parallel"}
 PARALLEL_SCALE = 4.0
-"""Scale of the parallel variant: He et al. 2022, section 4.6, and AdapterHub's ParBnConfig."""
+"""Scale of the parallel variant: AdapterHub's ParBnConfig, after He et al. 2022."""
 
 
 class Bottleneck(nn.Module):
