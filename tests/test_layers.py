@@ -34,7 +34,7 @@ LAYERS: dict[str, str] = {
         methods methods.* probe roles shapes adapter_places tasks tasks.* metrics metrics.* rows classes files sources
         token_cache cache evaluation meter shipment estimate embedded embedded.*""",
     "schema": "schema record results conductor outcome recorder calibration shares prepare forecast",
-    "torch": "data model training trainer audit parts bottleneck peft_adapter inprocess keep",
+    "torch": "data model training trainer audit parts bottleneck peft_adapter delta inprocess keep",
     "ray": "search worker sweep",
     "edge": """cli commands show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
