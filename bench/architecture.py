@@ -7,6 +7,9 @@ from typing import Any
 
 from bench.errors import ModelError
 
+_SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "bigbird"}
+"""Model types whose position table begins after the padding index: two of its rows are no positions."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -25,6 +28,14 @@ class Architecture:
     positions: int
     types: int
     raw: dict[str, Any]
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Longest input the model has positions for; None where its positions are not a table (rotary, relative)."""
+        if self.positions <= 0 or self.raw.get("position_embedding_type", "absolute") != "absolute":
+            return None
+        offset = 2 if self.model_type in _SHIFTED_POSITIONS else 0
+        return self.positions - offset
 
     @property
     def bert_like(self) -> bool:

@@ -15,7 +15,7 @@ def cache_folder() -> Path:
     """FINEBENCH_CACHE, else finebench's folder in XDG_CACHE_HOME (~/.cache)."""
     own = os.environ.get("FINEBENCH_CACHE")
     if own:
-        return Path(own)
+        return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finebench"
 
 

@@ -60,17 +60,12 @@ def train_flops(method: Method, arch: Architecture, num_labels: int, batch_size:
     return _per_example(_ask(method, arch, num_labels).train, batch_size)
 
 
-def forward_flops(method: Method, arch: Architecture, num_labels: int, *_counts: int, batch_size: int = 16) -> Flops:
+def forward_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> Flops:
     """FLOPs of forward passes, as in an evaluation."""
     cost = closed_form(method, arch)
     if cost is not None:
         return bert_forward_flops(cost, arch, num_labels)
     return _per_example(_ask(method, arch, num_labels).forward, batch_size)
-
-
-def flops_function(method: Method, arch: Architecture, num_labels: int, *_counts: int, batch_size: int = 16) -> Flops:
-    """Training FLOPs as a function of tokens and squared lengths: `train_flops`."""
-    return train_flops(method, arch, num_labels, batch_size)
 
 
 def _per_example(measured: Polynomial, batch_size: int) -> Flops:

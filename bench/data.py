@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError, ModelError
 from bench.sources import TaskData
-from bench.token_cache import Tokenised, cache_folder, cached, tokenizer_key
+from bench.token_cache import Tokenised, cached, tokenizer_key
 
-__all__ = ["Tokens", "cache_folder", "cached_tokens", "collate", "epoch_order", "eval_batches", "tokenize"]
+__all__ = ["Tokens", "cached_tokens", "collate", "epoch_order", "eval_batches", "tokenize"]
 
 Rows = NDArray[np.int64]
 

@@ -11,6 +11,7 @@ random projections) is made again just so.
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -44,14 +45,7 @@ def load_delta(path: Path, backbone: Backbone) -> nn.Module:
 
     Raises ModelError where the file is no delta, another version of the method made it, or it belongs to another model.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            made = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
-    if made is None:
-        raise ModelError(f"{path}: holds no finebench delta (its metadata has no key {_KEY!r})")
+    made, stored = _read(path)
     family = method(made["method"])
     if family.version != made["version"]:
         raise ModelError(
@@ -65,3 +59,21 @@ def load_delta(path: Path, backbone: Backbone) -> nn.Module:
     for name, tensor in own.items():
         tensor.copy_(stored[name])
     return model.eval()
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """What was noted beside the tensors when the file was written; raises ModelError where it is no delta."""
+    made, _ = _read(path)
+    return dict(made["about"])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            made = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
+    if made is None:
+        raise ModelError(f"{path}: holds no finebench delta (its metadata has no key {_KEY!r})")
+    return made, stored

@@ -66,14 +66,14 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     point = plan.complete(cell, next(plan.space(cell).points()))
     tuned = method(cell.method)(**point)
     counts = cost.count(tuned, architecture, size.num_labels)
-    flops = cost.train_flops(tuned, architecture, size.num_labels)
+    flops = cost.train_flops(tuned, architecture, size.num_labels, study.training.batch_size)
     n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
     per_step = flops(round(size.tokens * study.training.batch_size), round(size.squares * study.training.batch_size))
     steps = (
         None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
     )
     scored = _scored_examples(study, cell, size)
-    forward = cost.forward_flops(tuned, architecture, size.num_labels)
+    forward = cost.forward_flops(tuned, architecture, size.num_labels, study.training.batch_size)
     eval_flops = forward(round(size.tokens * scored), round(size.squares * scored))
     return CellEstimate(
         cell=cell,

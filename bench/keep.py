@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ModelError
+from bench.registry import method
 from bench.results import Done, ResultsFolder
+from bench.sources import TaskData
 from bench.trial import Trial
 
-HEADER = "finebench"
 
-
-def save_delta(folder: ResultsFolder, trial: Trial, tensors: Any, num_labels: int, regression: bool) -> None:
+def save_delta(folder: ResultsFolder, trial: Trial, tensors: Any, task: TaskData) -> None:
     """Write RESULTS/deltas/<trial_id>.safetensors whole."""
-    from safetensors.torch import save
+    from bench.delta import delta_bytes
 
-    header = {"trial": trial.to_json(), "num_labels": num_labels, "regression": regression}
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {HEADER: json.dumps(header)})
-    folder.write_bytes(f"deltas/{trial.id}.safetensors", data)
+    regression = task.task.kind == "regression"
+    about = {"trial": trial.to_json(), "num_labels": str(task.num_labels), "regression": json.dumps(regression)}
+    tuned = method(trial.method)(**trial.hyperparameters)
+    folder.write_bytes(f"deltas/{trial.id}.safetensors", delta_bytes(tensors, tuned, trial.seeds.stream("init"), about))
 
 
 def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
@@ -32,36 +33,17 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
 
     Raises ModelError where the file is not a finebench delta, or was trained on another revision of the model.
     """
-    import torch
-    from safetensors import SafetensorError, safe_open
-
+    from bench import delta
     from bench.hub import resolve_model
-    from bench.model import build, load_backbone
-    from bench.registry import method
+    from bench.model import load_backbone
 
-    try:
-        with safe_open(str(path), "pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
-    if not isinstance(header, dict):
-        raise ModelError(f"{path}: its header names no finebench trial")
-    trial = Trial.from_json(header["trial"])
+    about = delta.read_about(Path(path))
+    trial = Trial.from_json(about["trial"])
     found = resolve_model(str(model))
     if found.revision != trial.model.revision:
         raise ModelError(f"{path}: trained on {trial.model.name} at {trial.model.revision}, not on {found.revision}")
-    backbone = load_backbone(found.folder, header["num_labels"], header["regression"])
-    tuned = build(backbone, method(trial.method)(**trial.hyperparameters), trial.seeds.stream("init"))
-    own = dict(tuned.named_parameters())
-    if not tensors.keys() <= own.keys():
-        raise ModelError(
-            f"{path}: holds tensors that the method does not train: {sorted(tensors.keys() - own.keys())[:3]}"
-        )
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
-    return tuned.eval(), backbone.tokenizer
+    backbone = load_backbone(found.folder, int(about["num_labels"]), json.loads(about["regression"]))
+    return delta.load_delta(Path(path), backbone), backbone.tokenizer
 
 
 def keep_best(folder: ResultsFolder) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from bench.conductor import Pack
 from bench.plan import Cell, Identities, Plan
@@ -113,20 +113,23 @@ class OptunaCell:
             self.number += 1
             if len(finished) == len(pack.trials):
                 curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
-                self.study.add_trial(self._told(params, finished, curves))
+                self._replay(params, finished, curves)
             else:
                 self.study.enqueue_trial(params)
                 self.asked[pack.name] = _Asked(self.study.ask(self.drawn), pack)
                 self.redo.append(pack)
 
-    def _told(self, params: dict[str, Any], rows: list[Done], curves: list[list[float]]) -> optuna.trial.FrozenTrial:
+    def _replay(self, params: dict[str, Any], rows: list[Done], curves: list[list[float]]) -> None:
+        """Tell a finished configuration again, rung by rung, so that sampler and pruner know what they knew."""
+        self.study.enqueue_trial(params)
+        trial = self.study.ask(self.drawn)
+        for index in range(min(map(len, curves), default=0)):
+            mean = sum(curve[index] for curve in curves) / len(curves)
+            if math.isfinite(mean) and self.settings.scheduler == "asha":
+                trial.report(mean, index + 1)
+                trial.should_prune()
         state, value = self._outcome(rows)
-        length = min(map(len, curves), default=0)
-        means = {i: sum(curve[i] for curve in curves) / len(curves) for i in range(length)}
-        intermediate = {i + 1: mean for i, mean in means.items() if math.isfinite(mean)}
-        return create_trial(
-            state=state, value=value, params=params, distributions=self.drawn, intermediate_values=intermediate
-        )
+        self.study.tell(trial, value, state=state)
 
     def _outcome(self, rows: list[Done]) -> tuple[TrialState, float | None]:
         if any(row.status == "pruned" for row in rows):
@@ -181,8 +184,9 @@ class OptunaCell:
         return next((one for one in past if one.params == trial.params), None)
 
     def _copy(self, trial: optuna.Trial, twin: optuna.trial.FrozenTrial) -> None:
-        for step, value in twin.intermediate_values.items():
+        for step, value in sorted(twin.intermediate_values.items()):
             trial.report(value, step)
+            trial.should_prune()
         self.study.tell(trial, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
 
     def rung(self, pack: Pack, index: int, value: float) -> bool:

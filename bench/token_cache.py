@@ -19,6 +19,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from bench.cache import cache_folder
 from bench.errors import DataError
 
 _FORMAT = "1"
@@ -38,15 +39,6 @@ class Tokenised:
         """The arrays by file name, in a fixed order."""
         found: dict[str, NDArray[Any]] = {"ids": self.ids, "offsets": self.offsets}
         return found if self.type_ids is None else {**found, "type_ids": self.type_ids}
-
-
-def cache_folder() -> Path:
-    """Where this node keeps what it has made: $FINEBENCH_CACHE, else finebench in the user's cache folder."""
-    chosen = os.environ.get("FINEBENCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "finebench"
 
 
 def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:

@@ -87,6 +87,13 @@ def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select)
     )
 
 
+def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
+    """Tokens after which inputs are cut: as asked, or what the model's positions leave beside the method's own
+    tokens."""
+    room = architecture.max_tokens
+    return asked if room is None else min(asked, room - tuned.positions)
+
+
 def _claim(share: Share) -> torch.device:
     """Set threads, determinism and the memory cap of this process; returns the device its trials train on."""
     torch.set_num_threads(max(1, math.floor(share.cpus)))
@@ -167,9 +174,10 @@ class _Member:
         self.measured.trainable_params, self.measured.head_params = encoder + head, head
         self.measured.total_params = total
         self.measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-        train_tokens = resident.tokens(task, "train", trial.training.max_length)
-        score_tokens = resident.tokens(task, "score", trial.training.max_length)
-        flops = cost.train_flops(tuned, resident.architecture, task.num_labels)
+        longest = longest_input(trial.training.max_length, tuned, resident.architecture)
+        train_tokens = resident.tokens(task, "train", longest)
+        score_tokens = resident.tokens(task, "score", longest)
+        flops = cost.train_flops(tuned, resident.architecture, task.num_labels, trial.training.batch_size)
         self.measured.flops = flops
         job = Job(
             model=model,
@@ -198,7 +206,7 @@ class _Member:
             return
         task = shipment.tasks[self.trial.task.name]
         folder = ResultsFolder(shipment.results)
-        save_delta(folder, self.trial, self.progress.best_tensors, task.num_labels, task.task.kind == "regression")
+        save_delta(folder, self.trial, self.progress.best_tensors, task)
 
     def _steps(self, tokens: Tokens, rows: Draw, flops: Any) -> int:
         lengths = tokens.lengths[rows.fit].astype(np.int64)

@@ -83,7 +83,7 @@ def _unpack(files: dict[str, bytes]) -> Path:
     import hashlib
     import tempfile
 
-    from bench.token_cache import cache_folder
+    from bench.cache import cache_folder
 
     digest = hashlib.blake2b(digest_size=16)
     for name, data in files.items():

@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import Tokens, cache_folder, cached_tokens, collate, epoch_order, eval_batches, tokenize
+from bench.cache import cache_folder
+from bench.data import Tokens, cached_tokens, collate, epoch_order, eval_batches, tokenize
 from bench.embedded import MODEL_DIR
 from bench.errors import DataError, ModelError
 from bench.registry import task

@@ -1,0 +1,154 @@
+"""Whole runs, end to end: search with ASHA and confirm, extension, interruption, best.yaml, rerun."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.report import write_report
+from bench.cli import EXIT_INTERRUPTED
+from bench.errors import ResultsError
+from bench.recorder import Observer
+from bench.rerun import rerun_command
+from bench.results import ResultsFolder
+from bench.run import RunOptions, run_study
+from bench.show import status
+from bench.study_file import load_study
+from tests.bench.tiny import run_tiny
+
+SEARCH: dict[str, Any] = {
+    "methods": {"full": {"lr": {"loguniform": [1e-5, 1e-2]}}, "bitfit": {"lr": {"loguniform": [1e-4, 1e-1]}}},
+    "search": {"optuna": {"trials": 5, "seeds": 2, "confirm_seeds": 2, "scheduler": "asha"}},
+    "tasks": ["mini-stsb"],
+    "budget": {"steps": 12},
+    "training": {"evals": 4, "batch_size": 8},
+}
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a results folder."""
+    return list(ResultsFolder(str(folder)).rows())
+
+
+def test_search_prunes_learning_rates_and_confirms_on_fresh_seeds(tmp_path: Path) -> None:
+    """Optuna and ASHA per cell, then best and default on seeds that chose nothing."""
+    run_tiny(tmp_path, **SEARCH)
+    rows = rows_of(tmp_path)
+    search = [r for r in rows if r["stage"] == "search"]
+    assert len(search) == 2 * 5 * 2
+    assert {r["status"] for r in search} == {"ok", "pruned"}
+    for pruned in (r for r in search if r["status"] == "pruned"):
+        twins = [
+            r for r in search if r["hyperparameters"] == pruned["hyperparameters"] and r["method"] == pruned["method"]
+        ]
+        assert [t["status"] for t in twins] == ["pruned", "pruned"]  # seeds are never pruned apart
+        assert pruned["steps"] < 12
+    confirm = [r for r in rows if r["stage"] == "confirm"]
+    assert {r["seed"] for r in confirm} == {1001, 1002}
+    for method in ("full", "bitfit"):
+        whole = [r for r in search if r["method"] == method and r["status"] == "ok"]
+        means: dict[str, list[float]] = {}
+        for r in whole:
+            means.setdefault(r["hyperparameters"], []).append(r["select_score"])
+        best = max(means, key=lambda h: sum(means[h]) / len(means[h]))
+        assert best in {r["hyperparameters"] for r in confirm if r["method"] == method}
+
+
+def test_an_interrupted_search_ends_with_the_same_rows(tmp_path: Path) -> None:
+    """A search replays its recorded suggestions."""
+    run_tiny(tmp_path / "whole", **SEARCH)
+    for _ in range(12):
+        if run_tiny(tmp_path / "parts", limit=4, **SEARCH).statuses == {}:
+            break
+
+    def science(folder: Path) -> set[tuple[Any, ...]]:
+        keys = ("trial_id", "stage", "status", "hyperparameters", "seed", "score", "select_score", "steps")
+        return {tuple(row[key] for key in keys) for row in rows_of(folder)}
+
+    assert science(tmp_path / "parts") == science(tmp_path / "whole")
+
+
+def test_another_study_in_the_folder_is_refused_with_the_difference(tmp_path: Path) -> None:
+    """Nothing is changed, and the message says what differs."""
+    run_tiny(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(ResultsError, match=r"training.*'batch_size': 8.*'batch_size': 4"):
+        run_tiny(tmp_path, training={"batch_size": 4, "evals": 3})
+    with pytest.raises(ResultsError, match="name"):
+        run_tiny(tmp_path, name="other")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_rerun_is_bit_equal_and_says_when_it_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One trial again, in process."""
+    run_tiny(tmp_path, tasks=["mini-stsb"])
+    row = rows_of(tmp_path)[0]
+    assert rerun_command(str(tmp_path), row["trial_id"]) == 0
+    assert "bit-equal" in capsys.readouterr().out
+    path = tmp_path / f"trials/{row['trial_id']}.parquet"
+    table = pq.read_table(path)
+    column = table.schema.get_field_index("score")
+    pq.write_table(table.set_column(column, table.schema.field(column), [[row["score"] + 1e-12]]), path)
+    assert rerun_command(str(tmp_path), row["trial_id"]) == 3
+    assert "NOT bit-equal" in capsys.readouterr().out
+    with pytest.raises(ResultsError, match="unknown trial"):
+        rerun_command(str(tmp_path), "nope")
+
+
+def test_best_yaml_is_a_study_that_runs(tmp_path: Path) -> None:
+    """The report's best settings, run as they are."""
+    run_tiny(tmp_path / "first", tasks=["mini-cola", "mini-stsb"], methods={"full": {"lr": [1e-3, 1e-4]}})
+    write_report(str(tmp_path / "first"))
+    study = load_study(str(tmp_path / "first/report/best.yaml"))
+    options = RunOptions(str(tmp_path / "second"), debug=True)
+    outcome = run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    assert outcome.statuses == {"ok": 2}
+    again = {r["trial_id"]: r["score"] for r in rows_of(tmp_path / "second")}
+    assert again.items() <= {r["trial_id"]: r["score"] for r in rows_of(tmp_path / "first")}.items()
+
+
+def test_status_counts(tmp_path: Path) -> None:
+    """Planned, finished and pending, in all and per cell."""
+    run_tiny(tmp_path, seeds=3, limit=2)
+    found = status(str(tmp_path))
+    assert (found["planned"], found["ok"], found["pending"], found["running"]) == (6, 2, 4, 0)
+    assert sum(cell["pending"] for cell in found["cells"]) == 4
+
+
+STUDY = """
+name: long
+tasks: [mini-mrpc]
+methods: {full: {lr: 1e-3}}
+seeds: 40
+budget: {steps: 40}
+training: {evals: 2, batch_size: 8}
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_exits_130_and_a_second_run_goes_on(tmp_path: Path, signum: signal.Signals) -> None:
+    """What is finished stays; the message says how to continue."""
+    (tmp_path / "long.yaml").write_text(STUDY)
+    command = [sys.executable, "-m", "bench.cli", "run", "long.yaml", "--debug", "--results", "out"]
+    env = os.environ | {"PYTHONPATH": os.getcwd()}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and len(list(tmp_path.glob("out/trials/*.parquet"))) < 2:
+        time.sleep(0.1)
+    process.send_signal(signum)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == EXIT_INTERRUPTED
+    assert "run the same command again" in error
+    assert "Traceback" not in error
+    kept = {p.name for p in tmp_path.glob("out/trials/*.parquet")}
+    assert 2 <= len(kept) < 40
+    assert subprocess.run([*command, "--trials", "1"], cwd=tmp_path, env=env, check=False).returncode == 0
+    assert len(list(tmp_path.glob("out/trials/*.parquet"))) == len(kept) + 1
