@@ -233,7 +233,7 @@ def test_pretraining_matters(task: str, margin: float) -> None:
     found = {}
     for recipe in RECIPES:
         if recipe.title.endswith("all parameters"):
-            _, scored, _ = trainer.measure(recipe, steps=300, seeds=2)
+            _, scored = trainer.measure(recipe, steps=300, seeds=2)
             found[recipe.pretrained] = float(np.mean([next(iter(values.values())) for values in scored]))
     assert found[True] > found[False] + margin
     assert found[True] > next(iter(word_counts(task).values())) + margin / 2
