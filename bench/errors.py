@@ -5,6 +5,7 @@
         ├── StudyError          the study file, or a --set override
         ├── DataError           a task's data: file, row, column
         ├── ModelError          the model folder or hub id
+        │   └── ModelNotHere    a hub id whose files cannot be had now
         ├── MethodError         a method that does not apply to this model, or a bad hyperparameter
         └── ResultsError        the results folder: another study, a foreign schema, a bad URI
 
@@ -33,6 +34,10 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """A model folder or hub id cannot be used."""
+
+
+class ModelNotHere(ModelError):
+    """A hub id that may well be right, but whose files are not on this machine and cannot be fetched."""
 
 
 class MethodError(InputError):

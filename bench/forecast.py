@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import cost
 from bench.architecture import Architecture, read_architecture
-from bench.errors import DataError, MethodError, ModelError
+from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
@@ -69,7 +69,7 @@ def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, Ce
             (entry if isinstance(entry, str) else entry.name): _size(entry, data, study.training.max_length)
             for entry in study.tasks
         }
-    except (ModelError, DataError) as error:
+    except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
     return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
@@ -122,7 +122,7 @@ def method_table(model: str) -> tuple[list[dict[str, Any]], str]:
     try:
         architecture: Architecture | None = find_architecture(model)
         note = ""
-    except ModelError as error:
+    except ModelNotHere as error:
         architecture, note = None, f": {error}"
     rows = []
     for name, cls in methods().items():

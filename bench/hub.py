@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.architecture import Architecture, from_config
 from bench.cache import cached, keep
-from bench.errors import ModelError
+from bench.errors import ModelError, ModelNotHere
 
 EMBEDDED = "embedded"
 _TEXTS = ("*.json", "*.txt", "*.model")
@@ -95,9 +95,9 @@ def _snapshot(name: str, revision: str | None) -> Path:
             return folder
         folder = _fetch(name, revision, False)
     except Exception as error:  # the client raises many kinds; all mean that the model cannot be had
-        raise ModelError(_unreachable(name, revision, error)) from error
+        raise ModelNotHere(_unreachable(name, revision, error)) from error
     if folder is None:
-        raise ModelError(
+        raise ModelNotHere(
             f"model {name!r}: no config.json with safetensors or pytorch_model.bin weights could be had, "
             f"neither from this "
             "machine's cache nor from the hub; a folder that holds them can be given with --model"

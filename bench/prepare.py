@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from bench import cost
 from bench.architecture import Architecture, read_architecture
 from bench.errors import DataError, MethodError, ResultsError, StudyError
@@ -21,6 +23,9 @@ from bench.trial import Identity
 
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
+
+EXTENDED = ("search.grid.confirm_seeds", "search.optuna.trials", "search.optuna.confirm_seeds")
+"""What may grow inside those parts."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,7 @@ def claim_folder(folder: ResultsFolder, study: Study) -> None:
         return
     where = folder.path("study.yaml")
     there = build_study(parse_yaml(data.decode("utf-8", errors="replace"), where), where, Path("."))
-    differences = [
-        f"{key}: {_shown(getattr(there, key))} there, {_shown(getattr(study, key))} here"
-        for key in FIXED
-        if _comparable(getattr(there, key)) != _comparable(getattr(study, key))
-    ]
+    differences = [line for key in FIXED for line in _differences(key, getattr(there, key), getattr(study, key))]
     if differences:
         raise ResultsError(
             f"results folder {folder.uri!r} holds another study; nothing was changed. Different: "
@@ -127,16 +128,13 @@ def claim_folder(folder: ResultsFolder, study: Study) -> None:
         )
 
 
-def _comparable(part: Any) -> Any:
-    if not hasattr(part, "model_dump"):
-        return part
-    dumped = part.model_dump()
-    if isinstance(dumped.get("optuna"), dict):
-        dumped["optuna"] = {k: v for k, v in dumped["optuna"].items() if k not in ("trials", "confirm_seeds")}
-    if isinstance(dumped.get("grid"), dict):
-        dumped["grid"] = {}
-    return dumped
+def _differences(key: str, there: Any, here: Any) -> list[str]:
+    """One line for each part in which two values of a study differ, e.g. "training.evals: 5 there, 10 here"."""
+    if there is None or here is None or not isinstance(there, BaseModel):
+        return [] if there == here else [f"{key}: {_shown(there)} there, {_shown(here)} here"]
+    parts = [name for name in type(there).model_fields if f"{key}.{name}" not in EXTENDED]
+    return [line for name in parts for line in _differences(f"{key}.{name}", getattr(there, name), getattr(here, name))]
 
 
-def _shown(part: Any) -> str:
-    return str(part.model_dump(exclude_none=True)) if hasattr(part, "model_dump") else repr(part)
+def _shown(value: Any) -> str:
+    return "set" if isinstance(value, BaseModel) else "not set" if value is None else repr(value)

@@ -78,7 +78,7 @@ def test_another_study_in_the_folder_is_refused_with_the_difference(tmp_path: Pa
     """Nothing is changed, and the message says what differs."""
     run_tiny(tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(ResultsError, match=r"training.*'batch_size': 8.*'batch_size': 4"):
+    with pytest.raises(ResultsError, match=r"training\.batch_size: 8 there, 4 here"):
         run_tiny(tmp_path, training={"batch_size": 4, "evals": 3})
     with pytest.raises(ResultsError, match="name"):
         run_tiny(tmp_path, name="other")
