@@ -166,13 +166,14 @@ class _Bridge:
 
 
 def _why_lost(trial: Any) -> tuple[str, str]:
-    """Status and reason of a Ray trial whose worker is gone."""
-    error = trial.get_pickled_error() if hasattr(trial, "get_pickled_error") else None
-    text = " ".join(str(error or trial.error_msg or "the worker was lost").split())
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or (
-        "memory" in text.lower() and "killed" in text.lower()
-    )
-    return ("oom" if memory else "error"), text[:500]
+    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
+
+    A worker that Ray's memory monitor killed is `oom`; one that the kernel killed looks like any other lost worker.
+    """
+    error = trial.get_pickled_error()
+    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error)
+    text = " ".join(str(error).split()) if error is not None else "the worker was lost"
+    return ("oom" if memory else "error"), f"worker lost: {text[:400]}"
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def test_no_claim_is_about_what_is_not_run(file: Path) -> None:
 def test_quickstart_is_what_the_readme_promises() -> None:
     study = load_study("quickstart")
     assert study.model == "embedded"
-    assert set(study.task_names) == {"mini-cola", "mini-mrpc", "mini-stsb"}
+    assert set(study.task_names) == {"mini-cola", "mini-mrpc"}
     assert set(study.methods) == {"full", "bitfit", "adapter", "lora", "head"}
     assert len(study.fractions) == 2
     assert study.seeds == 3

@@ -1,5 +1,6 @@
 """The sweep on a real Ray: the same numbers as in process, nothing vanishes, extensions run, clusters work."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -85,12 +86,12 @@ class Killer(Observer):
 
 
 def workers() -> list[psutil.Process]:
-    """Processes that hold a finebench worker now (Ray names a process after its actor)."""
+    """This session's processes that train now (Ray names a process after what its actor does)."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        title = " ".join(process.info["cmdline"] or [])
-        if title.startswith("ray::") and "Worker" in title:
-            found.append(process)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if " ".join(process.cmdline()).startswith("ray::ResourceTrainable"):
+                found.append(process)
     return found
 
 
