@@ -21,6 +21,7 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -178,15 +179,17 @@ def _why_lost(trial: Any) -> tuple[str, str]:
 
 @contextmanager
 def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
-    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the
-    end."""
+    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
+
+    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join.
+    """
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         try:
             if options.address is None:
                 with _loopback():
-                    ray.init(include_dashboard=False, num_cpus=cpus, **common)
+                    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
             else:
                 ray.init(address=options.address, **common)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -277,11 +280,11 @@ def _gpu(share: float) -> dict[str, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Ray Tune's console noise out of the user's terminal; errors still pass."""
+    """Keep Ray Tune's console noise out of the user's terminal; what goes wrong in a trial becomes a row."""
     loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air", "ray")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
