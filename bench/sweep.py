@@ -234,8 +234,8 @@ def run_sweep(
 ) -> None:
     """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
     bridge = _Bridge(conductor, recorder, shares, shipment, rate)
-    # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), a second
-    # worker that ends at the same moment is thrown away, and starting another costs several seconds.
+    # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
+    # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
     scratch = tempfile.mkdtemp(prefix="finebench-ray-")
     trainable = tune.with_resources(
