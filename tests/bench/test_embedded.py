@@ -224,7 +224,7 @@ def test_vocabulary_covers_the_text() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "margin"), [("mini-cola", 0.3), ("mini-mrpc", 0.06), ("mini-stsb", 0.25)])
+@pytest.mark.parametrize(("task", "margin"), [("mini-cola", 0.3), ("mini-mrpc", 0.15), ("mini-stsb", 0.25)])
 def test_pretraining_matters(task: str, margin: float) -> None:
     """Full fine-tuning, 300 steps, two seeds: pretrained beats random initialisation and TF-IDF by a margin."""
     from bench.embedded.evidence import RECIPES, Trainer
