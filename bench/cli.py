@@ -157,6 +157,8 @@ def guarded(call: Callable[[], Any]) -> int:
     """Run a command and turn what it raises into an exit code and one readable message."""
     try:
         code = call()
+        if code == EXIT_INTERRUPTED:  # Typer turns an interrupt into this code
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except InputError as error:
         typer.echo(f"finebench: {error}", err=True)
