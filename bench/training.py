@@ -94,13 +94,22 @@ def learning_rate(step: int, steps: int, peak: float, training: Training) -> flo
 
 
 def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over what is trained, fused; biases, norms and other vectors (also those stored as one row) are not
-    decayed."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2 and min(p.shape) > 1]
-    vectors = [p for p in trained if p.ndim < 2 or min(p.shape) <= 1]
+    """AdamW over what is trained, fused, with decay on weight matrices alone."""
+    matrices, vectors = [], []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                (matrices if _decays(module, name, parameter) else vectors).append(parameter)
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=True)
+
+
+def _decays(module: nn.Module, name: str, parameter: nn.Parameter) -> bool:
+    """Whether a parameter is decayed: biases and norms are not, nor scales that are stored as one row or column (IA3's,
+    whose neutral value is 1). A linear layer's weight is, also where it has a single row (a regression head, rank 1).
+    """
+    linear = isinstance(module, nn.Linear) and name == "weight"
+    return parameter.ndim >= 2 and (linear or min(parameter.shape) > 1)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
@@ -194,13 +203,13 @@ def _logits(job: Job, tokens: Tokens, rows: np.ndarray) -> Tensor:
     inputs = {key: value.to(job.device, non_blocking=True) for key, value in batch.items()}
     with autocast(job.device, job.training.precision):
         logits: Tensor = job.model(**inputs).logits
-    return logits.float()
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _loss(job: Job, logits: Tensor, labels: np.ndarray) -> Tensor:
     target = torch.from_numpy(np.ascontiguousarray(labels)).to(job.device, non_blocking=True)
     if job.regression:
-        return mse_loss(logits.squeeze(-1), target.float())
+        return mse_loss(logits.squeeze(-1), target.to(logits.dtype))
     return cross_entropy(logits, target)
 
 
