@@ -179,3 +179,12 @@ def test_other_data_or_metrics_under_one_name_are_never_pooled(
     assert ids() == before
     assert run(write(tmp_path, **own(), seeds=2))[0] == 0  # the data as they were: the study is extended
     assert ids() > before
+
+
+def test_keep_best_says_what_it_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finished study has no deltas to choose from, and that is said."""
+    command = ["run", str(write(tmp_path)), "--debug", "--results", str(tmp_path / "r")]
+    assert guarded(lambda: app(command, standalone_mode=False)) == 0
+    capsys.readouterr()
+    assert guarded(lambda: app([*command, "--keep", "best"], standalone_mode=False)) == 0
+    assert "deltas kept: 0" in capsys.readouterr().out
