@@ -26,7 +26,7 @@ StudyArgument = Annotated[str, typer.Argument(help="A study file, or the bare na
 ResultsArgument = Annotated[str, typer.Argument(help="A results folder: a path, or a URI such as s3://bucket/folder.")]
 ModelOption = Annotated[str | None, typer.Option(help="Hub id or folder; replaces the study's model.")]
 DataOption = Annotated[
-    Path | None, typer.Option(help="Read GLUE tasks from DIR/<task>/{train,validation}.parquet, not from the hub.")
+    Path | None, typer.Option(help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub.")
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value (repeatable).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -48,7 +48,7 @@ def _root(
 @app.command(epilog=_example("finebench run quickstart --results results/quickstart"))
 def run(
     study: StudyArgument,
-    results: Annotated[str | None, typer.Option(help="Results folder or URI [default: results/<study name>].")] = None,
+    results: Annotated[str | None, typer.Option(help="Results folder or URI [default: results/NAME].")] = None,
     model: ModelOption = None,
     data: DataOption = None,
     set_: SetOption = None,

@@ -52,7 +52,9 @@ def run_command(
     if keep == "best":
         from bench.keep import keep_best
 
-        keep_best(outcome.folder)
+        kept = len(keep_best(outcome.folder))
+        rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"
+        console.print(Text(f"deltas kept: {kept}, the best of each cell, in {folder}/deltas{rest}"), soft_wrap=True)
     _report(console, folder, None, None)
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 

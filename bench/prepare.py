@@ -18,8 +18,8 @@ from bench.results import ResultsFolder
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
 from bench.study import OwnTask, Study
-from bench.tasks import Task
-from bench.trial import Identity
+from bench.tasks import Files, Task
+from bench.trial import TRAINING_VERSION, Identity
 
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
@@ -55,10 +55,17 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     architecture = read_architecture(model.folder)
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     check_cells(plan, architecture, tasks)
-    revisions = {name: Identity(name, f"{found.task.version}:{found.fingerprint}") for name, found in tasks.items()}
+    revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
     return Prepared(
         study, plan, model, architecture, tasks, Identities(Identity(model.name, model.revision), revisions)
     )
+
+
+def _revision(found: TaskData) -> str:
+    """What a task's results rest on: its version and data; of the user's own, also the metrics, the first of which
+    chooses and scores."""
+    metrics = f":{'+'.join(found.task.metrics)}" if isinstance(found.task.source, Files) else ""
+    return f"{found.task.version}:{found.fingerprint}{metrics}"
 
 
 def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, TaskData]) -> None:
@@ -115,7 +122,10 @@ def claim_folder(folder: ResultsFolder, study: Study) -> None:
     """Check that the folder is new or holds this study; raises ResultsError with the difference. Writes nothing."""
     from bench.study_file import build_study, parse_yaml
 
-    data = folder.read_bytes("study.yaml")
+    try:
+        data = folder.read_bytes("study.yaml")
+    except OSError as error:
+        raise ResultsError(f"results folder {folder.uri!r} cannot be read: {error}") from error
     if data is None:
         return
     where = folder.path("study.yaml")
@@ -126,6 +136,36 @@ def claim_folder(folder: ResultsFolder, study: Study) -> None:
             f"results folder {folder.uri!r} holds another study; nothing was changed. Different: "
             f"{'; '.join(differences)}. Choose another folder with --results, or another study name"
         )
+
+
+def revisions(ready: Prepared) -> dict[str, Any]:
+    """What RESULTS/plan.json remembers of the content behind the study's names, so that two contents are never
+    pooled."""
+    return {
+        "training": TRAINING_VERSION,
+        "model": ready.model.revision,
+        "tasks": {name: one.revision for name, one in ready.known.tasks.items()},
+        "methods": {name: method(name).version for name in ready.study.methods},
+    }
+
+
+def check_revisions(folder: ResultsFolder, ready: Prepared) -> dict[str, Any]:
+    """The revisions to store: those of the folder's earlier runs and of this one; raises ResultsError where they
+    differ, as the rows of both would stand in one cell."""
+    there, here = (folder.read_json("plan.json") or {}).get("revisions") or {}, revisions(ready)
+    changed = [f"{key[:-1]} {n!r}" for key in ("tasks", "methods") for n in _changed(there.get(key, {}), here[key])]
+    changed += [f"the {key}" for key in _changed(there, {"training": here["training"], "model": here["model"]})]
+    if changed:
+        raise ResultsError(
+            f"results folder {folder.uri!r} holds results of another version of {', '.join(changed)} (its data, "
+            "metrics, weights or code have changed since); they would be mixed. Nothing was changed. Choose another "
+            "folder with --results, or another study name"
+        )
+    return here | {key: there.get(key, {}) | here[key] for key in ("tasks", "methods")}
+
+
+def _changed(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    return [name for name in here if name in there and there[name] != here[name]]
 
 
 def _differences(key: str, there: Any, here: Any) -> list[str]:

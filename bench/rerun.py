@@ -7,15 +7,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import typer
 
+from bench.budget import Budget
 from bench.cli import EXIT_FAILED_TRIALS
 from bench.conductor import Pack
 from bench.errors import ResultsError, choose
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
+from bench.registry import tasks
 from bench.results import ResultsFolder
 from bench.seeds import from_code
-from bench.study_file import build_study, parse_yaml
+from bench.study import Study
+from bench.study_file import build_study, method_resources, parse_yaml
 from bench.trial import Trial
 
 COMPARED = ("score", "score_last", "select_score", "steps")
@@ -56,17 +59,14 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
     study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
-    study = study.model_copy(
-        update={"tasks": [t for t, n in zip(study.tasks, study.task_names, strict=True) if n == row["task"]]}
-    )
-    ready = prepare(study, None if plan["data"] is None else Path(plan["data"]))
-    budget = next(b for b in study.budget if b.canonical == row["budget"])
+    cpus = (method_resources(study, row["method"]) if row["method"] in study.methods else study.resources).cpu
+    point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
+    ready = prepare(_narrowed(study, row, point, budget), None if plan["data"] is None else Path(plan["data"]))
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
-    point = json.loads(row["hyperparameters"])
     trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
     gpu = 0.0 if row["device"] is None or not _is_gpu() else 1.0
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
-    resident = Resident(shipment, Share(study.resources.cpu, gpu))
+    resident = Resident(shipment, Share(cpus, gpu))
     pack = Pack((trial,))
     run = PackRun(resident, pack, Calibration(folder).rate(pack))
     pruned = row["status"] == "pruned"
@@ -75,6 +75,21 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
             break
         del rung
     return trial, run.records(pruned=pruned)[0]
+
+
+def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget) -> Study:
+    """The study of this one trial: its task, method, fraction and budget may have left the study since."""
+    entries = [entry for entry, name in zip(study.tasks, study.task_names, strict=True) if name == row["task"]]
+    if not entries and row["task"] not in tasks():
+        raise ResultsError(f"task {row['task']!r} is no longer in the study, so its files are not known")
+    return study.model_copy(
+        update={
+            "tasks": entries or [row["task"]],
+            "methods": {row["method"]: point},
+            "fractions": [row["fraction"]],
+            "budget": [budget],
+        }
+    )
 
 
 def _is_gpu() -> bool:

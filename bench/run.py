@@ -19,7 +19,7 @@ from bench.conductor import CellSearch, Conductor, Pack
 from bench.estimate import estimate, sizes
 from bench.meter import cpu_count, hostname
 from bench.plan import Cell
-from bench.prepare import Prepared, claim_folder, prepare
+from bench.prepare import Prepared, check_revisions, claim_folder, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder
 from bench.shares import Shares
@@ -107,10 +107,11 @@ def run_study(
     folder = ResultsFolder(options.results)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
+    known = check_revisions(folder, ready)
     folder.create()
-    _write_study(folder, ready, options)
     done = folder.done()
     conductor = _conductor(ready, folder, done, options, why)
+    _write_study(folder, ready, options, known)
     observer = Heartbeat(folder, observe(conductor))
     recorder = Recorder(folder, conductor, observer, study.name)
     skipped = len({i for i, _ in done})
@@ -122,10 +123,11 @@ def run_study(
     return RunOutcome(folder, recorder.statuses, recorder.failures, skipped, time.monotonic() - begin)
 
 
-def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
+def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, known: dict[str, Any]) -> None:
     data = None if options.data is None else str(options.data.resolve())
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    folder.write_json("plan.json", ready.plan.to_json() | {"data": data, "model_folder": str(ready.model.folder)})
+    about = {"data": data, "model_folder": str(ready.model.folder), "revisions": known}
+    folder.write_json("plan.json", ready.plan.to_json() | about)
 
 
 def dump_study(study: Study) -> str:

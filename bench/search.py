@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from bench.conductor import Pack
+from bench.errors import ResultsError
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done, ResultsFolder
 from bench.seeds import Seeds
@@ -105,8 +106,13 @@ class OptunaCell:
     def _resume(self, done: Mapping[tuple[str, bool], Done], evals: Callable[[str, bool], list[float]]) -> None:
         """Replay recorded suggestions in order: finished ones are told, unfinished ones will be run again."""
         for name in self.folder.names(f"search/{self.name}", ".json"):
-            recorded = self.folder.read_json(f"search/{self.name}/{name}")
-            params = {key: recorded["params"][key] for key in self.drawn}
+            params = self.folder.read_json(f"search/{self.name}/{name}")["params"]
+            if params.keys() != self.drawn.keys():
+                raise ResultsError(
+                    f"results folder {self.folder.uri!r} holds a search over {', '.join(sorted(params))} in cell "
+                    f"{self.cell}; this study searches {', '.join(sorted(self.drawn))}. Choose another folder with "
+                    "--results, or another study name"
+                )
             pack = self._pack(params)
             rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
             finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]

@@ -8,6 +8,7 @@ RESULTS.
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,6 +41,9 @@ from bench.shares import Shares
 from bench.shipment import Share, Shipment
 from bench.trial import Trial
 from bench.worker import Worker
+
+ADDRESS_SECONDS = 10.0
+"""How long a cluster may take to answer at its address."""
 
 
 @dataclass(frozen=True)
@@ -191,14 +195,23 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
                 with _loopback():
                     ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
             else:
+                _answers(options.address)
                 ray.init(address=options.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"--address {options.address}: no Ray cluster can be reached there: {error}") from error
     try:
         yield
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT: Ray itself would try for minutes, printing as it does."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ADDRESS_SECONDS):
+            pass
 
 
 @contextmanager

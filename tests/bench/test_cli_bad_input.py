@@ -143,3 +143,48 @@ def test_a_hub_that_cannot_be_reached(changes: dict[str, Any], says: str, tmp_pa
     assert "Traceback" not in done.stderr
     assert time.monotonic() - begin < 60
     assert list((tmp_path / "r").rglob("*.parquet")) == []
+
+
+def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path)
+    code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(file)], standalone_mode=False))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT
+    assert f"results folder '{file}' cannot be read" in error
+
+
+def test_other_data_or_metrics_under_one_name_are_never_pooled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their rows would stand in one cell, as if they were more seeds."""
+    results = tmp_path / "r"
+
+    def run(file: Path) -> tuple[int, str]:
+        command = ["run", str(file), "--debug", "--results", str(results)]
+        return guarded(lambda: app(command, standalone_mode=False)), capsys.readouterr().err
+
+    def ids() -> set[str]:
+        return {path.name for path in (results / "trials").glob("*.parquet")}
+
+    assert run(write(tmp_path, **own()))[0] == 0
+    before = ids()
+    code, error = run(write(tmp_path, **own("mcc")))
+    assert code == EXIT_BAD_INPUT
+    assert "another version of task 'mine'" in error
+    file = write(tmp_path, **own())
+    (tmp_path / "train.csv").write_text(REVIEWS + "one more,yes\n", encoding="utf-8")
+    code, error = run(file)
+    assert code == EXIT_BAD_INPUT
+    assert "another version of task 'mine'" in error
+    assert ids() == before
+    assert run(write(tmp_path, **own(), seeds=2))[0] == 0  # the data as they were: the study is extended
+    assert ids() > before
+
+
+def test_keep_best_says_what_it_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A finished study has no deltas to choose from, and that is said."""
+    command = ["run", str(write(tmp_path)), "--debug", "--results", str(tmp_path / "r")]
+    assert guarded(lambda: app(command, standalone_mode=False)) == 0
+    capsys.readouterr()
+    assert guarded(lambda: app([*command, "--keep", "best"], standalone_mode=False)) == 0
+    assert "deltas kept: 0" in capsys.readouterr().out

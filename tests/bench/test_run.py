@@ -101,6 +101,27 @@ def test_rerun_is_bit_equal_and_says_when_it_is_not(tmp_path: Path, capsys: pyte
         rerun_command(str(tmp_path), "nope")
 
 
+def test_rerun_of_a_trial_that_has_left_its_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder keeps its rows when the study goes on without their task, method, fraction and budget."""
+    run_tiny(tmp_path)
+    old = rows_of(tmp_path)[0]["trial_id"]
+    per_task = {"bitfit": {"lr": 5e-3, "per_task": {"mini-stsb": {"lr": 1e-2}}}}
+    run_tiny(tmp_path, tasks=["mini-stsb"], methods=per_task, fractions=[0.2], budget={"steps": 3})
+    new = next(row["trial_id"] for row in rows_of(tmp_path) if row["task"] == "mini-stsb")
+    for trial_id in (old, new):
+        assert rerun_command(str(tmp_path), trial_id) == 0
+        assert f"{trial_id}: bit-equal" in capsys.readouterr().out
+
+
+def test_a_search_over_other_hyperparameters_is_refused(tmp_path: Path) -> None:
+    small = SEARCH | {"search": {"optuna": {"trials": 1, "seeds": 1, "confirm_seeds": 0}}}
+    run_tiny(tmp_path, **small)
+    wider = {"lr": {"loguniform": [1e-5, 1e-2]}, "variant": {"choice": ["pfeiffer", "houlsby"]}}
+    run_tiny(tmp_path, **small | {"methods": {"adapter": {"lr": wider["lr"]}}})
+    with pytest.raises(ResultsError, match=r"holds a search over lr in cell .*; this study searches lr, variant"):
+        run_tiny(tmp_path, **small | {"methods": {"adapter": wider}})
+
+
 def test_best_yaml_is_a_study_that_runs(tmp_path: Path) -> None:
     """The report's best settings, run as they are."""
     run_tiny(tmp_path / "first", tasks=["mini-cola", "mini-stsb"], methods={"full": {"lr": [1e-3, 1e-4]}})
