@@ -27,7 +27,16 @@ __all__ = ["Tokens", "cached_tokens", "collate", "epoch_order", "eval_batches", 
 Rows = NDArray[np.int64]
 
 MEGABATCH = 50
-"""Batches that are sorted by length together: padding nearly vanishes, and who meets whom stays random."""
+"""At most so many batches are sorted by length together: with that many, padding nearly vanishes."""
+
+MIXING = 8
+"""An epoch has at least so many groups that are sorted apart, so that who meets whom stays random.
+
+Were a small training set sorted as one, each row would meet the same rows in every epoch and under every order seed, and
+the spread over data orders would be understated. Of 330 rows with MRPC's lengths in batches of 16, 64 % of a row's
+companions recurred in the next epoch where all were sorted together (1.06 times the tokens with padding), 15 % with 4
+groups (1.15 times), 8 % with 8 (1.32), 4 % without sorting (1.57), which is chance.
+"""
 
 CHUNK = 20_000
 """Texts tokenised at a time, which bounds the memory that the tokenizer's own objects take."""
@@ -136,14 +145,18 @@ def _keys(seed: int, epoch: int) -> Callable[[int], NDArray[np.uint64]]:
 def epoch_order(lengths: NDArray[Any], batch_size: int, order_seed: int, epoch: int) -> list[Rows]:
     """Batches of one epoch, as positions in `lengths` [n]; each position once, the last partial batch kept.
 
-    Positions are shuffled, cut into megabatches, sorted by length within each, cut into batches, and these shuffled.
+    Positions are shuffled; those that fill no whole batch are the partial one; the others are cut into groups of whole
+    batches, sorted by length within each, and cut into batches. All batches are then shuffled.
     """
     keys = _keys(order_seed, epoch)
     order = np.argsort(keys(len(lengths)), kind="stable")
-    span = batch_size * MEGABATCH
-    mega = np.arange(len(order)) // span
-    order = order[np.lexsort((np.asarray(lengths)[order], mega))]
+    whole = len(order) // batch_size
+    rest = order[whole * batch_size :]
+    order = order[: whole * batch_size]
+    group = np.arange(len(order)) // (batch_size * max(1, min(MEGABATCH, whole // MIXING)))
+    order = order[np.lexsort((np.asarray(lengths)[order], group))]
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches += [rest] if len(rest) else []
     return [batches[i] for i in np.argsort(keys(len(batches)), kind="stable")]
 
 
