@@ -32,8 +32,8 @@ MEGABATCH = 50
 MIXING = 8
 """An epoch has at least so many groups that are sorted apart, so that who meets whom stays random.
 
-Were a small training set sorted as one, each row would meet the same rows in every epoch and under every order seed, and
-the spread over data orders would be understated. Of 330 rows with MRPC's lengths in batches of 16, 64 % of a row's
+Were a small training set sorted as one, each row would meet the same rows in every epoch and under every order seed,
+and the spread over data orders would be understated. Of 330 rows with MRPC's lengths in batches of 16, 64 % of a row's
 companions recurred in the next epoch where all were sorted together (1.06 times the tokens with padding), 15 % with 4
 groups (1.15 times), 8 % with 8 (1.32), 4 % without sorting (1.57), which is chance.
 """
