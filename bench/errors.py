@@ -8,6 +8,8 @@
         │   └── ModelNotHere    a hub id whose files cannot be had now
         ├── MethodError         a method that does not apply to this model, or a bad hyperparameter
         └── ResultsError        the results folder: another study, a foreign schema, a bad URI
+            ├── StorageError    its disk or object store: full, read-only, refusing, not answering
+            └── DamagedFile     one of its files is truncated or corrupted
 
 Every message names what was given, where it stood, and what is allowed; `choose` words a wrong name.
 """
@@ -46,6 +48,18 @@ class MethodError(InputError):
 
 class ResultsError(InputError):
     """A results folder cannot be used for this study."""
+
+
+class StorageError(ResultsError):
+    """The storage under a folder fails; what was written before is whole."""
+
+
+class DamagedFile(ResultsError):
+    """A file's bytes are not what was once written; `file` is its name in the folder."""
+
+    def __init__(self, message: str, file: str) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 def choose(what: str, given: str, choices: Iterable[str]) -> str:

@@ -113,9 +113,10 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subse
 
 def claim_folder(folder: ResultsFolder, study: Study) -> None:
     """Check that the folder is new or holds this study; raises ResultsError with the difference. Writes nothing."""
-    from bench.study_file import build_study, parse_yaml
+    from bench.safe_yaml import MAX_BYTES, parse_yaml
+    from bench.study_file import build_study
 
-    data = folder.read_bytes("study.yaml")
+    data = folder.read_bytes("study.yaml", MAX_BYTES)
     if data is None:
         return
     where = folder.path("study.yaml")

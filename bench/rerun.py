@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import typer
 
 from bench.cli import EXIT_FAILED_TRIALS
@@ -13,9 +12,10 @@ from bench.errors import ResultsError, choose
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
-from bench.results import ResultsFolder
+from bench.results import ResultsFolder, record_name
+from bench.safe_yaml import parse_yaml
 from bench.seeds import from_code
-from bench.study_file import build_study, parse_yaml
+from bench.study_file import build_study
 from bench.trial import Trial
 
 COMPARED = ("score", "score_last", "select_score", "steps")
@@ -88,7 +88,6 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _same_predictions(folder: ResultsFolder, row: dict[str, Any], record: Record) -> bool:
-    name = row["trial_id"] + (".pruned" if row["status"] == "pruned" else "")
-    stored = pq.read_table(folder.path(f"predictions/{name}.parquet"), filesystem=folder.fs)
+    stored = folder.record_rows("predictions", record_name(row["trial_id"], row["status"]))
     wanted = ["example", "label", "prediction", "probability"]
     return bool(stored.select(wanted).equals(record.predictions.select(wanted)))

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from bench.calibration import Calibration
@@ -21,7 +20,7 @@ from bench.meter import cpu_count, hostname
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
-from bench.results import Done, ResultsFolder
+from bench.results import Done, ResultsFolder, record_name
 from bench.shares import Shares
 from bench.study import Study
 from bench.trial import Trial
@@ -109,9 +108,13 @@ def run_study(
     ready = prepare(study, options.data)
     folder.create()
     _write_study(folder, ready, options)
-    done = folder.done()
+    stock = folder.take_stock()
+    done = stock.done
     conductor = _conductor(ready, folder, done, options, why)
     observer = Heartbeat(folder, observe(conductor))
+    folder.notify = observer.on_note
+    for note in stock.notes:
+        observer.on_note(note)
     recorder = Recorder(folder, conductor, observer, study.name)
     skipped = len({i for i, _ in done})
     with _terminate_as_interrupt():
@@ -170,8 +173,7 @@ def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
     """`select` values of a finished trial, in the order of its evaluations."""
 
     def read(trial_id: str, pruned: bool) -> list[float]:
-        path = folder.path(f"evals/{trial_id}{'.pruned' if pruned else ''}.parquet")
-        rows = pq.read_table(path, filesystem=folder.fs).to_pylist()
+        rows = folder.record_rows("evals", record_name(trial_id, "pruned" if pruned else "ok")).to_pylist()
         return [row["value"] for row in sorted(rows, key=lambda row: row["step"]) if row["split"] == "select"]
 
     return read

@@ -79,6 +79,8 @@ def print_status(results: str, as_json: bool) -> None:
         for c in found["cells"]
     ]
     console.print(_table(columns, rows))
+    for line in found["damaged"]:
+        console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
 
 def status(results: str) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def status(results: str) -> dict[str, Any]:
     planned: dict[tuple[Any, ...], int] = defaultdict(int)
     for cell in plan["cells"]:
         planned[(cell["task"], cell["method"], cell["fraction"], cell["budget"])] += cell["planned"]
-    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done().items(), key=lambda item: not item[0][1])}
+    damaged: dict[str, str] = {}
+    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
     running = set(_running(folder)) - set(done)
     by_cell = {key: Counter[str]() for key in planned}
     for row in done.values():
@@ -107,7 +110,8 @@ def status(results: str) -> dict[str, Any]:
     totals: dict[str, Any] = {key: sum(c[key] for c in cells) for key in ("planned", *STATUSES, "pending")}
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
-    return {"study": plan["study"], **totals, "cells": _place_running(cells, running, folder)}
+    placed = _place_running(cells, running, folder)
+    return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
 
 
 def _running(folder: Any) -> list[str]:

@@ -1,24 +1,19 @@
-"""Read a study file: YAML 1.2 by the safe loader, with limits, overrides, and errors that name file and key."""
+"""Read a study file: parsed by `bench.safe_yaml`, overridden, checked whole, with errors that name file and key."""
 
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench import study as models
 from bench.budget import Budget
 from bench.errors import InputError, MethodError, StudyError, choose
 from bench.registry import method, task, tasks
+from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
 from bench.study import OwnTask, Resources, Study
 
-MAX_BYTES = 1_000_000
-MAX_NODES = 200_000
 RESERVED = ("resources", "per_task")
 """Keys of a method's space that are not hyperparameters."""
 
@@ -39,55 +34,27 @@ def find_study(name: str) -> Path:
     raise StudyError(choose("study", name, known))
 
 
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML 1.2 document within limits on size and alias expansion; raises StudyError naming the line."""
-    if len(text) > MAX_BYTES:
-        raise StudyError(f"{where}: {len(text):,} characters; a study file has at most {MAX_BYTES:,}")
-    try:
-        raw = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except DuplicateKeyError as error:
-        raise StudyError(f"{where}, line {_line(error)}: {error.problem}") from error
-    except MarkedYAMLError as error:
-        raise StudyError(f"{where}, line {_line(error)}: not valid YAML: {error.problem}") from error
-    except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError, IndexError) as error:
-        # ruamel's pure parser lets built-in errors escape on malformed scalars (dates, numbers, deep nesting)
-        raise StudyError(f"{where}: not valid YAML: {error}") from error
-    _limit_nodes(raw, where)
-    return raw
-
-
-def _line(error: MarkedYAMLError) -> int:
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark else 1
-
-
-def _limit_nodes(raw: Any, where: str) -> None:
-    """Count nodes with aliases expanded, stopping at the limit, so that a small file cannot stand for a huge one."""
-    stack, count = [raw], 0
-    while stack:
-        node = stack.pop()
-        count += 1
-        if count > MAX_NODES:
-            raise StudyError(f"{where}: more than {MAX_NODES:,} values once aliases are expanded")
-        if isinstance(node, Mapping):
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
 def load_study(name: str, overrides: Iterable[str] = (), model: str | None = None) -> Study:
     """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
     path = find_study(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
-    raw = parse_yaml(text, str(path))
+    raw = parse_yaml(_read(path), str(path))
     for override in overrides:
         _override(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
     return build_study(raw, str(path), path.parent)
+
+
+def _read(path: Path) -> str:
+    """The file's text, of which no more is read than a study may have."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise StudyError(f"study file {str(path)!r}: a study file has at most {MAX_BYTES:,} bytes")
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
 
 
 def build_study(raw: Any, where: str, folder: Path) -> Study:
