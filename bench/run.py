@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
 from bench.estimate import estimate, sizes
+from bench.identify import extended, identity
 from bench.meter import cpu_count, hostname
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, prepare
@@ -127,8 +128,10 @@ def run_study(
 
 def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
     data = None if options.data is None else str(options.data.resolve())
+    identities = extended(folder.read_json("plan.json"), identity(ready.known, ready.study))
+    inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    folder.write_json("plan.json", ready.plan.to_json() | {"data": data, "model_folder": str(ready.model.folder)})
+    folder.write_json("plan.json", ready.plan.to_json() | inputs)
 
 
 def dump_study(study: Study) -> str:

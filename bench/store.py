@@ -83,11 +83,12 @@ class Store:
             path = self._inside(f"{folder}/x").rpartition("/")[0]
             self._try("written", path, lambda path=path: self.fs.create_dir(path, recursive=True))  # type: ignore[misc]
 
-    def files(self, folder: str) -> list[str]:
-        """Names of all files in a sub-folder, sorted, unfinished ones too."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        found = self._try("read", selector.base_dir, lambda: self.fs.get_file_info(selector))
-        return sorted(info.base_name for info in found if info.is_file)
+    def files(self, folder: str, recursive: bool = False) -> list[str]:
+        """Names of all files in a sub-folder ("": the folder itself), sorted, unfinished ones too."""
+        base = self.path(folder) if folder else self.root
+        selector = fs.FileSelector(base, allow_not_found=True, recursive=recursive)
+        found = self._try("read", base, lambda: self.fs.get_file_info(selector))
+        return sorted(info.path.removeprefix(f"{base}/") for info in found if info.is_file)
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names of the finished files in a sub-folder, sorted; temporary ones (`_…`) are left out."""

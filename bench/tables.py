@@ -9,7 +9,7 @@ the first in the order of `precedence`: a trial's own file, then the newest merg
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bench.errors import DamagedFile, ResultsError
+from bench.errors import DamagedFile, ResultsError, StorageError
 from bench.schema import SCHEMA_VERSION, STAGES, STATUSES, TABLES
 from bench.store import Store, one_line
 
@@ -74,13 +74,17 @@ def list_files(store: Store, table: str) -> list[str]:
 
 
 def read_parts(
-    store: Store, table: str, columns: Sequence[str] | None = None, wanted: set[str] | None = None
+    store: Store,
+    table: str,
+    columns: Sequence[str] | None = None,
+    wanted: set[str] | None = None,
+    foreign: Callable[[ResultsError], None] | None = None,
 ) -> Iterator[Part | DamagedFile]:
     """Read a table file by file, in order of precedence; a damaged file is given as its error.
 
     `wanted` names trials: files that belong to one other trial are passed over. A file that vanishes has been merged
-    into another one, and the listing is made anew. Raises ResultsError for a file that is sound but not ours,
-    StorageError where the storage fails.
+    into another one, and the listing is made anew. Raises ResultsError for a file that is sound but not ours (or hands
+    the error to `foreign` and goes on), StorageError where the storage fails.
     """
     read: set[str] = set()
     with ThreadPoolExecutor(READERS) as pool:
@@ -93,7 +97,12 @@ def read_parts(
                     vanished |= part is None
                     if part is not None:
                         read.add(name)
+                    if isinstance(part, Part | DamagedFile):
                         yield part
+                    elif part is not None and foreign is not None:
+                        foreign(part)
+                    elif part is not None:
+                        raise part
             if not vanished:
                 return
 
@@ -104,10 +113,12 @@ def read_part(store: Store, table: str, name: str, columns: Sequence[str] | None
     return None if data is None else decode(data, table, name, store.shown(f"{table}/{name}"), columns)
 
 
-def _read(store: Store, table: str, name: str, columns: Sequence[str] | None) -> Part | DamagedFile | None:
+def _read(store: Store, table: str, name: str, columns: Sequence[str] | None) -> Part | ResultsError | None:
     try:
         return read_part(store, table, name, columns)
-    except DamagedFile as error:
+    except StorageError:
+        raise
+    except ResultsError as error:
         return error
 
 
