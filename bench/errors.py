@@ -17,6 +17,9 @@ Every message names what was given, where it stood, and what is allowed; `choose
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST, MOST = 200, 200
+"""Characters of a value, and number of choices, that a message gives: the input may be a stranger's."""
+
 
 class FinebenchError(Exception):
     """Base of everything finebench raises on purpose."""
@@ -69,6 +72,16 @@ def choose(what: str, given: str, choices: Iterable[str]) -> str:
     "unknown budget 'step'; did you mean 'steps'? choices: epochs, steps"
     """
     names = sorted(choices)
-    near = get_close_matches(given, names, n=1, cutoff=0.6)
+    near = get_close_matches(given[:LONGEST], names[:MOST], n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"unknown {what} {given!r}{hint} choices: {', '.join(names)}"
+    more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
+    return f"unknown {what} {shown(given)}{hint} choices: {', '.join(names[:MOST])}{more}"
+
+
+def shown(value: object) -> str:
+    """A value as a message gives it: its repr, cut where it is long."""
+    try:
+        text = repr(value if not isinstance(value, str) else value[: LONGEST + 1])
+    except ValueError:  # an integer of more digits than Python writes out
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST + 2 else f"{text[:LONGEST]}…"

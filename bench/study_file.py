@@ -8,12 +8,14 @@ from pydantic import BaseModel, ValidationError
 
 from bench import study as models
 from bench.budget import Budget
-from bench.errors import InputError, MethodError, StudyError, choose
+from bench.errors import InputError, MethodError, StudyError, choose, shown
 from bench.registry import method, task, tasks
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
 from bench.study import OwnTask, Resources, Study
 
+MOST_LINES, LONGEST_LINE = 20, 2000
+"""Findings that one message gives, and characters of each."""
 RESERVED = ("resources", "per_task")
 """Keys of a method's space that are not hyperparameters."""
 
@@ -101,12 +103,14 @@ def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
     at = f"{where}: methods.{name}"
     if not isinstance(own, Mapping):
         raise StudyError(f"{at}.per_task: a mapping of task to hyperparameters is needed")
+    names = set(study.task_names)
     for given, value in own.items():
-        if given not in study.task_names:
-            raise StudyError(f"{at}.per_task: {choose('task', str(given), study.task_names)}")
+        if given not in names:
+            raise StudyError(f"{at}.per_task: {choose('task', str(given), names)}")
         if not isinstance(value, Mapping):
-            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {value!r}")
-    return {t: parse_space(common | dict(own.get(t, {})), at) for t in study.task_names}
+            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {shown(value)}")
+    shared = parse_space(common, at)
+    return {t: parse_space(common | dict(own[t]), at) if t in own else shared for t in study.task_names}
 
 
 def method_resources(study: Study, name: str, where: str = "study") -> Resources:
@@ -134,11 +138,12 @@ def check(study: Study, where: str) -> None:
         for space in {id(s): s for s in spaces(study, name, where).values()}.values():
             _check_space(study, cls, space, f"{where}: methods.{name}")
     _unique("claims", [claim.id for claim in study.claims], where)
+    names = set(study.task_names)
     for index, claim in enumerate(study.claims):
-        _check_claim(study, claim, f"{where}: claims[{index}]")
+        _check_claim(study, claim, names, f"{where}: claims[{index}]")
 
 
-def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
+def _check_claim(study: Study, claim: models.Claim, names: set[str], at: str) -> None:
     """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
     for side in (claim.a, claim.b):
         if side is not None and side not in study.methods:
@@ -146,8 +151,8 @@ def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
     if claim.a == claim.b:
         raise StudyError(f"{at}: {claim.a!r} is compared with itself")
     for name in claim.tasks if isinstance(claim.tasks, list) else ():
-        if name not in study.task_names and name not in tasks():
-            raise StudyError(f"{at}.tasks: {choose('task', name, study.task_names)}")
+        if name not in names and name not in tasks():
+            raise StudyError(f"{at}.tasks: {choose('task', name, names)}")
 
 
 def _within(where: str, look_up: Any, name: str) -> Any:
@@ -158,9 +163,11 @@ def _within(where: str, look_up: Any, name: str) -> Any:
 
 
 def _unique(key: str, values: list[Any], where: str) -> None:
-    repeated = [value for index, value in enumerate(values) if value in values[:index]]
-    if repeated:
-        raise StudyError(f"{where}: {key}: {repeated[0]!r} stands twice")
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise StudyError(f"{where}: {key}: {shown(value)} stands twice")
+        seen.add(value)
 
 
 def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
@@ -209,7 +216,9 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
 def _word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
     """All of Pydantic's findings as one message: file, key, what is allowed, what was given."""
     lines = [_word_one(dict(detail), prefix, model) for detail in error.errors()]
-    return f"{where}: " + f"\n{where}: ".join(dict.fromkeys(lines))
+    distinct = list(dict.fromkeys(line[:LONGEST_LINE] for line in lines))
+    more = [f"… and {len(distinct) - MOST_LINES:,} more"] if len(distinct) > MOST_LINES else []
+    return f"{where}: " + f"\n{where}: ".join([*distinct[:MOST_LINES], *more])
 
 
 def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
@@ -229,8 +238,8 @@ def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None
     hint = ""
     if isinstance(given, str) and detail["type"].startswith(("float", "int")) and _is_number(given):
         hint = f"; write {given} without quotation marks"
-    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {given!r})"
-    return f"{full}: {message[:1].lower()}{message[1:]}{shown}{hint}" if full else message
+    what = "" if isinstance(given, Mapping | BaseModel) else f" (given: {shown(given)})"
+    return f"{full}: {message[:1].lower()}{message[1:]}{what}{hint}" if full else message
 
 
 def _is_number(text: str) -> bool:
