@@ -4,7 +4,6 @@ Files whose names begin with `_` are unfinished and ignored. A trial that stands
 compacted, a trial run again) is taken once. A damaged file is named and left out: the report goes on without it.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,14 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench import plan_file
 from bench.errors import DamagedFile, ResultsError, StudyError
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.schema import TABLES
 from bench.store import Store
 from bench.tables import read_parts
-
-MAX_PLAN = 256 * 2**20
-"""Bytes that plan.json may have."""
 
 RANK = {"ok": 0, "diverged": 0, "pruned": 2}
 """Of several rows of one trial a result is kept before a failure (rank 1), and a failure before a pruned row."""
@@ -131,16 +128,5 @@ def _study(store: Store) -> dict[str, Any]:
 
 
 def _plan(store: Store) -> dict[str, Any] | None:
-    data = store.read_bytes("plan.json", MAX_PLAN)
-    if data is None:
-        return None
-    path = store.shown("plan.json")
-    try:
-        plan = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: not valid JSON: {error}") from error
-    needed = {"task", "method", "fraction", "budget", "stage", "planned"}
-    cells = plan.get("cells") if isinstance(plan, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) and needed <= set(cell) for cell in cells):
-        raise ResultsError(f"{path}: `cells` must be a list of objects with {', '.join(sorted(needed))}")
-    return dict(plan)
+    data = store.read_bytes("plan.json", plan_file.MAX_BYTES)
+    return None if data is None else plan_file.parse_plan(data, store.shown("plan.json"))

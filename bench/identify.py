@@ -31,15 +31,14 @@ def identity(known: Identities, study: Study) -> dict[str, Any]:
     }
 
 
-def extended(plan: Any, now: dict[str, Any]) -> list[dict[str, Any]]:
+def extended(plan: Mapping[str, Any] | None, now: dict[str, Any]) -> list[dict[str, Any]]:
     """The identities of an earlier plan.json (None: there was none), and this one where it is new."""
     before = _listed(plan)
     return before if now in before else [*before, now]
 
 
-def _listed(plan: Any) -> list[dict[str, Any]]:
-    listed = plan.get("identities") if isinstance(plan, dict) else None
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+def _listed(plan: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    return list(plan["identities"]) if plan is not None else []
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Identifier:
     identities: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, study: Study | None, plan: Any) -> "Identifier":
+    def of(cls, study: Study | None, plan: Mapping[str, Any] | None) -> "Identifier":
         """From what the folder holds."""
         return cls(study, _listed(plan))
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from bench.choice import Scored
 from bench.errors import DamagedFile, ResultsError
+from bench.plan_file import MAX_BYTES, parse_plan
 from bench.record import Record
 from bench.schema import TABLES
 from bench.store import Store
@@ -25,8 +26,8 @@ for its search only."""
 DAMAGED = "_damaged"
 """Where `run` puts a damaged file, under its table's name."""
 
-MAX_JSON = 256 * 2**20
-"""Bytes that a JSON document of the folder may have."""
+MAX_JSON = 2**26
+"""Bytes that another JSON document of the folder may have."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class ResultsFolder(Store):
             return json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ResultsError(f"{self.shown(name)}: not valid JSON: {error}") from error
+
+    def plan(self) -> dict[str, Any] | None:
+        """What plan.json says, or None where there is none; raises ResultsError where it says it wrongly."""
+        data = self.read_bytes("plan.json", MAX_BYTES)
+        return None if data is None else parse_plan(data, self.shown("plan.json"))
 
     def write(self, record: Record) -> None:
         """Store one trial: predictions and evaluations first, the trial's row last."""

@@ -7,7 +7,7 @@ interrupted run or compaction leaves behind and the next one cleans up, or what 
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def verify(folder: ResultsFolder) -> Verdict:
     if not folder.exists():
         raise ResultsError(f"results folder {folder.uri!r} does not exist")
     found = Verdict()
-    study, plan = _study(folder, found), _json(folder, found, "plan.json")
+    study, plan = _study(folder, found), _read(found, "plan.json", folder.plan)
     rows = _trials(folder, found, Identifier.of(study, plan))
     for table in ("evals", "predictions"):
         _complete(folder, found, table, rows)
@@ -104,9 +104,9 @@ def _study(folder: ResultsFolder, found: Verdict) -> Study | None:
         return None
 
 
-def _json(folder: ResultsFolder, found: Verdict, name: str) -> Any:
+def _read(found: Verdict, name: str, read: Callable[[], Any]) -> Any:
     try:
-        value = folder.read_json(name)
+        value = read()
     except StorageError:
         raise
     except ResultsError as error:
@@ -188,19 +188,14 @@ def _complete(folder: ResultsFolder, found: Verdict, table: str, rows: Rows) -> 
         found.note("orphan", f"{table}/{record}", "no row in trials/: the trial had not ended; `run` writes it anew")
 
 
-def _counts(found: Verdict, plan: Any, rows: Rows) -> None:
+def _counts(found: Verdict, plan: dict[str, Any] | None, rows: Rows) -> None:
     """Finished trials against the plan, per cell and stage."""
-    cells = plan.get("cells") if isinstance(plan, dict) else None
-    if not isinstance(cells, list):
+    if plan is None:
         return
     planned: Counter[tuple[Any, ...]] = Counter()
     keys = ("task", "method", "fraction", "budget", "stage")
-    try:
-        for cell in cells:
-            planned[tuple(cell[key] for key in keys)] += cell["planned"]
-    except (TypeError, KeyError) as error:
-        found.problem("damaged", "plan.json", f"a cell without {error}")
-        return
+    for cell in plan["cells"]:
+        planned[tuple(cell[key] for key in keys)] += cell["planned"]
     present = Counter(tuple(row[key] for key in keys) for row in rows.values())
     found.planned = sum(planned.values())
     for key, count in sorted(present.items(), key=str):
@@ -222,7 +217,7 @@ def _others(folder: ResultsFolder, found: Verdict, rows: Rows) -> None:
                 "unfinished", name, "a file that was being written when its writer died, or is being written now"
             )
         elif name == "calibration.json" or (name.startswith("search/") and name.endswith(".json")):
-            _json(folder, found, name)
+            _read(found, name, lambda name=name: folder.read_json(name))  # type: ignore[misc]
         elif name.startswith("deltas/") and name.endswith(".safetensors"):
             _delta(folder, found, name, rows)
 
