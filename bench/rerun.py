@@ -13,7 +13,7 @@ from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
 from bench.results import ResultsFolder, record_name
-from bench.safe_yaml import parse_yaml
+from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
 from bench.study_file import build_study
 from bench.trial import Trial
@@ -49,10 +49,11 @@ def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
     from bench.calibration import Calibration
+    from bench.resident import Resident
     from bench.shipment import Share, Shipment
-    from bench.trainer import PackRun, Resident
+    from bench.trainer import PackRun
 
-    study_bytes, plan = folder.read_bytes("study.yaml"), folder.read_json("plan.json")
+    study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
     study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))

@@ -16,7 +16,8 @@ from bench.record import Record
 from bench.rows import Split
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
-from bench.trainer import PackRun, Resident
+from bench.resident import Resident
+from bench.trainer import PackRun
 from bench.trial import Trial
 from tests.bench.tiny import run_tiny, tiny_prepared
 

@@ -28,7 +28,8 @@ from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
-from bench.trainer import PackRun, Resident
+from bench.resident import Resident
+from bench.trainer import PackRun
 
 
 def make_study(arguments: argparse.Namespace) -> Study:
