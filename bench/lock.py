@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,7 +169,8 @@ def claim(folder: ResultsFolder, note: Callable[[str], None]) -> Iterator[Lock]:
     try:
         yield lock
     finally:
-        lock.release()
+        with suppress(StorageError):  # whoever comes next finds the claim of a dead process, and takes over
+            lock.release()
 
 
 def _refuse_or_take_over(folder: ResultsFolder, note: Callable[[str], None]) -> None:

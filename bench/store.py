@@ -49,6 +49,7 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.notify: Callable[[str], None] = lambda text: None
+        self._down = False
         try:
             self.fs, root = _open(uri)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -147,14 +148,18 @@ class Store:
 
     def _try(self, done: str, path: str, call: Callable[[], T]) -> T:
         """Call, again and again where an object store is in trouble; `done` says what could not be done."""
-        end, wait, told = time.monotonic() + patience(), FIRST_WAIT, False
+        # a store that has just been waited for in vain is asked once more, not waited for again
+        end, wait, told = time.monotonic() + (0.0 if self._down else patience()), FIRST_WAIT, False
         while True:
             try:
-                return call()
+                made = call()
+                self._down = False
+                return made
             except FileNotFoundError:
                 raise
             except (pa.ArrowException, OSError) as error:
                 if self.local or any(word in str(error) for word in FINAL) or time.monotonic() >= end:
+                    self._down = not self.local
                     raise StorageError(f"{self._shown(path)}: cannot be {done}: {one_line(error)}") from error
                 if not told:
                     self.notify(f"{self._shown(path)}: {one_line(error)}; trying again for up to {patience():.0f} s")

@@ -23,7 +23,7 @@ from ray.tune.search import Searcher  # isort: skip
 
 from bench.bridge import Bridge
 from bench.conductor import Conductor, Pack
-from bench.errors import InputError
+from bench.errors import FinebenchError, InputError
 from bench.recorder import Recorder
 from bench.shares import Shares
 from bench.shipment import Share, Shipment
@@ -127,8 +127,21 @@ def run_sweep(
     try:
         with _quiet():
             tuner.fit()
+    except Exception as error:
+        ours = _ours(error)
+        if ours is None:
+            raise
+        raise ours from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ours(error: BaseException) -> FinebenchError | None:
+    """What one of our callbacks raised (the storage fails, the folder is lost), out of Ray's wrapping."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, FinebenchError):
+        inner = inner.__cause__ or inner.__context__
+    return inner
 
 
 def measure_rate(trial: Trial, shipment: Shipment, files: dict[str, bytes] | None, shares: Shares) -> float:
