@@ -84,10 +84,12 @@ class TrialKeeper:
     cost: float = 0.0
 
     def due(self) -> bool:
-        """Every `watch.every` seconds, rarer where it takes long; at once when the run is to stop."""
+        """Every `watch.every` seconds (0: at every step), rarer where it takes long; at once when the run is to
+        stop."""
         if self.watch.stopping:
             return True
-        return self.watch.mine and time.monotonic() - self.last >= max(self.watch.every, self.cost / MOST_OF_TIME)
+        every = max(self.watch.every, self.cost / MOST_OF_TIME) if self.watch.every else 0.0
+        return self.watch.mine and time.monotonic() - self.last >= every
 
     def save(self) -> None:
         """Write the state; raises Stopped where the run is to stop."""

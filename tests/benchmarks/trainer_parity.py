@@ -24,11 +24,11 @@ from bench.metrics import compute
 from bench.model import build, load_backbone
 from bench.prepare import prepare
 from bench.registry import method
+from bench.resident import Resident
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
-from bench.resident import Resident
 from bench.trainer import PackRun
 
 
