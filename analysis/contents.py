@@ -49,7 +49,10 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     methods = _order(results.study.get("methods"), scored["method"])
     tasks = _order(results.study.get("tasks"), scored["task"])
     ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
-    said = tuple(warnings(table, scored, expected))
+    unread = [
+        f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
+    ]
+    said = (*unread, *warnings(table, scored, expected))
     return Contents(results, ordered, methods, said, expected.known, price_per_hour)
 
 

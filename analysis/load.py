@@ -1,30 +1,24 @@
 """Load a results folder: trials, evaluations, predictions, study and plan, checked against the schema.
 
 Files whose names begin with `_` are unfinished and ignored. A trial that stands in several files (a folder being
-compacted, a trial run again) is taken once.
+compacted, a trial run again) is taken once. A damaged file is named and left out: the report goes on without it.
 """
 
-import io
-import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from analysis.folder import Folder
-from bench.errors import ResultsError
-from bench.schema import SCHEMA_VERSION, STAGES, STATUSES, TABLES
-
-READERS = 8
-"""Files read at once: on an object store latency rules, on a disk the decoder does."""
+from bench import plan_file
+from bench.errors import DamagedFile, ResultsError, StudyError
+from bench.safe_yaml import MAX_BYTES, parse_yaml
+from bench.schema import TABLES
+from bench.store import Store
+from bench.tables import read_parts
 
 RANK = {"ok": 0, "diverged": 0, "pruned": 2}
 """Of several rows of one trial a result is kept before a failure (rank 1), and a failure before a pruned row."""
@@ -32,18 +26,23 @@ RANK = {"ok": 0, "diverged": 0, "pruned": 2}
 
 @dataclass(frozen=True)
 class Results:
-    """A loaded results folder. `trials` has one row per trial; `plan` is None where the folder has no plan.json."""
+    """A loaded results folder. `trials` has one row per trial; `plan` is None where the folder has no plan.json.
+
+    `damaged` has a sentence for every file that could not be read, and grows as more tables are.
+    """
 
     uri: str
     trials: pd.DataFrame
     study: dict[str, Any]
     plan: dict[str, Any] | None
 
+    damaged: list[str] = field(default_factory=list)
+
     @cached_property
     def evals(self) -> pd.DataFrame:
         """All evaluations, one row per trial × step × split, in that order; read when first asked for."""
-        frame = _frame(_read_table(Folder(self.uri), "evals"))
-        frame = frame.drop_duplicates(["trial_id", "step", "split"], keep="last")
+        frame = _frame(_read_table(Store(self.uri), "evals", self.damaged))
+        frame = frame.drop_duplicates(["trial_id", "step", "split"])
         return frame.sort_values(["trial_id", "step", "split"], ignore_index=True)
 
     def predictions(
@@ -51,27 +50,22 @@ class Results:
     ) -> Iterator[pd.DataFrame]:
         """Stream the predictions file by file: the named columns, of the named trials (None: of all).
 
-        A trial that stands in several files is given once. Raises ResultsError naming a file that cannot be read.
+        A trial that stands in several files is given once; a damaged file is left out and said in `damaged`.
         """
-        folder = Folder(self.uri)
-        wanted = None if trial_ids is None else pa.array(trial_ids, pa.string())
+        wanted = None if trial_ids is None else set(trial_ids)
         seen: set[str] = set()
-        names = folder.list("predictions", ".parquet")
-        for name in names if trial_ids is None else _may_hold(names, set(trial_ids)):
-            table = _read_file(folder, name, "predictions", sorted({*columns, "trial_id"}))
-            if wanted is not None:
-                table = table.filter(pc.is_in(table["trial_id"], wanted))
-            if seen:
-                table = table.filter(pc.invert(pc.is_in(table["trial_id"], pa.array(sorted(seen), pa.string()))))
-            seen.update(table["trial_id"].unique().to_pylist())
-            if table.num_rows:
-                yield _frame(table)[list(columns)]
-
-
-def _may_hold(names: list[str], trial_ids: set[str]) -> list[str]:
-    """Leave out files that are named after one trial which is not wanted (the harness writes <trial_id>.parquet)."""
-    single = {name: name.rpartition("/")[2].partition(".")[0] for name in names}
-    return [name for name, stem in single.items() if stem in trial_ids or len(stem) != 20]
+        for part in read_parts(Store(self.uri), "predictions", sorted({*columns, "trial_id"}), wanted):
+            if isinstance(part, DamagedFile):
+                self.damaged.append(str(part))
+                continue
+            present = part.rows["trial_id"].unique().to_pylist()
+            new = {one for one in present if one not in seen and (wanted is None or one in wanted)}
+            seen |= new
+            rows = part.rows
+            if len(new) < len(present):
+                rows = rows.filter(pc.is_in(rows["trial_id"], pa.array(sorted(new), pa.string())))
+            if rows.num_rows:
+                yield _frame(rows)[list(columns)]
 
 
 def load_results(results: str) -> Results:
@@ -80,66 +74,28 @@ def load_results(results: str) -> Results:
     Raises ResultsError where there is no folder, no finished trial, a file that cannot be read, a column missing, or
     a newer schema.
     """
-    folder = Folder(results)
-    if not folder.exists():
+    store = Store(results)
+    if not store.exists():
         raise ResultsError(f"results folder {results!r} does not exist; `finebench run STUDY --results DIR` makes one")
-    trials = _distinct(_frame(_read_table(folder, "trials")))
+    damaged: list[str] = []
+    trials = _distinct(_frame(_read_table(store, "trials", damaged)))
     if trials.empty:
+        unread = "".join(f"\n{line}" for line in damaged)
         raise ResultsError(
-            f"results folder {results!r} holds no finished trial yet: {folder.path('trials')} has no rows"
+            f"results folder {results!r} holds no finished trial yet: {store.shown('trials')} has no rows{unread}"
         )
-    return Results(results, trials, _study(folder), _plan(folder))
+    return Results(results, trials, _study(store), _plan(store), damaged)
 
 
-def _read_table(folder: Folder, table: str) -> pa.Table:
-    names = folder.list(table, ".parquet")
-    with ThreadPoolExecutor(READERS) as pool:
-        parts = list(pool.map(lambda name: _read_file(folder, name, table, TABLES[table].names), names))
-    whole = pa.concat_tables([TABLES[table].empty_table(), *parts])
-    if table == "trials" and _wrong(whole) is not None:
-        raise ResultsError(
-            next(f"{folder.path(n)}: {_wrong(part)}" for n, part in zip(names, parts, strict=True) if _wrong(part))
-        )
-    return whole
-
-
-def _read_file(folder: Folder, name: str, table: str, columns: Sequence[str]) -> pa.Table:
-    path = folder.path(name)
-    wanted = pa.schema([TABLES[table].field(column) for column in columns])
-    try:
-        with folder.fs.open_input_file(path) as stream:
-            file = pq.ParquetFile(stream)
-            missing = [column for column in columns if column not in file.schema_arrow.names]
-            if missing:
-                raise ResultsError(f"{path}: not a {table} file: column {missing[0]!r} is missing")
-            data = file.read(columns=list(columns), use_threads=False).select(columns)
-            if not data.schema.equals(wanted):
-                data = data.cast(wanted)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read: {error}") from error
-    return data
-
-
-def _wrong(trials: pa.Table) -> str | None:
-    """What is wrong with rows of `trials`, or None."""
-    newest = pc.max(trials["schema_version"]).as_py()
-    if newest is not None and newest > SCHEMA_VERSION:
-        return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
-    for column, known in (("status", STATUSES), ("stage", STAGES)):
-        foreign = set(trials[column].unique().to_pylist()) - set(known)
-        if foreign:
-            return f"{column} {min(map(str, foreign))!r} is not one of {', '.join(known)}"
-    for text in trials["hyperparameters"].unique().to_pylist():
-        if not _is_object(text):
-            return f"hyperparameters: a JSON object is needed, not {str(text)[:80]!r}"
-    return None
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, TypeError):
-        return False
+def _read_table(store: Store, table: str, damaged: list[str]) -> pa.Table:
+    """All rows of a table, in order of precedence; what is damaged is left out and said."""
+    parts = []
+    for part in read_parts(store, table):
+        if isinstance(part, DamagedFile):
+            damaged.append(str(part))
+        else:
+            parts.append(part.rows)
+    return pa.concat_tables([TABLES[table].empty_table(), *parts])
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -157,31 +113,20 @@ def _distinct(trials: pd.DataFrame) -> pd.DataFrame:
     return kept.sort_values(keys, ignore_index=True)
 
 
-def _study(folder: Folder) -> dict[str, Any]:
-    data = folder.read("study.yaml")
+def _study(store: Store) -> dict[str, Any]:
+    data = store.read_bytes("study.yaml", MAX_BYTES)
     if data is None:
         return {}
-    path = folder.path("study.yaml")
+    path = store.shown("study.yaml")
     try:
-        study = YAML(typ="safe", pure=True).load(io.StringIO(data.decode()))
-    except (YAMLError, ValueError) as error:
-        raise ResultsError(f"{path}: not valid YAML: {error}") from error
+        study = parse_yaml(data.decode("utf-8", errors="replace"), path)
+    except StudyError as error:
+        raise ResultsError(str(error)) from error
     if not isinstance(study, dict):
         raise ResultsError(f"{path}: a study is a mapping, not {type(study).__name__}")
     return study
 
 
-def _plan(folder: Folder) -> dict[str, Any] | None:
-    data = folder.read("plan.json")
-    if data is None:
-        return None
-    path = folder.path("plan.json")
-    try:
-        plan = json.loads(data)
-    except ValueError as error:
-        raise ResultsError(f"{path}: not valid JSON: {error}") from error
-    needed = {"task", "method", "fraction", "budget", "stage", "planned"}
-    cells = plan.get("cells") if isinstance(plan, dict) else None
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) and needed <= set(cell) for cell in cells):
-        raise ResultsError(f"{path}: `cells` must be a list of objects with {', '.join(sorted(needed))}")
-    return dict(plan)
+def _plan(store: Store) -> dict[str, Any] | None:
+    data = store.read_bytes("plan.json", plan_file.MAX_BYTES)
+    return None if data is None else plan_file.parse_plan(data, store.shown("plan.json"))

@@ -10,7 +10,6 @@ from analysis import page
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
-from analysis.folder import Folder
 from analysis.formats import to_csv, to_latex, to_markdown, to_parquet
 from analysis.frames import records
 from analysis.layout import tables
@@ -20,6 +19,7 @@ from analysis.runs import runs
 from analysis.scores import scores
 from analysis.statics import javascript, to_png, to_svg
 from analysis.tables import Table, missing
+from bench.store import Store
 
 SUMMARY = (
     "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting",
@@ -50,12 +50,13 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     drawn = [_draw(figure) for figure in figures(contents.frames, contents.methods)]
     best = best_study(contents.results.study, contents.frames["scores"])
     files = _files(contents, made, drawn, best)
-    folder = Folder(out if out is not None else results.rstrip("/") + "/report")
+    # a name inside the results folder, so that no link that came with it leads the report elsewhere
+    store, prefix = (Store(out), "") if out is not None else (Store(results), "report/")
     page_text = files.pop("index.html")
     with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(lambda item: folder.write(*item), files.items()))
-    folder.write("index.html", page_text)  # last: a page that is there has all of its files
-    path = folder.path("index.html") if folder.local else f"{folder.uri.rstrip('/')}/index.html"
+        list(pool.map(lambda item: store.write_bytes(prefix + item[0], item[1]), files.items()))
+    store.write_bytes(f"{prefix}index.html", page_text)  # last: a page that is there has all of its files
+    path = store.shown(f"{prefix}index.html")
     said = page.said(contents)
     return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"])
 

@@ -124,6 +124,22 @@ def rerun(results: ResultsArgument, trial_id: Annotated[str, typer.Argument(help
     raise typer.Exit(rerun_command(results, trial_id))
 
 
+@app.command(epilog=_example("finebench verify results/quickstart"))
+def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
+    """Check a results folder: files, ids, duplicates, counts. Exit code 0 where it is sound, else 3."""
+    from bench.upkeep import verify_command
+
+    raise typer.Exit(verify_command(results, as_json))
+
+
+@app.command(epilog=_example("finebench compact results/quickstart"))
+def compact(results: ResultsArgument) -> None:
+    """Merge a results folder's many small files into few; loses nothing, also when it is killed."""
+    from bench.upkeep import compact_command
+
+    raise typer.Exit(compact_command(results))
+
+
 @app.command(epilog=_example("finebench methods --model google-bert/bert-base-uncased"))
 def methods(model: ModelOption = None, as_json: JsonOption = False) -> None:
     """List the registered methods, with their trainable parameters on a model."""

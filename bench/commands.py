@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS
-from bench.errors import InputError
+from bench.errors import InputError, StorageError
 from bench.progress import failure_line, make_console, make_progress
 from bench.study_file import load_study
 from bench.trial import Trial
@@ -40,9 +40,14 @@ def run_command(
     folder = results or f"results/{study.name}"
     options = RunOptions(folder, data, limit, address, debug, keep, logger)
     console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
-    outcome = run_study(
-        study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
-    )
+    try:
+        outcome = run_study(
+            study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
+        )
+    except StorageError as error:
+        raise StorageError(
+            f"{error}; once that is mended, run the same command again: what is stored is whole"
+        ) from error
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items())) or "nothing to do"
     console.print(Text(f"this run: {counts}; {outcome.skipped} there before; {outcome.seconds:.0f} s"), soft_wrap=True)
     for row in outcome.failures[:SHOWN_FAILURES]:

@@ -8,12 +8,17 @@
         │   └── ModelNotHere    a hub id whose files cannot be had now
         ├── MethodError         a method that does not apply to this model, or a bad hyperparameter
         └── ResultsError        the results folder: another study, a foreign schema, a bad URI
+            ├── StorageError    its disk or object store: full, read-only, refusing, not answering
+            └── DamagedFile     one of its files is truncated or corrupted
 
 Every message names what was given, where it stood, and what is allowed; `choose` words a wrong name.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST, MOST = 200, 200
+"""Characters of a value, and number of choices, that a message gives: the input may be a stranger's."""
 
 
 class FinebenchError(Exception):
@@ -48,6 +53,18 @@ class ResultsError(InputError):
     """A results folder cannot be used for this study."""
 
 
+class StorageError(ResultsError):
+    """The storage under a folder fails; what was written before is whole."""
+
+
+class DamagedFile(ResultsError):
+    """A file's bytes are not what was once written; `file` is its name in the folder."""
+
+    def __init__(self, message: str, file: str) -> None:
+        super().__init__(message)
+        self.file = file
+
+
 def choose(what: str, given: str, choices: Iterable[str]) -> str:
     """Word a wrong name: what was given, the nearest valid name, and all valid names.
 
@@ -55,6 +72,16 @@ def choose(what: str, given: str, choices: Iterable[str]) -> str:
     "unknown budget 'step'; did you mean 'steps'? choices: epochs, steps"
     """
     names = sorted(choices)
-    near = get_close_matches(given, names, n=1, cutoff=0.6)
+    near = get_close_matches(given[:LONGEST], names[:MOST], n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"unknown {what} {given!r}{hint} choices: {', '.join(names)}"
+    more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
+    return f"unknown {what} {shown(given)}{hint} choices: {', '.join(names[:MOST])}{more}"
+
+
+def shown(value: object) -> str:
+    """A value as a message gives it: its repr, cut where it is long."""
+    try:
+        text = repr(value if not isinstance(value, str) else value[: LONGEST + 1])
+    except ValueError:  # an integer of more digits than Python writes out
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST + 2 else f"{text[:LONGEST]}…"

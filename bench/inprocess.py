@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from bench.conductor import Conductor, Pack
 from bench.recorder import Recorder
+from bench.resident import Resident
 from bench.shipment import Share, Shipment
-from bench.trainer import PackRun, Resident
+from bench.stop import Stop
+from bench.trainer import PackRun
 
 
 def run_in_process(
@@ -14,14 +16,24 @@ def run_in_process(
     shipment: Shipment,
     share: Share,
     rate: Callable[[Pack], float | None],
+    stop: Stop,
 ) -> None:
-    """Train every pack, one after the other; `rate` gives a seconds budget's calibration."""
+    """Train every pack, one after the other; `rate` gives a seconds budget's calibration.
+
+    Raises KeyboardInterrupt where it is told to stop; the pack in flight has a checkpoint then.
+    """
     resident = Resident(shipment, share)
-    while (pack := conductor.next_pack()) is not None:
+    resident.watch.asked = lambda: stop.requested
+    while not stop.requested and (pack := conductor.next_pack()) is not None:
         recorder.observer.on_start(pack)
         run = PackRun(resident, pack, rate(pack))
-        stopped = False
-        while not stopped and (rung := run.advance()) is not None:
-            stopped = pack.rungs and conductor.on_rung(pack, rung.index, rung.value)
+        pruned = False
+        while not pruned and (rung := run.advance()) is not None:
+            pruned = pack.rungs and conductor.on_rung(pack, rung.index, rung.value)
             recorder.observer.tick()
-        recorder.store(pack, run.records(pruned=stopped))
+        for note in run.notes():
+            recorder.observer.on_note(note)
+        if not run.stopped:
+            recorder.store(pack, run.records(pruned=pruned))
+    if stop.requested:
+        raise KeyboardInterrupt

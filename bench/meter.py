@@ -4,6 +4,8 @@ import os
 import platform
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +18,7 @@ _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "n
 
 
 class Meter:
-    """Peak memory (bytes) and energy (joules) between `start` and `stop`.
+    """Peak memory (bytes) and energy (joules) since `start`, what `aside` was told to leave out apart.
 
     On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone.
     On a CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores
@@ -28,6 +30,7 @@ class Meter:
         self.exclusive = exclusive
         self._resettable = False
         self._energy: float | None = None
+        self._peak_before = 0
 
     def start(self) -> None:
         """Begin: reset what can be reset."""
@@ -40,13 +43,23 @@ class Meter:
             self._resettable = _reset_peak_rss()
         self._energy = self._joules()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave the memory that this block takes out of a CPU's peak (a checkpoint is no part of a trial's cost)."""
+        if self._resettable:
+            self._peak_before = self.peak_memory() or 0
+        yield
+        if self._resettable:
+            self._resettable = _reset_peak_rss()
+
     def peak_memory(self) -> int | None:
         """Peak bytes since `start`, or None."""
         if self.device.type == "cuda":
             import torch
 
             return int(torch.cuda.max_memory_reserved(self.device))
-        return _peak_rss() if self._resettable else None
+        now = _peak_rss() if self._resettable else None
+        return None if now is None else max(now, self._peak_before)
 
     def energy(self) -> float | None:
         """Joules since `start`, or None."""

@@ -19,7 +19,7 @@ from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
-from bench.trial import TRAINING_VERSION, Identity
+from bench.trial import Identity
 
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
@@ -120,12 +120,10 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subse
 
 def claim_folder(folder: ResultsFolder, study: Study) -> None:
     """Check that the folder is new or holds this study; raises ResultsError with the difference. Writes nothing."""
-    from bench.study_file import build_study, parse_yaml
+    from bench.safe_yaml import MAX_BYTES, parse_yaml
+    from bench.study_file import build_study
 
-    try:
-        data = folder.read_bytes("study.yaml")
-    except OSError as error:
-        raise ResultsError(f"results folder {folder.uri!r} cannot be read: {error}") from error
+    data = folder.read_bytes("study.yaml", MAX_BYTES)
     if data is None:
         return
     where = folder.path("study.yaml")
@@ -136,36 +134,6 @@ def claim_folder(folder: ResultsFolder, study: Study) -> None:
             f"results folder {folder.uri!r} holds another study; nothing was changed. Different: "
             f"{'; '.join(differences)}. Choose another folder with --results, or another study name"
         )
-
-
-def revisions(ready: Prepared) -> dict[str, Any]:
-    """What RESULTS/plan.json remembers of the content behind the study's names, so that two contents are never
-    pooled."""
-    return {
-        "training": TRAINING_VERSION,
-        "model": ready.model.revision,
-        "tasks": {name: one.revision for name, one in ready.known.tasks.items()},
-        "methods": {name: method(name).version for name in ready.study.methods},
-    }
-
-
-def check_revisions(folder: ResultsFolder, ready: Prepared) -> dict[str, Any]:
-    """The revisions to store: those of the folder's earlier runs and of this one; raises ResultsError where they
-    differ, as the rows of both would stand in one cell."""
-    there, here = (folder.read_json("plan.json") or {}).get("revisions") or {}, revisions(ready)
-    changed = [f"{key[:-1]} {n!r}" for key in ("tasks", "methods") for n in _changed(there.get(key, {}), here[key])]
-    changed += [f"the {key}" for key in _changed(there, {"training": here["training"], "model": here["model"]})]
-    if changed:
-        raise ResultsError(
-            f"results folder {folder.uri!r} holds results of another version of {', '.join(changed)} (its data, "
-            "metrics, weights or code have changed since); they would be mixed. Nothing was changed. Choose another "
-            "folder with --results, or another study name"
-        )
-    return here | {key: there.get(key, {}) | here[key] for key in ("tasks", "methods")}
-
-
-def _changed(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    return [name for name in here if name in there and there[name] != here[name]]
 
 
 def _differences(key: str, there: Any, here: Any) -> list[str]:

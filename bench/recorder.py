@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.conductor import Conductor, Pack
+from bench.keeper import file as checkpoint_file
+from bench.lock import Lock
 from bench.record import Record
 from bench.results import Done, ResultsFolder, done_of
 
@@ -36,16 +38,23 @@ class Recorder:
     conductor: Conductor
     observer: Observer
     study: str
+    lock: Lock | None = None
     after: Callable[[Done, int | None], None] = lambda done, memory: None
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     def store(self, pack: Pack, records: list[Record], gpu_memory: int | None = None) -> None:
-        """Write a pack's records (rows last), then let the conductor go on."""
+        """Write a pack's records (rows last), then let the conductor go on.
+
+        Raises ResultsError where another driver has taken the folder over: what it does is not written over.
+        """
         rows = []
+        if self.lock:
+            self.lock.check()
         for record in records:
             self.folder.write(record)
             row = record.trial
+            self.folder.delete(checkpoint_file(row["trial_id"]))
             self.statuses[row["status"]] = self.statuses.get(row["status"], 0) + 1
             if row["status"] not in ("ok", "pruned"):
                 self.failures.append(row)
@@ -53,3 +62,9 @@ class Recorder:
             self.after(rows[-1], gpu_memory)
             self.observer.on_row(row)
         self.conductor.on_done(pack, rows)
+
+    def stopping(self) -> None:
+        """Tell workers and the user that the run is about to stop."""
+        if self.lock:
+            self.lock.stop()
+        self.observer.on_note("stopping once running trials have written checkpoints; a second Ctrl-C ends at once")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import typer
 
 from bench.budget import Budget
@@ -15,10 +14,11 @@ from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
 from bench.registry import tasks
-from bench.results import ResultsFolder
+from bench.results import ResultsFolder, record_name
+from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
 from bench.study import Study
-from bench.study_file import build_study, method_resources, parse_yaml
+from bench.study_file import build_study, method_resources
 from bench.trial import Trial
 
 COMPARED = ("score", "score_last", "select_score", "steps")
@@ -52,10 +52,11 @@ def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
     from bench.calibration import Calibration
+    from bench.resident import Resident
     from bench.shipment import Share, Shipment
-    from bench.trainer import PackRun, Resident
+    from bench.trainer import PackRun
 
-    study_bytes, plan = folder.read_bytes("study.yaml"), folder.read_json("plan.json")
+    study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
     study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
@@ -103,7 +104,6 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _same_predictions(folder: ResultsFolder, row: dict[str, Any], record: Record) -> bool:
-    name = row["trial_id"] + (".pruned" if row["status"] == "pruned" else "")
-    stored = pq.read_table(folder.path(f"predictions/{name}.parquet"), filesystem=folder.fs)
+    stored = folder.record_rows("predictions", record_name(row["trial_id"], row["status"]))
     wanted = ["example", "label", "prediction", "probability"]
     return bool(stored.select(wanted).equals(record.predictions.select(wanted)))

@@ -1,30 +1,33 @@
-"""The results folder: Parquet files written whole, at any URI that pyarrow.fs opens.
+"""The results folder: who is finished, what is damaged, and one way to store a trial.
 
-A file is written under a temporary name beginning with `_` and renamed (an object store: one PUT), so that a reader
-never sees half a file. A trial's `trials` row is written last: it marks the other two as complete.
+`bench.store` writes each file whole; a trial's `trials` row is written last: it marks the other two as complete.
 """
 
-import io
 import json
-import os
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import fs
+import pyarrow.compute as pc
 
 from bench.choice import Scored
-from bench.errors import ResultsError
+from bench.errors import DamagedFile, ResultsError
+from bench.plan_file import MAX_BYTES, parse_plan
 from bench.record import Record
-from bench.schema import SCHEMA_VERSION, TABLES
+from bench.schema import TABLES
+from bench.store import Store
+from bench.tables import Part, encode, generation, list_files, read_part, read_parts
 
 KEPT = ("ok", "diverged")
 """Statuses that are results. A failed trial (oom, timeout, error) is run again when the study is; a pruned row counts
 for its search only."""
+
+DAMAGED = "_damaged"
+"""Where `run` puts a damaged file, under its table's name."""
+
+MAX_JSON = 2**26
+"""Bytes that another JSON document of the folder may have."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class Done:
         """What a choice may see of it."""
         return Scored(self.configuration, self.status, self.select_score)
 
+    @property
+    def record(self) -> str:
+        """Its name in the tables."""
+        return record_name(self.trial_id, self.status)
+
+
+def record_name(trial_id: str, status: str) -> str:
+    """The name of a trial's files: a trial that a search stopped may also be run whole."""
+    return trial_id + (".pruned" if status == "pruned" else "")
+
 
 def done_of(row: dict[str, Any]) -> Done:
     """The driver's view of a `trials` row."""
@@ -64,60 +77,34 @@ def done_of(row: dict[str, Any]) -> Done:
     )
 
 
-class ResultsFolder:
+@dataclass
+class Stock:
+    """What a folder holds. `incomplete` are rows whose evaluations or predictions are gone: those trials run again."""
+
+    done: dict[tuple[str, bool], Done] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    incomplete: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each damaged file and incomplete trial, for the user."""
+        moved = [f"{why}; set aside in {DAMAGED}/, its trials run again" for why in self.damaged.values()]
+        return [
+            *moved,
+            *(f"trial {one}: its evaluations or predictions are gone; it runs again" for one in self.incomplete),
+        ]
+
+
+class ResultsFolder(Store):
     """A results folder, local or remote. Nothing is written outside it."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
-        try:
-            if "://" in uri:
-                self.fs, self.root = fs.FileSystem.from_uri(uri)
-            else:
-                self.fs, self.root = fs.LocalFileSystem(), str(Path(uri).resolve())
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise ResultsError(f"results folder {uri!r} cannot be opened: {error}") from error
-        self.local = isinstance(self.fs, fs.LocalFileSystem)
-
-    def path(self, name: str) -> str:
-        """Full path of a file in the folder."""
-        return f"{self.root}/{name}"
+        super().__init__(uri)
+        self._kept: dict[tuple[str, str], Part] = {}
 
     def create(self) -> None:
-        """Make the folder and its three tables' folders; raises ResultsError where that cannot be done."""
-        try:
-            for table in TABLES:
-                self.fs.create_dir(self.path(table), recursive=True)
-        except OSError as error:
-            raise ResultsError(f"results folder {self.uri!r} cannot be written: {error}") from error
-
-    def write_bytes(self, name: str, data: bytes) -> None:
-        """Write a file whole: temporary name, flush, rename; or a single PUT."""
-        final = self.path(name)
-        if not self.local:
-            with self.fs.open_output_stream(final) as stream:
-                stream.write(data)
-            return
-        folder, _, base = final.rpartition("/")
-        os.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/_{base}.{uuid.uuid4().hex[:8]}"
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, final)
-        except OSError:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-            raise
-
-    def read_bytes(self, name: str) -> bytes | None:
-        """A file's content, or None where there is none."""
-        try:
-            with self.fs.open_input_stream(self.path(name)) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError:
-            return None
+        """Make the folder and its three tables' folders; raises StorageError where that cannot be done."""
+        self.make(list(TABLES))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a JSON document whole."""
@@ -125,51 +112,90 @@ class ResultsFolder:
 
     def read_json(self, name: str) -> Any:
         """Read a JSON document, or None where there is none; raises ResultsError naming a broken file."""
-        data = self.read_bytes(name)
+        data = self.read_bytes(name, MAX_JSON)
         if data is None:
             return None
         try:
             return json.loads(data)
-        except ValueError as error:
-            raise ResultsError(f"{self.path(name)}: not valid JSON: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise ResultsError(f"{self.shown(name)}: not valid JSON: {error}") from error
 
-    def delete(self, name: str) -> None:
-        """Delete one file of the folder."""
-        self.fs.delete_file(self.path(name))
-
-    def names(self, folder: str, suffix: str) -> list[str]:
-        """Names of the finished files in a folder, sorted; temporary ones are left out."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        names = [info.base_name for info in self.fs.get_file_info(selector) if info.is_file]
-        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("_"))
+    def plan(self) -> dict[str, Any] | None:
+        """What plan.json says, or None where there is none; raises ResultsError where it says it wrongly."""
+        data = self.read_bytes("plan.json", MAX_BYTES)
+        return None if data is None else parse_plan(data, self.shown("plan.json"))
 
     def write(self, record: Record) -> None:
         """Store one trial: predictions and evaluations first, the trial's row last."""
-        name = record.trial["trial_id"] + (".pruned" if record.trial["status"] == "pruned" else "")
+        name = record_name(record.trial["trial_id"], record.trial["status"])
         for table, rows in (("predictions", record.predictions), ("evals", record.evals), ("trials", record.trials)):
-            sink = io.BytesIO()
-            pq.write_table(rows, sink, compression="zstd")
-            self.write_bytes(f"{table}/{name}.parquet", sink.getvalue())
+            self.write_bytes(f"{table}/{name}.parquet", encode(rows))
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Every `trials` row; raises ResultsError naming a file that cannot be read or has a newer schema."""
-        for name in self.names("trials", ".parquet"):
-            yield from self._read_trials(self.path(f"trials/{name}"))
+    def rows(self, damaged: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """Every trial's row, once (a pruned and a whole run of one trial are two).
 
-    def _read_trials(self, path: str) -> list[dict[str, Any]]:
-        try:
-            rows: list[dict[str, Any]] = pq.read_table(path, filesystem=self.fs).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise ResultsError(f"{path}: cannot be read: {error}") from error
-        for row in rows:
-            if row.get("schema_version", 0) > SCHEMA_VERSION:
-                raise ResultsError(
-                    f"{path}: written with results schema {row['schema_version']}, this finebench reads up to "
-                    f"{SCHEMA_VERSION}; update finebench"
-                )
-        return rows
+        A damaged file is passed over and noted in `damaged` (name -> message); without one it is raised, as is a file
+        of a newer schema.
+        """
+        seen: set[str] = set()
+        for part in read_parts(self, "trials"):
+            if isinstance(part, DamagedFile):
+                if damaged is None:
+                    raise part
+                damaged[part.file] = str(part)
+                continue
+            for row in part.rows.to_pylist():
+                name = record_name(row["trial_id"], row["status"])
+                if name not in seen:
+                    seen.add(name)
+                    yield row
 
-    def done(self) -> dict[tuple[str, bool], Done]:
-        """Finished trials by (trial_id, whether pruned)."""
-        found = (done_of(row) for row in self.rows())
+    def done(self, damaged: dict[str, str] | None = None) -> dict[tuple[str, bool], Done]:
+        """Finished trials by (trial_id, whether pruned); `damaged` as in `rows`."""
+        found = (done_of(row) for row in self.rows(damaged))
         return {(one.trial_id, one.status == "pruned"): one for one in found}
+
+    def take_stock(self) -> Stock:
+        """Read every file whole, as a run does before it starts; what is damaged is moved to `_damaged`."""
+        stock = Stock()
+        stock.done = self.done(stock.damaged)
+        there = [self.records(table, stock.damaged) for table in ("evals", "predictions")]
+        for key, one in list(stock.done.items()):
+            if any(one.record not in records for records in there):
+                stock.incomplete.append(one.record)
+                del stock.done[key]
+        for name in stock.damaged:
+            self.move(name, f"{DAMAGED}/{name}")
+        return stock
+
+    def records(self, table: str, damaged: dict[str, str]) -> set[str]:
+        """Names of the records that a table holds, every file read whole; damaged files are noted in `damaged`."""
+        found: set[str] = set()
+        for part in read_parts(self, table):
+            if isinstance(part, DamagedFile):
+                damaged[part.file] = str(part)
+            else:
+                found.update(part.records)
+        return found
+
+    def record_rows(self, table: str, record: str) -> pa.Table:
+        """One trial's rows of `evals` or `predictions`; raises ResultsError where there are none, or a damaged file."""
+        while True:
+            own = read_part(self, table, f"{record}.parquet")
+            if own is not None:
+                return own.rows
+            parts = [self._merged(table, name) for name in list_files(self, table) if generation(name)]
+            for part in parts:
+                if part is not None and record in part.records:
+                    return part.rows.filter(pc.equal(part.rows["trial_id"], record.partition(".")[0]))
+            if None not in parts:  # else a file went while we looked: it has been merged into another one
+                raise ResultsError(f"{self.shown(table)}: holds nothing of trial {record}")
+
+    def _merged(self, table: str, name: str) -> Part | None:
+        """A merged file, kept in memory: a resumed search asks for every trial of a cell."""
+        if (table, name) not in self._kept:
+            part = read_part(self, table, name)
+            if part is None:
+                return None
+            self._kept[table, name] = part
+        return self._kept[table, name]

@@ -1,28 +1,31 @@
 """`finebench run`: prepare, claim the folder, run what is missing, report. Also what `rerun` and `status` rest on."""
 
 import io
+import math
 import os
-import signal
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
+from bench.errors import InputError
 from bench.estimate import estimate, sizes
-from bench.meter import cpu_count, hostname
+from bench.identify import check_identity, extended, identity
+from bench.keeper import clear
+from bench.lock import Lock, claim
+from bench.meter import cpu_count
 from bench.plan import Cell
-from bench.prepare import Prepared, check_revisions, claim_folder, prepare
+from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
-from bench.results import Done, ResultsFolder
+from bench.results import Done, ResultsFolder, record_name
 from bench.shares import Shares
+from bench.stop import Stop
 from bench.study import Study
 from bench.trial import Trial
 
@@ -52,25 +55,20 @@ class RunOutcome:
 
 
 @dataclass
-class Heartbeat(Observer):
-    """Keeps RESULTS/_driver.json current, so that `status` can tell what is running; wraps the display."""
+class Tended(Observer):
+    """Tells the folder's lock what is running, so that its heartbeat can say so; wraps the display."""
 
-    folder: ResultsFolder
+    lock: Lock
     inner: Observer
-    running: dict[str, list[Trial]] = field(default_factory=dict)
-    written: float = 0.0
 
     def on_start(self, pack: Pack) -> None:
         """A pack has started."""
-        self.running[pack.name] = list(pack.trials)
-        if time.monotonic() - self.written > 0.5:
-            self._write()
+        self.lock.running = self.lock.running | {trial.id: list(trial.cell) for trial in pack.trials}
         self.inner.on_start(pack)
 
     def on_row(self, row: dict[str, Any]) -> None:
         """A trial has ended."""
-        ended = row["trial_id"]
-        self.running = {name: [t for t in trials if t.id != ended] for name, trials in self.running.items()}
+        self.lock.running = {one: cell for one, cell in self.lock.running.items() if one != row["trial_id"]}
         self.inner.on_row(row)
 
     def on_note(self, text: str) -> None:
@@ -78,22 +76,13 @@ class Heartbeat(Observer):
         self.inner.on_note(text)
 
     def tick(self) -> None:
-        """Refresh the display, and the heartbeat every two seconds."""
-        if time.monotonic() - self.written > 2:
-            self._write()
+        """Refresh the display; raises ResultsError where the folder is lost to another driver."""
+        self.lock.check()
         self.inner.tick()
 
     def close(self) -> None:
         """Nothing runs any more."""
-        self.running = {}
-        self._write()
         self.inner.close()
-
-    def _write(self) -> None:
-        self.written = time.monotonic()
-        cells = {trial.id: list(trial.cell) for trials in self.running.values() for trial in trials}
-        beat = {"host": hostname(), "pid": os.getpid(), "at": time.time(), "running": list(cells), "cells": cells}
-        self.folder.write_json("_driver.json", beat)
 
 
 def run_study(
@@ -107,27 +96,34 @@ def run_study(
     folder = ResultsFolder(options.results)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
-    known = check_revisions(folder, ready)
+    check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     folder.create()
-    done = folder.done()
-    conductor = _conductor(ready, folder, done, options, why)
-    _write_study(folder, ready, options, known)
-    observer = Heartbeat(folder, observe(conductor))
-    recorder = Recorder(folder, conductor, observer, study.name)
-    skipped = len({i for i, _ in done})
-    with _terminate_as_interrupt():
+    notes: list[str] = []
+    with Stop() as stop, claim(folder, notes.append) as lock:
+        _write_study(folder, ready, options)
+        stock = folder.take_stock()
+        clear(folder, {one.trial_id for one in stock.done.values()})
+        conductor = _conductor(ready, folder, stock.done, options, why)
+        observer = Tended(lock, observe(conductor))
+        folder.notify = observer.on_note
+        for note in [*notes, *stock.notes]:
+            observer.on_note(note)
+        recorder = Recorder(folder, conductor, observer, study.name, lock)
+        skipped = len({i for i, _ in stock.done})
         try:
-            _run(ready, conductor, recorder, options)
+            _run(ready, conductor, recorder, options, stop)
         finally:
             observer.close()
+        clear(folder, set())
     return RunOutcome(folder, recorder.statuses, recorder.failures, skipped, time.monotonic() - begin)
 
 
-def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, known: dict[str, Any]) -> None:
+def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
     data = None if options.data is None else str(options.data.resolve())
+    identities = extended(folder.plan(), identity(ready.known, ready.study))
+    inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    about = {"data": data, "model_folder": str(ready.model.folder), "revisions": known}
-    folder.write_json("plan.json", ready.plan.to_json() | about)
+    folder.write_json("plan.json", ready.plan.to_json() | inputs)
 
 
 def dump_study(study: Study) -> str:
@@ -172,41 +168,59 @@ def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
     """`select` values of a finished trial, in the order of its evaluations."""
 
     def read(trial_id: str, pruned: bool) -> list[float]:
-        path = folder.path(f"evals/{trial_id}{'.pruned' if pruned else ''}.parquet")
-        rows = pq.read_table(path, filesystem=folder.fs).to_pylist()
+        rows = folder.record_rows("evals", record_name(trial_id, "pruned" if pruned else "ok")).to_pylist()
         return [row["value"] for row in sorted(rows, key=lambda row: row["step"]) if row["split"] == "select"]
 
     return read
 
 
-def _run(ready: Prepared, conductor: Conductor, recorder: Recorder, options: RunOptions) -> None:
+def _run(ready: Prepared, conductor: Conductor, recorder: Recorder, options: RunOptions, stop: Stop) -> None:
     from bench.shipment import Shipment
 
+    folder = recorder.folder
     shipment = Shipment(
         study=ready.study.name,
         model_folder=str(ready.model.folder),
         tasks=ready.tasks,
         timeout=ready.study.trial_timeout,
         keep=options.keep,
-        results=options.results,
+        results=folder.root if folder.local else options.results,
+        run=recorder.lock.token if recorder.lock else "",
+        checkpoint_seconds=_checkpoint_seconds(),
     )
     if options.debug:
-        _run_here(ready, conductor, recorder, shipment)
+        _run_here(ready, conductor, recorder, shipment, stop)
     elif not conductor.finished:
-        _run_ray(ready, conductor, recorder, shipment, options)
+        _run_ray(ready, conductor, recorder, shipment, options, stop)
 
 
-def _run_here(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any) -> None:
+def _checkpoint_seconds() -> float:
+    """Seconds between checkpoints of a trial in flight: FINEBENCH_CHECKPOINT_SECONDS, else half a minute."""
+    text = os.environ.get("FINEBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError(f"FINEBENCH_CHECKPOINT_SECONDS={text!r}: a number of seconds is needed, 0 or more")
+    return seconds
+
+
+def _run_here(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any, stop: Stop) -> None:
     from bench.inprocess import run_in_process
+    from bench.resident import Resident
     from bench.shipment import Share
-    from bench.trainer import Resident, calibrate
+    from bench.trainer import calibrate
 
     share = Share(cpus=ready.study.resources.cpu)
     calibration = Calibration(recorder.folder, lambda trial: calibrate(Resident(shipment, share), trial))
-    run_in_process(conductor, recorder, shipment, share, calibration.rate)
+    stop.graceful = True
+    run_in_process(conductor, recorder, shipment, share, calibration.rate, stop)
 
 
-def _run_ray(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any, options: RunOptions) -> None:
+def _run_ray(
+    ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any, options: RunOptions, stop: Stop
+) -> None:
     from bench import sweep
     from bench.worker import pack_files
 
@@ -227,23 +241,16 @@ def _run_ray(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment
             calibration.saw_gpu(gpu_memory)
 
         recorder.after = after
-        sweep.run_sweep(conductor, recorder, shares, shipment, files, calibration.rate, ray_options)
+        stop.graceful = True
+        with sweep.watched(lambda: _ray_is_gone(recorder)):
+            sweep.run_sweep(conductor, recorder, shares, shipment, files, calibration.rate, ray_options, stop)
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, and Ctrl-C also where a shell started us with it ignored."""
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not in the main thread: whoever runs us handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ray_is_gone(recorder: Recorder) -> None:
+    """End at once: Ray's own clean-up would wait a minute for what is gone. What is written is whole at any moment."""
+    recorder.observer.on_note("Ray has stopped or crashed; what is finished is stored")
+    recorder.observer.close()
+    if recorder.lock:
+        recorder.lock.release()
+    print("finebench: interrupted; run the same command again to continue", file=sys.stderr, flush=True)
+    os._exit(130)

@@ -8,8 +8,11 @@ from bench.sources import TaskData
 
 @dataclass(frozen=True)
 class Shipment:
-    """What every worker of a study needs, sent once per node. `keep` (none, best, all) asks for trained deltas, which
-    go to `results`."""
+    """What every worker of a study needs, sent once per node.
+
+    `keep` (none, best, all) asks for trained deltas, which go to `results`. `run` is the token by which a worker knows
+    its driver's results folder (empty: no checkpoints).
+    """
 
     study: str
     model_folder: str
@@ -17,6 +20,8 @@ class Shipment:
     timeout: float
     keep: str = "none"
     results: str = ""
+    run: str = ""
+    checkpoint_seconds: float = 30.0
 
 
 @dataclass(frozen=True)

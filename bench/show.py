@@ -1,7 +1,5 @@
 """What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
 
-import os
-import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ from bench.cli import print_json
 from bench.errors import ResultsError
 from bench.progress import make_console
 from bench.schema import STATUSES
-
-STALE_SECONDS = 60
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -79,6 +75,8 @@ def print_status(results: str, as_json: bool) -> None:
         for c in found["cells"]
     ]
     console.print(_table(columns, rows))
+    for line in found["damaged"]:
+        console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
 
 def status(results: str) -> dict[str, Any]:
@@ -86,14 +84,15 @@ def status(results: str) -> dict[str, Any]:
     from bench.results import ResultsFolder
 
     folder = ResultsFolder(results)
-    plan = folder.read_json("plan.json")
+    plan = folder.plan()
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     planned: dict[tuple[Any, ...], int] = defaultdict(int)
     for cell in plan["cells"]:
         planned[(cell["task"], cell["method"], cell["fraction"], cell["budget"])] += cell["planned"]
-    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done().items(), key=lambda item: not item[0][1])}
-    running = set(_running(folder)) - set(done)
+    damaged: dict[str, str] = {}
+    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
+    running = {one: cell for one, cell in _running(folder).items() if one not in done}
     by_cell = {key: Counter[str]() for key in planned}
     for row in done.values():
         by_cell.setdefault(row.cell, Counter())[row.status] += 1
@@ -107,38 +106,23 @@ def status(results: str) -> dict[str, Any]:
     totals: dict[str, Any] = {key: sum(c[key] for c in cells) for key in ("planned", *STATUSES, "pending")}
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
-    return {"study": plan["study"], **totals, "cells": _place_running(cells, running, folder)}
+    placed = _place_running(cells, running)
+    return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
 
 
-def _running(folder: Any) -> list[str]:
-    """Ids of trials in flight, from the driver's heartbeat; none where the driver is gone."""
-    beat = folder.read_json("_driver.json")
-    if not beat or time.time() - beat["at"] > STALE_SECONDS:
-        return []
-    from bench.meter import hostname
+def _running(folder: Any) -> dict[str, list[Any]]:
+    """Trials in flight with their cells, from the driver's heartbeat; none where the driver is gone."""
+    from bench.lock import live_owner
 
-    if beat["host"] == hostname() and not _alive(beat["pid"]):
-        return []
-    return [entry for entry in beat["running"] if isinstance(entry, str)]
+    owner = live_owner(folder)
+    return {} if owner is None else owner.running
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _place_running(cells: list[dict[str, Any]], running: set[str], folder: Any) -> list[dict[str, Any]]:
-    """Count running trials in their cells, from the heartbeat's cell list."""
-    beat = folder.read_json("_driver.json") or {}
-    places = beat.get("cells", {})
-    for trial_id in running:
+def _place_running(cells: list[dict[str, Any]], running: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Count running trials in their cells."""
+    for place in running.values():
         for cell in cells:
-            if places.get(trial_id) == [cell["task"], cell["method"], cell["fraction"], cell["budget"]]:
+            if place == [cell["task"], cell["method"], cell["fraction"], cell["budget"]]:
                 cell["running"] += 1
                 cell["pending"] = max(0, cell["pending"] - 1)
     return cells

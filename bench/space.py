@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import StudyError, choose
+from bench.errors import StudyError, choose, shown
 
 Scalar = str | int | float | bool | None
 
@@ -51,19 +51,20 @@ def parse_space(raw: Mapping[str, Any], where: str) -> Space:
         elif isinstance(value, list):
             grids[key] = _grid(value, at)
         else:
-            grids[key] = (value,)
+            grids[key] = _grid([value], at)
     return Space(grids, distributions)
 
 
 def _grid(values: list[Any], at: str) -> tuple[Scalar, ...]:
     if not values:
         raise StudyError(f"{at}: the grid is empty; give at least one value")
+    seen: set[Scalar] = set()
     for value in values:
-        if isinstance(value, list | Mapping):
-            raise StudyError(f"{at}: a grid holds plain values, not {value!r}")
-    repeated = [value for index, value in enumerate(values) if value in values[:index]]
-    if repeated:
-        raise StudyError(f"{at}: {repeated[0]!r} stands twice in the grid")
+        if not isinstance(value, Scalar):
+            raise StudyError(f"{at}: a grid holds plain values, not {shown(value)}")
+        if value in seen:
+            raise StudyError(f"{at}: {shown(value)} stands twice in the grid")
+        seen.add(value)
     return tuple(values)
 
 
@@ -75,7 +76,7 @@ def _distribution(raw: Mapping[str, Any], at: str) -> Distribution:
     if kind not in DISTRIBUTIONS:
         raise StudyError(f"{at}: {choose('distribution', str(kind), DISTRIBUTIONS)}")
     if not isinstance(values, list):
-        raise StudyError(f"{at}.{kind}: a list is needed, not {values!r}")
+        raise StudyError(f"{at}.{kind}: a list is needed, not {shown(values)}")
     if kind == "choice":
         return Distribution(kind, _grid(values, f"{at}.{kind}"))
     return Distribution(kind, _interval(kind, values, f"{at}.{kind}"))
@@ -84,10 +85,10 @@ def _distribution(raw: Mapping[str, Any], at: str) -> Distribution:
 def _interval(kind: str, values: list[Any], at: str) -> tuple[Scalar, ...]:
     numeric = int if kind == "int" else (int, float)
     if len(values) != 2 or not all(isinstance(v, numeric) and not isinstance(v, bool) for v in values):
-        raise StudyError(f"{at}: two numbers [low, high] are needed, not {values!r}")
+        raise StudyError(f"{at}: two numbers [low, high] are needed, not {shown(values)}")
     low, high = values
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise StudyError(f"{at}: low must be below high, got {values!r}")
+        raise StudyError(f"{at}: low must be below high, got {shown(values)}")
     if kind == "loguniform" and low <= 0:
-        raise StudyError(f"{at}: a log-uniform range starts above 0, got {low!r}")
+        raise StudyError(f"{at}: a log-uniform range starts above 0, got {shown(low)}")
     return (low, high) if kind == "int" else (float(low), float(high))

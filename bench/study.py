@@ -188,7 +188,7 @@ class Study(_Part):
     def _seeds(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value < CONFIRM_BASE:
             raise ValueError(f"seeds is a number from 1 to {CONFIRM_BASE - 1}, or {{init: n, order: n, subset: n}}")
-        return CrossedSeeds(**value) if isinstance(value, Mapping) else value
+        return CrossedSeeds.model_validate(value) if isinstance(value, Mapping) else value
 
     @property
     def task_names(self) -> list[str]:

@@ -1,24 +1,21 @@
-"""Read a study file: YAML 1.2 by the safe loader, with limits, overrides, and errors that name file and key."""
+"""Read a study file: parsed by `bench.safe_yaml`, overridden, checked whole, with errors that name file and key."""
 
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bench import study as models
 from bench.budget import Budget
-from bench.errors import InputError, MethodError, StudyError, choose
+from bench.errors import InputError, MethodError, StudyError, choose, shown
 from bench.registry import method, task, tasks
+from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
 from bench.study import OwnTask, Resources, Study
 
-MAX_BYTES = 1_000_000
-MAX_NODES = 200_000
+MOST_LINES, LONGEST_LINE = 20, 2000
+"""Findings that one message gives, and characters of each."""
 RESERVED = ("resources", "per_task")
 """Keys of a method's space that are not hyperparameters."""
 
@@ -39,55 +36,27 @@ def find_study(name: str) -> Path:
     raise StudyError(choose("study", name, known))
 
 
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse one YAML 1.2 document within limits on size and alias expansion; raises StudyError naming the line."""
-    if len(text) > MAX_BYTES:
-        raise StudyError(f"{where}: {len(text):,} characters; a study file has at most {MAX_BYTES:,}")
-    try:
-        raw = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except DuplicateKeyError as error:
-        raise StudyError(f"{where}, line {_line(error)}: {error.problem}") from error
-    except MarkedYAMLError as error:
-        raise StudyError(f"{where}, line {_line(error)}: not valid YAML: {error.problem}") from error
-    except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError, IndexError) as error:
-        # ruamel's pure parser lets built-in errors escape on malformed scalars (dates, numbers, deep nesting)
-        raise StudyError(f"{where}: not valid YAML: {error}") from error
-    _limit_nodes(raw, where)
-    return raw
-
-
-def _line(error: MarkedYAMLError) -> int:
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark else 1
-
-
-def _limit_nodes(raw: Any, where: str) -> None:
-    """Count nodes with aliases expanded, stopping at the limit, so that a small file cannot stand for a huge one."""
-    stack, count = [raw], 0
-    while stack:
-        node = stack.pop()
-        count += 1
-        if count > MAX_NODES:
-            raise StudyError(f"{where}: more than {MAX_NODES:,} values once aliases are expanded")
-        if isinstance(node, Mapping):
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-
-
 def load_study(name: str, overrides: Iterable[str] = (), model: str | None = None) -> Study:
     """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
     path = find_study(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
-    raw = parse_yaml(text, str(path))
+    raw = parse_yaml(_read(path), str(path))
     for override in overrides:
         _override(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
     return build_study(raw, str(path), path.parent)
+
+
+def _read(path: Path) -> str:
+    """The file's text, of which no more is read than a study may have."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise StudyError(f"study file {str(path)!r}: a study file has at most {MAX_BYTES:,} bytes")
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
 
 
 def build_study(raw: Any, where: str, folder: Path) -> Study:
@@ -134,12 +103,14 @@ def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
     at = f"{where}: methods.{name}"
     if not isinstance(own, Mapping):
         raise StudyError(f"{at}.per_task: a mapping of task to hyperparameters is needed")
+    names = set(study.task_names)
     for given, value in own.items():
-        if given not in study.task_names:
-            raise StudyError(f"{at}.per_task: {choose('task', str(given), study.task_names)}")
+        if given not in names:
+            raise StudyError(f"{at}.per_task: {choose('task', str(given), names)}")
         if not isinstance(value, Mapping):
-            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {value!r}")
-    return {t: parse_space(common | dict(own.get(t, {})), at) for t in study.task_names}
+            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {shown(value)}")
+    shared = parse_space(common, at)
+    return {t: parse_space(common | dict(own[t]), at) if t in own else shared for t in study.task_names}
 
 
 def method_resources(study: Study, name: str, where: str = "study") -> Resources:
@@ -167,11 +138,12 @@ def check(study: Study, where: str) -> None:
         for space in {id(s): s for s in spaces(study, name, where).values()}.values():
             _check_space(study, cls, space, f"{where}: methods.{name}")
     _unique("claims", [claim.id for claim in study.claims], where)
+    names = set(study.task_names)
     for index, claim in enumerate(study.claims):
-        _check_claim(study, claim, f"{where}: claims[{index}]")
+        _check_claim(study, claim, names, f"{where}: claims[{index}]")
 
 
-def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
+def _check_claim(study: Study, claim: models.Claim, names: set[str], at: str) -> None:
     """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
     for side in (claim.a, claim.b):
         if side is not None and side not in study.methods:
@@ -179,8 +151,8 @@ def _check_claim(study: Study, claim: models.Claim, at: str) -> None:
     if claim.a == claim.b:
         raise StudyError(f"{at}: {claim.a!r} is compared with itself")
     for name in claim.tasks if isinstance(claim.tasks, list) else ():
-        if name not in study.task_names and name not in tasks():
-            raise StudyError(f"{at}.tasks: {choose('task', name, study.task_names)}")
+        if name not in names and name not in tasks():
+            raise StudyError(f"{at}.tasks: {choose('task', name, names)}")
 
 
 def _within(where: str, look_up: Any, name: str) -> Any:
@@ -191,9 +163,11 @@ def _within(where: str, look_up: Any, name: str) -> Any:
 
 
 def _unique(key: str, values: list[Any], where: str) -> None:
-    repeated = [value for index, value in enumerate(values) if value in values[:index]]
-    if repeated:
-        raise StudyError(f"{where}: {key}: {repeated[0]!r} stands twice")
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise StudyError(f"{where}: {key}: {shown(value)} stands twice")
+        seen.add(value)
 
 
 def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
@@ -242,7 +216,9 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
 def _word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
     """All of Pydantic's findings as one message: file, key, what is allowed, what was given."""
     lines = [_word_one(dict(detail), prefix, model) for detail in error.errors()]
-    return f"{where}: " + f"\n{where}: ".join(dict.fromkeys(lines))
+    distinct = list(dict.fromkeys(line[:LONGEST_LINE] for line in lines))
+    more = [f"… and {len(distinct) - MOST_LINES:,} more"] if len(distinct) > MOST_LINES else []
+    return f"{where}: " + f"\n{where}: ".join([*distinct[:MOST_LINES], *more])
 
 
 def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
@@ -262,8 +238,8 @@ def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None
     hint = ""
     if isinstance(given, str) and detail["type"].startswith(("float", "int")) and _is_number(given):
         hint = f"; write {given} without quotation marks"
-    shown = "" if isinstance(given, Mapping | BaseModel) else f" (given: {given!r})"
-    return f"{full}: {message[:1].lower()}{message[1:]}{shown}{hint}" if full else message
+    what = "" if isinstance(given, Mapping | BaseModel) else f" (given: {shown(given)})"
+    return f"{full}: {message[:1].lower()}{message[1:]}{what}{hint}" if full else message
 
 
 def _is_number(text: str) -> bool:

@@ -1,15 +1,14 @@
 """Runs packs of trials in one process: the same code in a Ray worker, in `--debug`, in `rerun` and in tests.
 
-A `Resident` keeps what trials share (backbones, tokenised data); a `PackRun` trains a pack's members in lockstep,
-evaluation by evaluation, and is the only place where an exception becomes a status.
+A `PackRun` trains a pack's members in lockstep, evaluation by evaluation, and is the only place where an exception
+becomes a status.
 """
 
 import math
-import os
 import time
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,97 +16,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import cost, meter
-from bench.architecture import Architecture, read_architecture
+from bench import checkpoint, cost, keeper, meter
+from bench.audit import FreezeAudit
 from bench.conductor import Pack
-from bench.data import Tokens, cached_tokens
+from bench.data import Tokens
 from bench.evaluation import Evaluation, Progress
 from bench.keep import save_delta
 from bench.methods import Method
 from bench.metrics import majority_score
-from bench.model import Backbone, FreezeAudit, build, load_backbone, trainable_counts, trained_tensors
+from bench.model import build, trainable_counts, trained_tensors
 from bench.outcome import Measured, make_record
 from bench.record import Record
 from bench.registry import method
+from bench.resident import Resident, longest_input
 from bench.results import ResultsFolder
-from bench.shipment import Share, Shipment
-from bench.sources import TaskData
-from bench.splits import Draw, draw
-from bench.study import Select
-from bench.training import Diverged, Examples, Job, TimedOut, steps_per_second, train
-from bench.trial import Trial
+from bench.splits import Draw
+from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, steps_per_second, train
+from bench.trial import TRAINING_VERSION, Trial
 
 CALIBRATION_STEPS = 30
-
-
-class Resident:
-    """What stays in a process from trial to trial: pristine backbones and tokenised data. Nothing a trial does changes
-    it."""
-
-    def __init__(self, shipment: Shipment, share: Share) -> None:
-        self.shipment, self.share = shipment, share
-        self.device = _claim(share)
-        self.folder = Path(shipment.model_folder)
-        self.architecture: Architecture = read_architecture(self.folder)
-        self._backbones: dict[tuple[int, bool], Backbone] = {}
-        self._tokens: dict[tuple[str, str, int], Tokens] = {}
-
-    def backbone(self, task: TaskData) -> Backbone:
-        """The pristine model with a head for this task, on the CPU."""
-        key = (task.num_labels, task.task.kind == "regression")
-        if key not in self._backbones:
-            self._backbones[key] = load_backbone(self.folder, *key)
-        return self._backbones[key]
-
-    def tokens(self, task: TaskData, split: str, max_length: int) -> Tokens:
-        """One split, tokenised once per node."""
-        key = (task.task.name, split, max_length)
-        if key not in self._tokens:
-            self._tokens[key] = cached_tokens(task, split, self.folder, max_length)
-        return self._tokens[key]
-
-    def draw(self, trial: Trial) -> Draw:
-        """The rows of train that this trial fits and chooses on."""
-        return draw_rows(self.shipment.tasks[trial.task.name], trial.fraction, trial.seeds.subset, trial.select)
-
-
-def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select) -> Draw:
-    """Draw a fraction of a task's train split and split it into `fit` and `select`."""
-    regression = task.task.kind == "regression"
-    return draw(
-        task.train.labels,
-        regression,
-        fraction,
-        subset_seed,
-        select.fraction,
-        select.at_least,
-        select.scale,
-        task=task.task.name,
-        names=task.label_names,
-    )
-
-
-def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
-    """Tokens after which inputs are cut: as asked, or what the model's positions leave beside the method's own
-    tokens."""
-    room = architecture.max_tokens
-    return asked if room is None else min(asked, room - tuned.positions)
-
-
-def _claim(share: Share) -> torch.device:
-    """Set threads, determinism and the memory cap of this process; returns the device its trials train on."""
-    torch.set_num_threads(max(1, math.floor(share.cpus)))
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if (
-        share.gpu <= 0 or os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1"
-    ):  # the variable: tests of scheduling, no GPU needed
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")
-    if share.gpu < 1:
-        torch.cuda.set_per_process_memory_fraction(share.gpu)
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 @dataclass
@@ -124,6 +51,7 @@ class _Member:
     measured: Measured = field(default_factory=Measured)
     run: Iterator[Evaluation] | None = None
     finished: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
@@ -135,6 +63,8 @@ class _Member:
             return next(self.run)
         except StopIteration:
             self._end("ok", None)
+        except keeper.Stopped as error:
+            self._end("stopped", str(error))
         except Diverged as error:
             self._end("diverged", str(error))
         except TimedOut as error:
@@ -149,10 +79,19 @@ class _Member:
     def _start(self) -> Iterator[Evaluation]:
         begin = time.perf_counter()
         job, audit = self._job()
-        self.measured.startup_seconds = time.perf_counter() - begin
-        yield from train(job, self.progress)
-        self.measured.peak_memory_bytes = self._meter.peak_memory()
-        self.measured.energy_joules = self._meter.energy()
+        optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+        before = self._resume(job, optimizer)
+        job = replace(job, deadline=time.monotonic() + self._time_left())
+        startup = time.perf_counter() - begin
+
+        def measure() -> None:
+            self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
+            self.measured.peak_memory_bytes = _most(before.peak_memory_bytes, self._meter.peak_memory())
+            self.measured.energy_joules = self._energy(before)
+
+        yield from list(self.progress.evaluations)
+        yield from train(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
+        measure()
         tampered = audit.check(job.model)
         if tampered:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
@@ -194,10 +133,51 @@ class _Member:
             pad_id=backbone.pad_id,
             device=resident.device,
             flops=flops,
-            deadline=time.monotonic() + resident.shipment.timeout,
             keep_best=resident.shipment.keep != "none",
         )
         return job, audit
+
+    def _identity(self, job: Job) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be continued bit by bit."""
+        return {
+            "trial_id": self.trial.id,
+            "training_version": TRAINING_VERSION,
+            "steps": job.steps,
+            "versions": meter.versions(),
+            "device": meter.device_name(job.device.type),
+            "threads": torch.get_num_threads(),
+        }
+
+    def _resume(self, job: Job, optimizer: torch.optim.AdamW) -> Measured:
+        """Take up the trial's checkpoint, where there is one that can be used; returns what was measured before."""
+        before, watch = Measured(), self.resident.watch
+        data = watch.folder.read_bytes(keeper.file(self.trial.id)) if watch.folder and watch.mine else None
+        if data is not None:
+            try:
+                identity = self._identity(job)
+                self.started_at = checkpoint.restore(data, identity, job.model, optimizer, self.progress, before)
+                self.notes.append(f"{self.trial.id}: goes on at step {self.progress.steps} of {job.steps}")
+            except checkpoint.BadCheckpoint as error:
+                self.notes.append(f"{self.trial.id}: its checkpoint is not used, it starts anew: {error}")
+        return before
+
+    def _keeper(self, job: Job, optimizer: torch.optim.AdamW, measure: Callable[[], None]) -> keeper.TrialKeeper:
+        def encode() -> bytes:
+            measure()
+            identity = self._identity(job)
+            return checkpoint.encode(identity, job.model, optimizer, self.progress, self.measured, self.started_at)
+
+        return keeper.TrialKeeper(self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append)
+
+    def _time_left(self) -> float:
+        """Seconds of the trial's time limit that earlier parts of it have not used."""
+        return self.resident.shipment.timeout - self.progress.train_seconds - self.progress.eval_seconds
+
+    def _energy(self, before: Measured) -> float | None:
+        """Joules in all; None where a part of the trial could not be measured."""
+        now = self._meter.energy()
+        resumed = before.startup_seconds is not None
+        return None if now is None or (resumed and before.energy_joules is None) else now + (before.energy_joules or 0)
 
     def _keep(self) -> None:
         """Store the chosen checkpoint's trained tensors, where they are asked for."""
@@ -243,6 +223,10 @@ class _Member:
         )
 
 
+def _most(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
 def _one_line(error: BaseException) -> str:
     """Exception and innermost place in one line."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -263,6 +247,7 @@ class PackRun:
     """Trains a pack's members in lockstep; `rate` is the stored calibration (steps/s) of a seconds budget."""
 
     def __init__(self, resident: Resident, pack: Pack, rate: float | None = None) -> None:
+        resident.watch.begin()
         self.members = [_Member(trial, resident, rate) for trial in pack.trials]
         self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
@@ -275,6 +260,18 @@ class PackRun:
         self.index += 1
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was told to stop, so that it has no rows yet."""
+        return any(member.status == "stopped" for member in self.members)
+
+    def notes(self) -> list[str]:
+        """What the user should know of its trials; each note once."""
+        found = [note for member in self.members for note in member.notes]
+        for member in self.members:
+            member.notes.clear()
+        return found
 
     def records(self, pruned: bool = False) -> list[Record]:
         """Every member's rows as of now."""

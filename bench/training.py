@@ -2,8 +2,9 @@
 
 Each evaluation scores `select`; only where `select` has improved is the held-out `score` split evaluated too, after the
 decision, so that no choice can see it. The chosen checkpoint is the one with the best `select` score; its predictions
-on `score` are kept. Dropout is reseeded at every step from (dropout seed, step), so that a trial's random stream does
-not depend on what else runs in the process and needs no saved state.
+on `score` are kept. Dropout is reseeded at every step from (dropout seed, step), and batches follow from (order seed,
+step), so that a trial's random streams do not depend on what else runs in the process and need no saved state: a run
+goes on from its trained tensors, its optimiser and its progress alone (bench.checkpoint), bit by bit as it would have.
 """
 
 import math
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -47,6 +49,16 @@ class Examples:
     def targets(self) -> np.ndarray:
         """Labels of the rows, in their order: shape [len(rows)]."""
         return np.asarray(self.labels[self.rows])
+
+
+class Keeper(Protocol):
+    """Writes a run's state down between two steps, now and then."""
+
+    def due(self) -> bool:
+        """Whether it is time; asked at every step, so that it has to be quick."""
+
+    def save(self) -> None:
+        """Write the state as it is; may raise to end the run."""
 
 
 @dataclass(frozen=True)
@@ -119,25 +131,31 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
 
 
-def train(job: Job, progress: Progress) -> Iterator[Evaluation]:
-    """Train for `job.steps` steps, yielding an evaluation at each evaluation point; `progress` is kept up to date.
+def train(
+    job: Job, progress: Progress, optimizer: torch.optim.AdamW | None = None, keeper: Keeper | None = None
+) -> Iterator[Evaluation]:
+    """Train up to `job.steps` steps, yielding an evaluation at each evaluation point; `progress` is kept up to date.
 
-    Raises Diverged on a non-finite loss and TimedOut past `job.deadline` (seconds of time.monotonic()).
+    Goes on where `progress` stands: a run that is continued brings its model, its optimiser and its progress as they
+    were after that step. Raises Diverged on a non-finite loss and TimedOut past `job.deadline` (seconds of
+    time.monotonic()).
     """
-    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    optimizer = optimizer or make_optimizer(job.model, job.lr, job.training.weight_decay)
     points = set(evaluation_steps(job.steps, job.training.evals))
-    batches = _batches(job)
+    first = progress.steps + 1
+    batches = _batches(job, progress.steps)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     finite = torch.ones((), dtype=torch.bool, device=job.device)
     begin = time.perf_counter()
-    for step in range(1, job.steps + 1):
-        if step == 1 or (step - 1) in points:
+    for step in range(first, job.steps + 1):
+        if step == first or (step - 1) in points:
             job.model.train()
         rows = next(batches)
         loss = _step(job, optimizer, trained, rows, step)
         finite &= loss.isfinite()
         _count(progress, job.fit.tokens, rows)
-        if job.device.type == "cpu" or step in points or step % CHECK_EVERY == 0:
+        keep = keeper is not None and step < job.steps and keeper.due()
+        if job.device.type == "cpu" or step in points or keep or step % CHECK_EVERY == 0:
             if not bool(finite):
                 progress.train_seconds += time.perf_counter() - begin
                 raise Diverged(f"the loss is not finite at step {step}")
@@ -148,6 +166,10 @@ def train(job: Job, progress: Progress) -> Iterator[Evaluation]:
             _synchronize(job.device)
             progress.train_seconds += time.perf_counter() - begin
             yield _evaluate(job, progress, optimizer.param_groups[0]["lr"])
+            begin = time.perf_counter()
+        if keep and keeper is not None:
+            progress.train_seconds += time.perf_counter() - begin
+            keeper.save()
             begin = time.perf_counter()
 
 
@@ -190,13 +212,14 @@ def _reseed(device: torch.device, seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-def _batches(job: Job) -> Iterator[np.ndarray]:
+def _batches(job: Job, done: int = 0) -> Iterator[np.ndarray]:
+    """Rows of each batch, epoch after epoch, from the one after the first `done`."""
     lengths = job.fit.tokens.lengths[job.fit.rows]
-    epoch = 0
+    epoch, skip = divmod(done, math.ceil(len(lengths) / job.training.batch_size))
     while True:
-        for order in epoch_order(lengths, job.training.batch_size, job.order_seed, epoch):
+        for order in epoch_order(lengths, job.training.batch_size, job.order_seed, epoch)[skip:]:
             yield job.fit.rows[order]
-        epoch += 1
+        epoch, skip = epoch + 1, 0
 
 
 def _logits(job: Job, tokens: Tokens, rows: np.ndarray) -> Tensor:

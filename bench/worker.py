@@ -24,7 +24,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's resident state; torch is imported here, on the worker."""
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        from bench.trainer import Resident
+        from bench.resident import Resident
 
         self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))
         self._begin(config)
@@ -47,10 +47,12 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Train to the next rung (where rungs are asked for), the next heartbeat, or the end."""
         until = time.monotonic() + HEARTBEAT_SECONDS
         rung = self.run_.advance()
-        while rung is not None and not self.rungs and time.monotonic() < until:
+        while rung is not None and not self.run_.stopped and not self.rungs and time.monotonic() < until:
             rung = self.run_.advance()
         done = rung is None
-        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
+        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
+        if self.run_.stopped:
+            return {"done": True, "rung": 0, "value": 0.0, "payload": payload | {"stopped": True}}
         if done or self.rungs:
             payload["records"] = [record.encode() for record in self.run_.records(pruned=not done)]
         index, value = (rung.index, rung.value) if rung else (0, 0.0)

@@ -85,12 +85,31 @@ def test_no_folder_and_no_rows(tmp_path: Path) -> None:
         load_results("nosuchscheme://bucket/run")
 
 
-def test_a_corrupt_file_is_named(tmp_path: Path) -> None:
+def test_damaged_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = empty(tmp_path)
-    folder.add()
+    good, bad = folder.add(seed=1), folder.add(seed=2)
+    for trial_id in (good, bad):
+        folder.curve(trial_id, [(10, 0.6, 0.5)])
+        folder.predict(trial_id, [0, 1])
     folder.write()
     (tmp_path / "trials" / "broken.parquet").write_bytes(b"PAR1 this is no parquet PAR1")
-    with pytest.raises(ResultsError, match=r"trials/broken\.parquet: cannot be read"):
+    for table in ("evals", "predictions"):
+        path = tmp_path / table / f"{bad}.parquet"
+        path.write_bytes(path.read_bytes()[:-20])
+    results = load_results(str(tmp_path))
+    assert set(results.trials["trial_id"]) == {good, bad}
+    assert set(results.evals["trial_id"]) == {good}
+    assert [set(part["trial_id"]) for part in results.predictions()] == [{good}]
+    names = ("trials/broken", f"evals/{bad}", f"predictions/{bad}")
+    assert [f"{name}.parquet: cannot be read" in line for name, line in zip(names, results.damaged, strict=True)] == [
+        True
+    ] * 3
+
+
+def test_a_folder_of_damaged_files_only_says_so(tmp_path: Path) -> None:
+    empty(tmp_path).write()
+    (tmp_path / "trials" / "broken.parquet").write_bytes(b"")
+    with pytest.raises(ResultsError, match=r"holds no finished trial yet(.|\n)*broken\.parquet: cannot be read"):
         load_results(str(tmp_path))
 
 
@@ -128,10 +147,10 @@ def test_foreign_rows_are_refused_with_their_file(tmp_path: Path, given: dict[st
 @pytest.mark.parametrize(
     ("name", "text", "match"),
     [
-        ("study.yaml", "a: [", r"study\.yaml: not valid YAML"),
+        ("study.yaml", "a: [", r"study\.yaml, line 1: not valid YAML"),
         ("study.yaml", "- a", r"study\.yaml: a study is a mapping"),
         ("plan.json", "{", r"plan\.json: not valid JSON"),
-        ("plan.json", '{"cells": [{"task": "a"}]}', r"plan\.json: `cells` must be a list of objects with budget"),
+        ("plan.json", '{"cells": [{"task": "a"}]}', r"plan\.json: cells\.0\.method: Field required"),
     ],
 )
 def test_a_broken_study_or_plan_is_named(tmp_path: Path, name: str, text: str, match: str) -> None:

@@ -14,10 +14,10 @@ from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 
 def make_record(trial_id: str = "aa", status: str = "ok", version: int = SCHEMA_VERSION) -> Record:
     """A minimal record."""
-    text = dict.fromkeys(("study", "stage", "method", "model", "task", "metric"), "x")
+    text = dict.fromkeys(("study", "method", "model", "task", "metric"), "x")
     row = {field.name: None for field in TRIALS} | text
     row |= {"trial_id": trial_id, "hyperparameters": '{"lr": 0.1}', "fraction": 1.0, "seed": 1, "budget": "{}"}
-    row |= {"status": status, "schema_version": version}
+    row |= {"stage": "grid", "status": status, "schema_version": version}
     return Record(row, empty_evals(), empty_predictions())
 
 

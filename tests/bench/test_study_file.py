@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError, StudyError
+from bench.safe_yaml import parse_yaml
 from bench.seeds import CONFIRM_BASE
 from bench.study import CrossedSeeds, Study
-from bench.study_file import build_study, find_study, load_study, method_resources, parse_yaml, spaces
+from bench.study_file import build_study, find_study, load_study, method_resources, spaces
 
 MINIMAL: dict[str, Any] = {
     "name": "x",

@@ -13,10 +13,11 @@ from bench import trainer
 from bench.conductor import Pack
 from bench.prepare import Prepared
 from bench.record import Record
+from bench.resident import Resident
 from bench.rows import Split
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
-from bench.trainer import PackRun, Resident
+from bench.trainer import PackRun
 from bench.trial import Trial
 from tests.bench.tiny import run_tiny, tiny_prepared
 

@@ -24,11 +24,12 @@ from bench.metrics import compute
 from bench.model import build, load_backbone
 from bench.prepare import prepare
 from bench.registry import method
+from bench.resident import Resident
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
-from bench.trainer import PackRun, Resident
+from bench.trainer import PackRun
 
 
 def make_study(arguments: argparse.Namespace) -> Study:

@@ -1,0 +1,125 @@
+"""The Ray that a run uses: started here, quietly and on localhost, or joined at an address; and whether it lives."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+from bench.errors import InputError
+
+GONE_AFTER = 10.0
+"""Seconds for which Ray's control service must not answer before it counts as gone; it can be slow under load."""
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """How to reach or start Ray, and what else to log to."""
+
+    address: str | None = None
+    retries: int = 2
+    logger: str | None = None
+
+
+@contextmanager
+def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
+    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
+
+    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join.
+    """
+    started_here = not ray.is_initialized()
+    if started_here:
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        try:
+            if options.address is None:
+                with _loopback():
+                    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
+            else:
+                _must_answer(options.address)
+                ray.init(address=options.address, **common)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"--address {options.address}: no Ray cluster can be reached there: {error}") from error
+    try:
+        yield
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+@contextmanager
+def _loopback() -> Iterator[None]:
+    """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
+
+    Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked
+    for.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def gpus_available() -> float:
+    """GPUs that the connected Ray has now."""
+    return float(ray.cluster_resources().get("GPU", 0.0))
+
+
+@contextmanager
+def watched(on_gone: Callable[[], None]) -> Iterator[None]:
+    """Call `on_gone`, from a thread, once the connected Ray is gone (`ray stop`, a crash of its services).
+
+    Ray itself would wait for its control service for a minute and then end this process without a word of ours.
+    """
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    ended = threading.Event()
+
+    def watch() -> None:
+        heard = time.monotonic()
+        while not ended.wait(1.0):
+            if _answers(host.strip("[]"), int(port)) and any(node["Alive"] for node in ray.nodes()):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > GONE_AFTER and not ended.is_set():
+                on_gone()
+                return
+
+    threading.Thread(target=watch, name="finebench-ray", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _must_answer(address: str) -> None:
+    """Raise ConnectionError where nothing listens at HOST:PORT: Ray itself would try for minutes, and print."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
+        raise ConnectionError("nothing answers")
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM: the first asks a run to end in good order, the second ends it at once."""
+
+import signal
+from types import FrameType
+
+
+class Stop:
+    """Installed while a run is prepared and runs; `requested` is what the run looks at.
+
+    Until `graceful` is set there is nothing in flight to save, and the first signal ends the run too.
+    """
+
+    def __init__(self) -> None:
+        self.requested = self.graceful = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Stop":
+        try:
+            self._before = {number: signal.signal(number, self._on) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not in the main thread: whoever runs us handles signals
+            self._before = {}
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _on(self, signum: int, frame: FrameType | None) -> None:
+        if self.requested or not self.graceful:
+            raise KeyboardInterrupt
+        self.requested = True
