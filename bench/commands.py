@@ -16,6 +16,9 @@ from bench.trial import Trial
 
 SHOWN_FAILURES = 20
 
+NARROW = 90
+"""Columns of a terminal below which the summary table leaves out what a method costs."""
+
 
 def run_command(
     name: str,
@@ -38,6 +41,11 @@ def run_command(
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: this folder does not exist")
     folder = results or f"results/{study.name}"
+    if keep != "none" and address is not None and "://" not in folder:
+        raise InputError(
+            f"--keep {keep} with --address: workers store the deltas themselves, and {folder!r} is a path of this "
+            "machine; give --results a URI that every node reaches, such as s3://bucket/folder"
+        )
     options = RunOptions(folder, data, limit, address, debug, keep, logger)
     console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
     try:
@@ -89,29 +97,31 @@ def _report(console: Console, results: str, out: str | None, price_per_hour: flo
     from analysis.report import write_report
 
     report = write_report(results, out, price_per_hour)
-    console.print(summary_table(report.summary))
+    console.print(summary_table(report.summary, console.width))
     for sentence in (*report.state, *report.findings):
         console.print(Text(sentence), soft_wrap=True)
     console.print(Text(f"report: {report.path}"), soft_wrap=True)
     console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
 
 
-def summary_table(rows: list[dict[str, Any]]) -> Table:
-    """Score per task × fraction × method with its interval, where there is one."""
+def summary_table(rows: list[dict[str, Any]], width: int = 100) -> Table:
+    """Score per task × fraction × method with its interval, where there is one; a narrow window gets no costs."""
     budgets = len({row["budget_label"] for row in rows}) > 1
     columns = ["task", "data", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
     table = Table(
         box=None, header_style="bold", title="score on the held-out split: mean over seeds", title_justify="left"
     )
-    for column in [*columns, "trained", "train s", "note"]:
+    costs = ["trained", "train s"] if width >= NARROW else []
+    for column in [*columns, *costs, "note"]:
         left = column in ("task", "budget", "method", "note")
         table.add_column(column, justify="left" if left else "right", no_wrap=column != "note")
     for row in rows:
         if row["score"] is not None:
             shown = [row["task"], f"{row['fraction']:g}", *([row["budget_label"]] if budgets else []), row["method"]]
             shown += [f"{row['score']:.3f}", _interval(row), f"{row['n']:.0f}", _number(row["lr"], "g")]
-            shown += [_number(row["trainable_params"], ",.0f"), _number(row["train_seconds"], ".1f"), _note(row)]
-            table.add_row(*(Text(str(cell)) for cell in shown))
+            if costs:
+                shown += [_number(row["trainable_params"], ",.0f"), _number(row["train_seconds"], ".1f")]
+            table.add_row(*(Text(str(cell)) for cell in [*shown, _note(row)]))
     return table
 
 

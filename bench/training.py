@@ -255,6 +255,8 @@ def _evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
     begin = time.perf_counter()
     job.model.eval()
     select = predict(job, job.select)
+    if not math.isfinite(select.loss):  # the last step's update can break a model whose every training loss was finite
+        raise Diverged(f"the loss on `select` is not finite at step {progress.steps}")
     value, best = select.metrics[job.metrics[0]], progress.best
     improved = best is None or value > best.select.metrics[job.metrics[0]]
     due = improved or progress.steps == job.steps

@@ -150,7 +150,17 @@ def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.Ca
     code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(file)], standalone_mode=False))
     error = capsys.readouterr().err
     assert code == EXIT_BAD_INPUT
-    assert f"results folder '{file}' cannot be read" in error
+    assert f"{file}/study.yaml: cannot be read" in error
+
+
+def test_deltas_cannot_be_kept_on_a_path_that_workers_of_a_cluster_do_not_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path)
+    arguments = ["run", str(file), "--keep", "best", "--address", "auto", "--results", str(tmp_path / "r")]
+    assert guarded(lambda: app(arguments, standalone_mode=False)) == EXIT_BAD_INPUT
+    assert "--keep best with --address" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_other_data_or_metrics_under_one_name_are_never_pooled(

@@ -122,6 +122,26 @@ def test_predictions_recompute_the_score(ready: Prepared, resident: Resident) ->
     assert record.predictions["probability"].null_count == record.predictions.num_rows
 
 
+def test_weights_that_the_last_step_broke_are_diverged(
+    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every training loss was finite, and yet there is no model to score."""
+    real = torch.optim.AdamW.step
+
+    def breaking(self: Any, *args: Any, **kwargs: Any) -> Any:
+        done = real(self, *args, **kwargs)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if self.state[parameter]["step"] == ready.study.budget[0].steps:
+                    parameter.data.fill_(float("nan"))
+        return done
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", breaking)
+    row = finish(resident, make_trials(ready)[0])[0].trial
+    assert row["status"] == "diverged"
+    assert "`select`" in row["reason"]
+
+
 def test_a_non_finite_loss_is_diverged(ready: Prepared, resident: Resident) -> None:
     """Status, reason, no score, and the constant predictor's select score for choices."""
     trial = make_trials(ready)[0]
