@@ -9,6 +9,7 @@ from analysis.cells import cells
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
+from analysis.frames import largest
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.planned import Expectation
@@ -55,11 +56,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
 
 def answer(contents: Contents) -> pd.DataFrame:
     """The rows of `scores` at the largest fraction of each task and budget that has a score (or is planned)."""
-    scored = contents.frames["scores"]
-    keys = ["task", "budget"]
-    top = scored["fraction"].where(scored["n"] > 0).groupby([scored[key] for key in keys]).transform("max")
-    top = top.fillna(scored.groupby(keys)["fraction"].transform("max"))
-    return scored[scored["fraction"] == top].reset_index(drop=True)
+    return largest(contents.frames["scores"])
 
 
 def _order(given: Any, found: "pd.Series[str]") -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from markupsafe import Markup
 
 from analysis import sentences
 from analysis.contents import Contents, answer
-from analysis.figures import FIGURE_KINDS, Figure
+from analysis.figures import Figure
 from analysis.formats import markdown_text, plain, to_markdown
 from analysis.frames import records
 from analysis.palette import config
 from analysis.protocol import Facts, caveats, protocol, versions
+from analysis.sections import sections
 from analysis.tables import Table, missing, word
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,8 +25,21 @@ TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_RUNS = 2000
 """Rows of a table that the page holds; the files hold all of them."""
 
-MARKS = {"done": "●", "degenerate": "▲", "failed": "✕", "pending": "○", "empty": "·"}
-"""Signs of the cell map, so that it can be read without colour."""
+SHOWN_FIGURES = 18
+"""Figures of one kind that the page holds; the folder holds all of them."""
+
+FILTERED_FROM = 30
+"""Rows above which a table scrolls in a frame of its own and has a filter."""
+
+MARKS = {
+    "done": "●", "degenerate": "▲", "failed": "✕", "pending": "○", "empty": "·",
+    "supported": "✓", "refuted": "✗", "inconclusive": "?",
+}  # fmt: skip
+"""Signs of the cell map and of verdicts, so that both can be read without colour."""
+
+STATES = {
+    "done": "done", "degenerate": "all degenerate", "failed": "some failed", "pending": "pending", "empty": "not planned"
+}  # fmt: skip
 
 DARK = config(ink="#e4e7eb", faint="#3a4048")
 
@@ -57,17 +71,26 @@ def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], scrip
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    context = _context(contents, tables, best)
     inline = {"library": Markup(script)} | {
         key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")
     }
-    figures = {kind: [one for one in drawn if one.figure.kind == kind] for kind in FIGURE_KINDS}
-    data = [{"id": one.figure.name, "spec": one.figure.spec} for one in drawn]
+    pictures = _by_kind(drawn)
+    held = [one.figure for some in pictures.values() for one in some[:SHOWN_FIGURES]]
+    data = [{"id": figure.name, "spec": figure.spec} for figure in held]
     environment.filters |= {"plain": plain, "base64": lambda text: b64encode(text.encode()).decode()}
     return environment.get_template("index.html").render(
-        **context, figures=figures, inline=inline, map=_map(contents.frames["cells"]), marks=MARKS, cells=_cells,
-        shown_runs=SHOWN_RUNS, charts=_script_json({"figures": data, "light": config(), "dark": DARK}),
+        **_context(contents, tables, pictures, best), pictures=pictures, inline=inline, marks=MARKS, states=STATES,
+        map=_map(contents.frames["cells"]), cells=_cells, methods=contents.methods, shown_runs=SHOWN_RUNS,
+        shown_figures=SHOWN_FIGURES, filtered_from=FILTERED_FROM,
+        charts=_script_json({"figures": data, "light": config(), "dark": DARK}),
     )  # fmt: skip
+
+
+def _by_kind(drawn: list[Drawn]) -> dict[str, list[Drawn]]:
+    made: dict[str, list[Drawn]] = {}
+    for one in drawn:
+        made.setdefault(one.figure.kind, []).append(one)
+    return made
 
 
 def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], best: bool) -> str:
@@ -81,9 +104,12 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
-    links = [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in drawn]
+    pictures = _by_kind(drawn)
+    links = {
+        kind: [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in some] for kind, some in pictures.items()
+    }
     return environment.get_template("report.md").render(
-        **_context(contents, tables, best), rendered=rendered, links=links
+        **_context(contents, tables, pictures, best), rendered=rendered, links=links
     )
 
 
@@ -96,12 +122,16 @@ def said(contents: Contents) -> dict[str, list[str]]:
     }
 
 
-def _context(contents: Contents, tables: dict[str, Table], best: bool) -> dict[str, Any]:
+def _context(
+    contents: Contents, tables: dict[str, Table], pictures: dict[str, list[Drawn]], best: bool
+) -> dict[str, Any]:
     name = str(contents.frames["runs"]["study"].iloc[0])
     facts: dict[str, Facts] = {"protocol": protocol(contents), "versions": versions(contents)}
     return {
         "name": name,
         "tables": tables,
+        "sections": sections(tables, pictures),
+        "verdicts": [],
         **said(contents),
         "warnings": contents.warnings,
         "facts": facts,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-"""Okabe and Ito's set without its black and yellow, which vanish on a dark or a white page; and two more."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C466A0", "#B37A00", "#2F93D0", "#8C6D31", "#7F7F7F")
+"""Okabe and Ito's hues without black and yellow, and two more; all at least 3 : 1 against the white and the dark page."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Seven, so that a colour repeats with another shape: 56 distinct marks."""
