@@ -38,8 +38,12 @@ MARKS = {
 """Signs of the cell map and of verdicts, so that both can be read without colour."""
 
 STATES = {
-    "done": "done", "degenerate": "all degenerate", "failed": "some failed", "pending": "pending", "empty": "not planned"
-}  # fmt: skip
+    "done": "done",
+    "degenerate": "all degenerate",
+    "failed": "some failed",
+    "pending": "pending",
+    "empty": "not planned",
+}
 
 DARK = config(ink="#e4e7eb", faint="#3a4048")
 
@@ -106,7 +110,8 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
     rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
     pictures = _by_kind(drawn)
     links = {
-        kind: [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in some] for kind, some in pictures.items()
+        kind: [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in some]
+        for kind, some in pictures.items()
     }
     return environment.get_template("report.md").render(
         **_context(contents, tables, pictures, best), rendered=rendered, links=links

@@ -43,7 +43,10 @@ SECTIONS: tuple[Section, ...] = (
         "efficiency", "Efficiency: what it costs", "Efficiency",
         (Block(("score-by-time",), "efficiency"), Block(("anytime",), "curves", folded=True)),
     ),
-    Section("runs", "Every run", "Runs", (Block(table="runs"), Block(table="cells", folded=True), Block(table="failures"))),
+    Section(
+        "runs", "Every run", "Runs",
+        (Block(table="cells", folded=True), Block(table="runs"), Block(table="failures")),
+    ),
     Section("protocol", "Protocol and versions", "Protocol"),
     Section("caveats", "Caveats", "Caveats"),
 )  # fmt: skip

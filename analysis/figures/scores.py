@@ -29,7 +29,8 @@ def overview(rows: Rows, look: Look) -> Figure:
     )
     said = " ".join(f"{row['place']}, {row['method']}: {base.number(row, 'score')}{_hole(row)}." for row in rows)
     title = "Scores at the largest share of the data, with 95 % intervals"
-    return base.finish(drawn, title, said, {"step": 15, "for": "offset"})
+    height = len({row["place"] for row in rows}) * (14 * len(look.methods) + 22)
+    return base.finish(drawn, title, said, height)
 
 
 def _hole(row: base.Row) -> str:
