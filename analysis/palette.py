@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C466A0", "#B37A00", "#2F93D0", "#8C6D31", "#7F7F7F")
-"""Okabe and Ito's hues without black and yellow, and two more; all at least 3 : 1 against the white and the dark page."""
+"""Okabe and Ito's hues without black and yellow, and two more; all at least 3 : 1 against white and the dark page."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Seven, so that a colour repeats with another shape: 56 distinct marks."""

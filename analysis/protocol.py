@@ -45,11 +45,7 @@ def _sizes(runs: pd.DataFrame) -> str:
 def versions(contents: Contents) -> Facts:
     """Packages, commits and machines of all rows; several values of one mean that the rows were not made alike."""
     runs = contents.frames["runs"]
-    found: dict[str, set[str]] = {}
-    for text in runs["versions"].dropna().unique():
-        for name, version in _object(text).items():
-            found.setdefault(str(name), set()).add(str(version))
-    facts = [(name, ", ".join(sorted(values))) for name, values in sorted(found.items())]
+    facts = [(name, ", ".join(sorted(values))) for name, values in sorted(version_sets(runs).items())]
     for label, column in (("git commit", "git_commit"), ("device", "device"), ("host", "hostname")):
         values = sorted(set(runs[column].dropna()))
         if values:
@@ -58,6 +54,15 @@ def versions(contents: Contents) -> Facts:
     if pd.notna(started) and pd.notna(finished):
         facts.append(("from, to", f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC"))
     return facts
+
+
+def version_sets(runs: pd.DataFrame) -> dict[str, set[str]]:
+    """Every version of every package that made a row."""
+    found: dict[str, set[str]] = {}
+    for text in runs["versions"].dropna().unique():
+        for name, version in _object(text).items():
+            found.setdefault(str(name), set()).add(str(version))
+    return found
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import page
+from analysis import page, render
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
@@ -17,8 +17,9 @@ from analysis.layout import tables
 from analysis.load import Results, load_results
 from analysis.planned import Expectation
 from analysis.runs import runs
+from analysis.samples import Samples
 from analysis.scores import scores
-from analysis.statics import javascript, to_png, to_svg
+from analysis.statics import to_png, to_svg
 from analysis.tables import Table, missing
 
 SUMMARY = (
@@ -63,7 +64,7 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
     table = runs(results)
-    return _summary(scores(table, Expectation(results.plan, table)))
+    return _summary(scores(table, Expectation(results.plan, table), Samples(results, table)))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
@@ -71,14 +72,14 @@ def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
     return [{k: None if missing(v) else v for k, v in row.items()} for row in records(shown.astype(object))]
 
 
-def _draw(figure: Figure) -> page.Drawn:
+def _draw(figure: Figure) -> render.Drawn:
     svg = to_svg(figure.spec)
-    return page.Drawn(figure, svg, to_png(svg))
+    return render.Drawn(figure, svg, to_png(svg))
 
 
-def _files(contents: Contents, made: dict[str, Table], drawn: list[page.Drawn], best: str | None) -> dict[str, bytes]:
+def _files(contents: Contents, made: dict[str, Table], drawn: list[render.Drawn], best: str | None) -> dict[str, bytes]:
     files = {
-        "index.html": page.html(contents, made, drawn, javascript(), best is not None).encode(),
+        "index.html": page.html(contents, made, drawn, best is not None).encode(),
         "report.md": page.markdown(contents, made, drawn, best is not None).encode(),
     }
     if best is not None:

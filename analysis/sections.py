@@ -3,7 +3,7 @@
 Answer first; then scores, variance, tuning, efficiency, every run; then protocol, versions and caveats.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis.tables import Table
@@ -51,20 +51,23 @@ SECTIONS: tuple[Section, ...] = (
     Section("caveats", "Caveats", "Caveats"),
 )  # fmt: skip
 
+EMPTY_TELLS = ("failures", "settings", "reproduced")
+"""Tables whose emptiness says something."""
+
 WRITTEN = ("answer", "runs", "protocol", "caveats")
 """Sections that have words of their own: there without any table."""
 
 
-def sections(tables: Mapping[str, Table], kinds: Iterable[str]) -> list[Section]:
-    """The sections that have something to show, with the blocks that do.
+def sections(order: Sequence[Section], tables: Mapping[str, Table], kinds: Iterable[str]) -> list[Section]:
+    """The sections of `order` that have something to show, with the blocks that do.
 
-    A table without rows is left out, but for the list of failures, whose emptiness says something. A table or a kind of
+    A table without rows is left out, but for those of `EMPTY_TELLS`. A table or a kind of
     figure that no section names comes last under "More", so that nothing that was made is lost.
     """
     drawn = set(kinds)
-    made = [replace(one, blocks=tuple(_present(one.blocks, tables, drawn))) for one in SECTIONS]
-    named = {block.table for one in SECTIONS for block in one.blocks}
-    shown = {kind for one in SECTIONS for block in one.blocks for kind in block.figures}
+    made = [replace(one, blocks=tuple(_present(one.blocks, tables, drawn))) for one in order]
+    named = {block.table for one in order for block in one.blocks}
+    shown = {kind for one in order for block in one.blocks for kind in block.figures}
     rest = [Block(table=name) for name, table in tables.items() if name not in named and not table.frame.empty]
     rest += [Block((kind,)) for kind in sorted(drawn - shown)]
     if rest:
@@ -72,10 +75,10 @@ def sections(tables: Mapping[str, Table], kinds: Iterable[str]) -> list[Section]
     return [one for one in made if one.blocks or one.id in WRITTEN]
 
 
-def _present(blocks: Sequence[Block], tables: Mapping[str, Table], drawn: set[str]) -> Iterable[Block]:
+def _present(blocks: Sequence[Block], tables: Mapping[str, Table], drawn: set[str]) -> Iterator[Block]:
     for block in blocks:
         table = block.table if block.table in tables else None
-        if table is not None and tables[table].frame.empty and table != "failures":
+        if table is not None and tables[table].frame.empty and table not in EMPTY_TELLS:
             table = None
         kinds = tuple(kind for kind in block.figures if kind in drawn)
         if table is not None or kinds:
