@@ -14,6 +14,7 @@ from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.planned import Expectation
 from analysis.runs import runs
+from analysis.samples import Samples
 from analysis.scores import scores
 from analysis.sensitivity import sensitivity
 from analysis.variants import variants
@@ -35,7 +36,8 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     """Compute every frame of the report."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    scored = scores(table, expected)
+    samples = Samples(results, table)
+    scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
         "cells": cells(table, expected),

@@ -1,5 +1,6 @@
 """Write RESULTS/report: the page, Markdown, every table in four formats, every figure in two, and best.yaml."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -48,15 +49,10 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     """
     contents = analyse(load_results(results), price_per_hour)
     made = tables(contents)
-    drawn = [_draw(figure) for figure in figures(contents.frames, contents.methods)]
+    drawn = draw_all(figures(contents.frames, contents.methods))
     best = best_study(contents.results.study, contents.frames["scores"])
     files = _files(contents, made, drawn, best)
-    folder = Folder(out if out is not None else results.rstrip("/") + "/report")
-    page_text = files.pop("index.html")
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(lambda item: folder.write(*item), files.items()))
-    folder.write("index.html", page_text)  # last: a page that is there has all of its files
-    path = folder.path("index.html") if folder.local else f"{folder.uri.rstrip('/')}/index.html"
+    path = write_files(Folder(out if out is not None else results.rstrip("/") + "/report"), files)
     said = page.said(contents)
     return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"])
 
@@ -72,18 +68,21 @@ def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
     return [{k: None if missing(v) else v for k, v in row.items()} for row in records(shown.astype(object))]
 
 
-def _draw(figure: Figure) -> render.Drawn:
-    svg = to_svg(figure.spec)
-    return render.Drawn(figure, svg, to_png(svg))
+def draw_all(made: Sequence[Figure]) -> list[render.Drawn]:
+    """Every figure as SVG and PNG."""
+    return [render.Drawn(figure, svg := to_svg(figure.spec), to_png(svg)) for figure in made]
 
 
 def _files(contents: Contents, made: dict[str, Table], drawn: list[render.Drawn], best: str | None) -> dict[str, bytes]:
-    files = {
-        "index.html": page.html(contents, made, drawn, best is not None).encode(),
-        "report.md": page.markdown(contents, made, drawn, best is not None).encode(),
-    }
-    if best is not None:
-        files["best.yaml"] = best.encode()
+    files = file_contents(made, drawn)
+    files["report.md"] = page.markdown(contents, made, drawn, best is not None).encode()
+    files["index.html"] = page.html(contents, made, drawn, best is not None).encode()
+    return files if best is None else files | {"best.yaml": best.encode()}
+
+
+def file_contents(made: dict[str, Table], drawn: Sequence[render.Drawn]) -> dict[str, bytes]:
+    """Every table in four formats and every figure in two, by file name."""
+    files = {}
     for name, table in made.items():
         files[f"tables/{name}.csv"] = to_csv(table).encode()
         files[f"tables/{name}.md"] = to_markdown(table).encode()
@@ -93,3 +92,11 @@ def _files(contents: Contents, made: dict[str, Table], drawn: list[render.Drawn]
         files[f"figures/{one.figure.name}.svg"] = one.svg.encode()
         files[f"figures/{one.figure.name}.png"] = one.png
     return files
+
+
+def write_files(folder: Folder, files: dict[str, bytes]) -> str:
+    """Write the files, index.html last: a page that is there has all of its files. Returns the page's path."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda item: folder.write(*item), ((k, v) for k, v in files.items() if k != "index.html")))
+    folder.write("index.html", files["index.html"])
+    return folder.path("index.html") if folder.local else f"{folder.uri.rstrip('/')}/index.html"

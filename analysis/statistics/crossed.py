@@ -15,6 +15,8 @@ from scipy import stats
 
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.mean import mean_t
+from analysis.statistics.resample import REPLICATES
+from analysis.statistics.reselect import Choice, Reselected, reselected
 
 Array = NDArray[np.float64]
 
@@ -23,40 +25,46 @@ BOOTSTRAP_FROM = 20
 
 
 class Components(NamedTuple):
-    """Of a mean over `seeds` seeds: variance per seed (interaction in it), of the interaction alone, of examples."""
+    """Of a mean over `seeds` seeds: variance per seed (interaction in it), of the interaction alone, of examples.
+
+    choice is what repeating the choice of configuration adds, where it rests on the same seeds.
+    """
 
     per_seed: float
     interaction: float
     examples: float
     seeds: int
     n_examples: int
+    choice: float = 0.0
 
     @property
     def variance(self) -> float:
         """Of the mean."""
-        return self.per_seed / self.seeds + self.examples
+        return self.per_seed / self.seeds + self.examples + self.choice
 
     @property
     def df(self) -> float:
         """Satterthwaite's (1946) degrees of freedom of that variance."""
-        parts = (self.per_seed / self.seeds) ** 2 / (self.seeds - 1) + self.examples**2 / (self.n_examples - 1)
+        over_seeds = (self.per_seed / self.seeds) ** 2 + self.choice**2
+        parts = over_seeds / (self.seeds - 1) + self.examples**2 / max(1, self.n_examples - 1)
         return self.variance**2 / parts if parts > 0 else float(self.seeds - 1)
 
 
-def components(scores: Array, replicates: Array, n_examples: int) -> Components:
-    """Components of the mean of `scores` [S] from their `replicates` [R, S] on resampled examples; S and N >= 2.
+def components(scores: Array, replicates: Array | None, n_examples: int) -> Components:
+    """Components of the mean of `scores` [S] from their `replicates` [R, S] on resampled examples; S >= 2.
 
     ANOVA estimators of a crossed design, from bootstrap moments (factor N/(N − 1) for the bootstrap's own bias). What
-    is negative by chance counts as 0: s² is at least the interaction, and examples at least 0.
+    is negative by chance counts as 0: s² is at least the interaction, and examples at least 0. Without replicates the
+    seeds are all there is.
     """
-    seeds = scores.size
-    moves = (replicates - scores) * math.sqrt(n_examples / (n_examples - 1))
-    moves = moves - moves.mean(axis=0)
+    seeds, spread = scores.size, float(scores.var(ddof=1)) if np.ptp(scores) > 0 else 0.0
+    if replicates is None or n_examples < 2:
+        return Components(spread, 0.0, 0.0, seeds, 0)
+    moves = (replicates - replicates.mean(axis=0)) * math.sqrt(n_examples / (n_examples - 1))
     interaction = float(moves.var(axis=1, ddof=1).mean())
     mean_moves = float(moves.mean(axis=1).var(ddof=1))
     examples = max(0.0, mean_moves - interaction / seeds)
-    per_seed = max(float(scores.var(ddof=1)), interaction)
-    return Components(per_seed, interaction, examples, seeds, n_examples)
+    return Components(max(spread, interaction), interaction, examples, seeds, n_examples)
 
 
 def crossed_mean(
@@ -66,36 +74,50 @@ def crossed_mean(
     rng: np.random.Generator,
     level: float = 0.95,
     why: str = "no predictions",
+    choice: Choice | None = None,
 ) -> Estimate:
-    """Mean of `scores` [S] with an interval over seeds and examples; Student's t over seeds where there are none.
+    """Mean of `scores` [S] with an interval over seeds and examples; over seeds alone, saying `why`, without replicates.
 
     Below BOOTSTRAP_FROM seeds: mean ± t · √variance at Satterthwaite's degrees of freedom. From there on the
     multi-bootstrap (Sellam et al., 2022): each replicate draws seeds and examples. Ours differs in one thing: drawing
     both counts the interaction three times (Owen, 2007) and the seeds' spread (S − 1)/S times, so the replicates are
-    scaled about the mean until their variance is that of the components, and by t over z.
+    scaled about the mean until their variance is that of the components, and by t over z. With a `choice`, made on the
+    same seeds, each replicate repeats it. A state that few seeds cannot show (one run in seven collapses, and none of
+    these three did) is in no interval made from them.
     """
-    if replicates is None or n_examples < 2 or scores.size < 2:
-        made = mean_t(scores, level)
-        return made._replace(method=f"{made.method}; over seeds only: {why}") if made.has_interval else made
-    found = components(scores, replicates, n_examples)
+    if scores.size < 2 or (choice is None and np.ptp(scores) == 0 and (replicates is None or not replicates.var())):
+        return mean_t(scores, level)
+    found, again = components(scores, replicates, n_examples), None
+    drawn = _drawn(scores.size, rng)
+    if choice is not None:
+        again = reselected(choice, drawn)
+        found = found._replace(choice=again.variance)
     mean, seeds = float(scores.mean()), scores.size
     if not found.variance > 0:
-        return Estimate(mean, math.nan, math.nan, seeds, f"all {seeds} seeds scored the same: no interval")
+        return mean_t(scores, level)
     half = float(stats.t.ppf((1 + level) / 2, found.df)) * math.sqrt(found.variance)
-    about = f"{level:.0%}, {seeds} seeds × {n_examples:,} examples"
-    if seeds < BOOTSTRAP_FROM:
-        return Estimate(mean, mean - half, mean + half, seeds, f"variance components, t({found.df:.3g}), {about}")
-    draws = two_way(replicates, rng)
-    low, high = percentiles(draws, mean, half, level)
-    return Estimate(mean, low, high, seeds, f"multi-bootstrap, {about}")
+    low, high, how = mean - half, mean + half, f"variance components, t({found.df:.3g})"
+    if found.n_examples and seeds >= BOOTSTRAP_FROM and replicates is not None:
+        draws = np.einsum("rs,rs->r", replicates, drawn) / seeds + (0.0 if again is None else again.moves)
+        low, high = percentiles(draws, mean, half, level)
+        how = "multi-bootstrap"
+    return Estimate(mean, low, high, seeds, _method(how, level, found, why, again))
 
 
-def two_way(replicates: Array, rng: np.random.Generator) -> Array:
-    """Means [R] over seeds drawn with replacement, one draw per replicate of examples."""
-    count, seeds = replicates.shape
-    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=count)
-    made: Array = np.einsum("rs,rs->r", replicates, drawn.astype(np.float64)) / seeds
-    return made
+def _method(how: str, level: float, found: Components, why: str, again: Reselected | None) -> str:
+    """The interval in words."""
+    if found.n_examples:
+        said = f"{how}, {level:.0%}, {found.seeds} seeds × {found.n_examples:,} examples"
+    else:
+        said = f"Student t, {level:.0%}, {found.seeds} seeds; not over examples: {why}"
+    return (
+        said if again is None else f"{said}; choice repeated on resampled select scores, the same in {again.same:.0%}"
+    )
+
+
+def _drawn(seeds: int, rng: np.random.Generator) -> Array:
+    """How often each seed is drawn [REPLICATES, S], S draws per replicate."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=REPLICATES).astype(np.float64)
 
 
 def percentiles(draws: Array, mean: float, half: float, level: float) -> tuple[float, float]:
@@ -110,11 +132,7 @@ def p_value(scores: Array, replicates: Array | None, n_examples: int) -> float:
     """Two-sided p of a mean of 0, by the same variance and degrees of freedom; NaN where there is no variance."""
     if scores.size < 2:
         return math.nan
-    if replicates is None or n_examples < 2:
-        variance, df = float(scores.var(ddof=1)) / scores.size, float(scores.size - 1)
-    else:
-        found = components(scores, replicates, n_examples)
-        variance, df = found.variance, found.df
-    if not variance > 0:
+    found = components(scores, replicates, n_examples)
+    if not found.variance > 0:
         return math.nan
-    return float(2 * stats.t.sf(abs(float(scores.mean())) / math.sqrt(variance), df))
+    return float(2 * stats.t.sf(abs(float(scores.mean())) / math.sqrt(found.variance), found.df))

@@ -78,7 +78,7 @@ def mcc(labels: Array, predictions: Array, counts: Array) -> Array:
 
 def _finite(predictions: Array) -> NDArray[np.bool_]:
     """Runs [S] all of whose predictions are finite."""
-    made: NDArray[np.bool_] = np.isfinite(predictions).all(axis=1)
+    made: NDArray[np.bool_] = np.all(np.isfinite(predictions), axis=1)
     return made
 
 
