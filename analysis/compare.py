@@ -180,4 +180,4 @@ def _only(left: Samples, right: Samples) -> pd.DataFrame:
             if key not in other:
                 head = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
                 made.append(head | {"only": where, "seeds": mine[key].seeds.size})
-    return pd.DataFrame(made)
+    return pd.DataFrame(made, columns=pd.Index([*CELL, "budget_label", "only", "seeds"]))

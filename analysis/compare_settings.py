@@ -21,7 +21,7 @@ def settings(a: Results, a_runs: pd.DataFrame, b: Results, b_runs: pd.DataFrame)
         {"where": where, "setting": name, "a": left.get((where, name), ""), "b": right.get((where, name), "")}
         for where, name in keys
     ]
-    return pd.DataFrame([row for row in made if row["a"] != row["b"]])
+    return pd.DataFrame([row for row in made if row["a"] != row["b"]], columns=["where", "setting", "a", "b"])
 
 
 def _settings(results: Results, runs: pd.DataFrame) -> Iterator[tuple[tuple[str, str], str]]:

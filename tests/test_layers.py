@@ -36,7 +36,7 @@ LAYERS: dict[str, str] = {
     "schema": "schema record results conductor outcome recorder calibration shares prepare forecast",
     "torch": "data model training trainer audit parts bottleneck peft_adapter delta inprocess keep",
     "ray": "search worker sweep",
-    "edge": """cli commands show progress run rerun doctor new datasets_hub metrics._module
+    "edge": """cli commands compare show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {
