@@ -28,8 +28,8 @@ REMARKS = columns("why|prose|remarks")
 TRIAL = columns("setting|prose", "seed|id", "stage", "status")
 
 INTERVAL = (
-    "Mean over seeds at the configuration chosen on the select split; 95 % intervals are Student's t over "
-    "seeds, without the noise of the scored examples."
+    "Mean over seeds at the configuration chosen on the select split; 95 % intervals hold the noise of seeds and, "
+    "where there are predictions, of the scored examples; the column interval says how each was made."
 )
 
 

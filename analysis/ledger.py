@@ -94,7 +94,7 @@ def _same_seeds(scores: pd.DataFrame) -> list[str]:
     return [
         f"In {len(same)} of {int((scores['n'] > 0).sum())} cells the same seeds chose the configuration and "
         "scored it. The "
-        "choice looked at the select split only, but the intervals do not contain the noise of the choice; "
+        "choice looked at the select split only, and the intervals repeat it on resampled seeds; "
         "confirm_seeds in the study's search scores on fresh seeds."
     ]
 

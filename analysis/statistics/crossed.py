@@ -76,7 +76,7 @@ def crossed_mean(
     why: str = "no predictions",
     choice: Choice | None = None,
 ) -> Estimate:
-    """Mean of `scores` [S] with an interval over seeds and examples; over seeds alone, saying `why`, without replicates.
+    """Mean of `scores` [S] with an interval over seeds and examples; without replicates over seeds, saying `why`.
 
     Below BOOTSTRAP_FROM seeds: mean ± t · √variance at Satterthwaite's degrees of freedom. From there on the
     multi-bootstrap (Sellam et al., 2022): each replicate draws seeds and examples. Ours differs in one thing: drawing

@@ -1,8 +1,8 @@
 """The choice of a configuration as part of the estimate: repeated on resampled seeds, as a fresh study would repeat it.
 
 Where the seeds that chose also scored, the reported mean would have been another configuration's with other seeds.
-Bouthillier et al. (2021) call leaving that out an underestimate of the variance of a tuned method. Repeating it holds the
-noise of the choice between the configurations that were tried; not the optimism of a choice and a score that share
+Bouthillier et al. (2021) show that leaving that out underestimates the variance of a tuned method. Repeating it holds
+the noise of the choice between the configurations that were tried; not the optimism of a choice and a score that share
 their runs, and not that of trying other configurations.
 """
 
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 class Reselected(NamedTuple):
-    """Of `moves` [R], how far each replicate's choice moved its mean; its variance; how often the choice was the same."""
+    """`moves` [R], how far each replicate's choice moved its mean; their variance; how often it was the same."""
 
     moves: Array
     variance: float
