@@ -1,7 +1,7 @@
 """What the variance of scores is made of: variance components of a balanced crossed design of random factors.
 
 Henderson's (1953) first method, which for balanced data is the ANOVA and, where no component is negative, REML. One run
-per combination: the interaction of all factors and what is left of the noise cannot be told apart, and are one component.
+per combination: the interaction of all factors and the noise that is left cannot be told apart, and are one component.
 """
 
 from collections.abc import Sequence
@@ -53,15 +53,14 @@ def mean_squares(scores: Array) -> dict[Term, tuple[float, int]]:
 def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list[Share]:
     """Components of `scores` [n_1, …, n_K], every factor random with at least 2 levels and no value missing.
 
-    σ²_u = Σ_{v ⊇ u} (−1)^{|v∖u|} MS_v / (levels of the factors outside u), unbiased. Intervals are generalised ones
+    σ²_u = Σ_{v ⊇ u} (−1)^(|v| − |u|) MS_v / (levels of the factors outside u), unbiased. Intervals are generalised ones
     (Tsui and Weerahandi, 1989): each mean square is replaced by MS · df/χ²_df and the estimate made again; shares
     take negative draws as 0. They are wide where a factor has few levels, as they should be.
     """
     squares = mean_squares(scores)
     drawn = {term: ms * df / rng.chisquare(df, DRAWS) for term, (ms, df) in squares.items()}
-    values = {
-        term: _component(scores.shape, term, {t: np.array([ms]) for t, (ms, _) in squares.items()}) for term in squares
-    }
+    observed = {term: np.array([ms]) for term, (ms, _) in squares.items()}
+    values = {term: _component(scores.shape, term, observed) for term in squares}
     draws = {term: np.maximum(0.0, _component(scores.shape, term, drawn)) for term in squares}
     total, totals = sum(max(0.0, float(v[0])) for v in values.values()), np.sum(list(draws.values()), axis=0)
     tails = [(1 - level) / 2, (1 + level) / 2]

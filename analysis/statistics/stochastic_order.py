@@ -1,7 +1,7 @@
 """Almost stochastic order: how far A is from scoring above B at every quantile.
 
-Del Barrio et al. (2018); Dror et al. (2019). Written from the papers. ε = 0: A's quantiles are nowhere below B's; ε = 1: everywhere below. Below 0.5 A is ahead more
-than behind.
+Del Barrio et al. (2018); Dror et al. (2019). Written from the papers. ε = 0: A's quantiles are nowhere below
+B's; ε = 1: everywhere below. Below 0.5 A is ahead more than behind.
 """
 
 import math

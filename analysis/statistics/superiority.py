@@ -34,7 +34,7 @@ def superiority(difference: Array, rng: np.random.Generator, level: float = 0.95
     """P(A > B) of pair differences [n], ties counting half, and the three-way verdict of the paper's appendix C.
 
     From 29 pairs on the interval is the percentile bootstrap over pairs; below, it is the exact binomial one, since at
-    3 pairs the bootstrap declares a winner in one null comparison of four. The rule is applied to the side that is ahead.
+    3 pairs the bootstrap declares a winner in one null comparison of four. The rule is applied to the side ahead.
     """
     n = difference.size
     wins = float(np.sum(difference > 0) + 0.5 * np.sum(difference == 0))
