@@ -5,14 +5,19 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import claims
 from analysis.cells import cells
+from analysis.crossovers import crossovers
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
 from analysis.frames import largest
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
+from analysis.pareto import fronts
 from analysis.planned import Expectation
+from analysis.ratios import ratios
+from analysis.reach import reached
 from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
@@ -30,6 +35,8 @@ class Contents:
     warnings: tuple[str, ...]
     planned: bool
     price_per_hour: float | None
+    verdicts: tuple[dict[str, Any], ...] = ()
+    """The study's claims with their verdicts, as in claims.json."""
 
 
 def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
@@ -45,6 +52,10 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         "sensitivity": sensitivity(table, expected),
         "curves": curves(table, results.evals, scored),
         "efficiency": efficiency(table, scored),
+        "ratios": ratios(table, scored),
+        "fronts": fronts(table, scored, samples),
+        "reach": reached(scored, samples),
+        "crossovers": crossovers(table, results.evals, scored, samples),
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
         "runs": table,
@@ -52,8 +63,10 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     methods = _order(results.study.get("methods"), scored["method"])
     tasks = _order(results.study.get("tasks"), scored["task"])
     ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
+    judged = claims.verdicts(results.study, table, scored, samples)
+    ordered |= {"claims": claims.frame(judged), "claims_by_task": claims.by_task(judged)}  # in the study's order
     said = tuple(warnings(table, scored, expected))
-    return Contents(results, ordered, methods, said, expected.known, price_per_hour)
+    return Contents(results, ordered, methods, said, expected.known, price_per_hour, tuple(judged))
 
 
 def answer(contents: Contents) -> pd.DataFrame:
