@@ -35,7 +35,9 @@ def said(contents: Contents) -> dict[str, list[str]]:
 def _words(contents: Contents, best: bool) -> dict[str, Any]:
     return {
         "name": str(contents.frames["runs"]["study"].iloc[0]),
-        "verdicts": [],
+        "verdicts": [
+            {"verdict": claim["verdict"], "sentence": sentences.verdict(claim)} for claim in contents.verdicts
+        ],
         **said(contents),
         "warnings": contents.warnings,
         "facts": {"protocol": protocol(contents), "versions": versions(contents)},

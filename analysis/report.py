@@ -1,4 +1,4 @@
-"""Write RESULTS/report: the page, Markdown, every table in four formats, every figure in two, and best.yaml."""
+"""Write RESULTS/report: the page, Markdown, tables in four formats, figures in two, claims.json and best.yaml."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import page, render
+from analysis import claims, page, render
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
@@ -39,6 +39,8 @@ class Report:
     summary: list[dict[str, Any]]
     state: list[str]
     findings: list[str]
+    verdicts: tuple[dict[str, Any], ...] = ()
+    """The study's claims with their verdicts, as in claims.json."""
 
 
 def write_report(results: str, out: str | None = None, price_per_hour: float | None = None) -> Report:
@@ -49,12 +51,12 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     """
     contents = analyse(load_results(results), price_per_hour)
     made = tables(contents)
-    drawn = draw_all(figures(contents.frames, contents.methods))
+    drawn = draw_all(figures(contents))
     best = best_study(contents.results.study, contents.frames["scores"])
     files = _files(contents, made, drawn, best)
     path = write_files(Folder(out if out is not None else results.rstrip("/") + "/report"), files)
     said = page.said(contents)
-    return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"])
+    return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"], contents.verdicts)
 
 
 def summary_rows(results: Results) -> list[dict[str, Any]]:
@@ -75,6 +77,7 @@ def draw_all(made: Sequence[Figure]) -> list[render.Drawn]:
 
 def _files(contents: Contents, made: dict[str, Table], drawn: list[render.Drawn], best: str | None) -> dict[str, bytes]:
     files = file_contents(made, drawn)
+    files["claims.json"] = claims.to_json(contents.verdicts).encode()
     files["report.md"] = page.markdown(contents, made, drawn, best is not None).encode()
     files["index.html"] = page.html(contents, made, drawn, best is not None).encode()
     return files if best is None else files | {"best.yaml": best.encode()}

@@ -28,20 +28,45 @@ class Section:
     blocks: tuple[Block, ...] = ()
 
 
+COSTS = ("train-seconds", "train-flops", "peak-memory-bytes", "delta-bytes", "trainable-params", "energy-joules")
+
 SECTIONS: tuple[Section, ...] = (
-    Section("answer", "Answer", "Answer", (Block(table="claims"), Block(("overview",), "answer"))),
+    Section("answer", "Answer", "Answer", (Block(("overview",), "answer"),)),
+    Section("claims", "Claims, one by one", "Claims", (Block(("claims",), "claims"), Block(table="claims_by_task", folded=True))),
+    Section("scores", "Scores", "Scores", (Block(("score-by-fraction",), "scores"), Block(table="variants"))),
     Section(
-        "scores", "Scores", "Scores",
-        (Block(("score-by-fraction",), "scores"), Block(table="variants")),
+        "variance", "Variance: how sure, and what the noise is made of", "Variance",
+        (
+            Block(("pair-differences", "superiority"), "pairs"),
+            Block(("aggregates", "profiles", "ranks"), "aggregates"),
+            Block(table="profiles", folded=True),
+            Block(table="ranks", folded=True),
+            Block(table="power"),
+            Block(("variance-shares",), "variance_shares"),
+            Block(("disagreement",), "stability"),
+            Block(table="robustness"),
+        ),
     ),
-    Section("variance", "Variance: how sure, and what the noise is made of", "Variance"),
     Section(
-        "tuning", "Tuning", "Tuning",
-        (Block(("score-by-lr",), "sensitivity", folded=True), Block(table="ledger")),
+        "tuning", "Tuning: what the choice of hyperparameters does", "Tuning",
+        (
+            Block(("score-by-lr",), "sensitivity", folded=True),
+            Block(table="plateau"),
+            Block(("best-of",), "best_of", folded=True),
+            Block(table="fairness"),
+            Block(table="ledger"),
+        ),
     ),
     Section(
         "efficiency", "Efficiency: what it costs", "Efficiency",
-        (Block(("score-by-time",), "efficiency"), Block(("anytime",), "curves", folded=True)),
+        (
+            Block(table="efficiency"),
+            Block(table="ratios"),
+            Block(tuple(f"pareto-{cost}" for cost in COSTS), "fronts", folded=True),
+            Block(table="reach"),
+            Block(("anytime", "anytime-seconds", "anytime-flops"), "curves", folded=True),
+            Block(table="crossovers"),
+        ),
     ),
     Section(
         "runs", "Every run", "Runs",

@@ -76,6 +76,24 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def verdict(claim: Row) -> str:
+    """One claim of claims.json: its statement, the estimate with its interval, the pairs, and what would settle it."""
+    said = [f"{claim['statement']}."]
+    if claim["estimate"] is not None:
+        span = ""
+        if claim["low"] is not None and claim["high"] is not None:
+            span = f" ({claim['level']:.0%} interval {claim['low']:.3g} to {claim['high']:.3g})"
+        on = f" on {claim['task']}" if len(claim["per_task"]) > 1 else ""
+        said.append(f"{_upper(claim['quantity'])}{on}: {claim['estimate']:.3g}{span}, from {claim['pairs']} pairs.")
+    if claim["reason"]:
+        said.append(_upper(claim["reason"].rstrip(".")) + ".")
+    if claim["verdict"] == "inconclusive" and claim["seeds_to_settle"] is not None:
+        said.append(f"About {claim['seeds_to_settle']} seeds would settle it.")
+    elif claim["verdict"] == "inconclusive" and claim["settling"]:
+        said.append(_upper(claim["settling"].rstrip(".")) + ".")
+    return " ".join(said)
+
+
 def degenerate(scores: pd.DataFrame) -> list[str]:
     """Which cells hold degenerate runs, one sentence per method."""
     made = []
