@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from analysis import render
+from analysis.columns import WHERE, columns
 from analysis.compare import ALPHA, FEWEST, Comparison, compare
 from analysis.figures.base import Look
 from analysis.figures.changes import changes
 from analysis.folder import Folder
 from analysis.frames import records
-from analysis.layout import WHERE, columns
 from analysis.report import draw_all, file_contents, write_files
 from analysis.sections import Block, Section
 from analysis.tables import Column, Table, missing
