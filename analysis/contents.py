@@ -22,6 +22,7 @@ from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
 from analysis.sensitivity import sensitivity
+from analysis.variance import variance
 from analysis.variants import variants
 
 
@@ -61,6 +62,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         "runs": table,
     }
     methods = _order(results.study.get("methods"), scored["method"])
+    frames |= variance(results, table, scored, frames["sensitivity"], samples, methods)
     tasks = _order(results.study.get("tasks"), scored["task"])
     ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
     judged = claims.verdicts(results.study, table, scored, samples)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from analysis.columns import ENDED, REMARKS, SCORE, SPREAD, TRIAL, WHERE, columns
 from analysis.contents import Contents, answer
 from analysis.layout_costs import COSTS_AND_CLAIMS
+from analysis.layout_variance import VARIANCE
 from analysis.tables import Table
 
 INTERVAL = (
@@ -92,5 +93,5 @@ def _runs(contents: Contents) -> Table:
 COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
-    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, *COSTS_AND_CLAIMS,
+    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, *COSTS_AND_CLAIMS, *VARIANCE,
 )  # fmt: skip

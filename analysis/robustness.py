@@ -20,8 +20,8 @@ def robustness(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> pd.DataFr
     """One row per scored cell: its score as reported, beside what else the same runs may be summed up as.
 
     Columns: the cell's, budget_label, metric, score, low, high, n; left_out (collapsed and diverged runs), without,
-    without_low and without_high (mean and Student's interval of the others), change (without − score); median, iqm, min,
-    max, sd; degenerate, degenerate_share with _low and _high (exact binomial).
+    without_low and without_high (mean and Student's interval of the others), change (without − score); median, iqm,
+    min, max, sd; degenerate, degenerate_share with degenerate_low and degenerate_high (exact binomial).
     """
     made: list[dict[str, Any]] = []
     for row in records(scores[scores["n"] > 0]):

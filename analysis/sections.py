@@ -32,13 +32,17 @@ COSTS = ("train-seconds", "train-flops", "peak-memory-bytes", "delta-bytes", "tr
 
 SECTIONS: tuple[Section, ...] = (
     Section("answer", "Answer", "Answer", (Block(("overview",), "answer"),)),
-    Section("claims", "Claims, one by one", "Claims", (Block(("claims",), "claims"), Block(table="claims_by_task", folded=True))),
+    Section(
+        "claims", "Claims, one by one", "Claims",
+        (Block(("claims",), "claims"), Block(table="claims_by_task", folded=True)),
+    ),
     Section("scores", "Scores", "Scores", (Block(("score-by-fraction",), "scores"), Block(table="variants"))),
     Section(
         "variance", "Variance: how sure, and what the noise is made of", "Variance",
         (
             Block(("pair-differences", "superiority"), "pairs"),
             Block(("aggregates", "profiles", "ranks"), "aggregates"),
+            Block(table="improvements", folded=True),
             Block(table="profiles", folded=True),
             Block(table="ranks", folded=True),
             Block(table="power"),

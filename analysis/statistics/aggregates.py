@@ -22,10 +22,18 @@ def iqm_all(scores: Array) -> Array:
     return made
 
 
-def improvement(a: Array, b: Array) -> float:
-    """Probability that a run of `a` [S, T] beats one of `b` [S', T] on a task drawn at random; ties count half."""
-    above = np.sign(a[:, None, :] - b[None, :, :])
-    return float((above.mean() + 1) / 2)
+def improvement(a: Array, b: Array, rng: np.random.Generator, count: int = RESAMPLES) -> tuple[float, Array]:
+    """Probability that a run of `a` [S, T] beats one of `b` [S', T] on a task drawn at random, and resamples [count].
+
+    Mann and Whitney's U over S · S', averaged over tasks; ties count half. Resampling needs no copies: the
+    wins of every pair of runs are weighted by how often both were drawn.
+    """
+    wins = (np.sign(a[:, None, :] - b[None, :, :]) + 1) / 2
+    draws = np.zeros(count)
+    for task in range(a.shape[1]):
+        drawn = [rng.multinomial(len(x), np.full(len(x), 1 / len(x)), count) / len(x) for x in (a, b)]
+        draws += ((drawn[0] @ wins[:, :, task]) * drawn[1]).sum(axis=1)
+    return float(wins.mean()), draws / a.shape[1]
 
 
 def profile(scores: Array, levels: Array) -> Array:
