@@ -21,8 +21,8 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per cell × step at which every run of the chosen configuration was evaluated.
 
-    Columns: the cell's, budget_label, metric, step, train_seconds and train_flops (means), score, low, high, n. A run whose metric is
-    undefined, or that diverged, stands at its constant predictor's score from there on.
+    Columns: the cell's, budget_label, metric, step, train_seconds and train_flops (means), score, low, high, n. A run
+    whose metric is undefined, or that diverged, stands at its constant predictor's score from there on.
     """
     by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
     made: list[dict[str, Any]] = []

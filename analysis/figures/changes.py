@@ -42,7 +42,7 @@ def _zero() -> alt.Chart:
 
 
 def _marks(rows: Rows, look: Look, metric: str) -> list[alt.Chart]:
-    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
+    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False))
     aside = alt.YOffset("method:N", sort=list(look.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
     title = f"difference in {metric}, B less A"
     spans = base.chart([row for row in rows if row["low"] is not None], KEEP).mark_rule(strokeWidth=2)

@@ -1,7 +1,6 @@
 """Score against what it costs, with the front that no method beats on both."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import altair as alt
 import pandas as pd
@@ -20,6 +19,9 @@ UNITS = {
 }
 """Costs drawn: the axis title, and how a value is worded."""
 
+ALIKE = 1.02
+"""Costs within 2 % of each other are no choice, and no figure."""
+
 KEPT = (*base.KEPT, "likely", "probability")
 
 
@@ -32,7 +34,7 @@ def pareto(fronts: pd.DataFrame, scores: pd.DataFrame, look: Look) -> Iterator[F
     known = fronts[fronts["value"].notna()].merge(ends, on=keys)
     for cost in UNITS:
         part = known[known["cost"] == cost]
-        if part["value"].nunique() > 1:
+        if not part.empty and part["value"].max() > ALIKE * part["value"].min():
             yield from base.panels(_pareto, f"pareto-{cost.replace('_', '-')}", part, look)
 
 
@@ -47,13 +49,20 @@ def _pareto(rows: Rows, look: Look) -> Figure:
         interpolate="step-after", strokeDash=[4, 3], color="#7F7F7F", strokeWidth=1.2
     )
     tips = [base.tip("cost", title, ",.4~r"), base.tip("probability", "P(on the front)", ".0%")]
-    label = base.chart(rows, KEPT).mark_text(dx=9, dy=-8, align="left", fontSize=11)
+    last = max(row["cost"] for row in rows)
+    labels = [
+        base.chart(some, KEPT).mark_text(dx=aside, dy=-8, align=align, fontSize=11)
+        for some, aside, align in (
+            ([row for row in rows if row["cost"] < last], 9, "left"),
+            ([row for row in rows if row["cost"] == last], -9, "right"),
+        )
+    ]
     y = base.score_axis(rows[0]["metric"])
     drawn = alt.layer(
         steps.encode(x=x, y=y),
         base.interval(rows, x, look),
         base.points(rows, x, look, tips),
-        label.encode(x=x, y=y, text="likely:N", color=look.colour(), opacity=base.SHOWN),
+        *(label.encode(x=x, y=y, text="likely:N", color=look.colour(), opacity=base.SHOWN) for label in labels),
     )
     heading = f"{look.where(rows)}: {rows[0]['metric']} against {title}"
     return base.finish(drawn, heading, " ".join(_said(row, kind) for row in rows))
@@ -67,6 +76,6 @@ def _said(row: Row, kind: str) -> str:
 
 def cost_axis(costs: list[float], title: str) -> alt.X:
     """A cost, on a log axis where the largest is more than eight times the smallest."""
-    kind: Literal["log", "linear"] = "log" if max(costs) > 8 * min(costs) > 0 else "linear"
-    scale = alt.Scale(type=kind, nice=False, padding=24, zero=False)
+    log = max(costs) > 8 * min(costs) > 0
+    scale = alt.Scale(type="log", nice=False, padding=24) if log else alt.Scale(nice=False, padding=24, zero=False)
     return alt.X("cost:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, labelOverlap=True, format="~s"))

@@ -71,7 +71,7 @@ def _chart(
 ) -> alt.LayerChart:
     """A row per couple; filled where there are pairs enough to judge, hollow where not."""
     x = alt.X("value:Q", title=title, scale=scale or alt.Scale(zero=True, padding=8))
-    y = alt.Y("couple:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False))
+    y = alt.Y("couple:N", title=None, sort=None, axis=alt.Axis(ticks=False))
     lines = alt.Chart(alt.InlineData(values=[{"value": mark} for mark in marks])).mark_rule(
         strokeDash=[4, 3], color=FAINT
     )

@@ -14,7 +14,7 @@ def overview(rows: Rows, look: Look) -> Figure:
     """All tasks in one picture: a row per task (and budget), in it a mark per method with its interval."""
     rows = [row | {"place": look.where([row])} for row in rows]
     keep = (*base.KEPT, "place", "metric")
-    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
+    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False))
     aside = alt.YOffset("method:N", sort=list(look.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
     axis = alt.X("score:Q", title="score, each task in its own metric", scale=alt.Scale(zero=False, padding=8))
     spans = base.chart([row for row in rows if row["low"] is not None], keep).mark_rule(strokeWidth=2)

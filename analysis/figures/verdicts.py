@@ -65,7 +65,7 @@ def _strip(rows: Rows, ratio: bool) -> Figure:
     low, high = (min(ends) / span, max(ends) * span) if ratio else (min(ends) - span, max(ends) + span)
     scale = alt.Scale(type="log" if ratio else "linear", domain=[low, high], nice=False)
     x = alt.X("estimate:Q", title=title, scale=scale, axis=alt.Axis(labelOverlap=True, tickCount=6))
-    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False))
+    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False))
     allowed = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
     held = base.chart(allowed, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]

@@ -11,6 +11,7 @@
     const width = place.parentElement.clientWidth;
     const config = structuredClone(dark.matches ? charts.dark : charts.light);
     config.legend.columns = width < 420 ? 2 : 4;
+    config.axis.labelLimit = Math.max(100, 0.36 * width);
     const spec = specs.get(id);
     const sized = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
     sized.title = { text: spec.title, limit: width };
@@ -20,6 +21,7 @@
       ({ view }) => {
         views.set(id, view);
         place.parentElement.classList.add("drawn");
+        place.querySelector("summary")?.setAttribute("aria-label", `Save the figure: ${spec.title}`);
         if (boxes.some((box) => !box.checked)) pick(view);
       },
       (error) => { place.textContent = ""; console.error(id, error); },  // the still picture stays
