@@ -22,19 +22,12 @@ def config(ink: str = "#1c1f23", faint: str = "#d9dce1") -> dict[str, Any]:
     """Vega-Lite config: transparent ground, so that the page's own shows through."""
     font = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
     axis = {"labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": ink, "tickColor": ink}
-    sizes = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridOpacity": 0.7, "labelLimit": 260}
+    sizes = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260}
     return {
         "background": "transparent",
         "font": font,
         "view": {"stroke": None},
-        "axis": axis
-        | {
-            "labelLimit": 260,
-            "labelFontSize": 12,
-            "titleFontSize": 12,
-            "titleFontWeight": "normal",
-            "gridOpacity": 0.7,
-        },
+        "axis": axis | sizes | {"gridOpacity": 0.7},
         "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "symbolSize": 80, "symbolOpacity": 1}
         | LEGEND,
         "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 11},

@@ -56,7 +56,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             Block(("score-by-lr",), "sensitivity", folded=True),
             Block(table="plateau"),
-            Block(("best-of",), "best_of", folded=True),
+            Block(("best-of", "best-of-seconds"), "best_of", folded=True),
             Block(table="fairness"),
             Block(table="ledger"),
         ),

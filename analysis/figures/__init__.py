@@ -6,8 +6,21 @@ metrics would otherwise share an axis.
 
 from collections.abc import Iterator
 
+from altair.utils.schemapi import debug_mode
+
 from analysis.contents import Contents
-from analysis.figures import anytime, cost, learning_rate, pairs, scores, stability, verdicts
+from analysis.figures import (
+    anytime,
+    best_of,
+    cost,
+    learning_rate,
+    over_tasks,
+    pairs,
+    scores,
+    shares,
+    stability,
+    verdicts,
+)
 from analysis.figures.base import Figure, Look, named, panels, safe_rows, top
 from analysis.frames import largest
 
@@ -18,7 +31,8 @@ def figures(contents: Contents) -> list[Figure]:
     """All figures that the frames have rows for, in the order of the report."""
     several = contents.frames["scores"]["budget"].nunique() > 1
     look = Look(contents.methods, several)
-    return [*_answer(contents, look), *_scores(contents, look), *_variance(contents, look), *_costs(contents, look)]
+    with debug_mode(False):  # the grammar's own check of every part takes two thirds of the time; a test has it on
+        return [*_answer(contents, look), *_scores(contents, look), *_variance(contents, look), *_costs(contents, look)]
 
 
 def _answer(contents: Contents, look: Look) -> Iterator[Figure]:
@@ -37,11 +51,13 @@ def _scores(contents: Contents, look: Look) -> Iterator[Figure]:
 
 
 def _variance(contents: Contents, look: Look) -> Iterator[Figure]:
-    if "pairs" in contents.frames:
-        yield from pairs.differences(contents.frames["pairs"], look)
-        yield from pairs.superiority(contents.frames["pairs"], look)
-    if "stability" in contents.frames:
-        yield from stability.disagreement(contents.frames["stability"], look)
+    frames = contents.frames
+    yield from pairs.differences(frames["pairs"], look)
+    yield from pairs.superiority(frames["pairs"], look)
+    yield from over_tasks.over_tasks(frames["aggregates"], frames["profiles"], frames["ranks"], look)
+    yield from shares.variance_shares(frames["variance_shares"], look)
+    yield from stability.disagreement(frames["stability"], look)
+    yield from best_of.expected_best(frames["best_of"], look)
 
 
 def _costs(contents: Contents, look: Look) -> Iterator[Figure]:

@@ -132,10 +132,10 @@ def score_axis(title: str | None, key: str = "score") -> alt.Y:
     return alt.Y(f"{key}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
 
 
-def line(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
+def line(rows: Rows, x: alt.X, look: Look, keep: Iterable[str] = KEPT) -> alt.Chart:
     """A line per method through complete points."""
     title = rows[0]["metric"] if rows else None
-    base = chart(rows).mark_line(strokeWidth=1.8)
+    base = chart(rows, keep).mark_line(strokeWidth=1.8)
     made: alt.Chart = base.encode(x=x, y=score_axis(title), color=look.colour(), opacity=SHOWN)
     return made
 
@@ -155,9 +155,11 @@ def band(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
     return made
 
 
-def points(rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80) -> alt.Chart:
+def points(
+    rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80, keep: Iterable[str] = KEPT
+) -> alt.Chart:
     """A mark per row, hollow where the cell is incomplete; hover tells its numbers, the legend picks methods."""
-    mark = chart(rows).mark_point(size=size, filled=False, strokeWidth=1.6).add_params(PICK, ZOOM)
+    mark = chart(rows, keep).mark_point(size=size, filled=False, strokeWidth=1.6).add_params(PICK, ZOOM)
     axis = score_axis(rows[0]["metric"])
     marked = mark.encode(x=x, y=axis, color=look.colour(), shape=look.shape(), tooltip=[*score_tips(), *tips])
     made: alt.Chart = marked.encode(fill=look.colour(), fillOpacity=WHOLE, opacity=SHOWN)

@@ -61,7 +61,7 @@ def _pareto(rows: Rows, look: Look) -> Figure:
     drawn = alt.layer(
         steps.encode(x=x, y=y),
         base.interval(rows, x, look),
-        base.points(rows, x, look, tips),
+        base.points(rows, x, look, tips, keep=KEPT),
         *(label.encode(x=x, y=y, text="likely:N", color=look.colour(), opacity=base.SHOWN) for label in labels),
     )
     heading = f"{look.where(rows)}: {rows[0]['metric']} against {title}"
