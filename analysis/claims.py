@@ -21,7 +21,7 @@ What is not defined is null. Keys may be added; none will change its meaning.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -192,6 +192,6 @@ def by_task(given: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def to_json(given: list[dict[str, Any]]) -> str:
+def to_json(given: Sequence[dict[str, Any]]) -> str:
     """claims.json."""
-    return json.dumps(given, indent=2, allow_nan=False) + "\n"
+    return json.dumps(list(given), indent=2, allow_nan=False) + "\n"

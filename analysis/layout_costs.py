@@ -11,11 +11,11 @@ PLACE = columns("task", "fraction|percent", "budget_label|text|budget")
 
 def _claims(contents: Contents) -> Table:
     note = (
-        "What the study exists to test. A claim about every task is shown by the task that decides it. matches: supported "
-        "where the 90 % interval lies inside ±margin, refuted where the 95 % interval lies outside; the others by the "
-        "95 % interval against the claim's bound. Both must hold after Holm's correction over the claims. With fewer "
-        "than 6 pairs there is no verdict. Seeds to settle: per task, at the claim's own margin, with a chance of 80 %, "
-        "before correction."
+        "What the study exists to test. A claim about every task is shown by the task that decides it. matches: "
+        "supported where the 90 % interval lies inside ±margin, refuted where the 95 % interval lies outside; the "
+        "others by the 95 % interval against the claim's bound. Both must hold after Holm's correction over the "
+        "claims. With fewer than 6 pairs there is no verdict. Seeds to settle: per task, at the claim's own margin, "
+        "with a chance of 80 %, before correction."
     )
     shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
     shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
@@ -38,10 +38,10 @@ def _efficiency(contents: Contents) -> Table:
     shared = contents.frames["efficiency"]
     left = int(shared.drop_duplicates(["task", "fraction", "budget", "method"])["shared"].sum()) if len(shared) else 0
     note = (
-        "At the largest fraction: medians and ranges over runs that ended ok and had their device to themselves, at any "
-        f"learning rate of the chosen variant; {left:,} runs that shared theirs are left out. × is the ratio to the "
-        "method that trains most parameters, the geometric mean of ratios paired by seed. Stored is what must be kept "
-        "per task, in float32."
+        "At the largest fraction: medians and ranges over runs that ended ok and had their device to themselves, at "
+        f"any learning rate of the chosen variant; {left:,} runs that shared theirs are left out. × is the ratio to "
+        "the method that trains most parameters, the geometric mean of ratios paired by seed. Stored is what must be "
+        "kept per task, in float32."
     )
     counted = columns(
         "encoder_params|count|encoder params", "head_params|count|head params", "delta_bytes|bytes|stored"
@@ -60,8 +60,8 @@ def _efficiency(contents: Contents) -> Table:
 
 def _ratios(contents: Contents) -> Table:
     note = (
-        "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains "
-        "most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale. A count has no "
+        "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains"
+        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale. A count has no "
         "interval: it is the same in every run."
     )
     shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
@@ -72,8 +72,8 @@ def _ratios(contents: Contents) -> Table:
 def _fronts(contents: Contents) -> Table:
     note = (
         "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
-        "resamples of the seeds, the same for all methods, in which it is. Costs are means over seeds; several costs at "
-        "once are beaten only by a method that is no worse in any of them."
+        "resamples of the seeds, the same for all methods, in which it is. Costs are means over seeds; several costs "
+        "at once are beaten only by a method that is no worse in any of them."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")
@@ -83,9 +83,9 @@ def _fronts(contents: Contents) -> Table:
 def _reach(contents: Contents) -> Table:
     note = (
         "The smallest fraction of the data at which a method reaches a share of what the reference gains over the "
-        "constant predictor with all data. Between measured fractions scores are taken as straight in log fraction. The "
-        "interval holds every fraction at which reaching the target is compatible with the seeds (95 %, Student's t); "
-        "it is about seeds, not about the scored examples."
+        "constant predictor with all data. Between measured fractions scores are taken as straight in log fraction. "
+        "The interval holds every fraction at which reaching the target is compatible with the seeds (95 %, Student's "
+        "t); it is about seeds, not about the scored examples."
     )
     shown = columns("task", "budget_label|text|budget", "method", "share|percent", "target|score", "outcome")
     shown += columns("fraction|percent", "low|percent|95 % from", "high|percent|95 % to", "n|count|seeds")
@@ -97,8 +97,8 @@ def _crossovers(contents: Contents) -> Table:
     note = (
         "From here to the end of training the first method is ahead of the other; pairs whose order never changes are "
         "not listed. Anytime curves are points inside longer runs; across budgets each point is a run made for it. "
-        "Intervals are Student's t over pairs of seeds, at 95 %; where one is open, the curves may not cross at all on "
-        "that side."
+        "Intervals are Student's t over pairs of seeds, at 95 %; where one is open, the curves may not cross at all on"
+        " that side."
     )
     shown = (*PLACE, *columns("kind", "axis", "method|text|ahead after", "other|text|ahead before", "x|number|at"))
     shown += columns(

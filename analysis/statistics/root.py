@@ -50,7 +50,8 @@ def first_root(x: Array, curves: Array, level: float = 0.95, log: bool = True, l
     value, outcome = _crossing(at, mean, last)
     low, high = _inside(at, curves, value if outcome == "crosses" else None, level)
     back = np.exp if log else float
-    return Root(_back(value, back), _back(low, back), _back(high, back), seeds, outcome)
+    value = float(x[0]) if outcome == "above from the start" else _back(value, back)  # to the last digit
+    return Root(value, _back(low, back), _back(high, back), seeds, outcome)
 
 
 def _back(value: float, function: object) -> float:
