@@ -1,4 +1,4 @@
-"""Makes rliable.json: what rliable 1.2.0 says of seeded scores. Run in an environment of its own, never in the product's.
+"""Makes rliable.json: what rliable 1.2.0 says of seeded scores. Run it in an environment of its own.
 
 rliable does not import under pandas 3, so its numbers are frozen:
     python -m venv /tmp/rliable && /tmp/rliable/bin/pip install rliable==1.2.0 'pandas==2.3.*'

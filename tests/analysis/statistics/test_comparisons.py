@@ -15,6 +15,7 @@ from analysis.statistics.ranks import cliques, mean_ranks
 from analysis.statistics.stochastic_order import almost_stochastic_order, violation
 from analysis.statistics.superiority import superiority
 
+DEEPSIG: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "oracles" / "deepsig.json").read_text("utf-8"))
 RLIABLE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "oracles" / "rliable.json").read_text("utf-8"))
 SCORES = {name: np.array(rows) for name, rows in RLIABLE["scores"].items()}
 
@@ -82,6 +83,14 @@ def test_order_is_the_integral_over_quantiles() -> None:
     wanted = (gap[gap < 0] ** 2).sum() / (gap**2).sum()
     assert violation(a[None], b[None])[0] == pytest.approx(wanted, rel=1e-3)
     assert violation(a[None], b[None])[0] + violation(b[None], a[None])[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("case", DEEPSIG, ids=lambda case: f"{case['ratio']:.2f}")
+def test_order_is_deep_significances(case: dict[str, Any]) -> None:
+    a, b = np.array(case["a"]), np.array(case["b"])
+    made = almost_stochastic_order(a, b, rng())
+    assert made.value == pytest.approx(case["ratio"], abs=0.001)  # it integrates in steps of 0.0005
+    assert made.high == pytest.approx(case["bound"], abs=0.03)  # both bootstrap
 
 
 @pytest.mark.parametrize("name", ["a", "b", "c"])
