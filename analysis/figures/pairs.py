@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.figures import base
 from analysis.figures.base import Figure, Look, Row, Rows
 from analysis.formats import plain
-from analysis.statistics.superiority import GAMMA
+from analysis.statistics.superiority import GAMMA, LEAST
 
 INK, FAINT = "#0072B2", "#7F7F7F"
 
@@ -47,12 +47,12 @@ def _forest(rows: Rows, look: Look) -> Figure:
 
 def _superiority(rows: Rows, look: Look) -> Figure:
     shown = [
-        _row(row, "superiority", "superiority_low", "superiority_high", " > ", row["superiority_low"] is not None)
+        _row(row, "superiority", "superiority_low", "superiority_high", " > ", row["pairs"] >= LEAST)
         for row in rows
     ]
     title = f"{look.where(rows)}: how often one method is ahead on the same seed"
     said = " ".join(f"{one['couple']}: {base.number(one, 'value', '.2f')}, {one['verdict']}." for one in shown)
-    drawn = _chart(shown, "P(A > B)", (0.5, GAMMA), ".2f", alt.Scale(domain=[0, 1]))
+    drawn = _chart(shown, "P(A > B)", (0.5, GAMMA), ".2f", alt.Scale(domain=[-0.04, 1.04], nice=False))
     return base.finish(drawn, title, said, _height(shown))
 
 

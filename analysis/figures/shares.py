@@ -50,7 +50,7 @@ def _draw(rows: Rows, look: Look) -> Figure:
     )  # fmt: skip
     heading = f"{look.where(rows)}: what the variance of scores is made of, with 95 % intervals"
     lanes = len({row["method"] for row in shown})
-    height = len({row["source"] for row in shown}) * (13 * lanes + 22)
+    height = len({row["source"] for row in shown}) * (11 * lanes + 20)
     return base.finish(drawn, heading, " ".join(map(_said, shown)), height)
 
 
