@@ -7,6 +7,7 @@ bootstrap over three or five of them does not. It can be open at an end: the dat
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ Array = NDArray[np.float64]
 
 GRID = 64
 """Steps per stretch between two measured points, in which the interval's ends are looked for."""
+
+Ends = tuple[float, float]
+
+Test = Callable[[Array], NDArray[np.bool_]]
 
 Outcome = Literal["crosses", "above from the start", "never", "no curve"]
 
@@ -77,28 +82,59 @@ def _inside(at: Array, curves: Array, value: float | None, level: float) -> tupl
     seeds = curves.shape[0]
     if seeds < 2:
         return math.nan, math.nan
+    mean = curves.mean(axis=0)
+    spread = np.atleast_2d(np.cov(curves, rowvar=False)) * float(stats.t.ppf((1 + level) / 2, seeds - 1)) ** 2 / seeds
+
+    def holds_zero(x: Array) -> NDArray[np.bool_]:
+        """Whether zero is inside the interval at each of `x`."""
+        i = np.clip(np.searchsorted(at, x, side="right") - 1, 0, max(0, at.size - 2))
+        j = np.minimum(i + 1, at.size - 1)
+        w = np.where(i < j, (x - at[i]) / np.where(i < j, at[j] - at[i], 1.0), 0.0)
+        middle = (1 - w) * mean[i] + w * mean[j]
+        half = (1 - w) ** 2 * spread[i, i] + 2 * w * (1 - w) * spread[i, j] + w**2 * spread[j, j]
+        return np.asarray(middle**2 <= half)
+
     grid = _grid(at) if value is None else np.unique(np.append(_grid(at), value))
-    fine = np.stack([np.interp(grid, at, curve) for curve in curves])
-    half = float(stats.t.ppf((1 + level) / 2, seeds - 1)) * fine.std(axis=0, ddof=1) / math.sqrt(seeds)
-    mean = fine.mean(axis=0)
-    possible = np.abs(mean) <= half
+    possible = holds_zero(grid)
     if value is not None:
         possible |= grid == value
-        start = int(np.flatnonzero(grid == value)[0])
-        left, right = start, start
-        while left > 0 and possible[left - 1]:
-            left -= 1
-        while right < grid.size - 1 and possible[right + 1]:
-            right += 1
-    else:
-        found = np.flatnonzero(possible)
-        if mean[0] >= 0:  # at or below x[0]; how far above it the crossing may still be
-            low, high = -math.inf, float(grid[found[-1]]) if found.size else float(grid[0])
-            return low, high if not found.size or found[-1] < grid.size - 1 else math.inf
-        return (float(grid[found[0]]) if found.size else float(grid[-1])), math.inf
-    low = -math.inf if left == 0 else float(grid[left])
-    high = math.inf if right == grid.size - 1 else float(grid[right])
+    if value is None:
+        return _open_ended(grid, possible, bool(mean[0] >= 0), holds_zero)
+    left = right = int(np.flatnonzero(grid == value)[0])
+    while left > 0 and possible[left - 1]:
+        left -= 1
+    while right < grid.size - 1 and possible[right + 1]:
+        right += 1
+    low = -math.inf if left == 0 else _edge(holds_zero, float(grid[left]), float(grid[left - 1]))
+    high = math.inf if right == grid.size - 1 else _edge(holds_zero, float(grid[right]), float(grid[right + 1]))
     return low, high
+
+
+def _open_ended(grid: Array, possible: NDArray[np.bool_], above: bool, holds_zero: Test) -> Ends:
+    """The interval of a crossing at or below the first point (`above`), or at or beyond the last one."""
+    found = np.flatnonzero(possible)
+    if above:
+        if not found.size:
+            return -math.inf, float(grid[0])
+        last = int(found[-1])
+        return -math.inf, math.inf if last == grid.size - 1 else _edge(
+            holds_zero, float(grid[last]), float(grid[last + 1])
+        )
+    if not found.size:
+        return float(grid[-1]), math.inf
+    first = int(found[0])
+    return -math.inf if first == 0 else _edge(holds_zero, float(grid[first]), float(grid[first - 1])), math.inf
+
+
+def _edge(holds_zero: Test, inside: float, outside: float) -> float:
+    """Where zero leaves the interval between a point inside and one outside, by bisection."""
+    for _ in range(24):
+        middle = (inside + outside) / 2
+        if holds_zero(np.array([middle]))[0]:
+            inside = middle
+        else:
+            outside = middle
+    return outside
 
 
 def _grid(at: Array) -> Array:
