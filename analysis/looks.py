@@ -5,8 +5,9 @@ look that made no report, or one into another folder; it counts those that it kn
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -19,23 +20,31 @@ FILE = "looks.json"
 SHOWN = 6
 """Sizes named in a sentence."""
 
+WARNING = (
+    "Intervals and p-values are those of a single look; where what was seen decided to go on, they are too narrow."
+)
+
 
 @dataclass(frozen=True)
 class Look:
-    """One report of one state of the results: how many finished trials, which, and when the last of them ended."""
+    """One report of one state of the results.
+
+    trials: how many were finished; planned: how many the plan then held (None without one); digest: which were
+    finished; until: when the last of them ended.
+    """
 
     trials: int
+    planned: int | None
     digest: str
     until: str
 
 
-def look(trials: pd.DataFrame) -> Look:
+def look(trials: pd.DataFrame, plan: dict[str, Any] | None) -> Look:
     """The state that a report of these trials sees; equal trials give an equal look."""
-    ids = "\n".join(sorted(trials["trial_id"]))
-    last = trials["finished_at"].max()
-    return Look(
-        len(trials), blake2b(ids.encode(), digest_size=8).hexdigest(), "" if pd.isna(last) else last.isoformat()
-    )
+    ids, last = "\n".join(sorted(trials["trial_id"])), trials["finished_at"].max()
+    planned = None if plan is None else sum(int(cell["planned"]) for cell in plan["cells"])
+    digest = blake2b(ids.encode(), digest_size=8).hexdigest()
+    return Look(len(trials), planned, digest, "" if pd.isna(last) else last.isoformat())
 
 
 def read_looks(folder: Folder) -> list[Look]:
@@ -44,10 +53,10 @@ def read_looks(folder: Folder) -> list[Look]:
     if data is None:
         return []
     try:
-        return [Look(int(one["trials"]), str(one["digest"]), str(one["until"])) for one in json.loads(data)["looks"]]
+        return [Look(**one) for one in json.loads(data)["looks"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
-            f"{folder.path(FILE)}: not a record of looks ({error}); move it away to start a new one"
+            f"{folder.path(FILE)}: not a record of looks ({error}); move it away to start anew"
         ) from error
 
 
@@ -58,16 +67,17 @@ def with_look(before: list[Look], now: Look) -> list[Look]:
 
 def to_json(looks: list[Look]) -> bytes:
     """The record as the file holds it."""
-    rows: list[dict[str, Any]] = [vars(one) for one in looks]
-    return (json.dumps({"looks": rows}, indent=1) + "\n").encode()
+    return (json.dumps({"looks": [asdict(one) for one in looks]}, indent=1) + "\n").encode()
 
 
 def said(looks: list[Look]) -> list[str]:
-    """A plain sentence where the study was extended after a look; none otherwise."""
+    """A plain sentence where more than one set of trials was reported: whether the plan had grown in between."""
     if len(looks) < 2:
         return []
     sizes = ("… " if len(looks) > SHOWN else "") + ", ".join(f"{one.trials:,}" for one in looks[-SHOWN:])
-    return [
-        f"The study was extended after a look: {len(looks)} different sets of its trials have been reported ({sizes}). "
-        "Intervals and p-values are those of a single look; where what was seen decided to go on, they are too narrow."
-    ]
+    plans = [one.planned for one in looks if one.planned is not None]
+    if any(later > earlier for earlier, later in pairwise(plans)):
+        first = f"The study was extended after a look: {len(looks)} reports saw different trials of it ({sizes})."
+    else:
+        first = f"The study was looked at while it ran: {len(looks)} reports saw different trials of it ({sizes})."
+    return [f"{first} {WARNING}"]

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from analysis import claims, page, render
+from analysis import claims, looks, page, render
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
@@ -49,12 +49,16 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     `price_per_hour`, of one machine, adds costs to the tuning ledger. Raises ResultsError where the folder cannot be
     read or holds no finished trial, and where the report cannot be written.
     """
-    contents = analyse(load_results(results), price_per_hour)
+    loaded = load_results(results)
+    folder = Folder(out if out is not None else results.rstrip("/") + "/report")
+    looked = looks.with_look(looks.read_looks(folder), looks.look(loaded.trials, loaded.plan))
+    contents = analyse(loaded, price_per_hour)
+    contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)))
     made = tables(contents)
     drawn = draw_all(figures(contents))
     best = best_study(contents.results.study, contents.frames["scores"])
-    files = _files(contents, made, drawn, best)
-    path = write_files(Folder(out if out is not None else results.rstrip("/") + "/report"), files)
+    files = _files(contents, made, drawn, best) | {looks.FILE: looks.to_json(looked)}
+    path = write_files(folder, files)
     said = page.said(contents)
     return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"], contents.verdicts)
 
