@@ -120,31 +120,44 @@ def spearman(labels: Array, predictions: Array, counts: Array) -> Array:
     """Rank correlation, exact: Pearson's of the mid-ranks that the values have in each resample.
 
     In a resample a value's mid-rank is the number of draws below it, plus half of (draws equal to it + 1). One sort
-    of the original values gives them for every resample by cumulative sums.
+    of the original values gives them for every resample by cumulative sums over its distinct values.
     """
     finite = _finite(predictions)
-    true = _mid_ranks(labels, counts)
-    total = counts.sum(axis=1)
-    true -= ((total + 1) / 2)[:, None]  # a mean of mid-ranks is always that
-    vy = np.einsum("rn,rn,rn->r", counts, true, true)
+    middle = (counts.sum(axis=1)[:, None] + 1) / 2  # a mean of mid-ranks is always that
+    order, starts = _sorted(labels)
+    size, ranks = _mid_ranks(counts, order, starts, middle)
+    vy = np.einsum("rg,rg,rg->r", size, ranks, ranks)
+    group = np.empty(labels.size, dtype=np.intp)
+    group[order] = np.repeat(np.arange(starts.size), np.diff(starts, append=labels.size))
+    weighted = counts * ranks[:, group]
     made = np.zeros((len(counts), len(predictions)))
     for s in np.flatnonzero(finite):
-        ranks = _mid_ranks(predictions[s], counts)
-        ranks -= ((total + 1) / 2)[:, None]
-        weighted = counts * ranks
-        vx, cov = np.einsum("rn,rn->r", weighted, ranks), np.einsum("rn,rn->r", weighted, true)
+        order, starts = _sorted(predictions[s])
+        size, ranks = _mid_ranks(counts, order, starts, middle)
+        vx = np.einsum("rg,rg,rg->r", size, ranks, ranks)
+        cov = np.einsum("rg,rg->r", ranks, _per_value(weighted, order, starts))
         made[:, s] = np.clip(_ratio(cov, np.sqrt(vx * vy)), -1.0, 1.0)
     return made
 
 
-def _mid_ranks(values: Array, counts: Array) -> Array:
-    """Mid-ranks [R, N] of `values` [N] in each resample; an example that was not drawn gets one too, with no weight."""
-    _, group = np.unique(values, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    size = np.add.reduceat(counts[:, order], starts, axis=1)
-    ranks: Array = (np.cumsum(size, axis=1) - size / 2 + 0.5)[:, group]
-    return ranks
+def _sorted(values: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The order of `values` [N], and where in it each distinct value starts [G]."""
+    order = np.argsort(values, kind="stable")
+    return order, np.flatnonzero(np.diff(values[order], prepend=-np.inf))
+
+
+def _per_value(terms: Array, order: NDArray[np.intp], starts: NDArray[np.intp]) -> Array:
+    """Sums [R, G] of `terms` [R, N] over examples of equal value."""
+    ordered = np.take(terms, order, axis=1)
+    made: Array = ordered if starts.size == order.size else np.add.reduceat(ordered, starts, axis=1)
+    return made
+
+
+def _mid_ranks(counts: Array, order: NDArray[np.intp], starts: NDArray[np.intp], middle: Array) -> tuple[Array, Array]:
+    """How often each distinct value was drawn [R, G], and its mid-rank less the mean rank."""
+    size = _per_value(counts, order, starts)
+    ranks: Array = np.cumsum(size, axis=1) - size / 2 + (0.5 - middle)
+    return size, ranks
 
 
 METRICS: dict[str, Metric] = {
