@@ -82,14 +82,13 @@ def caveats(contents: Contents) -> list[str]:
     """What the numbers of this very report do not say."""
     runs, scores = contents.frames["runs"], contents.frames["scores"]
     made = [
-        "Intervals are over seeds only: they say how the mean would move with other seeds, not with other "
-        "scored examples.",
-        "Two methods whose intervals overlap may still differ once runs are paired by seed; intervals that "
-        "lie apart are no proof for other tasks.",
+        _noise(scores),
+        "Two methods whose intervals overlap may still differ once runs are paired: read the paired differences. No "
+        "interval speaks of other tasks, models, training data or search spaces.",
         "Configurations are chosen on the select split, a part of the drawn training rows. The score split "
         "is the task's official validation split; no choice has seen it.",
-        "Student's t assumes that seeds scatter about normally. A method that collapses on some seeds does "
-        "not: read its count of degenerate runs first.",
+        "Intervals take seeds to scatter about normally. A method that collapses on some seeds does not: read its "
+        "count of degenerate runs, and its score without them, first.",
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
@@ -108,6 +107,19 @@ def caveats(contents: Contents) -> list[str]:
     if not contents.results.study:
         made.append("The folder has no study.yaml: the study's settings are not known, and there is no best.yaml.")
     return [*made, *_machines(runs)]
+
+
+def _noise(scores: pd.DataFrame) -> str:
+    """What the scores' intervals contain, by how they were made."""
+    made = scores.loc[scores["low"].notna(), "interval"]
+    both = int(made.str.contains("examples").sum())
+    if both == len(made) and both:
+        return "Intervals say how far a mean would move with other seeds and other scored examples, drawn like these."
+    held = f"{both} of {len(made)} also hold" if both else "none holds"
+    return (
+        f"Intervals say how far a mean would move with other seeds; {held} the noise of the scored examples, which "
+        "needs predictions of every run."
+    )
 
 
 def _machines(runs: pd.DataFrame) -> list[str]:
