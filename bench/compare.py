@@ -12,8 +12,10 @@ from bench.progress import make_console
 SHOWN_ROWS = 60
 """Rows of a table that the terminal shows; `--out` writes all."""
 
-CHANGES = ("task", "fraction", "budget_label", "method", "score_a", "score_b", "difference", "low", "high")
-CHANGES += ("p_holm", "change", "pairs")
+CHANGES = (
+    *("task", "fraction", "budget_label", "method", "score_a", "score_b", "difference", "low", "high"),
+    *("p_holm", "change", "pairs"),
+)
 COSTS = ("method", "pairs", "train_seconds", "train_seconds_low", "train_seconds_high", "peak_memory_bytes")
 
 

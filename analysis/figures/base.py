@@ -193,7 +193,7 @@ def number(row: Row, key: str, form: str = ".3f") -> str:
     return f"{row[key]:{form}}{span}"
 
 
-def finish(layers: alt.LayerChart | alt.Chart, title: str, description: str, height: int = HEIGHT) -> Figure:
+def finish(layers: alt.LayerChart | alt.FacetChart, title: str, description: str, height: int = HEIGHT) -> Figure:
     """The figure of a chart, `height` in pixels."""
     sized = layers.properties(width=WIDTH, height=height, title=title, description=f"{title}. {description}")
     return Figure("", "", title, description, sized.to_dict(validate=False))

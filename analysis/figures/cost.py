@@ -50,12 +50,10 @@ def _pareto(rows: Rows, look: Look) -> Figure:
     )
     tips = [base.tip("cost", title, ",.4~r"), base.tip("probability", "P(on the front)", ".0%")]
     last = max(row["cost"] for row in rows)
+    inner, outer = ([row for row in rows if (row["cost"] == last) is end] for end in (False, True))
     labels = [
-        base.chart(some, KEPT).mark_text(dx=aside, dy=-8, align=align, fontSize=11)
-        for some, aside, align in (
-            ([row for row in rows if row["cost"] < last], 9, "left"),
-            ([row for row in rows if row["cost"] == last], -9, "right"),
-        )
+        base.chart(inner, KEPT).mark_text(dx=9, dy=-8, align="left", fontSize=11),
+        base.chart(outer, KEPT).mark_text(dx=-9, dy=-8, align="right", fontSize=11),
     ]
     y = base.score_axis(rows[0]["metric"])
     drawn = alt.layer(

@@ -47,8 +47,7 @@ def _forest(rows: Rows, look: Look) -> Figure:
 
 def _superiority(rows: Rows, look: Look) -> Figure:
     shown = [
-        _row(row, "superiority", "superiority_low", "superiority_high", " > ", row["pairs"] >= LEAST)
-        for row in rows
+        _row(row, "superiority", "superiority_low", "superiority_high", " > ", row["pairs"] >= LEAST) for row in rows
     ]
     title = f"{look.where(rows)}: how often one method is ahead on the same seed"
     said = " ".join(f"{one['couple']}: {base.number(one, 'value', '.2f')}, {one['verdict']}." for one in shown)
@@ -68,7 +67,7 @@ def _height(rows: Rows) -> int:
 
 def _chart(
     rows: Rows, title: str, marks: tuple[float, ...], form: str, scale: alt.Scale | None = None
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     """A row per couple; filled where there are pairs enough to judge, hollow where not."""
     x = alt.X("value:Q", title=title, scale=scale or alt.Scale(zero=True, padding=8))
     y = alt.Y("couple:N", title=None, sort=None, axis=alt.Axis(ticks=False))
