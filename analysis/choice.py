@@ -7,9 +7,12 @@ select score that their row carries; pruned and failed rows never count.
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from analysis.runs import CELL
+from analysis.statistics.reselect import Choice
+from analysis.statistics.sample import Sample
 
 CHOOSING = ("grid", "search")
 """Stages that a choice may rest on; `confirm` is kept out of it."""
@@ -44,3 +47,22 @@ def choose(runs: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
     fullest["runners"] = fullest.groupby(keys)["configuration"].transform("size")
     order = fullest.sort_values([*keys, "select_mean", "configuration"], ascending=[*[True] * len(keys), False, True])
     return order.drop_duplicates(keys).reset_index(drop=True)
+
+
+def rivals(runs: pd.DataFrame, chosen: Sample) -> Choice | None:
+    """The configurations of one cell among which `chosen` was chosen, on its seeds; None where it had no rival.
+
+    Rivals are the configurations with a finished run on every seed of the chosen one.
+    """
+    mine = finished(runs)
+    mine = mine[mine["seed"].isin(chosen.seeds)]
+    select, entered = (
+        mine.pivot_table(index="configuration", columns="seed", values=column).reindex(columns=chosen.seeds)
+        for column in ("select_score", "entered")
+    )
+    whole = select.notna().all(axis=1) & entered.notna().all(axis=1)
+    if int(whole.sum()) < 2 or chosen.configuration not in whole.index[whole]:
+        return None
+    select, entered = select[whole].sort_index(), entered[whole].sort_index()
+    at = int(np.flatnonzero(select.index == chosen.configuration)[0])
+    return Choice(select.to_numpy(dtype=np.float64), entered.to_numpy(dtype=np.float64), at)

@@ -5,16 +5,24 @@ from typing import Any
 
 import pandas as pd
 
+from analysis import claims
 from analysis.cells import cells
+from analysis.crossovers import crossovers
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
+from analysis.frames import largest
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
+from analysis.pareto import fronts
 from analysis.planned import Expectation
+from analysis.ratios import ratios
+from analysis.reach import reached
 from analysis.runs import runs
+from analysis.samples import Samples
 from analysis.scores import scores
 from analysis.sensitivity import sensitivity
+from analysis.variance import variance
 from analysis.variants import variants
 
 
@@ -28,13 +36,16 @@ class Contents:
     warnings: tuple[str, ...]
     planned: bool
     price_per_hour: float | None
+    verdicts: tuple[dict[str, Any], ...] = ()
+    """The study's claims with their verdicts, as in claims.json."""
 
 
 def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     """Compute every frame of the report."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    scored = scores(table, expected)
+    samples = Samples(results, table)
+    scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
         "cells": cells(table, expected),
@@ -42,27 +53,30 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         "sensitivity": sensitivity(table, expected),
         "curves": curves(table, results.evals, scored),
         "efficiency": efficiency(table, scored),
+        "ratios": ratios(table, scored),
+        "fronts": fronts(table, scored, samples),
+        "reach": reached(scored, samples),
+        "crossovers": crossovers(table, results.evals, scored, samples),
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
         "runs": table,
     }
     methods = _order(results.study.get("methods"), scored["method"])
+    frames |= variance(results, table, scored, frames["sensitivity"], samples, methods)
     tasks = _order(results.study.get("tasks"), scored["task"])
     ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
+    judged = claims.verdicts(results.study, table, scored, samples)
+    ordered |= {"claims": claims.frame(judged), "claims_by_task": claims.by_task(judged)}  # in the study's order
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
     ]
     said = (*unread, *warnings(table, scored, expected))
-    return Contents(results, ordered, methods, said, expected.known, price_per_hour)
+    return Contents(results, ordered, methods, said, expected.known, price_per_hour, tuple(judged))
 
 
 def answer(contents: Contents) -> pd.DataFrame:
     """The rows of `scores` at the largest fraction of each task and budget that has a score (or is planned)."""
-    scored = contents.frames["scores"]
-    keys = ["task", "budget"]
-    top = scored["fraction"].where(scored["n"] > 0).groupby([scored[key] for key in keys]).transform("max")
-    top = top.fillna(scored.groupby(keys)["fraction"].transform("max"))
-    return scored[scored["fraction"] == top].reset_index(drop=True)
+    return largest(contents.frames["scores"])
 
 
 def _order(given: Any, found: "pd.Series[str]") -> tuple[str, ...]:

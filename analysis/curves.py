@@ -21,8 +21,8 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per cell × step at which every run of the chosen configuration was evaluated.
 
-    Columns: the cell's, budget_label, metric, step, train_seconds (mean), score, low, high, n. A run whose metric is
-    undefined, or that diverged, stands at its constant predictor's score from there on.
+    Columns: the cell's, budget_label, metric, step, train_seconds and train_flops (means), score, low, high, n. A run
+    whose metric is undefined, or that diverged, stands at its constant predictor's score from there on.
     """
     by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
     made: list[dict[str, Any]] = []
@@ -47,7 +47,16 @@ def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataF
         if not ended:
             steps = set(line[0].tolist()) if steps is None else steps & set(line[0].tolist())
     head |= {"budget_label": budget_label(head["budget"]), "metric": rows["metric"].iloc[0]}
-    return [head | _point(lines, step) for step in sorted(steps or ())]
+    flops = _flops([part for trial in rows["trial_id"] if (part := by_trial.get(trial)) is not None])
+    return [head | _point(lines, step) | {"train_flops": flops.get(step, math.nan)} for step in sorted(steps or ())]
+
+
+def _flops(parts: list[pd.DataFrame]) -> dict[int, float]:
+    """Mean FLOPs spent by each step."""
+    if not parts:
+        return {}
+    by_step = pd.concat(parts).drop_duplicates(["trial_id", "step"]).groupby("step")["train_flops"].mean()
+    return {int(str(step)): float(value) for step, value in by_step.items()}
 
 
 def _point(lines: list[Curve], step: int) -> dict[str, Any]:

@@ -16,6 +16,9 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 LONG = 40
 """Rows above which a LaTeX table may break over pages."""
 
+ALIGNED = {"prose": "p{4cm}"}
+"""How text columns stand in LaTeX, where not flush left on one line."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#&])")
 _LATEX = {
@@ -24,6 +27,8 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     '"': "''", "–": "--", "—": "---", "·": r"\textperiodcentered{}", "×": r"$\times$", "±": r"$\pm$",
     "≥": r"$\geq$", "≤": r"$\leq$", "…": r"\dots{}", "→": r"$\rightarrow$",
+    "−": r"$-$", "≈": r"$\approx$", "√": r"$\surd$", "’": "'", "“": "``", "”": "''",
+    "α": r"$\alpha$", "γ": r"$\gamma$", "ε": r"$\epsilon$", "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$",
 }  # fmt: skip
 
 
@@ -80,9 +85,12 @@ def _line(cells: list[str]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A booktabs table to \input; one of many rows uses longtable and breaks over pages."""
+    r"""A booktabs table to \input; one of many rows uses longtable and breaks over pages.
+
+    Compiles with any LaTeX engine as long as the data are in Latin letters; other scripts need XeLaTeX or LuaLaTeX.
+    """
     shown = table.shown
-    spec = "".join("r" if column.numeric else "l" for column in shown) or "l"
+    spec = "".join("r" if column.numeric else ALIGNED.get(column.kind, "l") for column in shown) or "l"
     head = " & ".join(latex_text(column.label) for column in shown) + r" \\"
     body = [" & ".join(latex_text(cell) for cell in row) + r" \\" for row in table.rows()]
     environment = "longtable" if len(table.frame) > LONG else "tabular"

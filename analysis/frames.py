@@ -16,3 +16,11 @@ def records(frame: pd.DataFrame) -> list[Row]:
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> dict[Any, pd.DataFrame]:
     """The rows of each distinct tuple of `keys`; rows with a missing key are left out."""
     return {key: rows for key, rows in frame.groupby(list(keys), sort=True)}
+
+
+def largest(scored: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the largest fraction of each task and budget that has a score (or is planned)."""
+    keys = ["task", "budget"]
+    top = scored["fraction"].where(scored["n"] > 0).groupby([scored[key] for key in keys]).transform("max")
+    top = top.fillna(scored.groupby(keys)["fraction"].transform("max"))
+    return scored[scored["fraction"] == top].reset_index(drop=True)

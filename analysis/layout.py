@@ -3,33 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from analysis.columns import ENDED, REMARKS, SCORE, SPREAD, TRIAL, WHERE, columns
 from analysis.contents import Contents, answer
-from analysis.tables import Column, Table
-
-
-def columns(*given: str) -> tuple[Column, ...]:
-    """Columns from "key", "key|kind" or "key|kind|heading"; kind is text and the heading is the key where not given.
-
-    >>> columns("low|score|95 % from")
-    (Column(key='low', label='95 % from', kind='score'),)
-    """
-    made = []
-    for text in given:
-        key, kind, label, *_ = [*text.split("|"), "", ""]
-        made.append(Column(key, label or key.replace("_", " "), kind or "text"))
-    return tuple(made)
-
-
-WHERE = columns("task", "fraction|percent", "budget_label|text|budget", "method")
-SCORE = columns("score|score", "low|score|95 % from", "high|score|95 % to", "n|count|seeds")
-SPREAD = columns("sd|score", "median|score", "iqm|score|IQM", "min|score", "max|score", "majority|score|constant")
-ENDED = columns("degenerate|count", "failed|count")
-REMARKS = columns("why|prose|remarks")
-TRIAL = columns("setting|prose", "seed|id", "stage", "status")
+from analysis.layout_costs import COSTS_AND_CLAIMS
+from analysis.layout_variance import VARIANCE
+from analysis.tables import Table
 
 INTERVAL = (
-    "Mean over seeds at the configuration chosen on the select split; 95 % intervals are Student's t over "
-    "seeds, without the noise of the scored examples."
+    "Mean over seeds at the configuration chosen on the select split; 95 % intervals hold the noise of seeds and, "
+    "where there are predictions, of the scored examples; the column interval says how each was made."
 )
 
 
@@ -108,46 +90,8 @@ def _runs(contents: Contents) -> Table:
     return Table("runs", "All runs", note, contents.frames["runs"], (*WHERE, *TRIAL, *scored, *cost))
 
 
-def _efficiency(contents: Contents) -> Table:
-    note = (
-        "At the largest fraction: medians and ranges over runs that ended ok and had their device to "
-        "themselves, at any "
-        "learning rate of the chosen variant. × is the ratio to the method that trains most parameters. Stored is what "
-        "must be kept per task, in float32."
-    )
-    counted = columns(
-        "encoder_params|count|encoder params", "head_params|count|head params", "delta_bytes|bytes|stored"
-    )
-    times = columns("n|count|runs", "train_seconds|seconds|train time", "train_seconds_low|seconds|min")
-    times += columns("train_seconds_high|seconds|max", "examples_per_second|number|examples/s")
-    other = columns("peak_memory_bytes|bytes|peak memory", "train_flops|flops|FLOPs", "energy_joules|joules|energy")
-    ratios = columns(
-        "x_encoder_params|ratio|params ×", "x_train_seconds|ratio|time ×", "x_peak_memory_bytes|ratio|memory ×"
-    )
-    tail = columns("x_train_flops|ratio|FLOPs ×", "reference|text|× relative to", "device", "why|prose|remarks")
-    shown = (*WHERE, *columns("setting|prose"), *counted, *times, *other, *ratios, *tail)
-    return Table("efficiency", "What each method costs", note, contents.frames["efficiency"], shown)
-
-
-def _ledger(contents: Contents) -> Table:
-    note = "What each method was given to be tuned with, over all its cells."
-    if contents.price_per_hour is not None:
-        note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
-    tried = columns(
-        "method",
-        "cells|count",
-        "configurations_fewest|count|configurations per cell, from",
-        "configurations_most|count|to",
-    )
-    spent = columns(
-        "trials|count", "confirm_trials|count|of them confirm", "steps|count", "train_seconds|seconds|train time"
-    )
-    tail = columns("seconds|seconds|with evaluation and start-up", "cost|money")
-    return Table("ledger", "Tuning ledger", note, contents.frames["ledger"], (*tried, *spent, *tail))
-
-
 COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
-    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, _efficiency, _ledger,
+    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, *COSTS_AND_CLAIMS, *VARIANCE,
 )  # fmt: skip

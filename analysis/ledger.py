@@ -18,7 +18,9 @@ def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
     """One row per method: cells, configurations per cell (fewest, most), trials, steps, seconds and cost.
 
     `seconds` is training, evaluation and start-up of all trials, failed and pruned ones too; `cost` prices them as if
-    each trial had its machine to itself, in the currency of `price_per_hour`.
+    each trial had its machine to itself, in the currency of `price_per_hour`. `search_…`: the same for the trials that
+    chose one cell's configuration, on average over cells. `shared` counts trials beside which others ran: their seconds
+    are part of these sums, and would have been fewer alone.
     """
     return pd.DataFrame([_method(str(name), rows, price_per_hour) for name, rows in runs.groupby("method")])
 
@@ -26,6 +28,9 @@ def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
 def _method(name: str, rows: pd.DataFrame, price: float | None) -> dict[str, Any]:
     tried = _tried(rows).groupby(CELL)["configuration"].nunique()
     seconds = float(rows[SECONDS].fillna(0.0).sum().sum())
+    choosing = _tried(rows)
+    cells = max(1, int(choosing.groupby(CELL).ngroups))
+    searching = float(choosing[SECONDS].fillna(0.0).sum().sum()) / cells
     made: dict[str, Any] = {
         "method": name,
         "cells": int(rows.groupby(CELL).ngroups),
@@ -37,8 +42,13 @@ def _method(name: str, rows: pd.DataFrame, price: float | None) -> dict[str, Any
         "steps": int(rows["steps"].fillna(0).sum()),
         "train_seconds": float(rows["train_seconds"].fillna(0.0).sum()),
         "seconds": seconds,
+        "search_trials": len(choosing) / cells,
+        "search_seconds": searching,
+        "shared": int(rows["exclusive"].eq(False).sum()),
     }
-    return made if price is None else made | {"cost": seconds / 3600 * price}
+    if price is None:
+        return made
+    return made | {"cost": seconds / 3600 * price, "search_cost": searching / 3600 * price}
 
 
 def _tried(rows: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +104,7 @@ def _same_seeds(scores: pd.DataFrame) -> list[str]:
     return [
         f"In {len(same)} of {int((scores['n'] > 0).sum())} cells the same seeds chose the configuration and "
         "scored it. The "
-        "choice looked at the select split only, but the intervals do not contain the noise of the choice; "
+        "choice looked at the select split only, and the intervals repeat it on resampled seeds; "
         "confirm_seeds in the study's search scores on fresh seeds."
     ]
 

@@ -1,90 +1,26 @@
-"""The report as one HTML page that opens offline, and as Markdown; the environments escape every text from data."""
+"""What the report's page and its Markdown file say: sentences, facts and the map of cells, for `render`."""
 
-import json
-from base64 import b64encode
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from analysis import sentences
+from analysis import render, sentences
 from analysis.contents import Contents, answer
-from analysis.figures import FIGURE_KINDS, Figure
-from analysis.formats import markdown_text, plain, to_markdown
 from analysis.frames import records
-from analysis.palette import config
-from analysis.protocol import Facts, caveats, protocol, versions
+from analysis.protocol import caveats, protocol, versions
+from analysis.render import Drawn
+from analysis.sections import SECTIONS
 from analysis.tables import Table, missing, word
 
-TEMPLATES = Path(__file__).parent / "templates"
 
-SHOWN_RUNS = 2000
-"""Rows of a table that the page holds; the files hold all of them."""
-
-MARKS = {"done": "●", "degenerate": "▲", "failed": "✕", "pending": "○", "empty": "·"}
-"""Signs of the cell map, so that it can be read without colour."""
-
-DARK = config(ink="#e4e7eb", faint="#3a4048")
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure with its files' content."""
-
-    figure: Figure
-    svg: str
-    png: bytes
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One shown table cell; `value` sorts it where it is a number."""
-
-    text: str
-    value: str
-    kind: str
-
-
-def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], script: str, best: bool) -> str:
-    """The page. `script` is the chart library, put inline so that nothing is loaded."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    context = _context(contents, tables, best)
-    inline = {"library": Markup(script)} | {
-        key: Markup((TEMPLATES / key).read_text("utf-8")) for key in ("style.css", "report.js")
-    }
-    figures = {kind: [one for one in drawn if one.figure.kind == kind] for kind in FIGURE_KINDS}
-    data = [{"id": one.figure.name, "spec": one.figure.spec} for one in drawn]
-    environment.filters |= {"plain": plain, "base64": lambda text: b64encode(text.encode()).decode()}
-    return environment.get_template("index.html").render(
-        **context, figures=figures, inline=inline, map=_map(contents.frames["cells"]), marks=MARKS, cells=_cells,
-        shown_runs=SHOWN_RUNS, charts=_script_json({"figures": data, "light": config(), "dark": DARK}),
-    )  # fmt: skip
+def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], best: bool) -> str:
+    """The report as one HTML page that opens offline."""
+    return render.html(_words(contents, best), SECTIONS, tables, drawn)
 
 
 def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], best: bool) -> str:
-    """The report as Markdown, with its figures as links to their SVG files."""
-
-    def escape(value: Any) -> Any:
-        return value if isinstance(value, Markup) else markdown_text(str(value))
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=False, finalize=escape, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    rendered = {name: Markup(to_markdown(_cut(table))) for name, table in tables.items()}
-    links = [(one.figure, Markup(f"figures/{one.figure.name}.svg")) for one in drawn]
-    return environment.get_template("report.md").render(
-        **_context(contents, tables, best), rendered=rendered, links=links
-    )
+    """The report as Markdown."""
+    return render.markdown(_words(contents, best), SECTIONS, tables, drawn)
 
 
 def said(contents: Contents) -> dict[str, list[str]]:
@@ -96,41 +32,21 @@ def said(contents: Contents) -> dict[str, list[str]]:
     }
 
 
-def _context(contents: Contents, tables: dict[str, Table], best: bool) -> dict[str, Any]:
-    name = str(contents.frames["runs"]["study"].iloc[0])
-    facts: dict[str, Facts] = {"protocol": protocol(contents), "versions": versions(contents)}
+def _words(contents: Contents, best: bool) -> dict[str, Any]:
     return {
-        "name": name,
-        "tables": tables,
+        "name": str(contents.frames["runs"]["study"].iloc[0]),
+        "verdicts": [
+            {"verdict": claim["verdict"], "sentence": sentences.verdict(claim)} for claim in contents.verdicts
+        ],
         **said(contents),
         "warnings": contents.warnings,
-        "facts": facts,
+        "facts": {"protocol": protocol(contents), "versions": versions(contents)},
         "caveats": caveats(contents),
+        "map": _map(contents.frames["cells"]),
+        "methods": contents.methods,
+        "markdown_file": "report.md",
         "best": best,
     }
-
-
-def _cut(table: Table) -> Table:
-    """The rows that a page or a Markdown file holds."""
-    if len(table.frame) <= SHOWN_RUNS:
-        return table
-    note = f"{table.note} The first {SHOWN_RUNS:,} of {len(table.frame):,} rows; all are in tables/{table.name}.csv."
-    return Table(table.name, table.title, note, table.frame.head(SHOWN_RUNS), table.columns)
-
-
-def _cells(table: Table) -> list[list[Cell]]:
-    """The shown cells of a table, for the page."""
-    shown = table.shown
-    keys = [column.key for column in shown]
-    frame = table.frame[keys].head(SHOWN_RUNS)
-    rows = frame.itertuples(index=False, name=None)
-    return [[_cell(value, column.kind) for value, column in zip(row, shown, strict=True)] for row in rows]
-
-
-def _cell(value: Any, kind: str) -> Cell:
-    numeric = kind not in ("text", "prose")
-    exact = "" if missing(value) or not numeric else repr(float(value))
-    return Cell(word(value, kind), exact, "num" if numeric else kind)
 
 
 def _map(cells: pd.DataFrame) -> list[dict[str, Any]]:
@@ -156,9 +72,3 @@ def _sign(row: dict[str, Any] | None) -> dict[str, str]:
         if not missing(row[key]) and row[key]
     ]
     return {"state": row["state"], "text": counted, "label": ", ".join([f"{counted} done", *named])}
-
-
-def _script_json(value: Any) -> Markup:
-    """JSON that can stand inside a script element, whatever text it holds."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

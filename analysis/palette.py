@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-"""Okabe and Ito's set without its black and yellow, which vanish on a dark or a white page; and two more."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C466A0", "#B37A00", "#2F93D0", "#8C6D31", "#7F7F7F")
+"""Okabe and Ito's hues without black and yellow, and two more; all at least 3 : 1 against white and the dark page."""
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Seven, so that a colour repeats with another shape: 56 distinct marks."""
@@ -22,11 +22,12 @@ def config(ink: str = "#1c1f23", faint: str = "#d9dce1") -> dict[str, Any]:
     """Vega-Lite config: transparent ground, so that the page's own shows through."""
     font = "system-ui, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
     axis = {"labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": ink, "tickColor": ink}
+    sizes = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 260}
     return {
         "background": "transparent",
         "font": font,
         "view": {"stroke": None},
-        "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridOpacity": 0.7},
+        "axis": axis | sizes | {"gridOpacity": 0.7},
         "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "symbolSize": 80, "symbolOpacity": 1}
         | LEGEND,
         "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 11},

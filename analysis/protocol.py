@@ -45,11 +45,7 @@ def _sizes(runs: pd.DataFrame) -> str:
 def versions(contents: Contents) -> Facts:
     """Packages, commits and machines of all rows; several values of one mean that the rows were not made alike."""
     runs = contents.frames["runs"]
-    found: dict[str, set[str]] = {}
-    for text in runs["versions"].dropna().unique():
-        for name, version in _object(text).items():
-            found.setdefault(str(name), set()).add(str(version))
-    facts = [(name, ", ".join(sorted(values))) for name, values in sorted(found.items())]
+    facts = [(name, ", ".join(sorted(values))) for name, values in sorted(version_sets(runs).items())]
     for label, column in (("git commit", "git_commit"), ("device", "device"), ("host", "hostname")):
         values = sorted(set(runs[column].dropna()))
         if values:
@@ -58,6 +54,15 @@ def versions(contents: Contents) -> Facts:
     if pd.notna(started) and pd.notna(finished):
         facts.append(("from, to", f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC"))
     return facts
+
+
+def version_sets(runs: pd.DataFrame) -> dict[str, set[str]]:
+    """Every version of every package that made a row."""
+    found: dict[str, set[str]] = {}
+    for text in runs["versions"].dropna().unique():
+        for name, version in _object(text).items():
+            found.setdefault(str(name), set()).add(str(version))
+    return found
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -77,14 +82,13 @@ def caveats(contents: Contents) -> list[str]:
     """What the numbers of this very report do not say."""
     runs, scores = contents.frames["runs"], contents.frames["scores"]
     made = [
-        "Intervals are over seeds only: they say how the mean would move with other seeds, not with other "
-        "scored examples.",
-        "Two methods whose intervals overlap may still differ once runs are paired by seed; intervals that "
-        "lie apart are no proof for other tasks.",
+        _noise(scores),
+        "Two methods whose intervals overlap may still differ once runs are paired: read the paired differences. No "
+        "interval speaks of other tasks, models, training data or search spaces.",
         "Configurations are chosen on the select split, a part of the drawn training rows. The score split "
         "is the task's official validation split; no choice has seen it.",
-        "Student's t assumes that seeds scatter about normally. A method that collapses on some seeds does "
-        "not: read its count of degenerate runs first.",
+        "Intervals take seeds to scatter about normally. A method that collapses on some seeds does not: read its "
+        "count of degenerate runs, and its score without them, first.",
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
@@ -103,6 +107,19 @@ def caveats(contents: Contents) -> list[str]:
     if not contents.results.study:
         made.append("The folder has no study.yaml: the study's settings are not known, and there is no best.yaml.")
     return [*made, *_machines(runs)]
+
+
+def _noise(scores: pd.DataFrame) -> str:
+    """What the scores' intervals contain, by how they were made."""
+    made = scores.loc[scores["low"].notna(), "interval"]
+    both = int(made.str.contains("examples").sum())
+    if both == len(made) and both:
+        return "Intervals say how far a mean would move with other seeds and other scored examples, drawn like these."
+    held = f"{both} of {len(made)} also hold" if both else "none holds"
+    return (
+        f"Intervals say how far a mean would move with other seeds; {held} the noise of the scored examples, which "
+        "needs predictions of every run."
+    )
 
 
 def _machines(runs: pd.DataFrame) -> list[str]:

@@ -1,12 +1,13 @@
-"""Write RESULTS/report: the page, Markdown, every table in four formats, every figure in two, and best.yaml."""
+"""Write RESULTS/report: the page, Markdown, tables in four formats, figures in two, claims.json and best.yaml."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from analysis import page
+from analysis import claims, looks, page, render
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
@@ -16,8 +17,9 @@ from analysis.layout import tables
 from analysis.load import Results, load_results
 from analysis.planned import Expectation
 from analysis.runs import runs
+from analysis.samples import Samples
 from analysis.scores import scores
-from analysis.statics import javascript, to_png, to_svg
+from analysis.statics import to_png, to_svg
 from analysis.tables import Table, missing
 from bench.store import Store
 
@@ -37,6 +39,8 @@ class Report:
     summary: list[dict[str, Any]]
     state: list[str]
     findings: list[str]
+    verdicts: tuple[dict[str, Any], ...] = ()
+    """The study's claims with their verdicts, as in claims.json."""
 
 
 def write_report(results: str, out: str | None = None, price_per_hour: float | None = None) -> Report:
@@ -45,26 +49,25 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     `price_per_hour`, of one machine, adds costs to the tuning ledger. Raises ResultsError where the folder cannot be
     read or holds no finished trial, and where the report cannot be written.
     """
-    contents = analyse(load_results(results), price_per_hour)
-    made = tables(contents)
-    drawn = [_draw(figure) for figure in figures(contents.frames, contents.methods)]
-    best = best_study(contents.results.study, contents.frames["scores"])
-    files = _files(contents, made, drawn, best)
     # a name inside the results folder, so that no link that came with it leads the report elsewhere
     store, prefix = (Store(out), "") if out is not None else (Store(results), "report/")
-    page_text = files.pop("index.html")
-    with ThreadPoolExecutor(WRITERS) as pool:
-        list(pool.map(lambda item: store.write_bytes(prefix + item[0], item[1]), files.items()))
-    store.write_bytes(f"{prefix}index.html", page_text)  # last: a page that is there has all of its files
-    path = store.shown(f"{prefix}index.html")
+    loaded = load_results(results)
+    looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.trials, loaded.plan))
+    contents = analyse(loaded, price_per_hour)
+    contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)))
+    made = tables(contents)
+    drawn = draw_all(figures(contents))
+    best = best_study(contents.results.study, contents.frames["scores"])
+    files = _files(contents, made, drawn, best) | {looks.FILE: looks.to_json(looked)}
+    path = write_files(store, files, prefix)
     said = page.said(contents)
-    return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"])
+    return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"], contents.verdicts)
 
 
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
     table = runs(results)
-    return _summary(scores(table, Expectation(results.plan, table)))
+    return _summary(scores(table, Expectation(results.plan, table), Samples(results, table)))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
@@ -72,18 +75,22 @@ def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
     return [{k: None if missing(v) else v for k, v in row.items()} for row in records(shown.astype(object))]
 
 
-def _draw(figure: Figure) -> page.Drawn:
-    svg = to_svg(figure.spec)
-    return page.Drawn(figure, svg, to_png(svg))
+def draw_all(made: Sequence[Figure]) -> list[render.Drawn]:
+    """Every figure as SVG and PNG."""
+    return [render.Drawn(figure, svg := to_svg(figure.spec), to_png(svg)) for figure in made]
 
 
-def _files(contents: Contents, made: dict[str, Table], drawn: list[page.Drawn], best: str | None) -> dict[str, bytes]:
-    files = {
-        "index.html": page.html(contents, made, drawn, javascript(), best is not None).encode(),
-        "report.md": page.markdown(contents, made, drawn, best is not None).encode(),
-    }
-    if best is not None:
-        files["best.yaml"] = best.encode()
+def _files(contents: Contents, made: dict[str, Table], drawn: list[render.Drawn], best: str | None) -> dict[str, bytes]:
+    files = file_contents(made, drawn)
+    files["claims.json"] = claims.to_json(contents.verdicts).encode()
+    files["report.md"] = page.markdown(contents, made, drawn, best is not None).encode()
+    files["index.html"] = page.html(contents, made, drawn, best is not None).encode()
+    return files if best is None else files | {"best.yaml": best.encode()}
+
+
+def file_contents(made: dict[str, Table], drawn: Sequence[render.Drawn]) -> dict[str, bytes]:
+    """Every table in four formats and every figure in two, by file name."""
+    files = {}
     for name, table in made.items():
         files[f"tables/{name}.csv"] = to_csv(table).encode()
         files[f"tables/{name}.md"] = to_markdown(table).encode()
@@ -93,3 +100,12 @@ def _files(contents: Contents, made: dict[str, Table], drawn: list[page.Drawn], 
         files[f"figures/{one.figure.name}.svg"] = one.svg.encode()
         files[f"figures/{one.figure.name}.png"] = one.png
     return files
+
+
+def write_files(store: Store, files: dict[str, bytes], prefix: str = "") -> str:
+    """Write the files, index.html last: a page that is there has all of its files. Returns the page's path."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        others = ((prefix + name, data) for name, data in files.items() if name != "index.html")
+        list(pool.map(lambda item: store.write_bytes(*item), others))
+    store.write_bytes(f"{prefix}index.html", files["index.html"])
+    return store.shown(f"{prefix}index.html")

@@ -1,15 +1,21 @@
 """Scores per cell: the chosen configuration's mean over seeds, with its interval and everything that qualifies it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from analysis.choice import CHOOSING, choose
+from analysis.choice import CHOOSING, choose, rivals
+from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Expectation, Key, Missing
 from analysis.runs import CELL, budget_label
+from analysis.statistics.crossed import crossed_mean
+from analysis.statistics.estimate import Estimate
 from analysis.statistics.location import iqm, median
 from analysis.statistics.mean import mean_t
+from analysis.statistics.reselect import Choice
+from analysis.statistics.sample import Sample
 from analysis.statistics.spread import extremes, sd
 
 FRESH = "fresh seeds"
@@ -24,18 +30,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def scores(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
+def scores(runs: pd.DataFrame, expected: Expectation, samples: Mapping[Key, Sample] | None = None) -> pd.DataFrame:
     """One row per cell that was planned or run, in the order of `CELL`.
 
-    Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds; degenerate,
-    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its
-    exclusive runs.
+    Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds and, where there are
+    predictions, scored examples (without `samples`: over seeds alone); `interval` says how it was made. degenerate,
+    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its exclusive
+    runs.
     """
     chosen = {_key(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)
-    made = [
-        _score(key, parts.get(key), chosen.get(key), expected) for key in sorted(expected.planned_cells() | set(parts))
-    ]
+    keys = sorted(expected.planned_cells() | set(parts))
+    made = [_score(key, parts.get(key), chosen.get(key), expected, (samples or {}).get(key)) for key in keys]
     return pd.DataFrame(made, columns=pd.Index(COLUMNS))
 
 
@@ -43,7 +49,13 @@ def _key(row: dict[str, Any]) -> Key:
     return (row["task"], row["fraction"], row["budget"], row["method"])
 
 
-def _score(key: Key, rows: pd.DataFrame | None, chosen: dict[str, Any] | None, expected: Expectation) -> dict[str, Any]:
+def _score(
+    key: Key,
+    rows: pd.DataFrame | None,
+    chosen: dict[str, Any] | None,
+    expected: Expectation,
+    sample: Sample | None,
+) -> dict[str, Any]:
     head: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     head["configurations_planned"] = expected.configurations(key)
     if rows is None or chosen is None:
@@ -53,12 +65,22 @@ def _score(key: Key, rows: pd.DataFrame | None, chosen: dict[str, Any] | None, e
     missing = expected.missing(key, stage, set(reported.loc[reported["is_result"], "seed"].astype(int)))
     row = head | summarise(reported, missing)
     row |= {column: chosen[column] for column in ("configuration", "select_mean", "configurations")}
+    if sample is not None:
+        made = estimate(key, sample, None if stage == "confirm" else rivals(rows, sample))
+        row |= {"score": made.value, "low": made.low, "high": made.high, "n": made.n, "interval": made.method}
     row["stage"] = stage
     row["source"] = FRESH if stage == "confirm" else SAME
     fewer = row["configurations_planned"] is not None and row["configurations"] < row["configurations_planned"]
     confirm_due = stage != "confirm" and expected.trials(key, "confirm") is not None
     row["why"] = _why(row, fewer, confirm_due)
     return row
+
+
+def estimate(key: Key, sample: Sample, choice: Choice | None) -> Estimate:
+    """The mean of a cell's sample, with an interval that repeats `choice` where one was made on the same seeds."""
+    rng = generator("score", *key)
+    entered = sample.entered
+    return crossed_mean(entered, sample.replicates, sample.n_examples, rng, why=sample.why, choice=choice)
 
 
 def reporting(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -135,6 +157,6 @@ def _why(row: dict[str, Any], fewer: bool, confirm_due: bool) -> str:
         parts.append(f"chosen from {row['configurations']} of {row['configurations_planned']} configurations")
     if confirm_due:
         parts.append("confirm runs not there yet")
-    if not row["interval"].startswith("Student"):
+    if pd.isna(row["low"]):
         parts.append(row["interval"])
     return "; ".join(parts)

@@ -101,6 +101,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "text": str,
     "prose": str,  # may be long: the page lets it wrap
     "score": lambda v: f"{v:.4f}",
+    "signed": lambda v: f"{v:+.4f}",
     "count": _count,
     "number": lambda v: f"{v:,.4g}",
     "lr": lambda v: f"{v:g}",

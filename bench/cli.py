@@ -116,6 +116,19 @@ def report(
     raise typer.Exit(report_command(results, out, price_per_hour, check_claims))
 
 
+@app.command(epilog=_example("finebench compare results/main results/branch --out comparison"))
+def compare(
+    results_a: ResultsArgument,
+    results_b: ResultsArgument,
+    out: Annotated[str | None, typer.Option(help="Also write page, tables, figures here [default: nowhere].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Two results folders side by side, with intervals for what changed from the first to the second."""
+    from bench.compare import compare_command
+
+    raise typer.Exit(compare_command(results_a, results_b, out, as_json))
+
+
 @app.command(epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
 def rerun(results: ResultsArgument, trial_id: Annotated[str, typer.Argument(help="The trial's id.")]) -> None:
     """Run one trial again, in this process, and say whether its score is bit-equal."""

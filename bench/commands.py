@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli import EXIT_FAILED_TRIALS
+from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.errors import InputError, StorageError
 from bench.progress import failure_line, make_console, make_progress
 from bench.study_file import load_study
@@ -88,23 +88,40 @@ def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
 
 
 def report_command(results: str, out: str | None, price_per_hour: float | None, check_claims: bool) -> int:
-    """Write the report; returns 4 when `check_claims` and a claim is refuted."""
-    if check_claims:
-        raise InputError("--check-claims: this version's report gives no verdicts on claims yet; run it without")
-    _report(make_console(), results, out, price_per_hour)
+    """Write the report; returns 4 when `check_claims` and a claim is refuted, and says which."""
+    console = make_console()
+    verdicts = _report(console, results, out, price_per_hour)
+    if not check_claims:
+        return 0
+    refuted = [one["id"] for one in verdicts if one["verdict"] == "refuted"]
+    if refuted:
+        console.print(Text(f"refuted: {', '.join(refuted)}"), soft_wrap=True)
+        return EXIT_REFUTED
+    console.print(Text("no claim is refuted" if verdicts else "the study makes no claims"), soft_wrap=True)
     return 0
 
 
-def _report(console: Console, results: str, out: str | None, price_per_hour: float | None) -> None:
-    """Write the report, print its summary table and its path."""
+def _report(
+    console: Console, results: str, out: str | None, price_per_hour: float | None
+) -> tuple[dict[str, Any], ...]:
+    """Write the report, print its summary table, its verdicts and its path; returns the verdicts."""
     from analysis.report import write_report
 
     report = write_report(results, out, price_per_hour)
     console.print(summary_table(report.summary, console.width))
     for sentence in (*report.state, *report.findings):
         console.print(Text(sentence), soft_wrap=True)
+    for one in report.verdicts:
+        console.print(Text(verdict_line(one)), soft_wrap=True)
     console.print(Text(f"report: {report.path}"), soft_wrap=True)
     console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
+    return report.verdicts
+
+
+def verdict_line(one: dict[str, Any]) -> str:
+    """A claim's verdict in a line, with why."""
+    reason = f" ({one['reason']})" if one["reason"] else ""
+    return f"claim {one['id']}: {one['verdict']}{reason}"
 
 
 def summary_table(rows: list[dict[str, Any]], width: int = 100) -> Table:

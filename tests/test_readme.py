@@ -112,8 +112,10 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "finebench run doering2024": parse_run,  # needs a hub and a GPU
     "finebench status results/doering2024": parse,
     "finebench report results/doering2024": parse,
+    "finebench report results/doering2024 --price-per-hour 1.20 --check-claims": parse,
     "finebench run doering2024 --why --trials 10": parse_run,
     "finebench rerun results/doering2024 1f0c2a9be37d55aa0c11": parse,
+    "finebench compare results/main results/branch --out comparison": parse,
     "finebench run glue_minilm --model ./MiniLM-L6 --data ./glue": parse_run,
     (
         "finebench run doering2024 --set training.batch_size=32 "

@@ -2,23 +2,53 @@
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const charts = JSON.parse(document.getElementById("charts").textContent);
+  const specs = new Map(charts.figures.map(({ id, spec }) => [id, spec]));
+  const boxes = [...document.querySelectorAll(".pick input")];
+  const views = new Map();
 
-  function draw() {
-    for (const { id, spec } of charts.figures) {
-      const place = document.getElementById(id);
-      const width = place.parentElement.clientWidth;
-      const config = structuredClone(dark.matches ? charts.dark : charts.light);
-      config.legend.columns = width < 420 ? 2 : 4;
-      const sized = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
-      sized.title = { text: spec.title, limit: width };
-      vegaEmbed(place, sized, {
-        config, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false },
-      }).then(
-        () => place.parentElement.classList.add("drawn"),
-        (error) => { place.textContent = ""; console.error(id, error); },  // the still picture stays
-      );
-    }
+  function draw(id) {
+    const place = document.getElementById(id);
+    const width = place.parentElement.clientWidth;
+    const config = structuredClone(dark.matches ? charts.dark : charts.light);
+    config.legend.columns = width < 420 ? 2 : 4;
+    config.axis.labelLimit = Math.max(100, 0.36 * width);
+    const spec = specs.get(id);
+    const sized = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
+    sized.title = { text: spec.title, limit: width };
+    vegaEmbed(place, sized, {
+      config, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false },
+    }).then(
+      ({ view }) => {
+        views.set(id, view);
+        place.parentElement.classList.add("drawn");
+        place.querySelector("summary")?.setAttribute("aria-label", `Save the figure: ${spec.title}`);
+        if (boxes.some((box) => !box.checked)) pick(view);
+      },
+      (error) => { place.textContent = ""; console.error(id, error); },  // the still picture stays
+    );
   }
+
+  // A chart is drawn when it comes near the window: a page of a hundred figures opens at once.
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      near.unobserve(entry.target);
+      draw(entry.target.querySelector(".chart").id);
+    }
+  }, { rootMargin: "600px" });
+  for (const id of specs.keys()) near.observe(document.getElementById(id).parentElement);
+  dark.addEventListener("change", () => [...views.keys()].forEach(draw));
+
+  // The boxes do for every figure, and by keyboard, what a click on a legend does for one.
+  function pick(view) {
+    const chosen = boxes.filter((box) => box.checked);
+    const all = chosen.length === boxes.length;
+    const rows = chosen.map((box) => ({ unit: "", fields: [{ type: "E", field: "method" }], values: [box.value] }));
+    try { view.data("pick_store", all ? [] : rows.length ? rows : [{ unit: "", fields: [{ type: "E", field: "method" }], values: [null] }]).runAsync(); }
+    catch (error) { if (!/pick_store/.test(error.message)) throw error; }  // a chart that is not about methods
+  }
+  for (const box of boxes) box.addEventListener("change", () => views.forEach(pick));
+  document.querySelector(".pick").hidden = boxes.length < 2;
 
   function sortBy(table, column) {
     const heads = [...table.tHead.rows[0].cells];
@@ -48,22 +78,16 @@
     });
   }
 
-  const input = document.getElementById("filter");
-  const runs = document.getElementById("table-runs");
-  const count = document.getElementById("filter-count");
-  function filter() {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of runs.tBodies[0].rows) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
-      shown += !row.hidden;
-    }
-    count.textContent = `${shown} of ${runs.tBodies[0].rows.length} rows`;
+  for (const input of document.querySelectorAll(".filter input")) {
+    const rows = [...document.getElementById(input.dataset.table).tBodies[0].rows];
+    const texts = rows.map((row) => [...row.cells].map((cell) => cell.textContent.toLowerCase()).join(" "));
+    const count = document.getElementById(input.getAttribute("aria-describedby"));
+    const filter = () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      rows.forEach((row, i) => { row.hidden = !words.every((word) => texts[i].includes(word)); });
+      count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+    };
+    input.addEventListener("input", filter);
+    filter();
   }
-  input.addEventListener("input", filter);
-  filter();
-
-  draw();
-  dark.addEventListener("change", draw);
 })();

@@ -92,9 +92,11 @@ def test_the_ledger_adds_up_all_that_was_spent(tmp_path: Path) -> None:
         "steps",
         "train_seconds",
         "seconds",
+        "search_trials",
+        "search_seconds",
     )
-    assert [one[key] for key in keys] == [1, 2, 2, 3, 1, 150, 300.0, 360.0]
-    assert one["cost"] == pytest.approx(1.0)
+    assert [one[key] for key in keys] == [1, 2, 2, 3, 1, 150, 300.0, 360.0, 2.0, 240.0]
+    assert (one["cost"], one["search_cost"]) == (pytest.approx(1.0), pytest.approx(240 / 3600 * 10))
     assert (two["trials"], two["seconds"]) == (1, 0.0)
     assert "cost" not in ledger(frame)
 

@@ -10,10 +10,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.columns import columns
+from analysis.contents import analyse
 from analysis.formats import csv_cell, latex_text, markdown_text, plain, to_csv, to_latex, to_markdown, to_parquet
-from analysis.layout import columns
+from analysis.layout import tables
+from analysis.load import load_results
 from analysis.tables import Table, word
-from tests.analysis.fixtures import HOSTILE
+from tests.analysis.fixtures import HOSTILE, draw
 
 FRAME = pd.DataFrame(
     {
@@ -70,16 +73,20 @@ def test_long_tables_break_over_pages() -> None:
     assert r"\begin{longtable}{r}" in to_latex(Table("t", "t", "", frame, columns("n|count")))
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(tmp_path: Path) -> None:
-    text = "\\documentclass{article}\\usepackage{booktabs,longtable,textcomp}\\begin{document}%s\\end{document}"
-    (tmp_path / "t.tex").write_text(text % to_latex(TABLE), "utf-8")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=False,
-    )
+LATEX = shutil.which("pdflatex") or shutil.which("tectonic")
+
+
+@pytest.mark.skipif(LATEX is None, reason="neither pdflatex nor tectonic is installed")
+def test_latex_compiles_every_table_of_a_report(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "drawn", seeds=2, tasks=("cola", "mrpc"), curves=False)
+    folder.study["claims"] = [{"id": "close", "says": "matches", "a": "steady", "b": "strong", "margin": 0.05}]
+    made = tables(analyse(load_results(folder.write())))
+    made["hostile"] = TABLE
+    head = "\\documentclass{article}\\usepackage[a2paper,landscape]{geometry}\\usepackage{booktabs,longtable}\n"
+    body = "\\clearpage\n".join(to_latex(table) for table in made.values())
+    (tmp_path / "t.tex").write_text(f"{head}\\begin{{document}}\n{body}\n\\end{{document}}\n", "utf-8")
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if str(LATEX).endswith("pdflatex") else []
+    done = subprocess.run([str(LATEX), *options, "t.tex"], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout.decode()[-2000:]
 
 

@@ -1,0 +1,109 @@
+"""A study's claims as its file states them, and the verdict each one gets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.errors import ResultsError
+
+SAYS = ("matches", "better", "varies_more", "cheaper", "saturates_by")
+
+Word = Literal["supported", "refuted", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence to be tested. `fraction` None: the study's largest; `budget` None: the study's first.
+
+    tasks: "all" (it must hold on each), "pooled" (on average over them), or the names of those it must hold on.
+    """
+
+    id: str
+    says: str
+    a: str
+    b: str | None = None
+    fraction: float | None = None
+    budget: str | None = None
+    margin: float | None = None
+    factor: float | None = None
+    cost: str = "train_seconds"
+    over: str = "seeds"
+    tasks: str | tuple[str, ...] = "all"
+    note: str = ""
+
+
+def claims_of(study: Mapping[str, Any]) -> list[Claim]:
+    """The claims of a results folder's study; raises ResultsError naming one that cannot be understood."""
+    given = study.get("claims") or []
+    if not isinstance(given, list):
+        raise ResultsError("study.yaml: claims is a list")
+    return [_claim(raw, f"study.yaml: claims[{index}]") for index, raw in enumerate(given)]
+
+
+def _claim(raw: Any, at: str) -> Claim:
+    if not isinstance(raw, dict) or not {"id", "says", "a"} <= set(raw):
+        raise ResultsError(f"{at}: a claim is a mapping with id, says and a")
+    if raw["says"] not in SAYS:
+        raise ResultsError(f"{at}: says {raw['says']!r} is not one of {', '.join(SAYS)}")
+    needed = {"matches": "margin", "cheaper": "factor", "saturates_by": "fraction"}.get(raw["says"])
+    if needed and raw.get(needed) is None:
+        raise ResultsError(f"{at}: a claim that says {raw['says']!r} needs {needed}")
+    if raw["says"] != "saturates_by" and raw.get("b") is None:
+        raise ResultsError(f"{at}: a claim that says {raw['says']!r} needs b")
+    tasks = raw.get("tasks") or "all"
+    return Claim(
+        id=str(raw["id"]),
+        says=str(raw["says"]),
+        a=str(raw["a"]),
+        b=None if raw.get("b") is None else str(raw["b"]),
+        fraction=_number(raw, "fraction", at),
+        budget=_budget(raw.get("budget")),
+        margin=_number(raw, "margin", at),
+        factor=_number(raw, "factor", at),
+        cost=str(raw.get("cost") or "train_seconds"),
+        over=str(raw.get("over") or "seeds"),
+        tasks=tuple(map(str, tasks)) if isinstance(tasks, list) else str(tasks),
+        note=str(raw.get("note") or ""),
+    )
+
+
+def _number(raw: Mapping[str, Any], key: str, at: str) -> float | None:
+    value = raw.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ResultsError(f"{at}: {key} is a number above 0, not {value!r}")
+    return float(value)
+
+
+def _budget(raw: Any) -> str | None:
+    """A budget as the rows hold it: canonical JSON without what is not set."""
+    if not isinstance(raw, dict):
+        return None
+    return json.dumps({key: value for key, value in raw.items() if value is not None}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one task, or all tasks pooled, says of a claim.
+
+    p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
+    whether the interval itself satisfies the rule. `per_seed` and `examples` are variance components (NaN unknown).
+    """
+
+    task: str
+    estimate: float
+    low: float
+    high: float
+    level: float
+    test: str
+    pairs: int
+    p: float
+    p_against: float
+    supports: bool
+    refutes: bool
+    exact: bool = False
+    seeds_to_settle: int | None = None
+    settling: str = ""
+    reason: str = ""

@@ -1,0 +1,197 @@
+"""The study's claims with their verdicts: the frame for the report, and claims.json for programs.
+
+claims.json is a list with one object per claim, in the study's order:
+
+    id, says, a, b, note     as in the study; `statement` says the claim in words
+    tasks                    "all", "pooled" or a list; `task_names` are those that it was judged on
+    fraction, budget         as judged: where the claim names none, the study's largest and its first
+    margin, factor, cost, over
+    verdict                  supported | refuted | inconclusive
+    reason                   why, in words
+    estimate, low, high      what the claim is about (`quantity`), with its interval at `level`, of the deciding `task`
+    test, pairs              the test in words; fewest pairs in any task
+    p, p_adjusted            of the claim's being false, and after Holm over the study's claims
+    p_against, p_against_adjusted   of its being true
+    seeds_to_settle          seeds per task at the claim's own margin, before correction; if null, `settling` says why
+    per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
+                             seeds_to_settle, reason}; one entry named "pooled" where tasks were pooled
+
+What is not defined is null. Keys may be added; none will change its meaning.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.claim import Claim, Finding, claims_of
+from analysis.costs import LABELS, chosen_rows
+from analysis.evidence import Source, cells_of, evidence
+from analysis.frames import records
+from analysis.planned import Key
+from analysis.runs import budget_label
+from analysis.statistics.sample import Sample
+from analysis.tables import word
+from analysis.verdicts import Verdict, corrected, judge, untested
+
+QUANTITY = {
+    "matches": "a − b",
+    "better": "a − b",
+    "varies_more": "sd(a) / sd(b)",
+    "cheaper": "cost of b / cost of a",
+    "saturates_by": "with all data − with the fraction",
+}
+"""What the estimate of each kind of claim is."""
+
+
+def verdicts(
+    study: Mapping[str, Any], runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+) -> list[dict[str, Any]]:
+    """One plain dict per claim, as in claims.json; empty where the study has none."""
+    given = claims_of(study)
+    if not given:
+        return []
+    scored = scores[scores["n"] > 0]
+    constants = {_key(row): float(row["majority"]) for row in records(scored)}
+    fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
+    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions))
+    names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
+    tasks = names or sorted(set(scores["task"]))
+    first = _first_budget(study, scores)
+    judged = [(claim, _tasks(claim, tasks), claim.budget or first) for claim in given]
+    made = corrected([_judge(claim, on, budget, source) for claim, on, budget in judged])
+    return [
+        _plain(one, on, budget, source.top) for one, (_, on, budget) in zip(made, judged, strict=True)
+    ]  # fmt: skip
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return (row["task"], row["fraction"], row["budget"], row["method"])
+
+
+def _first_budget(study: Mapping[str, Any], scores: pd.DataFrame) -> str:
+    given = study.get("budget") or []
+    first = given[0] if isinstance(given, list) and given else given
+    if isinstance(first, dict):
+        return json.dumps({key: value for key, value in first.items() if value is not None}, sort_keys=True)
+    return str(min(scores["budget"]))
+
+
+def _tasks(claim: Claim, tasks: list[str]) -> list[str]:
+    return tasks if isinstance(claim.tasks, str) else list(claim.tasks)
+
+
+def _judge(claim: Claim, tasks: list[str], budget: str, source: Source) -> Verdict:
+    held = source.costs if claim.says == "cheaper" else source.samples
+    absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
+    if absent:
+        return untested(claim, _not_run(absent, budget))
+    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
+        return untested(claim, "the claimed fraction is all of the data that was used")
+    together = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
+    return judge(claim, [evidence(claim, some, budget, source) for some in together])
+
+
+def _not_run(absent: list[Key], budget: str) -> str:
+    places = list(dict.fromkeys(f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" for key in absent))
+    more = f" and {len(places) - 3} more cells" if len(places) > 3 else ""
+    return f"not run: {', '.join(places[:3])}{more} ({budget_label(budget)})"
+
+
+def _plain(one: Verdict, tasks: list[str], budget: str, top: float) -> dict[str, Any]:
+    claim, found = one.claim, one.decides
+    made: dict[str, Any] = {
+        "id": claim.id,
+        "says": claim.says,
+        "a": claim.a,
+        "b": claim.b,
+        "statement": statement(claim, budget, top),
+        "note": claim.note,
+        "tasks": claim.tasks if isinstance(claim.tasks, str) else list(claim.tasks),
+        "task_names": tasks,
+        "fraction": top if claim.fraction is None else claim.fraction,
+        "budget": json.loads(budget) if budget.startswith("{") else budget,
+        "margin": claim.margin,
+        "factor": claim.factor,
+        "cost": claim.cost if claim.says == "cheaper" else None,
+        "over": claim.over if claim.says == "varies_more" else None,
+        "verdict": one.verdict,
+        "reason": one.reason,
+        "quantity": QUANTITY[claim.says],
+        "task": found.task if found else None,
+    }
+    keys = ("estimate", "low", "high", "level", "test")
+    made |= {key: getattr(found, key) if found else None for key in keys}
+    made |= {"pairs": one.pairs, "p": one.p, "p_adjusted": one.p_adjusted}
+    made |= {"p_against": one.p_against, "p_against_adjusted": one.p_against_adjusted, **_settling(one)}
+    made["per_task"] = [_finding(finding) for finding in one.findings]
+    return {key: _null(value) for key, value in made.items()}
+
+
+def _settling(one: Verdict) -> dict[str, Any]:
+    """The most seeds that any task needs, or why there is no such number."""
+    without = next((found for found in one.findings if found.settling), None)
+    named = without is not None and len(one.findings) > 1 and len({found.settling for found in one.findings}) > 1
+    never = "" if without is None else f"{without.task}: {without.settling}" if named else without.settling
+    known = [f.seeds_to_settle for f in one.findings if f.seeds_to_settle is not None]
+    return {"seeds_to_settle": max(known) if known and not never else None, "settling": never}
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    keys = ("task", "estimate", "low", "high", "level", "test", "pairs", "p", "p_against", "supports", "refutes",
+            "seeds_to_settle", "reason")  # fmt: skip
+    return {key: _null(getattr(found, key)) for key in keys}
+
+
+def _null(value: Any) -> Any:
+    """JSON has neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def statement(claim: Claim, budget: str, top: float) -> str:
+    """The claim in words."""
+    share = word(top if claim.fraction is None else claim.fraction, "percent")
+    at = f"with {share} of the data, {budget_label(budget)}"
+    on = {"all": "on every task", "pooled": "on average over the tasks"}
+    where = on.get(claim.tasks, "") if isinstance(claim.tasks, str) else f"on {', '.join(claim.tasks)}"
+    a, b = claim.a, claim.b
+    if claim.says == "matches":
+        return f"{a} matches {b} to within ±{claim.margin:g} {where}, {at}"
+    if claim.says == "better":
+        by = f" by more than {claim.margin:g}" if claim.margin else ""
+        return f"{a} scores higher than {b}{by} {where}, {at}"
+    if claim.says == "varies_more":
+        by = f" by more than {claim.factor:g} times" if claim.factor else ""
+        over = "seeds" if claim.over == "seeds" else "learning rates"
+        return f"{a} varies more than {b} over {over}{by} {where}, {at}"
+    if claim.says == "cheaper":
+        cost = LABELS.get(claim.cost, claim.cost)
+        return f"{a} is at least {claim.factor:g} times cheaper than {b} in {cost} {where}, {at}"
+    within = f"within {claim.margin:g}" if claim.margin else "within 5 % of the gain over a constant predictor"
+    full = "its own score" if b is None else f"the score of {b}"
+    return f"{a} with {share} of the data comes {within} of {full} with all data {where}, {budget_label(budget)}"
+
+
+def frame(given: list[dict[str, Any]]) -> pd.DataFrame:
+    """The claims as a table, one row each, lists as words and budgets as canonical JSON."""
+    return pd.DataFrame([_flat(one) for one in given])
+
+
+def _flat(one: dict[str, Any]) -> dict[str, Any]:
+    budget = json.dumps(one["budget"], sort_keys=True)
+    words = {key: value if isinstance(value := one[key], str) else ", ".join(value) for key in ("tasks", "task_names")}
+    rest = {key: value for key, value in one.items() if key != "per_task"}
+    return rest | words | {"budget": budget, "budget_label": budget_label(budget)}
+
+
+def by_task(given: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per claim × task (or "pooled"): columns id, quantity and those of `per_task`."""
+    rows = [{"id": one["id"], "quantity": one["quantity"]} | row for one in given for row in one["per_task"]]
+    return pd.DataFrame(rows)
+
+
+def to_json(given: Sequence[dict[str, Any]]) -> str:
+    """claims.json."""
+    return json.dumps(list(given), indent=2, allow_nan=False) + "\n"

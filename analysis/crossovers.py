@@ -1,0 +1,190 @@
+"""Where two methods swap places as training goes on: against optimiser steps, seconds and FLOPs.
+
+Within runs these are points of anytime curves (a run's schedule was made for its own end); across budgets, where a
+study has several of one unit, they are points of runs made for each. Both are paired by seed; between points scores are
+taken as straight in log x. Seconds come from runs that had their device to themselves.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.costs import alone, largest
+from analysis.curves import anytime
+from analysis.frames import groups, records
+from analysis.planned import Key
+from analysis.reach import open_ends
+from analysis.runs import CELL, budget_label
+from analysis.scores import reporting
+from analysis.statistics.root import Root, first_root
+from analysis.statistics.sample import Sample
+
+AXES = {"steps": "step", "seconds": "train_seconds", "flops": "train_flops"}
+"""Axes within runs, and the column of `evals` that holds each."""
+
+POINTS = 24
+"""Points of the common axis, evenly spaced in log x, on which runs that were evaluated at different x are compared."""
+
+
+class Curves(NamedTuple):
+    """Scores of one method by seed: each a curve of increasing x > 0 and y."""
+
+    by_seed: dict[int, tuple[np.ndarray, np.ndarray]]
+    ended: frozenset[int]
+    """Seeds whose run diverged: their curve stops early and stays at the constant predictor's score."""
+
+
+def crossovers(
+    runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+) -> pd.DataFrame:
+    """One row per pair of methods and axis whose mean curves cross: the last crossing, after which `method` is ahead.
+
+    Columns: task, fraction, budget, budget_label, kind (anytime | across budgets), axis (steps, seconds or flops),
+    method (ahead after), other (ahead before), x, low, high, n (pairs), final (the difference at the end), why. At the
+    largest fraction for anytime curves; budget is missing across budgets.
+    """
+    made = [*_within(runs, evals, scores), *_across(scores, samples)]
+    return pd.DataFrame(made)
+
+
+def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    top = largest(scores)
+    parts = groups(runs, [*CELL, "configuration"])
+    rows_of: dict[tuple[Any, ...], dict[str, pd.DataFrame]] = {}
+    for row in records(top):
+        rows, _ = reporting(parts[(*(row[key] for key in CELL), row["configuration"])])
+        place = (row["task"], row["fraction"], row["budget"])
+        rows_of.setdefault(place, {})[row["method"]] = rows[rows["is_result"]]
+    wanted = {trial for methods in rows_of.values() for rows in methods.values() for trial in rows["trial_id"]}
+    by_trial = {str(key): rows for key, rows in evals[evals["trial_id"].isin(wanted)].groupby("trial_id")}
+    for (task, fraction, budget), methods in rows_of.items():
+        head = {"task": task, "fraction": fraction, "budget": budget, "budget_label": budget_label(budget)}
+        for axis, column in AXES.items():
+            found = {name: _curves(rows, by_trial, axis, column) for name, rows in methods.items()}
+            for a, b in itertools.combinations(sorted(name for name in found if found[name].by_seed), 2):
+                made = _pair(*_common(found[a], found[b]))
+                if made is not None:
+                    yield head | {"kind": "anytime", "axis": axis} | _named(made, a, b)
+
+
+def _curves(rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame], axis: str, column: str) -> Curves:
+    if axis == "seconds":
+        rows = alone(rows)
+        if rows["device"].nunique() > 1:
+            return Curves({}, frozenset())
+    made, ended = {}, []
+    for run in records(rows):
+        part = by_trial.get(run["trial_id"])
+        diverged = run["status"] == "diverged"
+        if part is None and not diverged:
+            return Curves({}, frozenset())  # without its evaluations the mean curve would be an average over a hole
+        made[int(run["seed"])] = _line(part, column, float(run["constant"]), diverged)
+        ended += [int(run["seed"])] * diverged
+    return Curves(made, frozenset(ended))
+
+
+def _line(part: pd.DataFrame | None, column: str, constant: float, diverged: bool) -> tuple[np.ndarray, np.ndarray]:
+    if part is None:
+        return np.ones(1), np.full(1, constant)
+    _, _, values = anytime(part, constant, False)
+    x = part.drop_duplicates("step").sort_values("step")[column].to_numpy(dtype="float64")
+    known = np.isfinite(x) & (x > 0)
+    x, values = x[known], values[known]
+    if diverged and x.size:
+        x, values = np.append(x, x[-1] * (1 + 1e-9)), np.append(values, constant)
+    return x, values
+
+
+def _common(a: Curves, b: Curves) -> tuple[np.ndarray, np.ndarray]:
+    """A common axis [P] and the difference a − b on it by seed [S, P]; empty where the curves do not overlap."""
+    seeds = sorted(set(a.by_seed) & set(b.by_seed))
+    whole = [curves.by_seed[seed][0] for curves in (a, b) for seed in seeds if seed not in curves.ended]
+    empty = np.empty(0), np.empty((0, 0))
+    if not whole or any(x.size < 2 for x in whole):
+        return empty
+    start, end = max(float(x[0]) for x in whole), min(float(x[-1]) for x in whole)
+    if not start < end:
+        return empty
+    same = all(np.array_equal(x, whole[0]) for x in whole)
+    axis = whole[0] if same else np.geomspace(start, end, POINTS)
+    return axis, np.stack([_at(a.by_seed[seed], axis) - _at(b.by_seed[seed], axis) for seed in seeds])
+
+
+def _at(line: tuple[np.ndarray, np.ndarray], axis: np.ndarray) -> np.ndarray:
+    made: np.ndarray = np.interp(np.log(axis), np.log(line[0]), line[1])
+    return made
+
+
+class Crossing(NamedTuple):
+    """A root with the difference at the end; `flipped` where the first method is ahead before and not after."""
+
+    root: Root
+    final: float
+    flipped: bool
+
+
+def _pair(axis: np.ndarray, difference: np.ndarray) -> Crossing | None:
+    """The last crossing of the mean difference [S, P], or None where its sign is the same throughout."""
+    if difference.size == 0:
+        return None
+    final = float(difference[:, -1].mean())
+    flipped = final < 0
+    root = first_root(axis, -difference if flipped else difference, last=True)
+    return Crossing(root, abs(final), flipped) if root.outcome == "crosses" and final != 0 else None
+
+
+def _named(made: Crossing, a: str, b: str) -> dict[str, Any]:
+    ahead, behind = (b, a) if made.flipped else (a, b)
+    root = made.root
+    ends = {key: value if math.isfinite(value) else math.nan for key, value in (("low", root.low), ("high", root.high))}
+    shown = {"method": ahead, "other": behind, "x": root.value} | ends
+    return shown | {"n": root.n, "final": made.final, "why": open_ends(root)}
+
+
+def _across(scores: pd.DataFrame, samples: Mapping[Key, Sample]) -> Iterator[dict[str, Any]]:
+    scored = scores[scores["n"] > 0]
+    amounts = {budget: amount(str(budget)) for budget in scored["budget"].unique()}
+    for unit in AXES:
+        known = {budget: found[1] for budget, found in amounts.items() if found is not None and found[0] == unit}
+        here = scored[scored["budget"].isin(list(known))]
+        for (task, fraction), rows in here.groupby(["task", "fraction"]):
+            budgets = sorted(set(rows["budget"]), key=known.__getitem__)
+            if len(budgets) < 2:
+                continue
+            x = np.array([known[budget] for budget in budgets])
+            keys: dict[str, list[Key]] = {
+                m: [(str(task), float(str(fraction)), budget, m) for budget in budgets]
+                for m in sorted(set(rows["method"]))
+            }
+            lines = {m: stacked([samples[k] for k in own]) for m, own in keys.items() if all(k in samples for k in own)}
+            for a, b in itertools.combinations(lines, 2):
+                seeds = sorted(set(lines[a]) & set(lines[b]))
+                if seeds:
+                    made = _pair(x, np.array([np.subtract(lines[a][s], lines[b][s]) for s in seeds]))
+                    if made is not None:
+                        head = {"task": task, "fraction": fraction, "budget": None, "budget_label": "across budgets"}
+                        yield head | {"kind": "across budgets", "axis": unit} | _named(made, a, b)
+
+
+def stacked(given: list[Sample]) -> dict[int, list[float]]:
+    """Scores of several samples by the seeds that all of them have."""
+    by_seed = [dict(zip(one.seeds.tolist(), one.entered.tolist(), strict=True)) for one in given]
+    seeds = set.intersection(*(set(one) for one in by_seed))
+    return {seed: [one[seed] for one in by_seed] for seed in sorted(seeds)}
+
+
+def amount(budget: str) -> tuple[str, float] | None:
+    """Unit and amount of a budget without a floor; None of anything else."""
+    try:
+        raw = json.loads(budget)
+    except ValueError:
+        return None
+    if not isinstance(raw, dict) or len(raw) != 1:
+        return None
+    unit, value = next(iter(raw.items()))
+    return (str(unit), float(value)) if isinstance(value, int | float) else None

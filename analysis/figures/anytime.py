@@ -1,0 +1,33 @@
+"""The score inside longer runs, had training stopped at each evaluation."""
+
+import altair as alt
+
+from analysis.figures import base
+from analysis.figures.base import Figure, Look, Rows
+
+
+def by_step(rows: Rows, look: Look) -> Figure:
+    """Against optimiser steps."""
+    return _curve(rows, look, alt.X("step:Q", title="optimiser step"), [base.tip("step", "step", ",")])
+
+
+def by_seconds(rows: Rows, look: Look) -> Figure:
+    """Against seconds of training, the mean over seeds at each step."""
+    timed = [row | {"cost": row["train_seconds"]} for row in rows if row["train_seconds"]]
+    x = alt.X("cost:Q", title="seconds of training", scale=alt.Scale(zero=False, nice=False))
+    return _curve(timed, look, x, [base.tip("cost", "seconds", ",.3~r")], " by seconds")
+
+
+def by_flops(rows: Rows, look: Look) -> Figure:
+    """Against FLOPs of training."""
+    counted = [row | {"cost": row["train_flops"]} for row in rows if row["train_flops"]]
+    x = alt.X("cost:Q", title="FLOPs of training", axis=alt.Axis(format=".1~e", labelOverlap=True))
+    return _curve(counted, look, x, [base.tip("cost", "FLOPs", ".3~e")], " by FLOPs")
+
+
+def _curve(rows: Rows, look: Look, x: alt.X, tips: list[alt.Tooltip], what: str = "") -> Figure:
+    whole = [row | {"complete": True} for row in rows]
+    drawn = alt.layer(base.band(rows, x, look), base.line(rows, x, look), base.points(whole, x, look, tips, size=36))
+    title = f"{look.where(rows)}: {rows[0]['metric']} had training stopped here{what}"
+    last = {row["method"]: row for row in rows}
+    return base.finish(drawn, title, base.in_words(list(last.values()), lambda row: f"step {row['step']}"))

@@ -1,0 +1,60 @@
+"""Differences with their intervals around a line of no difference."""
+
+import altair as alt
+import pandas as pd
+
+from analysis.figures import base
+from analysis.figures.base import Figure, Look, Rows
+
+KEEP = ("place", "method", "difference", "low", "high", "complete", "n", "how")
+
+
+def changes(frame: pd.DataFrame, look: Look) -> list[Figure]:
+    """B less A per cell, a figure per metric, since differences of two metrics share no axis."""
+    made = []
+    judged = frame[frame["difference"].notna()]
+    for number, (metric, part) in enumerate(judged.groupby("metric"), start=1):
+        rows = base.safe_rows(part)
+        figure = _changes(rows, look)
+        made.append(base.named(figure, f"changes-{number:02d}-{base.slug(str(metric))}", "changes"))
+    return made
+
+
+def _changes(rows: Rows, look: Look) -> Figure:
+    for row in rows:
+        row["place"] = f"{look.where([row])}, {row['fraction']:.3g}"
+        row |= {"complete": row["low"] is not None, "n": row["pairs"]}
+    title = f"Change in {rows[0]['metric']}: B less A, with 95 % intervals"
+    drawn = alt.layer(_zero(), *_marks(rows, look, rows[0]["metric"]))
+    said = " ".join(f"{row['place']}, {row['method']}: {base.number(row, 'difference', '+.3f')}." for row in rows)
+    return base.finish(drawn, title, said, height(rows, look))
+
+
+def height(rows: Rows, look: Look) -> int:
+    """Pixels for a row per place and, in it, one per method."""
+    return len({row["place"] for row in rows}) * (14 * len(look.methods) + 22)
+
+
+def _zero() -> alt.Chart:
+    rule = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3], color="#7F7F7F")
+    made: alt.Chart = rule.encode(x=alt.X("zero:Q", title="B less A"))
+    return made
+
+
+def _marks(rows: Rows, look: Look, metric: str) -> list[alt.Chart]:
+    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False))
+    aside = alt.YOffset("method:N", sort=list(look.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
+    title = f"difference in {metric}, B less A"
+    spans = base.chart([row for row in rows if row["low"] is not None], KEEP).mark_rule(strokeWidth=2)
+    marks = base.chart(rows, KEEP).mark_point(size=70, filled=False, strokeWidth=1.6).add_params(base.PICK)
+    tips = [alt.Tooltip("place:N"), alt.Tooltip("method:N"), base.tip("difference", "difference", "+.4f")]
+    tips += [base.tip("low", "95 % from", "+.4f"), base.tip("high", "95 % to", "+.4f"), base.tip("n", "pairs", "d")]
+    encoded = marks.encode(
+        x=alt.X("difference:Q", title=title), y=y, yOffset=aside, color=look.colour(), shape=look.shape(), tooltip=tips
+    )
+    return [
+        spans.encode(
+            x=alt.X("low:Q", title=title), x2="high:Q", y=y, yOffset=aside, color=look.colour(), opacity=base.SHOWN
+        ),
+        encoded.encode(fill=look.colour(), fillOpacity=base.WHOLE, opacity=base.SHOWN),
+    ]

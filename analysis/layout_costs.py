@@ -1,0 +1,134 @@
+"""The tables of claims and of costs: which columns are shown, under which headings."""
+
+from collections.abc import Callable, Sequence
+
+from analysis.columns import REMARKS, WHERE, columns
+from analysis.contents import Contents
+from analysis.tables import Table
+
+PLACE = columns("task", "fraction|percent", "budget_label|text|budget")
+
+
+def _claims(contents: Contents) -> Table:
+    note = (
+        "What the study exists to test. A claim about every task is shown by the task that decides it. matches: "
+        "supported where the 90 % interval lies inside ±margin, refuted where the 95 % interval lies outside; the "
+        "others by the 95 % interval against the claim's bound. Both must hold after Holm's correction over the "
+        "claims. With fewer than 6 pairs there is no verdict. Seeds to settle: per task, at the claim's own margin, "
+        "with a chance of 80 %, before correction."
+    )
+    shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
+    shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
+    shown += columns("p|number", "p_adjusted|number|p after Holm", "p_against|number|p against")
+    shown += columns("p_against_adjusted|number|against, after Holm", "seeds_to_settle|count|seeds to settle")
+    shown += columns("settling|prose|why no number", "test|prose", "note|prose")
+    return Table("claims", "Claims and their verdicts", note, contents.frames["claims"], shown)
+
+
+def _claims_by_task(contents: Contents) -> Table:
+    note = "What each task says of each claim, before any correction; “pooled” is the average over tasks."
+    shown = columns("id|text|claim", "task", "quantity|text|estimate of", "estimate|number", "low|number|from")
+    shown += columns("high|number|to", "level|percent|interval", "pairs|count", "supports|flag", "refutes|flag")
+    shown += columns("p|number", "p_against|number|p against", "seeds_to_settle|count|seeds to settle")
+    shown += columns("test|prose", "reason|prose|remarks")
+    return Table("claims_by_task", "Claims, task by task", note, contents.frames["claims_by_task"], shown)
+
+
+def _efficiency(contents: Contents) -> Table:
+    shared = contents.frames["efficiency"]
+    left = int(shared.drop_duplicates(["task", "fraction", "budget", "method"])["shared"].sum()) if len(shared) else 0
+    note = (
+        "At the largest fraction: medians and ranges over runs that ended ok and had their device to themselves, at "
+        f"any learning rate of the chosen variant; {left:,} runs that shared theirs are left out. × is the ratio to "
+        "the method that trains most parameters, the geometric mean of ratios paired by seed. Stored is what must be "
+        "kept per task, in float32."
+    )
+    counted = columns(
+        "encoder_params|count|encoder params", "head_params|count|head params", "delta_bytes|bytes|stored"
+    )
+    times = columns("n|count|runs", "shared|count|left out", "train_seconds|seconds|train time")
+    times += columns("train_seconds_low|seconds|min", "train_seconds_high|seconds|max")
+    times += columns("examples_per_second|number|examples/s")
+    other = columns("peak_memory_bytes|bytes|peak memory", "train_flops|flops|FLOPs", "energy_joules|joules|energy")
+    ratios = columns("x_encoder_params|ratio|params ×", "x_train_seconds|ratio|time ×")
+    ratios += columns("x_train_seconds_low|ratio|95 % from", "x_train_seconds_high|ratio|95 % to")
+    ratios += columns("x_peak_memory_bytes|ratio|memory ×", "x_train_flops|ratio|FLOPs ×")
+    tail = columns("reference|text|× relative to", "device", "why|prose|remarks")
+    shown = (*WHERE, *columns("setting|prose"), *counted, *times, *other, *ratios, *tail)
+    return Table("efficiency", "What each method costs", note, contents.frames["efficiency"], shown)
+
+
+def _ratios(contents: Contents) -> Table:
+    note = (
+        "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains"
+        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale. A count has no "
+        "interval: it is the same in every run."
+    )
+    shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
+    shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to")
+    return Table("ratios", "Costs relative to training most", note, contents.frames["ratios"], (*shown, *REMARKS))
+
+
+def _fronts(contents: Contents) -> Table:
+    note = (
+        "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
+        "resamples of the seeds, the same for all methods, in which it is. Costs are means over seeds; several costs "
+        "at once are beaten only by a method that is no worse in any of them."
+    )
+    shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
+    shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")
+    return Table("fronts", "Pareto fronts of score against cost", note, contents.frames["fronts"], (*shown, *REMARKS))
+
+
+def _reach(contents: Contents) -> Table:
+    note = (
+        "The smallest fraction of the data at which a method reaches a share of what the reference gains over the "
+        "constant predictor with all data. Between measured fractions scores are taken as straight in log fraction. "
+        "The interval holds every fraction at which reaching the target is compatible with the seeds (95 %, Student's "
+        "t); it is about seeds, not about the scored examples."
+    )
+    shown = columns("task", "budget_label|text|budget", "method", "share|percent", "target|score", "outcome")
+    shown += columns("fraction|percent", "low|percent|95 % from", "high|percent|95 % to", "n|count|seeds")
+    shown += columns("reference")
+    return Table("reach", "How little data is enough", note, contents.frames["reach"], (*shown, *REMARKS))
+
+
+def _crossovers(contents: Contents) -> Table:
+    note = (
+        "From here to the end of training the first method is ahead of the other; pairs whose order never changes are "
+        "not listed. Anytime curves are points inside longer runs; across budgets each point is a run made for it. "
+        "Intervals are Student's t over pairs of seeds, at 95 %; where one is open, the curves may not cross at all on"
+        " that side."
+    )
+    shown = (*PLACE, *columns("kind", "axis", "method|text|ahead after", "other|text|ahead before", "x|number|at"))
+    shown += columns(
+        "low|number|95 % from", "high|number|95 % to", "final|score|difference at the end", "n|count|pairs"
+    )
+    return Table("crossovers", "Where methods swap places", note, contents.frames["crossovers"], (*shown, *REMARKS))
+
+
+def _ledger(contents: Contents) -> Table:
+    note = (
+        "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
+        "configuration of one cell, on average."
+    )
+    if contents.price_per_hour is not None:
+        note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
+    tried = columns(
+        "method",
+        "cells|count",
+        "configurations_fewest|count|configurations per cell, from",
+        "configurations_most|count|to",
+    )
+    spent = columns(
+        "trials|count", "confirm_trials|count|of them confirm", "steps|count", "train_seconds|seconds|train time"
+    )
+    tail = columns("seconds|seconds|with evaluation and start-up", "cost|money")
+    search = columns("search_trials|number|one search: trials", "search_seconds|seconds|time", "search_cost|money|cost")
+    rest = columns("shared|count|trials that shared their device")
+    return Table("ledger", "Tuning ledger", note, contents.frames["ledger"], (*tried, *spent, *tail, *search, *rest))
+
+
+COSTS_AND_CLAIMS: Sequence[Callable[[Contents], Table]] = (
+    _claims, _claims_by_task, _efficiency, _ratios, _fronts, _reach, _crossovers, _ledger,
+)  # fmt: skip

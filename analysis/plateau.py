@@ -1,0 +1,50 @@
+"""How much the learning rate matters: how wide the range is that does about as well as the best."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.frames import groups, records
+from analysis.runs import CELL
+
+Row = dict[str, Any]
+
+
+def plateau(sensitivity: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell with at least two learning rates.
+
+    Columns: the cell's, budget_label, metric, best_lr, best, se (standard error over seeds at best_lr), lr_low, lr_high
+    (neighbouring learning rates around best_lr that score within one se of it), factor (lr_high / lr_low), decades,
+    tried, open (the plateau reaches the end of what was tried: it may be wider), drop (best less the worst), regret
+    (best tuned less the default, from `tuning`), why. A grid shows a plateau no finer than its own steps.
+    """
+    if sensitivity.empty:
+        return pd.DataFrame()
+    gains = {tuple(row[c] for c in CELL): row["gain"] for row in records(tuning)} if not tuning.empty else {}
+    return pd.DataFrame([_row(rows, gains) for rows in groups(sensitivity, CELL).values()])
+
+
+def _row(rows: pd.DataFrame, gains: dict[Any, float]) -> Row:
+    ordered = records(rows[rows["n"] > 0].sort_values("lr"))
+    best = max(range(len(ordered)), key=lambda i: ordered[i]["score"])
+    top = ordered[best]
+    made: Row = {column: top[column] for column in (*CELL, "budget_label", "metric")}
+    made |= {"best_lr": top["lr"], "best": top["score"], "tried": len(ordered)}
+    made["drop"] = top["score"] - min(row["score"] for row in ordered)
+    made["regret"] = gains.get(tuple(top[c] for c in CELL), math.nan)
+    if not top["n"] > 1:
+        return made | {"why": "one seed: no standard error"}
+    se = top["sd"] / math.sqrt(top["n"])
+    low, high = _reach(ordered, best, se, -1), _reach(ordered, best, se, 1)
+    first, last = ordered[low]["lr"], ordered[high]["lr"]
+    made |= {"se": se, "lr_low": first, "lr_high": last, "factor": last / first, "decades": math.log10(last / first)}
+    return made | {"open": low == 0 or high == len(ordered) - 1, "why": ""}
+
+
+def _reach(ordered: list[Row], best: int, se: float, step: int) -> int:
+    """The last neighbour in a direction whose score is within one standard error of the best."""
+    at = best
+    while 0 <= at + step < len(ordered) and ordered[at + step]["score"] >= ordered[best]["score"] - se:
+        at += step
+    return at

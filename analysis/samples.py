@@ -1,0 +1,117 @@
+"""A sample per cell: the reported runs of its chosen configuration, with their predictions, read when first needed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from analysis.choice import choose
+from analysis.frames import groups, records
+from analysis.load import Results
+from analysis.planned import Key
+from analysis.runs import CELL
+from analysis.scores import reporting
+from analysis.statistics.resample import measured
+from analysis.statistics.sample import Sample
+from analysis.statistics.weighted_metrics import METRICS
+
+__all__ = ["Sample", "Samples", "bare"]
+
+AGREES = 1e-6
+"""Predictions belong to a run when its metric, recomputed from them, is its score this nearly."""
+
+Predicted = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""By trial_id: examples, labels and predictions [N], ordered by example."""
+
+
+class Samples(Mapping[Key, Sample]):
+    """By (task, fraction, budget, method): one sample for each cell that has a reported run.
+
+    Predictions of all reported runs are read in one pass, the first time that a sample is asked for, and held as
+    float32 where that loses nothing.
+    """
+
+    def __init__(self, results: Results, runs: pd.DataFrame) -> None:
+        self._results = results
+        self._rows: dict[Key, pd.DataFrame] = {}
+        parts = groups(runs, [*CELL, "configuration"])
+        for row in records(choose(runs)):
+            key = (row["task"], row["fraction"], row["budget"], row["method"])
+            rows, _ = reporting(parts[(*key, row["configuration"])])
+            rows = rows[rows["is_result"]]
+            if len(rows):
+                self._rows[key] = rows.drop_duplicates("seed").sort_values("seed")
+        self._made: dict[Key, Sample] = {}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: Key) -> Sample:
+        if key not in self._made:
+            self._made[key] = with_predictions(bare(self._rows[key]), self._rows[key], self._predicted)
+        return self._made[key]
+
+    def rows(self, key: Key) -> pd.DataFrame:
+        """The rows of `runs` that a sample was made from, ordered by seed."""
+        return self._rows[key]
+
+    @cached_property
+    def _predicted(self) -> Predicted:
+        ids = [trial for rows in self._rows.values() for trial in rows["trial_id"]]
+        found: Predicted = {}
+        for part in self._results.predictions(["trial_id", "example", "label", "prediction"], ids):
+            for trial, rows in part.groupby("trial_id", sort=False):
+                ordered = rows if rows["example"].is_monotonic_increasing else rows.sort_values("example")
+                values = (ordered[column].to_numpy() for column in ("example", "label", "prediction"))
+                examples, labels, predictions = values
+                found[str(trial)] = (examples, labels, _small(predictions))
+        return found
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """float32 where that loses nothing."""
+    short = values.astype(np.float32)
+    return short if np.array_equal(short, values, equal_nan=True) else values
+
+
+def bare(rows: pd.DataFrame) -> Sample:
+    """A sample without predictions, from finished rows of one configuration ordered by seed."""
+    first = rows.iloc[0]
+    return Sample(
+        name=str(first["method"]),
+        metric=str(first["metric"]),
+        seeds=rows["seed"].to_numpy(dtype=np.int64),
+        entered=rows["entered"].to_numpy(dtype=np.float64),
+        fixed=(rows["collapsed"] | rows["status"].eq("diverged")).to_numpy(dtype=bool),
+        configuration=str(first["configuration"]),
+        lr=float(first["lr"]),
+        stage=str(first["stage"]),
+        why="no predictions",
+    )
+
+
+def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -> Sample:
+    """The sample with its runs' predictions, or with the reason why they cannot be used."""
+    if sample.metric not in METRICS:
+        return replace(sample, why=f"{sample.metric} cannot be recomputed on resampled examples")
+    found = [predicted.get(trial) for trial in rows["trial_id"]]
+    free = [one for one, fixed in zip(found, sample.fixed, strict=True) if one is not None and not fixed]
+    if not free:
+        why = "every run collapsed or diverged" if sample.fixed.all() else "no predictions"
+        return replace(sample, why=why)
+    if len(free) < int((~sample.fixed).sum()):
+        return replace(sample, why="some runs have no predictions")
+    examples, labels, _ = free[0]
+    if any(not np.array_equal(examples, e) or not np.array_equal(labels, y) for e, y, _ in free):
+        return replace(sample, why="runs were not scored on the same examples")
+    predictions = np.full((len(found), labels.size), np.nan, dtype=np.result_type(*(p for _, _, p in free)))
+    predictions[~sample.fixed] = [p for _, _, p in free]
+    again = measured(sample.metric, labels, predictions[~sample.fixed])
+    if not np.allclose(again, sample.entered[~sample.fixed], rtol=0, atol=AGREES):
+        return replace(sample, why="predictions do not give the score that was stored")
+    return replace(sample, examples=examples, labels=labels, predictions=predictions, why="")

@@ -1,0 +1,90 @@
+"""A normal estimate known to its standard error, and one-sided tests of where its true value lies.
+
+`matches` and `better` are questions about a bound, not about zero: two one-sided tests (Schuirmann, 1987) for the
+first, a test against the bound for the second. Each p-value here agrees with an interval of the same estimate.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis.statistics.crossed import components
+from analysis.statistics.sample import Pairs
+
+
+class Located(NamedTuple):
+    """`value` with standard error `se` at `df` degrees of freedom, from `n` observations; se 0 or NaN: no test."""
+
+    value: float
+    se: float
+    df: float
+    n: int
+
+    @property
+    def testable(self) -> bool:
+        """Whether there is any spread to judge the value by."""
+        return math.isfinite(self.se) and self.se > 0
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Value ± t · se; NaN where there is no spread."""
+        if not self.testable:
+            return math.nan, math.nan
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.se
+        return self.value - half, self.value + half
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p of the hypothesis that the true value is at most `bound`."""
+        return float(stats.t.sf((self.value - bound) / self.se, self.df)) if self.testable else math.nan
+
+    def p_below(self, bound: float) -> float:
+        """One-sided p of the hypothesis that the true value is at least `bound`."""
+        return float(stats.t.cdf((self.value - bound) / self.se, self.df)) if self.testable else math.nan
+
+
+def p_within(found: Located, margin: float) -> float:
+    """p that the true value lies outside ±margin: at most 0.05 exactly where the 90 % t interval lies inside."""
+    return max(found.p_above(-margin), found.p_below(margin)) if found.testable else math.nan
+
+
+def p_beyond(found: Located, margin: float) -> float:
+    """p that it lies within ±margin: at most 0.05 exactly where the 95 % t interval lies outside."""
+    return min(1.0, 2 * min(found.p_above(margin), found.p_below(-margin))) if found.testable else math.nan
+
+
+def of_pairs(pairs: Pairs) -> Located:
+    """The mean paired difference; the noise of seeds and, where there are predictions, of examples is in its error."""
+    values = pairs.difference
+    if values.size < 2:
+        return Located(float(values.mean()) if values.size else math.nan, math.nan, math.nan, values.size)
+    if pairs.replicates is None or pairs.n_examples < 2:
+        return of_values(values)
+    found = components(values, pairs.replicates, pairs.n_examples)
+    return Located(float(values.mean()), math.sqrt(found.variance), found.df, values.size)
+
+
+def of_values(values: Sequence[float] | NDArray[np.float64]) -> Located:
+    """The mean of independent `values` [n]."""
+    data = np.asarray(values, dtype=np.float64)
+    n = data.size
+    if n < 2:
+        return Located(float(data.mean()) if n else math.nan, math.nan, math.nan, n)
+    spread = float(data.std(ddof=1)) / math.sqrt(n) if np.ptp(data) > 0 else 0.0
+    return Located(float(data.mean()), spread, n - 1.0, n)
+
+
+def average(parts: Sequence[Located]) -> Located:
+    """Mean of independent estimates with equal weight; degrees of freedom by Satterthwaite (1946); n adds up."""
+    number = len(parts)
+    if not number:
+        return Located(math.nan, math.nan, math.nan, 0)
+    value = sum(part.value for part in parts) / number
+    n = sum(part.n for part in parts)
+    variance = sum(part.se**2 for part in parts)
+    if not variance > 0:
+        return Located(value, math.nan if math.isnan(variance) else 0.0, math.nan, n)
+    df = variance**2 / sum(part.se**4 / part.df for part in parts if part.se > 0)
+    return Located(value, math.sqrt(variance) / number, df, n)

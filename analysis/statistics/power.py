@@ -1,0 +1,82 @@
+"""How many seeds would settle a claim at its own margin, or that no number would.
+
+Never at the observed difference: that would only restate the p-value (Hoenig and Heisey, 2001). The variance of a mean
+over S seeds on one fixed set of examples is per_seed / S + examples, and the second part does not shrink with seeds.
+"""
+
+import math
+from typing import NamedTuple
+
+from scipy import stats
+
+POWER = 0.8
+"""Probability with which the claim would be decided."""
+
+MOST = 10_000
+"""More seeds than this are as good as never."""
+
+LEAST = 6
+"""Pairs below which no verdict is given."""
+
+
+class Needed(NamedTuple):
+    """`seeds` that settle a claim, or None; `more_examples`: by what factor the score split would have to grow then."""
+
+    seeds: int | None
+    more_examples: float | None = None
+
+
+def seeds_for_margin(
+    per_seed: float, examples: float, n_examples: int, margin: float, two_sided: bool = True
+) -> Needed:
+    """Seeds with which a true value one `margin` from its bound (`two_sided`: midway between two) would be decided.
+
+    `two_sided`: two one-sided tests at 5 % of a true difference of 0 against ±margin; else a test at 2.5 % of a true
+    value that lies one margin from the bound. `per_seed` and `examples` are the variance components of the mean.
+    """
+
+    def enough(seeds: int, share: float = 1.0) -> bool:
+        return _power(per_seed, examples * share, n_examples, margin, seeds, two_sided) >= POWER
+
+    if enough(LEAST):
+        return Needed(LEAST)
+    if not enough(MOST):
+        return Needed(None, _factor(examples, margin, two_sided))
+    low, high = LEAST, MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return Needed(high)
+
+
+def _factor(examples: float, margin: float, two_sided: bool) -> float | None:
+    """By how much the examples must grow for the margin to be within reach of endless seeds."""
+    z = (stats.norm.ppf(0.95) + stats.norm.ppf((1 + POWER) / 2)) if two_sided else stats.norm.ppf(0.975)
+    wanted = (margin / float(z + (0 if two_sided else stats.norm.ppf(POWER)))) ** 2
+    return examples / wanted if examples > wanted else None
+
+
+def _power(per_seed: float, examples: float, n_examples: int, margin: float, seeds: int, two_sided: bool) -> float:
+    variance = per_seed / seeds + examples
+    if not variance > 0:
+        return 1.0
+    parts = (per_seed / seeds) ** 2 / (seeds - 1) + (examples**2 / (n_examples - 1) if n_examples > 1 else 0.0)
+    df = variance**2 / parts
+    away = margin / math.sqrt(variance)
+    if not two_sided:
+        return float(stats.nct.sf(stats.t.ppf(0.975, df), df, away)) if away < 30 else 1.0
+    return max(0.0, 2 * float(stats.t.cdf(away - stats.t.ppf(0.95, df), df)) - 1)
+
+
+def seeds_for_spread(factor: float, r: float) -> Needed:
+    """Pairs with which the Pitman–Morgan test (95 %, two-sided) finds standard deviations `factor` apart.
+
+    By Fisher's z of the correlation between sums and differences, for pairs whose own correlation is `r`.
+    """
+    ratio = factor**2
+    wanted = abs(ratio - 1) / math.sqrt((ratio + 1) ** 2 - 4 * r * r * ratio)
+    if wanted == 0:
+        return Needed(None)
+    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
+    seeds = math.ceil((z / math.atanh(min(wanted, 1 - 1e-12))) ** 2 + 3)
+    return Needed(max(LEAST, seeds)) if seeds <= MOST else Needed(None)

@@ -1,0 +1,91 @@
+"""Fair tuning: what each method scores as it comes, tuned, and with as many tries as the one that was given fewest."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.choice import CHOOSING
+from analysis.draws import generator
+from analysis.frames import groups, records
+from analysis.planned import Key
+from analysis.runs import CELL, budget_label
+from analysis.samples import bare
+from analysis.statistics.estimate import Estimate
+from analysis.statistics.mean import mean_t
+from analysis.statistics.paired import paired_difference
+from analysis.statistics.sample import Sample
+
+UNKNOWN = "not known: the default is run where the study sets confirm_seeds"
+
+
+def tuning(
+    runs: pd.DataFrame, scores: pd.DataFrame, best_of: pd.DataFrame, samples: Mapping[Key, Sample]
+) -> pd.DataFrame:
+    """One row per scored cell.
+
+    Columns: the cell's, budget_label, metric; default, default_low, default_high, default_n and default_note; tuned,
+    low, high, n; gain (tuned − default, by seed) with gain_low and gain_high; k (fewest configurations of any method
+    here) and best_of_k (from `best_of`; missing where that refuses), best_of_note; configurations, trials and
+    train_seconds spent on choosing; lr, edge (lowest or highest lr tried, else empty) and reused (the seeds that chose
+    also scored).
+    """
+    parts = groups(runs, CELL)
+    scored = scores[scores["n"] > 0]
+    fewest = scored.groupby(["task", "fraction", "budget"])["configurations"].min()
+    made = []
+    for row in records(scored):
+        key = (row["task"], row["fraction"], row["budget"], row["method"])
+        k = int(fewest.loc[key[:3]])
+        made.append(_row(key, row, parts[key], samples.get(key)) | {"k": k} | _best_of(best_of, key, k))
+    return pd.DataFrame(made)
+
+
+def _row(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None) -> dict[str, Any]:
+    tried = rows[rows["stage"].isin(CHOOSING)]
+    lrs = sorted(set(tried["lr"].dropna()))
+    made: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
+    made |= {"metric": row["metric"], "tuned": row["score"]} | {c: row[c] for c in ("low", "high", "n", "lr")}
+    made |= _default(key, row, rows, sample)
+    learnt = row["n"] > row["degenerate"]  # where every run is degenerate the learning rates tie
+    made["edge"] = _edge(row["lr"], lrs) if learnt else ""
+    made |= {"configurations": row["configurations"], "trials": len(tried)}
+    made["train_seconds"] = float(tried["train_seconds"].fillna(0.0).sum())
+    return made | {"reused": row["source"] == "same seeds" and row["configurations"] > 1}
+
+
+def _edge(lr: float, tried: list[float]) -> str:
+    if len(tried) < 2 or lr not in (tried[0], tried[-1]):
+        return ""
+    return "lowest" if lr == tried[0] else "highest"
+
+
+def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None) -> dict[str, Any]:
+    """The default's score: of the confirm stage, the configuration that is not the chosen one."""
+    none = Estimate(math.nan, math.nan, math.nan, 0, "")
+    confirm = rows[rows["stage"].eq("confirm") & rows["is_result"]]
+    others = confirm[confirm["configuration"] != row["configuration"]]
+    gain, made, note = none, none, UNKNOWN
+    if others["configuration"].nunique() == 1:
+        default = bare(others.drop_duplicates("seed").sort_values("seed"))
+        made, note = mean_t(default.entered), ""
+        if sample is not None:
+            gain = paired_difference(sample, default, generator("tuning", *key))
+    elif not confirm.empty and others.empty and row["complete"]:
+        made = Estimate(row["score"], row["low"], row["high"], row["n"], "")
+        gain, note = Estimate(0.0, math.nan, math.nan, row["n"], ""), "the default was chosen"
+    return {
+        "default": made.value, "default_low": made.low, "default_high": made.high, "default_n": made.n,
+        "default_note": note, "gain": gain.value, "gain_low": gain.low, "gain_high": gain.high,
+    }  # fmt: skip
+
+
+def _best_of(best_of: pd.DataFrame, key: Key, k: int) -> dict[str, Any]:
+    if best_of.empty:
+        return {"best_of_k": math.nan, "best_of_note": "no search"}
+    mine = best_of[(best_of[CELL] == pd.Series(key, index=CELL)).all(axis=1)]
+    at = mine[mine["tries"] == k]
+    if at.empty:
+        return {"best_of_k": math.nan, "best_of_note": str(mine["why"].iloc[0]) if len(mine) else "not tuned"}
+    return {"best_of_k": float(at["expected"].iloc[0]), "best_of_note": ""}

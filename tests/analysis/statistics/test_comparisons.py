@@ -1,0 +1,155 @@
+"""Superiority, stochastic order, aggregates and ranks: by hand, at the limits, and against scipy and rliable."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.statistics.aggregates import expand, improvement, interval, iqm_all, profile, within_tasks
+from analysis.statistics.proportion import clopper_pearson
+from analysis.statistics.ranks import cliques, mean_ranks
+from analysis.statistics.stochastic_order import almost_stochastic_order, violation
+from analysis.statistics.superiority import superiority
+
+DEEPSIG: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "oracles" / "deepsig.json").read_text("utf-8"))
+RLIABLE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "oracles" / "rliable.json").read_text("utf-8"))
+SCORES = {name: np.array(rows) for name, rows in RLIABLE["scores"].items()}
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (3, 7), (7, 7), (12, 28)])
+def test_the_exact_interval_is_scipys(hits: int, n: int) -> None:
+    wanted = stats.binomtest(hits, n).proportion_ci(method="exact")
+    made = clopper_pearson(hits, n)
+    assert (made.low, made.high) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_half_a_hit_lies_between_its_neighbours() -> None:
+    made = clopper_pearson(3.5, 7)
+    assert made.value == 0.5
+    assert (made.low, made.high) == (clopper_pearson(3, 7).low, clopper_pearson(4, 7).high)
+    assert math.isnan(clopper_pearson(0, 0).value)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "verdict"),
+    [
+        (5, 0, "none: 5 of the 6 pairs that a verdict needs"),
+        (6, 0, "meaningful"),
+        (5, 1, "not significant"),
+        (0, 6, "meaningful"),  # the rule is for whoever is ahead
+        (600, 400, "significant, not meaningful"),
+        (25, 4, "meaningful"),
+    ],
+)
+def test_verdicts_on_wins(wins: int, losses: int, verdict: str) -> None:
+    assert superiority(np.repeat([0.1, -0.1], [wins, losses]), rng()).verdict == verdict
+
+
+def test_ties_count_half() -> None:
+    made = superiority(np.array([0.1, 0.0, 0.0, -0.1]), rng())
+    assert made.estimate.value == 0.5
+    assert superiority(np.array([]), rng()).verdict == "no pairs"
+
+
+def test_no_difference_is_seldom_called_one() -> None:
+    draw = rng()
+    for pairs in (6, 10, 20, 40):
+        said = [superiority(draw.normal(size=pairs), draw).verdict for _ in range(300)]
+        wrong = np.mean([one != "not significant" for one in said])
+        assert wrong <= 0.05 + 2.6 * math.sqrt(0.05 * 0.95 / 300) + 0.02 * (pairs >= 29)  # the bootstrap's own excess
+
+
+def test_order_at_the_limits() -> None:
+    low, high = np.arange(12.0), np.arange(12.0) + 1
+    assert violation(high[None], low[None])[0] == 0
+    assert violation(low[None], high[None])[0] == 1
+    assert violation(low[None], low[None])[0] == 0.5
+    assert math.isnan(almost_stochastic_order(low[:9], high[:9], rng()).high)
+    assert almost_stochastic_order(high + 100, low, rng()).high == pytest.approx(0)
+
+
+def test_order_is_the_integral_over_quantiles() -> None:
+    a, b = rng().normal(0.1, 1, 15), np.random.default_rng(1).normal(0, 1.3, 11)
+    t = (np.arange(200_000) + 0.5) / 200_000
+    gap = np.quantile(a, t, method="inverted_cdf") - np.quantile(b, t, method="inverted_cdf")
+    wanted = (gap[gap < 0] ** 2).sum() / (gap**2).sum()
+    assert violation(a[None], b[None])[0] == pytest.approx(wanted, rel=1e-3)
+    assert violation(a[None], b[None])[0] + violation(b[None], a[None])[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("case", DEEPSIG, ids=lambda case: f"{case['ratio']:.2f}")
+def test_order_is_deep_significances(case: dict[str, Any]) -> None:
+    a, b = np.array(case["a"]), np.array(case["b"])
+    made = almost_stochastic_order(a, b, rng())
+    assert made.value == pytest.approx(case["ratio"], abs=0.001)  # it integrates in steps of 0.0005
+    assert made.high == pytest.approx(case["bound"], abs=0.03)  # both bootstrap
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_iqm_and_profiles_are_rliables(name: str) -> None:
+    assert float(iqm_all(SCORES[name])) == pytest.approx(RLIABLE["iqm"][name], rel=1e-12)
+    assert profile(SCORES[name], np.array(RLIABLE["levels"])) == pytest.approx(RLIABLE["profiles"][name])
+    draws = iqm_all(within_tasks(SCORES[name], rng(), 20_000))
+    made = interval(0.0, draws, 1, "")
+    assert [made.low, made.high] == pytest.approx(RLIABLE["iqm_interval"][name], abs=0.003)  # both resample
+
+
+def test_improvement_is_rliables() -> None:
+    for pair, wanted in RLIABLE["improvement"].items():
+        value, draws = improvement(SCORES[pair[0]], SCORES[pair[1]], rng())
+        assert value == pytest.approx(wanted, rel=1e-12)
+        assert draws.mean() == pytest.approx(value, abs=0.01)
+
+
+def test_resampling_by_counts_is_resampling_runs() -> None:
+    a, b = SCORES["a"], SCORES["c"]
+    _, draws = improvement(a, b, rng(), 4000)
+    first, second = within_tasks(a, rng(), 4000), within_tasks(b, np.random.default_rng(1), 4000)
+    copied = (np.sign(first[:, :, None] - second[:, None]).mean(axis=(1, 2, 3)) + 1) / 2
+    assert np.quantile(draws, [0.025, 0.5, 0.975]) == pytest.approx(np.quantile(copied, [0.025, 0.5, 0.975]), abs=0.02)
+
+
+@pytest.mark.parametrize("runs", [3, 5, 10])
+def test_the_iqm_interval_covers(runs: int) -> None:
+    draw, inside = np.random.default_rng(runs), 0
+    for _ in range(300):
+        scores = draw.normal(0.8, 0.05, (runs, 4))
+        draws = iqm_all(expand(within_tasks(scores, draw, 500), scores.mean(axis=0)))
+        low, high = np.quantile(draws, [0.025, 0.975])
+        inside += low <= 0.8 <= high
+    assert inside / 300 >= 0.90
+
+
+def test_ranks_by_scipy_and_by_hand() -> None:
+    table = rng().normal(size=(8, 4)) + np.arange(4) * 0.4
+    made = mean_ranks(table)
+    chi = stats.friedmanchisquare(*table.T).statistic
+    f = 7 * chi / (8 * 3 - chi)
+    assert made.statistic == pytest.approx(f)
+    assert made.p == pytest.approx(stats.f.sf(f, 3, 21))
+    assert made.critical == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 8)), rel=1e-3)  # Demšar, table 5
+    assert made.means.sum() == pytest.approx(10)
+    tied = np.round(table)
+    assert mean_ranks(tied).statistic == pytest.approx(7 * (c := stats.friedmanchisquare(*tied.T).statistic) / (24 - c))
+
+
+def test_ranks_at_the_limits() -> None:
+    same = mean_ranks(np.tile([1.0, 2.0, 3.0], (5, 1)))
+    assert same.means.tolist() == [3, 2, 1]
+    assert same.p == 0
+    assert mean_ranks(np.zeros((5, 3))).p == pytest.approx(1)
+    with pytest.raises(ValueError, match="4 tasks and 3 methods"):
+        mean_ranks(np.zeros((4, 3)))
+
+
+def test_methods_within_the_critical_difference_are_grouped() -> None:
+    assert cliques(np.array([1.0, 3.5, 1.5, 2.4]), 1.0) == [(0, 2), (2, 3)]
+    assert cliques(np.array([1.0, 3.0]), 1.0) == []

@@ -1,0 +1,174 @@
+"""Intervals over seeds and examples: by hand, at the limits, and whether they cover a known truth."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.statistics.crossed import BOOTSTRAP_FROM, components, crossed_mean, p_value
+from analysis.statistics.mean import mean_t
+from analysis.statistics.resample import counts
+from analysis.statistics.reselect import Choice, reselected
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+EXAMPLES = 150
+
+
+def hits(rng: np.random.Generator, seeds: int, effects: Draw) -> np.ndarray:
+    """Right or wrong [S, N]: seeds and examples each shift a latent score that has noise of its own."""
+    latent = effects(rng, seeds)[:, None] + rng.normal(size=EXAMPLES) + 0.7 * rng.normal(size=(seeds, EXAMPLES))
+    return (latent + 1.3 > 0).astype(float)
+
+
+def normal(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    return rng.normal(0, 0.2, seeds)
+
+
+def skewed(rng: np.random.Generator, seeds: int) -> np.ndarray:
+    return 0.2 * (1 - rng.exponential(size=seeds))  # most seeds a little above, some far below
+
+
+def truth(effects: Draw) -> float:
+    """The mean over all seeds and examples, by quadrature over the seeds' effect."""
+    grid = (np.arange(20000) + 0.5) / 20000
+    effect = 0.2 * stats.norm.ppf(grid) if effects is normal else 0.2 * (1 - stats.expon.ppf(grid))
+    return float(stats.norm.cdf((1.3 + effect) / math.sqrt(1 + 0.49)).mean())
+
+
+def covered(seeds: int, effects: Draw, paired: bool, draws: int) -> float:
+    """Share of simulated studies whose 95 % interval holds the truth."""
+    rng = np.random.default_rng(seeds)
+    (weights,) = counts(EXAMPLES)
+    target, inside = 0.0 if paired else truth(effects), 0
+    for _ in range(draws):
+        values = hits(rng, seeds, effects)
+        if paired:
+            values = values - hits(rng, seeds, effects)
+        made = crossed_mean(values.mean(axis=1), weights @ values.T / EXAMPLES, EXAMPLES, rng)
+        inside += made.low <= target <= made.high
+    return inside / draws
+
+
+CASES = pytest.mark.parametrize(
+    ("effects", "paired"), [(normal, False), (normal, True), (skewed, False), (skewed, True)]
+)
+
+
+@CASES
+@pytest.mark.parametrize("seeds", [3, 5, 10, 25])
+def test_the_interval_covers(seeds: int, effects: Draw, paired: bool) -> None:
+    draws = 400
+    error = 2.6 * math.sqrt(0.05 * 0.95 / draws)
+    assert 0.92 - error / 2 <= covered(seeds, effects, paired, draws) <= 0.985 + error / 2
+
+
+@pytest.mark.slow
+@CASES
+@pytest.mark.parametrize("seeds", [3, 5, 10, 25])
+def test_the_interval_covers_in_many_draws(seeds: int, effects: Draw, paired: bool) -> None:
+    assert 0.92 <= covered(seeds, effects, paired, 2000) <= 0.98  # 2,000 draws: sd 0.005
+
+
+def replicated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    (weights,) = counts(values.shape[1])
+    return values.mean(axis=1), weights @ values.T / values.shape[1], values.shape[1]
+
+
+def test_components_recover_planted_variances() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        values = 0.1 * rng.normal(size=(6, 1)) + 2 * rng.normal(size=(1, 200)) + rng.normal(size=(6, 200))
+        found.append(components(*replicated(values)))
+    assert np.mean([one.interaction for one in found]) == pytest.approx(1 / 200, rel=0.1)
+    assert np.mean([one.examples for one in found]) == pytest.approx(4 / 200, rel=0.15)
+    assert np.mean([one.per_seed for one in found]) == pytest.approx(0.01 + 1 / 200, rel=0.2)
+
+
+def test_without_predictions_it_is_students_t_and_says_so() -> None:
+    scores = np.array([0.8, 0.82, 0.85])
+    made, wanted = crossed_mean(scores, None, 0, np.random.default_rng(0)), mean_t(scores)
+    assert made[:4] == pytest.approx(wanted[:4])
+    assert made.method == "Student t, 95%, 3 seeds; not over examples: no predictions"
+
+
+def test_one_seed_and_equal_seeds_get_no_interval() -> None:
+    assert "one seed" in crossed_mean(np.array([0.5]), None, 0, np.random.default_rng(0)).method
+    same = crossed_mean(np.full(3, 0.5), np.full((1000, 3), 0.5), 100, np.random.default_rng(0))
+    assert not same.has_interval
+    assert "all 3 seeds scored the same" in same.method
+
+
+def test_seeds_that_tie_by_chance_still_have_the_examples_noise() -> None:
+    values = np.zeros((3, 100))
+    for seed in range(3):
+        values[seed, seed * 5 : 80 + seed * 5] = 1  # 0.8 each, on different examples
+    made = crossed_mean(*replicated(values), np.random.default_rng(0))
+    assert made.has_interval
+    assert made.high - made.low > 2 * stats.norm.ppf(0.975) * math.sqrt(0.8 * 0.2 / 100) * 0.8
+
+
+def test_the_bootstrap_takes_over_at_twenty_seeds_with_the_same_width() -> None:
+    rng = np.random.default_rng(3)
+    for seeds, word in ((BOOTSTRAP_FROM - 1, "variance components"), (BOOTSTRAP_FROM, "multi-bootstrap")):
+        scores, moved, n = replicated(hits(rng, seeds, normal))
+        made, found = crossed_mean(scores, moved, n, rng), components(scores, moved, n)
+        assert made.method.startswith(word)
+        half = stats.t.ppf(0.975, found.df) * math.sqrt(found.variance)
+        assert made.high - made.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_p_and_interval_agree() -> None:
+    rng = np.random.default_rng(5)
+    values = hits(rng, 8, normal) - hits(rng, 8, normal)
+    scores, moved, n = replicated(values)
+    p = p_value(scores, moved, n)
+    made = crossed_mean(scores, moved, n, rng, level=1 - p)
+    assert min(abs(made.low), abs(made.high)) == pytest.approx(0, abs=1e-9)
+    assert p_value(scores, None, 0) == pytest.approx(stats.ttest_1samp(scores, 0).pvalue)
+    assert math.isnan(p_value(np.zeros(4), None, 0))
+
+
+def test_a_choice_that_never_changes_adds_nothing() -> None:
+    scores = np.array([[0.8, 0.85, 0.9], [0.1, 0.2, 0.3]])
+    choice = Choice(scores, scores, 0)
+    rng = np.random.default_rng(0)
+    made = crossed_mean(scores[0], None, 0, rng, choice=choice)
+    assert made[:4] == pytest.approx(mean_t(scores[0])[:4])
+    assert made.method.endswith("the same in 100%")
+
+
+def test_a_choice_that_wavers_widens_the_interval() -> None:
+    select = np.array([[0.7, 0.9, 0.8], [0.81, 0.79, 0.8]])
+    scores = np.array([[0.7, 0.72, 0.71], [0.5, 0.52, 0.51]])
+    made = crossed_mean(scores[0], None, 0, np.random.default_rng(0), choice=Choice(select, scores, 0))
+    plain = mean_t(scores[0])
+    assert made.value == plain.value
+    assert made.high - made.low > 3 * (plain.high - plain.low)
+
+
+def test_reselection_by_hand() -> None:
+    choice = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
+    made = reselected(choice, np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+    assert made.moves == pytest.approx([0.0, 0.0, 0.2 - 0.6])  # only seed 2 alone would choose the second
+    assert made.same == pytest.approx(2 / 3)
+    again, fixed = np.array([0.8, 0.7, 0.2]), np.array([0.8, 0.7, 0.6])
+    assert made.variance == pytest.approx((again.var() - fixed.var()) * 2)
+
+
+def test_repeating_the_choice_covers_where_ignoring_it_does_not() -> None:
+    """Three learning rates, five seeds that choose and score: the truth is what such a study scores on average."""
+    rng, true = np.random.default_rng(5), np.array([0.80, 0.77, 0.70])
+    made, plain, chosen = [], [], []
+    for _ in range(300):
+        scores, select = true[:, None] + 0.015 * rng.normal(size=(3, 5)), true[:, None] + 0.04 * rng.normal(size=(3, 5))
+        best = int(select.mean(axis=1).argmax())
+        made.append(crossed_mean(scores[best], None, 0, rng, choice=Choice(select, scores, best)))
+        plain.append(mean_t(scores[best]))
+        chosen.append(true[best])
+    target = float(np.mean(chosen))
+    with_choice, without = (np.mean([one.low <= target <= one.high for one in ends]) for ends in (made, plain))
+    assert with_choice >= 0.92
+    assert without < 0.90

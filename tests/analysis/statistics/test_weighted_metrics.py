@@ -1,0 +1,81 @@
+"""Every metric from counts, against the harness's own metric on the examples actually drawn."""
+
+import numpy as np
+import pytest
+
+from analysis.statistics.resample import REPLICATES, counts, measured, resampled
+from analysis.statistics.weighted_metrics import METRICS
+from bench.metrics import METRICS as OURS
+from bench.metrics import compute
+
+
+def drawn(kind: str, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [60] and predictions [3, 60]; numbers are rounded, so that there are ties."""
+    rng = np.random.default_rng(seed)
+    if kind == "regression":
+        labels = rng.normal(3, 1, 60).round(1)
+        return labels, (labels + rng.normal(size=(3, 60))).round(1)
+    labels = rng.integers(0, classes, 60).astype(float)
+    return labels, np.where(rng.random((3, 60)) < 0.6, labels, rng.integers(0, classes, (3, 60)))
+
+
+def test_every_registered_metric_can_be_resampled() -> None:
+    assert set(METRICS) == set(OURS)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+@pytest.mark.parametrize("classes", [2, 4])
+def test_counts_give_what_copies_give(name: str, classes: int) -> None:
+    metric = OURS[name]
+    labels, predictions = drawn(metric.kind, 2 if metric.binary else classes, classes)
+    chosen = np.random.default_rng(1).integers(0, 60, (20, 60))
+    weights = np.array([np.bincount(row, minlength=60) for row in chosen], dtype=float)
+    made = METRICS[name](labels, predictions, weights)
+    kind = int if metric.kind == "classification" else float
+    wanted = [[compute([name], labels[i].astype(kind), p[i].astype(kind))[name] for p in predictions] for i in chosen]
+    assert made == pytest.approx(np.array(wanted), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_undefined_is_what_the_harness_says(name: str) -> None:
+    labels = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
+    kind = int if OURS[name].kind == "classification" else float
+    for predictions in (np.zeros(5), np.ones(5), np.full(5, 1 / 3) if kind is float else np.zeros(5)):
+        wanted = compute([name], labels.astype(kind), predictions.astype(kind))[name]
+        assert measured(name, labels, predictions[None])[0] == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize(("name", "value"), [("pearson", 0.0), ("spearman", 0.0), ("mse", np.nan), ("rmse", np.nan)])
+def test_a_prediction_that_is_not_finite_makes_the_run_undefined(name: str, value: float) -> None:
+    labels, predictions = np.arange(4.0), np.array([[0, 1, 2, 3.5], [0, np.nan, 2, 3]])
+    made = measured(name, labels, predictions)
+    assert made[1] == pytest.approx(value, nan_ok=True)
+    assert np.isfinite(made[0])
+
+
+def test_numbers_far_from_zero_lose_no_digits() -> None:
+    labels, predictions = drawn("regression", 0, 3)
+    far = measured("pearson", labels + 1e6, predictions + 1e6)
+    assert far == pytest.approx(measured("pearson", labels, predictions), rel=1e-9)
+
+
+def test_draws_depend_on_the_number_of_examples_alone() -> None:
+    first, again = np.concatenate(list(counts(50))), np.concatenate(list(counts(50)))
+    assert first.shape == (REPLICATES, 50)
+    assert (first == again).all()
+    assert (first.sum(axis=1) == 50).all()
+    assert first.var(axis=0).mean() == pytest.approx(1 - 1 / 50, rel=0.05)  # multinomial
+
+
+def test_large_sets_are_drawn_in_blocks() -> None:
+    blocks = list(counts(9001))
+    assert len(blocks) > 1
+    assert sum(map(len, blocks)) == REPLICATES
+    assert all((block.sum(axis=1) == 9001).all() for block in blocks)
+
+
+def test_the_bootstrap_finds_the_standard_error_of_accuracy() -> None:
+    labels = np.zeros(400)
+    predictions = (np.arange(400) % 5 == 0).astype(float)[None]  # accuracy 0.8
+    made = resampled("accuracy", labels, predictions)
+    assert made.std() == pytest.approx(np.sqrt(0.8 * 0.2 / 400), rel=0.08)

@@ -1,0 +1,151 @@
+"""How often a verdict is wrong, by simulation at the very border of each claim: at most about 5 % either way.
+
+The rates stand in docs/verdicts.md; `python -m tests.analysis.test_claim_error_rates` prints them again.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.claim import Claim
+from analysis.evidence import Source, evidence
+from analysis.planned import Key
+from analysis.statistics.sample import Sample
+from analysis.verdicts import Verdict, corrected, judge
+
+TASKS = ("alpha", "beta", "gamma")
+MARGIN = 0.02
+
+Draw = Callable[[np.random.Generator, int], tuple[Sample, Sample]]
+
+
+def sample(name: str, entered: np.ndarray, predictions: np.ndarray | None = None, n: int = 0) -> Sample:
+    """One configuration's runs; of accuracy, where there are predictions of labels that are all 1."""
+    given = {} if predictions is None else {"examples": np.arange(n), "labels": np.ones(n), "predictions": predictions}
+    why = "" if given else "no predictions"
+    return Sample(name, "accuracy", np.arange(entered.size), entered, np.zeros(entered.size, bool), why=why, **given)
+
+
+def seeds_only(shift: float, ratio: float = 1.0, sd: float = 0.02) -> Draw:
+    """Normal scores, half of whose variance a seed shares between methods; a is shifted and `ratio` times as wide."""
+
+    def draw(rng: np.random.Generator, seeds: int) -> tuple[Sample, Sample]:
+        shared = rng.normal(0, sd, seeds)
+        a, b = ((shared + rng.normal(0, sd, seeds)) / np.sqrt(2) for _ in "ab")
+        return sample("a", 0.8 + shift + ratio * a), sample("b", 0.8 + b)
+
+    return draw
+
+
+def with_examples(shift: float, n: int = 300) -> Draw:
+    """Seeds and examples drawn at random: a probit model in which the population accuracies are 0.8 + shift and 0.8."""
+
+    def draw(rng: np.random.Generator, seeds: int) -> tuple[Sample, Sample]:
+        common = rng.normal(0, np.sqrt(0.5), n)
+        made = []
+        for name, accuracy in (("a", 0.8 + shift), ("b", 0.8)):
+            latent = common + rng.normal(0, np.sqrt(0.2), n) + rng.normal(0, np.sqrt(0.02), (seeds, 1))
+            latent = latent + rng.normal(0, np.sqrt(0.28), (seeds, n)) + stats.norm.ppf(accuracy)
+            right = (latent > 0).astype(np.float64)
+            made.append(sample(name, right.mean(axis=1), right, n))
+        return made[0], made[1]
+
+    return draw
+
+
+def verdict(claim: Claim, rng: np.random.Generator, draw: Draw, seeds: int, tasks: Sequence[str]) -> Verdict:
+    """One simulated study's verdict on one claim, before correction over claims."""
+    samples: dict[Key, Sample] = {}
+    for task in tasks:
+        for name, one in zip("ab", draw(rng, seeds), strict=True):
+            samples[task, 1.0, "", name] = one
+    source = Source(samples, {}, pd.DataFrame(), {}, 1.0)
+    together = [list(tasks)] if claim.tasks == "pooled" else [[task] for task in tasks]
+    return judge(claim, [evidence(claim, some, "", source) for some in together])
+
+
+def rates(claim: Claim, draw: Draw, seeds: int, tasks: Sequence[str], times: int) -> tuple[float, float]:
+    """Shares of `times` simulated studies that call the claim supported, and refuted."""
+    rng = np.random.default_rng(seeds + len(tasks))
+    made = [corrected([verdict(claim, rng, draw, seeds, tasks)])[0].verdict for _ in range(times)]
+    return made.count("supported") / times, made.count("refuted") / times
+
+
+MATCHES = Claim("c", "matches", "a", "b", margin=MARGIN)
+WIDE = Claim("c", "matches", "a", "b", margin=0.08)  # 300 examples cannot tell less apart
+BETTER = Claim("c", "better", "a", "b")
+SPREAD = Claim("c", "varies_more", "a", "b")
+POOLED = {"matches": Claim("c", "matches", "a", "b", margin=MARGIN, tasks="pooled"),
+          "better": Claim("c", "better", "a", "b", tasks="pooled"),
+          "varies_more": Claim("c", "varies_more", "a", "b", tasks="pooled")}  # fmt: skip
+
+BORDERS: list[tuple[str, Claim, Draw, Sequence[str], int]] = [
+    # (which verdict would be wrong, claim, truth at the border, tasks, simulated studies)
+    ("supported", MATCHES, seeds_only(MARGIN), TASKS[:1], 1500),
+    ("supported", MATCHES, seeds_only(-MARGIN, sd=0.005), TASKS[:1], 1500),
+    ("supported", POOLED["matches"], seeds_only(MARGIN, sd=0.01), TASKS, 1500),
+    ("refuted", MATCHES, seeds_only(MARGIN), TASKS[:1], 1500),
+    ("refuted", MATCHES, seeds_only(MARGIN), TASKS, 1500),
+    ("supported", BETTER, seeds_only(0.0), TASKS[:1], 1500),
+    ("refuted", BETTER, seeds_only(0.0), TASKS[:1], 1500),
+    ("refuted", BETTER, seeds_only(0.0), TASKS, 1500),
+    ("supported", POOLED["better"], seeds_only(0.0), TASKS, 1500),
+    ("supported", SPREAD, seeds_only(0.0), TASKS[:1], 1500),
+    ("refuted", SPREAD, seeds_only(0.0), TASKS, 1500),
+    ("supported", POOLED["varies_more"], seeds_only(0.0), TASKS, 1500),
+    ("supported", WIDE, with_examples(-0.08), TASKS[:1], 600),
+    ("supported", BETTER, with_examples(0.0), TASKS[:1], 600),
+    ("refuted", BETTER, with_examples(0.0), TASKS[:1], 600),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [6, 10])
+@pytest.mark.parametrize("border", range(len(BORDERS)))
+def test_wrong_verdicts_at_the_border_are_rare(border: int, seeds: int) -> None:
+    wrong, claim, draw, tasks, times = BORDERS[border]
+    supported, refuted = rates(claim, draw, seeds, tasks, times)
+    rate = supported if wrong == "supported" else refuted
+    assert rate <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / times)
+
+
+@pytest.mark.slow
+def test_true_and_false_claims_are_found_out() -> None:
+    for claim, true, false in (
+        (MATCHES, seeds_only(0.0, sd=0.01), seeds_only(0.05, sd=0.01)),
+        (BETTER, seeds_only(0.03), seeds_only(-0.03)),
+        (SPREAD, seeds_only(0.0, 6.0), seeds_only(0.0, 1 / 6)),
+    ):
+        assert rates(claim, true, 10, TASKS[:1], 300)[0] > 0.8
+        assert rates(claim, false, 10, TASKS[:1], 300)[1] > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claims", [5, 10])
+def test_a_study_of_many_false_claims_supports_any_in_one_of_twenty(claims: int) -> None:
+    rng = np.random.default_rng(claims)
+    draw, times, hits, raw = seeds_only(0.0), 1000, 0, 0
+    for _ in range(times):
+        alone = [verdict(BETTER, rng, draw, 8, TASKS[:1]) for _ in range(claims)]
+        raw += any(one.verdict == "supported" for one in alone)
+        hits += any(one.verdict == "supported" for one in corrected(alone))
+    assert hits / times <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / times)
+    assert raw / times > 0.08  # what it would be without correction
+
+
+def main() -> None:
+    """Print every rate."""
+    for wrong, claim, draw, tasks, times in BORDERS:
+        for seeds in (6, 10):
+            found = rates(claim, draw, seeds, tasks, times)[wrong == "refuted"]
+            noise = "seeds and examples" if draw.__qualname__.startswith("with") else "seeds"
+            print(
+                f"{claim.says:12} {claim.tasks:7} {len(tasks)} tasks {seeds:3} seeds {noise:19} {wrong:9} {found:.3f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
