@@ -27,6 +27,9 @@ READERS = 8
 MAX_ROWS = 50_000_000
 """Rows that one file may claim: a small hostile file must not stand for a table that fills the memory."""
 
+END_OF_TIME = 253_402_300_800_000_000
+"""The year 10000 in microseconds: Python's own dates end there."""
+
 COVERS = b"finebench.records"
 _MERGED = re.compile(r"merged-(\d{6})-(\d{4})(\.pruned)?\.parquet")
 
@@ -182,6 +185,10 @@ def _wrong(rows: pa.Table, trials: bool) -> str | None:
         foreign = set(rows[column].unique().to_pylist()) - set(known)
         if foreign:
             return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
+    for column in ("started_at", "finished_at"):
+        times = pc.min_max(rows[column].cast(pa.int64())).as_py()
+        if times["min"] is not None and not 0 <= times["min"] <= times["max"] < END_OF_TIME:
+            return f"column {column!r} has a time that no calendar has"
     for column in ("hyperparameters", "budget"):
         for text in rows[column].unique().to_pylist():
             if not _is_object(text):
