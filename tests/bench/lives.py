@@ -19,7 +19,10 @@ import pyarrow.parquet as pq
 from bench.results import ResultsFolder
 
 ROOT = Path(__file__).parent.parent.parent
-CLOCKS = ("train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at")
+CLOCKS = (
+    *("train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"),
+    "git_commit",  # a checkout may move on while a study is interrupted
+)
 PATIENCE = 300.0
 
 
