@@ -98,6 +98,15 @@ def compiles(line: str) -> None:
     compile(code, "README.md", "exec")
 
 
+def tests_there(line: str) -> None:
+    """The test files exist; the figures beside the command are what it prints."""
+    program, *arguments = shlex.split(line)
+    assert (program, arguments[:2]) == ("python", ["-m", "pytest"])
+    files = [word for word in arguments[2:] if word.startswith("tests/")]
+    assert files
+    assert all((ROOT / file).is_file() for file in files)
+
+
 def execute(line: str) -> None:
     """Really run it; checked in order by one test, in one folder."""
     parse(line)
@@ -136,6 +145,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     ): compiles,
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
+    "python -m pytest -s tests/bench/test_kill.py": tests_there,
 }
 
 
@@ -250,6 +260,7 @@ def test_the_order_is_a_newcomers() -> None:
         "How to read the report",
         "Methods and tasks",
         "Adding a method or a task",
+        "Reliability",
         "How it is tested",
         "What is where",
     ]

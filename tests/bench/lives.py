@@ -130,6 +130,9 @@ def title(process: psutil.Process) -> str:
 
 
 def left_over(processes: list[psutil.Process], seconds: float = 30.0) -> list[str]:
-    """Processes that still run after so many seconds: a driver's end must be the end of its Ray."""
+    """Processes that still run after so many seconds: a driver's end must be the end of its Ray.
+
+    One without a command line has ended, and waits to be scheduled or reaped for the last time.
+    """
     _, alive = psutil.wait_procs(processes, timeout=seconds)
-    return [title(one) for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return [name for name in map(title, alive) if name]
