@@ -98,7 +98,7 @@ def compiles(line: str) -> None:
     compile(code, "README.md", "exec")
 
 
-def tests_there(line: str) -> None:
+def is_a_test(line: str) -> None:
     """The test files exist; the figures beside the command are what it prints."""
     program, *arguments = shlex.split(line)
     assert (program, arguments[:2]) == ("python", ["-m", "pytest"])
@@ -122,6 +122,8 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "finebench status results/doering2024": parse,
     "finebench report results/doering2024": parse,
     "finebench run doering2024 --why --trials 10": parse_run,
+    "finebench verify results/doering2024": parse,
+    "finebench compact results/doering2024": parse,
     "finebench rerun results/doering2024 1f0c2a9be37d55aa0c11": parse,
     "finebench run glue_minilm --model ./MiniLM-L6 --data ./glue": parse_run,
     (
@@ -145,7 +147,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     ): compiles,
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
-    "python -m pytest -s tests/bench/test_kill.py": tests_there,
+    "python -m pytest -s tests/bench/test_kill.py": is_a_test,
 }
 
 
