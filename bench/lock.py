@@ -56,7 +56,8 @@ class Owner:
     @classmethod
     def parse(cls, raw: Any) -> "Owner | None":
         """The owner as read from the file; None where the file is not one of ours."""
-        kinds = {"host": str, "pid": int, "token": str, "at": (int, float), "stopping": bool, "running": dict}
+        kinds: dict[str, Any] = {"host": str, "pid": int, "token": str, "at": (int, float), "stopping": bool}
+        kinds["running"] = dict
         if not isinstance(raw, dict) or not all(isinstance(raw.get(name), kind) for name, kind in kinds.items()):
             return None
         started = raw.get("started")
