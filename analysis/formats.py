@@ -63,7 +63,7 @@ def to_csv(table: Table) -> str:
     """The whole frame at full precision (RFC 4180)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(table.frame.columns)
+    writer.writerow([csv_cell(str(name)) for name in table.frame.columns])
     for row in table.frame.astype(object).itertuples(index=False, name=None):
         writer.writerow([csv_cell(value) for value in row])
     return text.getvalue()

@@ -112,6 +112,8 @@ def caveats(contents: Contents) -> list[str]:
 def _noise(scores: pd.DataFrame) -> str:
     """What the scores' intervals contain, by how they were made."""
     made = scores.loc[scores["low"].notna(), "interval"]
+    if made.empty:
+        return "No score has an interval."
     both = int(made.str.contains("examples").sum())
     if both == len(made) and both:
         return "Intervals say how far a mean would move with other seeds and other scored examples, drawn like these."

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import ModelError
+from bench.errors import ModelError, shown
+
+MAX_CONFIG_BYTES = 10_000_000
+MOST, MOST_LAYERS = 100_000_000, 1_000
+"""Sizes beyond which a config is no model's: a few bytes of a stranger's must not ask for all of the memory."""
 
 _SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "bigbird"}
 """Model types whose position table begins after the padding index: two of its rows are no positions."""
@@ -51,8 +55,14 @@ def read_architecture(folder: Path) -> Architecture:
     if not path.is_file():
         raise ModelError(f"model folder {str(folder)!r} has no config.json")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise ModelError(f"{path}: more than {MAX_CONFIG_BYTES:,} bytes; this is no model config")
+        raw = json.loads(data)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON: {error}") from error
     return from_config(raw, str(path))
 
@@ -63,7 +73,13 @@ def from_config(raw: dict[str, Any], where: str) -> Architecture:
         raise ModelError(f"{where}: key 'model_type' is missing; this is not a Hugging Face model config")
 
     def number(*keys: str, default: int = 0) -> int:
-        return next((int(raw[key]) for key in keys if isinstance(raw.get(key), int)), default)
+        found = next(((key, int(raw[key])) for key in keys if isinstance(raw.get(key), int)), None)
+        if found is None:
+            return default
+        most = MOST_LAYERS if "layer" in found[0] else MOST
+        if not -1 <= found[1] <= most:
+            raise ModelError(f"{where}: {found[0]}: a number up to {most:,} is needed, not {shown(found[1])}")
+        return found[1]
 
     hidden = number("hidden_size", "n_embd", "dim")
     return Architecture(

@@ -8,6 +8,7 @@ exception) is a row at once. A worker that says nothing for longer than a trial 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -170,6 +171,9 @@ def why_lost(trial: Any) -> tuple[str, str]:
     A worker that Ray's memory monitor killed is `oom`; one that the kernel killed looks like any other lost worker.
     """
     error = trial.get_pickled_error()
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error)
-    text = " ".join(str(error).split()) if error is not None else "the worker was lost"
-    return ("oom" if memory else "error"), f"worker lost: {text[:400]}"
+    file = trial.error_file  # where a worker failed while it started, Ray leaves text only
+    text = str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
+    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
+    words = " ".join(text.split()) or "no reason is known"
+    shown = words if len(words) <= 500 else f"{words[:200]} … {words[-300:]}"
+    return ("oom" if memory else "error"), f"worker lost: {shown}"

@@ -97,7 +97,7 @@ def watched(on_gone: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         heard = time.monotonic()
         while not ended.wait(1.0):
-            if _answers(host.strip("[]"), int(port)) and any(node["Alive"] for node in ray.nodes()):
+            if _answers(host.strip("[]"), int(port)) and _has_nodes():
                 heard = time.monotonic()
             elif time.monotonic() - heard > GONE_AFTER and not ended.is_set():
                 on_gone()
@@ -115,6 +115,13 @@ def _must_answer(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
         raise ConnectionError("nothing answers")
+
+
+def _has_nodes() -> bool:
+    try:
+        return any(node["Alive"] for node in ray.nodes())
+    except (ray.exceptions.RayError, RuntimeError, ConnectionError):  # asked while it went down
+        return False
 
 
 def _answers(host: str, port: int) -> bool:

@@ -51,7 +51,11 @@ def load_delta(path: Path, backbone: Backbone) -> nn.Module:
         raise ModelError(
             f"{path}: made by version {made['version']} of {made['method']}, here is version {family.version}"
         )
-    model = build(backbone, family(**made["hyperparameters"]), made["init_seed"])
+    try:
+        tuned = family(**made["hyperparameters"])
+    except ValueError as error:
+        raise ModelError(f"{path}: its hyperparameters are none of {made['method']}: {error}") from error
+    model = build(backbone, tuned, made["init_seed"])
     own = trained_tensors(model)
     wrong = sorted(n for n in own.keys() ^ stored.keys()) or sorted(n for n in own if own[n].shape != stored[n].shape)
     if wrong:
@@ -72,8 +76,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             made = json.loads((file.metadata() or {}).get(_KEY, "null"))
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read as safetensors: {error}") from error
-    if made is None:
+    needed = {"method": str, "version": int, "hyperparameters": dict, "init_seed": int, "about": dict}
+    if not isinstance(made, dict) or not all(isinstance(made.get(key), kind) for key, kind in needed.items()):
         raise ModelError(f"{path}: holds no finebench delta (its metadata has no key {_KEY!r})")
     return made, stored

@@ -142,6 +142,6 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> RawSplit:
         with parquet.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names, columns)
             table = file.read(columns=list(columns))
-    except pa.ArrowException as error:
+        return RawSplit(str(path), {name: table.column(name).to_pylist() for name in columns})
+    except (pa.ArrowException, ValueError, OverflowError) as error:  # also text that is not UTF-8, dates out of range
         raise DataError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
-    return RawSplit(str(path), {name: table.column(name).to_pylist() for name in columns})

@@ -38,11 +38,15 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
     from bench.model import load_backbone
 
     about = delta.read_about(Path(path))
-    trial = Trial.from_json(about["trial"])
+    try:
+        trial = Trial.from_json(about["trial"])
+        num_labels, regression = int(about["num_labels"]), bool(json.loads(about["regression"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: does not say which trial it is of ({type(error).__name__})") from error
     found = resolve_model(str(model))
     if found.revision != trial.model.revision:
         raise ModelError(f"{path}: trained on {trial.model.name} at {trial.model.revision}, not on {found.revision}")
-    backbone = load_backbone(found.folder, int(about["num_labels"]), json.loads(about["regression"]))
+    backbone = load_backbone(found.folder, num_labels, regression)
     return delta.load_delta(Path(path), backbone), backbone.tokenizer
 
 

@@ -56,10 +56,12 @@ class Owner:
     @classmethod
     def parse(cls, raw: Any) -> "Owner | None":
         """The owner as read from the file; None where the file is not one of ours."""
-        try:
-            return cls(**{name: raw[name] for name in cls.__dataclass_fields__})
-        except (TypeError, KeyError):
+        kinds: dict[str, Any] = {"host": str, "pid": int, "token": str, "at": (int, float), "stopping": bool}
+        kinds["running"] = dict
+        if not isinstance(raw, dict) or not all(isinstance(raw.get(name), kind) for name, kind in kinds.items()):
             return None
+        started = raw.get("started")
+        return cls(started=None if started is None else str(started), **{name: raw[name] for name in kinds})
 
     @property
     def here(self) -> bool:

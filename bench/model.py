@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from bench.architecture import read_architecture
+from bench.architecture import Architecture, read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
@@ -54,12 +54,11 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     Raises ModelError naming the folder for missing or damaged weights, custom code, or an architecture without a
     classification model.
     """
-    raw = read_architecture(folder).raw
-    if raw.get("auto_map"):
-        raise ModelError(
-            f"{folder / 'config.json'}: key 'auto_map' asks for code that comes with the model; it is never run"
-        )
+    shape = read_architecture(folder)
+    raw = shape.raw
+    _refuse_code(raw, folder)
     file = weights_file(folder)
+    _refuse_giants(shape, folder)
     kind = "regression" if regression else "single_label_classification"
     with _quiet():
         try:
@@ -76,11 +75,44 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
                 output_loading_info=True,
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # whatever the loader raises, the folder is what is wrong
+        except BaseException as error:  # whatever the loader raises, the folder is what is wrong
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's own
+                raise
             raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
     model.eval()
     _mark_fresh(model, report, raw, file)
     return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
+
+
+def _refuse_code(raw: dict[str, Any], folder: Path) -> None:
+    """Refuse a config that asks, at any depth, for code of its own or for kernels from the hub, and adapters, whose
+    base would be loaded from wherever they say."""
+    parts: list[Any] = [raw]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            for key, value in part.items():
+                kernel = key.endswith("_implementation") and "/" in str(value)
+                if value and (key == "auto_map" or kernel):
+                    raise ModelError(
+                        f"{folder / 'config.json'}: key {key!r} asks for code that comes with the model; "
+                        "it is never run"
+                    )
+        parts.extend(part.values() if isinstance(part, dict) else part if isinstance(part, list) else ())
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(f"model folder {str(folder)!r} holds an adapter (adapter_config.json), not a model")
+
+
+def _refuse_giants(shape: Architecture, folder: Path) -> None:
+    """Refuse a config that describes a far larger model than the folder's weights before it is built."""
+    there = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    layer = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
+    asked = shape.hidden * (shape.vocab + shape.positions) + shape.layers * layer
+    if asked > 100 * max(there, 1_000_000):  # a parameter takes half a byte or more, and layers may share theirs
+        raise ModelError(
+            f"{folder / 'config.json'}: describes a model of about {asked:,} parameters; "
+            f"its weights have {there:,} bytes"
+        )
 
 
 def weights_file(folder: Path) -> Path:

@@ -214,7 +214,7 @@ def _run_here(ready: Prepared, conductor: Conductor, recorder: Recorder, shipmen
 
     share = Share(cpus=ready.study.resources.cpu)
     calibration = Calibration(recorder.folder, lambda trial: calibrate(Resident(shipment, share), trial))
-    stop.graceful = True
+    stop.arm()
     run_in_process(conductor, recorder, shipment, share, calibration.rate, stop)
 
 
@@ -241,7 +241,7 @@ def _run_ray(
             calibration.saw_gpu(gpu_memory)
 
         recorder.after = after
-        stop.graceful = True
+        stop.arm()
         with sweep.watched(lambda: _ray_is_gone(recorder)):
             sweep.run_sweep(conductor, recorder, shares, shipment, files, calibration.rate, ray_options, stop)
 

@@ -117,7 +117,10 @@ class OptunaCell:
             rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
             finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
             self.number += 1
-            if len(finished) == len(pack.trials):
+            if pack.name in self.asked:  # suggested again while the first was running, and told so then
+                self.study.enqueue_trial(params)
+                self.study.tell(self.study.ask(self.drawn), state=TrialState.FAIL)
+            elif len(finished) == len(pack.trials):
                 curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
                 self._replay(params, finished, curves)
             else:

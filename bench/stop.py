@@ -7,25 +7,33 @@ from types import FrameType
 class Stop:
     """Installed while a run is prepared and runs; `requested` is what the run looks at.
 
-    Until `graceful` is set there is nothing in flight to save, and the first signal ends the run too.
+    Until `arm` is called there is nothing in flight to save, and the first signal ends the run too.
     """
 
     def __init__(self) -> None:
-        self.requested = self.graceful = False
+        self.requested = self._graceful = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Stop":
-        try:
-            self._before = {number: signal.signal(number, self._on) for number in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not in the main thread: whoever runs us handles signals
-            self._before = {}
+        self._before = self._install()
         return self
+
+    def arm(self) -> None:
+        """From now on the first signal is a request. Ray puts a handler of its own in place of ours when it starts."""
+        self._install()
+        self._graceful = True
+
+    def _install(self) -> dict[int, object]:
+        try:
+            return {number: signal.signal(number, self._on) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not in the main thread: whoever runs us handles signals
+            return {}
 
     def __exit__(self, *unused: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on(self, signum: int, frame: FrameType | None) -> None:
-        if self.requested or not self.graceful:
+        if self.requested or not self._graceful:
             raise KeyboardInterrupt
         self.requested = True

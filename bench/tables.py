@@ -27,6 +27,11 @@ READERS = 8
 MAX_ROWS = 50_000_000
 """Rows that one file may claim: a small hostile file must not stand for a table that fills the memory."""
 
+END_OF_TIME = 253_402_300_800_000_000
+"""The year 10000 in microseconds: Python's own dates end there."""
+
+CONTROL = "[\\x00-\\x08\\x0e-\\x1f\\x7f\\x{80}-\\x{9f}]"
+
 COVERS = b"finebench.records"
 _MERGED = re.compile(r"merged-(\d{6})-(\d{4})(\.pruned)?\.parquet")
 
@@ -175,6 +180,9 @@ def _wrong(rows: pa.Table, trials: bool) -> str | None:
         return f"column {empty[0]!r} has no value in some row"
     if not trials:
         return None
+    for column in ("trial_id", "study", "method", "model", "task", "metric"):
+        if pc.any(pc.match_substring_regex(rows[column], CONTROL)).as_py():
+            return f"column {column!r} holds characters that steer a terminal"
     newest = pc.max(rows["schema_version"]).as_py()
     if newest is not None and newest > SCHEMA_VERSION:
         return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
@@ -182,6 +190,10 @@ def _wrong(rows: pa.Table, trials: bool) -> str | None:
         foreign = set(rows[column].unique().to_pylist()) - set(known)
         if foreign:
             return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
+    for column in ("started_at", "finished_at"):
+        times = pc.min_max(rows[column].cast(pa.int64())).as_py()
+        if times["min"] is not None and not 0 <= times["min"] <= times["max"] < END_OF_TIME:
+            return f"column {column!r} has a time that no calendar has"
     for column in ("hyperparameters", "budget"):
         for text in rows[column].unique().to_pylist():
             if not _is_object(text):

@@ -98,6 +98,15 @@ def compiles(line: str) -> None:
     compile(code, "README.md", "exec")
 
 
+def is_a_test(line: str) -> None:
+    """The test files exist; the figures beside the command are what it prints."""
+    program, *arguments = shlex.split(line)
+    assert (program, arguments[:2]) == ("python", ["-m", "pytest"])
+    files = [word for word in arguments[2:] if word.startswith("tests/")]
+    assert files
+    assert all((ROOT / file).is_file() for file in files)
+
+
 def execute(line: str) -> None:
     """Really run it; checked in order by one test, in one folder."""
     parse(line)
@@ -114,6 +123,8 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "finebench report results/doering2024": parse,
     "finebench report results/doering2024 --price-per-hour 1.20 --check-claims": parse,
     "finebench run doering2024 --why --trials 10": parse_run,
+    "finebench verify results/doering2024": parse,
+    "finebench compact results/doering2024": parse,
     "finebench rerun results/doering2024 1f0c2a9be37d55aa0c11": parse,
     "finebench compare results/main results/branch --out comparison": parse,
     "finebench run glue_minilm --model ./MiniLM-L6 --data ./glue": parse_run,
@@ -138,6 +149,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     ): compiles,
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
+    "python -m pytest -s tests/bench/test_kill.py": is_a_test,
 }
 
 
@@ -252,6 +264,7 @@ def test_the_order_is_a_newcomers() -> None:
         "How to read the report",
         "Methods and tasks",
         "Adding a method or a task",
+        "Reliability",
         "How it is tested",
         "What is where",
     ]

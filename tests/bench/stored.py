@@ -79,7 +79,7 @@ def seen(path: Path | str) -> dict[str, Any]:
     evals = {str(one): list(block["value"]) for one, block in loaded.evals.groupby("trial_id")}
     return {
         "rows": {name: (row["status"], row["score"]) for name, row in zip(names, rows, strict=True)},
-        "report": json.loads(loaded.trials.set_index("trial_id")[["status", "score"]].to_json()),
+        "report": json.loads(loaded.trials.set_index("trial_id")[["status", "score"]].to_json(orient="index")),
         "evals": evals,
         "predictions": predictions,
     }

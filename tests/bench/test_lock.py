@@ -26,6 +26,9 @@ def folder(tmp_path: Path) -> ResultsFolder:
     return made
 
 
+WRONG = b'{"host": "a", "pid": 1, "started": "", "token": "t", "at": "now", "stopping": false, "running": {}}'
+
+
 def ignore(text: str) -> None:
     """Nobody listens."""
 
@@ -138,7 +141,7 @@ def test_a_heartbeat_that_cannot_be_written_is_trouble_in_time(
             held.check()
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"host": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"host": 1}', b"\xff\xfe", WRONG])
 def test_a_foreign_or_broken_file_protects_nobody(folder: ResultsFolder, data: bytes) -> None:
     """It is written over."""
     folder.write_bytes(lock.FILE, data)

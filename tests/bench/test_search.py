@@ -153,3 +153,19 @@ def test_a_resumed_search_continues_as_if_never_interrupted(tmp_path: Path) -> N
     rest = drive(conduct(plan, folder, done), lr_score)
     assert rest[0][0] == lost
     assert [p.name for p, _ in whole] == [i for i, _ in done] + [p.name for p, _ in rest]
+
+
+def test_a_suggestion_that_was_repeated_while_it_ran_is_not_run_twice(tmp_path: Path) -> None:
+    """The driver died with both on record: one is run again, the other is told FAIL, as it was before."""
+    plan, folder = search_plan(methods={"bitfit": {"lr": [1e-3, 1e-2]}}, seeds=1), ResultsFolder(str(tmp_path))
+    (cell,) = plan.cells()
+    name = OptunaCell(plan, cell, KNOWN, folder, {}, lambda trial_id, pruned: []).name
+    for number in (0, 1):
+        folder.write_json(f"search/{name}/{number:06d}.json", {"number": number, "params": {"lr": 1e-3}})
+    search = OptunaCell(plan, cell, KNOWN, folder, {}, lambda trial_id, pruned: [], parallel=9)
+    asked = []
+    while (pack := search.ask()) is not None:
+        asked.append(pack.name)
+    assert len(asked) == len(set(asked))
+    assert search.number == 4
+    assert [trial.state for trial in search.study.trials][:2] == [TrialState.RUNNING, TrialState.FAIL]

@@ -1,0 +1,85 @@
+"""A method that fails on purpose, in every way in which a trial can die. Only tests register it: see `register`."""
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.architecture import Architecture
+from bench.methods import Method, MethodCost
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Faulty(Method):
+    """The head alone, and a fault while it is applied. `marks` is a folder where each attempt leaves a line."""
+
+    name: ClassVar[str] = "faulty"
+    summary: ClassVar[str] = "fails on purpose"
+    paper: ClassVar[str] = "none"
+    defaults_from: ClassVar[str] = "none"
+    default_space: ClassVar[dict[str, list[Any]]] = {"lr": [1e-3]}
+
+    how: str = "raise"
+    marks: str = ""
+
+    def cost(self, arch: Architecture) -> MethodCost:
+        """As for the head: nothing has to be built to know it."""
+        return MethodCost(trainable=0, reach=0.0)
+
+    def apply(self, model: "nn.Module") -> "nn.Module":
+        """Leave a mark, then fail: always, or (`…-once`) the first time only."""
+        import torch
+
+        from bench.parts import train_only
+
+        file = Path(self.marks) / self.how
+        with file.open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+        train_only(model, lambda name: False)
+        if self.how.endswith("-once") and len(file.read_text().splitlines()) > 1:
+            return model
+        how = self.how.removesuffix("-once")
+        if how == "raise":
+            raise ValueError("broken on purpose")
+        if how == "device-memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        if how == "host-memory":
+            raise MemoryError
+        if how == "killed":  # as the kernel's out-of-memory killer does it
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "segfault":
+            ctypes.string_at(0)
+        if how == "hang":  # in C, with Python's lock held
+            ctypes.PyDLL(None).sleep(100_000)
+        if how == "nan":
+            with torch.no_grad():
+                next(p for p in model.parameters() if p.requires_grad).fill_(float("nan"))
+        return model
+
+
+def register() -> None:
+    """Make the method known to this process, as if its file stood in bench/methods."""
+    import bench.methods
+    from bench import registry
+
+    folder = str(Path(__file__).parent)
+    if folder not in bench.methods.__path__:
+        bench.methods.__path__.append(folder)
+    registry.methods.cache_clear()
+    registry.method.cache_clear()
+
+
+def forget() -> None:
+    """Undo `register`."""
+    import sys
+
+    import bench.methods
+    from bench import registry
+
+    bench.methods.__path__.remove(str(Path(__file__).parent))
+    sys.modules.pop("bench.methods.faulty", None)
+    registry.methods.cache_clear()
+    registry.method.cache_clear()
