@@ -15,7 +15,7 @@ from analysis.formats import markdown_text, plain, to_markdown
 from analysis.palette import config
 from analysis.sections import Section, sections
 from analysis.statics import javascript
-from analysis.tables import Table, missing, word
+from analysis.tables import Table, missing
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -126,17 +126,19 @@ def _cut(table: Table) -> Table:
 
 def _cells(table: Table) -> list[list[Cell]]:
     """The shown cells of a table, for the page."""
-    shown = table.shown
-    keys = [column.key for column in shown]
-    frame = table.frame[keys].head(SHOWN_RUNS)
-    rows = frame.itertuples(index=False, name=None)
-    return [[_cell(value, column.kind) for value, column in zip(row, shown, strict=True)] for row in rows]
+    kinds = [column.kind for column in table.shown]
+    frame = table.frame[[column.key for column in table.shown]].head(SHOWN_RUNS)
+    values = frame.astype(object).itertuples(index=False, name=None)
+    return [
+        [_cell(value, text, kind) for value, text, kind in zip(row, texts, kinds, strict=True)]
+        for row, texts in zip(values, table.rows(), strict=False)
+    ]
 
 
-def _cell(value: Any, kind: str) -> Cell:
+def _cell(value: Any, text: str, kind: str) -> Cell:
     numeric = kind not in ("text", "prose")
     exact = "" if missing(value) or not numeric else repr(float(value))
-    return Cell(word(value, kind), exact, "num" if numeric else kind)
+    return Cell(text, exact, "num" if numeric else kind)
 
 
 def _script_json(value: Any) -> Markup:

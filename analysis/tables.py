@@ -1,13 +1,12 @@
 """A table: a frame with a caption and, per column, how its values are shown; one definition for every file format."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
-
-from analysis.frames import records
 
 BLANK = "–"
 """Shown where there is no value: not run, not measured, not defined."""
@@ -37,17 +36,23 @@ class Table:
     frame: pd.DataFrame
     columns: tuple[Column, ...]
 
-    @property
+    @cached_property
     def shown(self) -> tuple[Column, ...]:
         """The columns that the frame has and that hold a value in some row; a column of blanks tells nothing."""
         present = [column for column in self.columns if column.key in self.frame]
         return tuple(column for column in present if self.frame.empty or not self.frame[column.key].isna().all())
 
-    def rows(self) -> Iterator[list[str]]:
+    def rows(self) -> list[list[str]]:
         """The cells of each row, in words."""
-        shown = self.shown
-        for record in records(self.frame[[column.key for column in shown]]):
-            yield [word(record[column.key], column.kind) for column in shown]
+        return self._worded
+
+    @cached_property
+    def _worded(self) -> list[list[str]]:
+        """Once for all file formats: wording takes longer than writing."""
+        kinds = [column.kind for column in self.shown]
+        frame = self.frame[[column.key for column in self.shown]]
+        rows = frame.astype(object).itertuples(index=False, name=None)
+        return [[word(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]
 
 
 def missing(value: Any) -> bool:

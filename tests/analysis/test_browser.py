@@ -15,16 +15,14 @@ from tests.analysis.fixtures import draw
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 
-WIDTHS = (1280, 390)
-
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A report with claims of several kinds, and a comparison, by name: the addresses of their pages."""
     made = {}
     folders = []
-    for name, seeds in (("a", 4), ("b", 3)):
-        folder = draw(tmp_path_factory.mktemp(name), seeds=seeds, tasks=("cola", "mrpc"))
+    for name, seeds in (("a", 3), ("b", 2)):
+        folder = draw(tmp_path_factory.mktemp(name), seeds=seeds, tasks=("cola",))
         folder.study["claims"] = [
             {"id": "steady-matches", "says": "matches", "a": "steady", "b": "strong", "margin": 0.05},
             {"id": "strong-is-better", "says": "better", "a": "strong", "b": "flat"},
@@ -52,9 +50,10 @@ def page(browser: Browser, pages: dict[str, str]) -> Page:
     return opened
 
 
-@pytest.mark.parametrize("name", ["report", "comparison"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"),
+    [("report", "light", 1280), ("report", "dark", 390), ("comparison", "dark", 1280), ("comparison", "light", 390)],
+)
 def test_every_figure_is_drawn_without_an_error_or_a_request(
     browser: Browser, pages: dict[str, str], name: str, scheme: str, width: int
 ) -> None:
@@ -94,17 +93,17 @@ def test_a_table_sorts_by_keyboard_and_says_so(page: Page) -> None:
         assert head.get_attribute("aria-sort") == said
         cells = table.locator(f"tbody tr td:nth-child({column + 1})").all_inner_texts()
         values = [float(text) for text in cells if text != "–"]
-        assert len(values) > 100
+        assert len(values) > 50
         assert values == sorted(values, reverse=said == "descending")
     assert table.locator("th[aria-sort]").count() == 1
 
 
 def test_a_table_filters_by_keyboard_and_says_how_many(page: Page) -> None:
     page.locator("#filter-runs").focus()
-    page.keyboard.type("MRPC steady 30")
+    page.keyboard.type("COLA steady 30")
     rows = [row.inner_text() for row in page.locator("#table-runs tbody tr:visible").all()]
     assert rows
-    assert all("mrpc" in row and "steady" in row for row in rows)
+    assert all("cola" in row and "steady" in row for row in rows)
     assert page.locator("#count-runs").inner_text().startswith(f"{len(rows)} of ")
     page.locator("#filter-runs").fill("")
     assert re.fullmatch(r"(\d+) of \1 rows", page.locator("#count-runs").inner_text())
