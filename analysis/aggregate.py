@@ -36,6 +36,11 @@ class Block(NamedTuple):
     why: str
 
     @property
+    def enough(self) -> bool:
+        """Whether there is something to aggregate over: two tasks, and two seeds that all methods have."""
+        return len(self.tasks) > 1 and self.seeds > 1
+
+    @property
     def head(self) -> dict[str, Any]:
         """The columns that say where a number is from."""
         made = {"fraction": self.fraction, "budget": self.budget, "budget_label": budget_label(self.budget)}
@@ -111,7 +116,7 @@ def aggregate(found: list[Block]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if len(block.tasks) < 2 or block.seeds < 2:
+        if not block.enough:
             made.append(block.head | {"why": _few(block)})
             continue
         for method, scores in block.scores.items():
@@ -140,7 +145,7 @@ def improvements(found: list[Block]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if len(block.tasks) < 2 or block.seeds < 2:
+        if not block.enough:
             continue
         names = list(block.raw)
         for i, a in enumerate(names):
@@ -159,7 +164,7 @@ def profiles(found: list[Block]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if len(block.tasks) < 2 or block.seeds < 2:
+        if not block.enough:
             continue
         most = max(1.0, *(float(scores.max()) for scores in block.scores.values()))
         least = min(0.0, *(float(scores.min()) for scores in block.scores.values()))

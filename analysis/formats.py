@@ -4,7 +4,6 @@ import csv
 import io
 import re
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -111,8 +110,3 @@ def to_parquet(table: Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(data.replace_schema_metadata(None), sink, compression="zstd")
     return sink.getvalue()
-
-
-def empty_frame(columns: list[str]) -> pd.DataFrame:
-    """A frame without rows that still has its columns, so that its files have a header."""
-    return pd.DataFrame(columns=pd.Index(columns))

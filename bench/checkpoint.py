@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.outcome import Measured
+from bench.parts import trained_parameters
 
 COUNTERS = ("steps", "examples", "tokens", "squares", "train_seconds", "eval_seconds")
 MEASURED = ("startup_seconds", "peak_memory_bytes", "energy_joules")
@@ -44,7 +45,7 @@ def encode(
 ) -> bytes:
     """A run's state as the content of a safetensors file. `identity`: what must be equal for a run to go on from it."""
     tensors: dict[str, Tensor] = {}
-    for name, parameter in _trained(model).items():
+    for name, parameter in trained_parameters(model).items():
         tensors[f"model/{name}"] = parameter
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value
@@ -80,21 +81,17 @@ def restore(
         before = _progress(about, tensors)
         kept = {key: about["measured"][key] for key in MEASURED}
         started_at = datetime.fromisoformat(about["started_at"])
-        state = _state(tensors, _trained(model))
+        state = _state(tensors, trained_parameters(model))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BadCheckpoint(f"not as this version writes it: {type(error).__name__} {error}") from error
     with torch.no_grad():
-        for name, parameter in _trained(model).items():
+        for name, parameter in trained_parameters(model).items():
             parameter.copy_(tensors[f"model/{name}"])
             if name in state:
                 optimizer.state[parameter] = {key: _like(parameter, value) for key, value in state[name].items()}
     vars(progress).update(vars(before))
     vars(measured).update(kept)
     return started_at
-
-
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _bytes(data: bytes) -> Tensor:

@@ -68,6 +68,11 @@ def trainable_counts(model: nn.Module, head_names: frozenset[str]) -> tuple[int,
     return encoder, head, total
 
 
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """What a trial has to store: the trained tensors by name (views, not copies)."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {name: parameter.detach() for name, parameter in trained_parameters(model).items()}

@@ -23,6 +23,7 @@ from bench.data import Tokens, collate, epoch_order, eval_batches
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.metrics import compute
+from bench.parts import trained_tensors
 from bench.study import Training
 
 CHECK_EVERY = 50
@@ -273,8 +274,7 @@ def _evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
     if improved:
         progress.best = evaluation
         if job.keep_best:
-            named = job.model.named_parameters()
-            progress.best_tensors = {name: p.detach().cpu().clone() for name, p in named if p.requires_grad}
+            progress.best_tensors = {name: t.cpu().clone() for name, t in trained_tensors(job.model).items()}
     progress.evaluations.append(evaluation)
     progress.eval_seconds += time.perf_counter() - begin
     return evaluation

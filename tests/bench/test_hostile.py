@@ -34,7 +34,7 @@ from bench.study_file import load_study
 from bench.verify import verify
 from tests.bench.stored import fill, make_record
 
-MOST_SECONDS = 120.0
+MOST_SECONDS = 20.0
 
 
 class Payload:
@@ -127,7 +127,7 @@ def test_a_hostile_model_folder_runs_nothing(case: str, tmp_path: Path, embedded
     folder = Path(shutil.copytree(embedded, tmp_path / "model"))
     spoil, says = FOLDERS[case]
     spoil(folder, tmp_path / "mark")
-    begin = time.monotonic()
+    begin = time.process_time()
     if says:
         with pytest.raises(ModelError) as caught:
             load_backbone(folder, 2, False)
@@ -139,7 +139,7 @@ def test_a_hostile_model_folder_runs_nothing(case: str, tmp_path: Path, embedded
         except ModelError as error:
             assert len(str(error)) < 2000  # noqa: PT017
     assert not (tmp_path / "mark").exists()
-    assert time.monotonic() - begin < MOST_SECONDS
+    assert time.process_time() - begin < MOST_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_hostile_results_folder(case: str, tmp_path: Path, monkeypatch: pytest
     root = tmp_path / "deep/r"
     fill(root, range(1))
     RESULTS[case](root)
-    begin = time.monotonic()
+    begin = time.process_time()
     outside = {path for path in tmp_path.rglob("*") if root not in path.parents}
     folder = ResultsFolder(str(root))
     for call in (
@@ -238,7 +238,7 @@ def test_a_hostile_results_folder(case: str, tmp_path: Path, monkeypatch: pytest
     assert not (root / "mark").exists()
     assert {path for path in tmp_path.rglob("*") if root not in path.parents} == outside
     assert not Path("/tmp/escaped").exists()
-    assert time.monotonic() - begin < MOST_SECONDS
+    assert time.process_time() - begin < MOST_SECONDS
 
 
 def test_hostile_names_are_escaped_in_the_report(tmp_path: Path) -> None:
@@ -322,12 +322,12 @@ def test_a_hostile_study(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text, says = STUDIES[case]
     path = tmp_path / "x.yaml"
     path.write_bytes(text.encode("utf-8", errors="surrogateescape"))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(StudyError) as caught:
         Plan(load_study(str(path)))
     assert says in str(caught.value)
     assert len(str(caught.value)) < 10_000
-    assert time.monotonic() - begin < MOST_SECONDS
+    assert time.process_time() - begin < MOST_SECONDS
     assert [one.name for one in tmp_path.iterdir()] == ["x.yaml"]
 
 
