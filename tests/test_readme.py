@@ -149,7 +149,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     ): compiles,
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
-    "python -m pytest -s tests/bench/test_kill.py": is_a_test,
+    "python -m pytest -s tests/bench/test_kill.py -k twenty_kills": is_a_test,
 }
 
 
