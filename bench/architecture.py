@@ -1,11 +1,12 @@
 """What a model's config.json says about its shape: enough to count parameters and FLOPs without building it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.errors import ModelError, shown
+from bench.pooler import brings_pooler
 
 MAX_CONFIG_BYTES = 10_000_000
 MOST, MOST_LAYERS = 100_000_000, 1_000
@@ -20,7 +21,8 @@ class Architecture:
     """Shape of an encoder or decoder, read from its config.
 
     `bert_like` is true where BERT's closed forms hold exactly (model_type "bert"); others are counted by building the
-    model on the meta device. `raw` is the whole config.
+    model on the meta device. `raw` is the whole config. `pooler` is false where the weights bring no trained pooler, so
+    that the one the architecture may have counts as head.
     """
 
     model_type: str
@@ -32,6 +34,7 @@ class Architecture:
     positions: int
     types: int
     raw: dict[str, Any]
+    pooler: bool = True
 
     @property
     def max_tokens(self) -> int | None:
@@ -48,7 +51,10 @@ class Architecture:
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """Read `config.json` of a model folder; raises ModelError naming the file and what is missing."""
+    """Read `config.json` of a model folder, and from its weights whether they bring a pooler.
+
+    Raises ModelError naming the file and what is missing.
+    """
     path = folder / "config.json"
     if not folder.is_dir():
         raise ModelError(f"model folder {str(folder)!r} does not exist")
@@ -64,7 +70,7 @@ def read_architecture(folder: Path) -> Architecture:
         raise ModelError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON: {error}") from error
-    return from_config(raw, str(path))
+    return replace(from_config(raw, str(path)), pooler=brings_pooler(folder))
 
 
 def from_config(raw: dict[str, Any], where: str) -> Architecture:

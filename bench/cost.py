@@ -101,17 +101,18 @@ def bert_train_flops(cost: MethodCost, arch: Architecture, num_labels: int) -> F
     attended = (
         arch.layers - (spared >= 4 * h * h) if crossed else 0
     )  # layer 0's attention lies below all that is trained
-    whole = cost.trained_matmul >= base  # full fine-tuning: the pooler's matrix is trained too
+    pooled = cost.trained_matmul >= base or not arch.pooler  # the pooler's matrix is trained too
+    below = forward.example if crossed else 0.0 if arch.pooler else 2.0 * h * num_labels
     return Flops(
         token=forward.token * (1 + cost.reach) + 2.0 * cost.trained_matmul,
         square=forward.square + 8.0 * h * attended,
-        example=forward.example * (2 if crossed else 1) + 2.0 * h * num_labels + (2.0 * h * h if whole else 0),
+        example=forward.example + below + 2.0 * h * num_labels + (2.0 * h * h if pooled else 0),
     )
 
 
 def _ask(method: Method, arch: Architecture, num_labels: int) -> ProbeAnswer:
     """The built model's answer; raises MethodError with its reason where the method cannot be applied."""
-    found = probe(arch.raw, method.name, method.model_dump(), num_labels)
+    found = probe(arch.raw, method.name, method.model_dump(), num_labels, pooler=arch.pooler)
     if found.error is not None:
         raise MethodError(found.error)
     return found

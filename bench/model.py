@@ -21,7 +21,15 @@ from bench.architecture import Architecture, read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
-from bench.parts import fresh_names, head_parameter_names, mark_fresh, trainable_counts, trained_tensors
+from bench.parts import (
+    fresh_names,
+    head_parameter_names,
+    mark_fresh,
+    pooler_names,
+    trainable_counts,
+    trained_tensors,
+)
+from bench.pooler import is_pooler
 
 __all__ = [
     "Backbone",
@@ -137,18 +145,21 @@ def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
 
 
 def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
-    """Mark what has no pretrained value: what the checkpoint lacks, and a head that it was fine-tuned with for
-    another task.
+    """Mark what has no pretrained value: what the checkpoint lacks, a pooler that was never trained (bench.pooler),
+    and a head that the checkpoint was fine-tuned with for another task.
     """
     missing = set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
     known = {name for name, _ in model.named_parameters()}
     outside = head_parameter_names(model)
-    inside = {name for name in missing & known if name not in outside and "pooler" not in name}
+    inside = {name for name in missing & known if name not in outside and not is_pooler(name)}
     if inside:
         listed = ", ".join(sorted(inside)[:3])
         raise ModelError(f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}")
     fine_tuned = any("ForSequenceClassification" in name for name in raw.get("architectures") or [])
-    mark_fresh(model, frozenset((missing & known) | (outside if fine_tuned else set())))
+    pooler = pooler_names(model)
+    biases = [model.get_parameter(name) for name in pooler if name.endswith("bias")]
+    untrained = pooler if biases and not any(bool(bias.any()) for bias in biases) else frozenset()
+    mark_fresh(model, frozenset(missing & known) | untrained | (outside if fine_tuned else frozenset()))
 
 
 def _draw_head(model: PreTrainedModel) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from bench.pooler import is_pooler
+
 _FRESH = "finebench_fresh"
 
 
@@ -20,6 +22,12 @@ def base_name(name: str) -> str:
     for added in (".modules_to_save.default", ".base_layer", ".original_module"):
         name = name.replace(added, "")
     return name
+
+
+def pooler_names(model: PreTrainedModel) -> frozenset[str]:
+    """Parameters of the backbone's pooler, where it has one."""
+    inside = model.base_model_prefix + "."
+    return frozenset(name for name, _ in model.named_parameters() if name.startswith(inside) and is_pooler(name))
 
 
 def mark_fresh(model: nn.Module, names: frozenset[str]) -> None:

@@ -22,7 +22,7 @@ from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError
 from bench.registry import method
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
@@ -51,12 +51,14 @@ class ProbeAnswer:
     error: str | None = None
 
 
-def probe(config: dict[str, Any], name: str, hyperparameters: dict[str, Any], num_labels: int) -> ProbeAnswer:
-    """What the method makes of a model with this config (the content of a config.json): from the cache, else by
-    building it.
+def probe(
+    config: dict[str, Any], name: str, hyperparameters: dict[str, Any], num_labels: int, pooler: bool = True
+) -> ProbeAnswer:
+    """What the method makes of a model with this config (the content of a config.json), whose weights bring a trained
+    `pooler` or not: from the cache, else by building it.
     """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
-    request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels}
+    request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
     key = [PROBE_VERSION, _versions(), method(name).version, request]
     found = cached("probes", key)
     if found is None:
@@ -143,11 +145,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:
     import torch
 
-    from bench.parts import head_parameter_names, trainable_counts
+    from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 
     tuned = method(request["method"])(**request["hyperparameters"])
     with torch.random.fork_rng(devices=[]), torch.device(device):
         model = build_shape(request["config"], request["num_labels"])
+        if not request["pooler"]:
+            mark_fresh(model, pooler_names(model))
         names = head_parameter_names(model)
         model = tuned.apply(model)
         single = [_flops(model, 1, length, device) for length in _LENGTHS]

@@ -25,16 +25,25 @@ def encoder_matmul(arch: Architecture) -> int:
 
 
 def encoder_parameters(arch: Architecture) -> int:
-    """Parameters of a BERT encoder with its embeddings and pooler, the head apart."""
+    """Parameters of a BERT encoder with its embeddings and the pooler that it brings, the head apart."""
     h, m = arch.hidden, arch.intermediate
     embeddings = (arch.vocab + arch.positions + arch.types) * h + 2 * h
     biases_and_norms = 9 * h + m
-    return embeddings + arch.layers * (layer_matmul(arch) + biases_and_norms) + h * h + h
+    return (
+        embeddings
+        + arch.layers * (layer_matmul(arch) + biases_and_norms)
+        + (pooler_parameters(arch) if arch.pooler else 0)
+    )
+
+
+def pooler_parameters(arch: Architecture) -> int:
+    """Parameters of BERT's pooler: h² + h."""
+    return arch.hidden * (arch.hidden + 1)
 
 
 def head_parameters(arch: Architecture, num_labels: int) -> int:
-    """Parameters of BERT's classification head: one linear layer."""
-    return arch.hidden * num_labels + num_labels
+    """Parameters of BERT's classification head: one linear layer, and a pooler that the weights do not bring."""
+    return arch.hidden * num_labels + num_labels + (0 if arch.pooler else pooler_parameters(arch))
 
 
 def reach_above(arch: Architecture, lowest: str) -> float:

@@ -62,14 +62,15 @@ class BitFit(Method):
 
     def cost(self, arch: Architecture) -> MethodCost:
         """All: (embedding LayerNorm, pooler) 2h + L (7h + m); parts: their outputs in every layer, and the pooler's
-        h.
+        h. A pooler that the weights do not bring is the head's.
         """
         h, m = arch.hidden, arch.intermediate
+        pooler = h if arch.pooler else 0
         if self.terms == "all":
-            return MethodCost(trainable=2 * h + arch.layers * (7 * h + m))
+            return MethodCost(trainable=h + pooler + arch.layers * (7 * h + m))
         terms, shapes = self.terms.split("+"), role_shapes(arch)
         return MethodCost(
-            trainable=h + arch.layers * sum(shapes[t][1] for t in terms), reach=reach_above(arch, terms[0])
+            trainable=pooler + arch.layers * sum(shapes[t][1] for t in terms), reach=reach_above(arch, terms[0])
         )
 
     def apply(self, model: "nn.Module") -> "nn.Module":
