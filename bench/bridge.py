@@ -1,6 +1,7 @@
 """Between Ray Tune's trials and the conductor's packs: what starts, what its end means, what is tried again.
 
-A lost worker or node is retried, `retries` times for a pack; what a trial itself came to (also a divergence or an
+A lost worker or node is retried, `retries` times for a pack, and as often as it takes where Ray itself has gone with it
+(its end is the driver's: bench.cluster); what a trial itself came to (also a divergence or an
 exception) is a row at once. A worker that says nothing for longer than a trial may take is killed: its trial is a
 `timeout`.
 """
@@ -52,10 +53,11 @@ class Bridge:
         rate: Callable[[Pack], float | None],
         retries: int = 0,
         stop: Stop | None = None,
+        answers: Callable[[], bool] = lambda: True,
     ) -> None:
         self.conductor, self.recorder, self.shares, self.rate = conductor, recorder, shares, rate
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
-        self.retries, self.stop = retries, stop or Stop()
+        self.retries, self.stop, self.answers = retries, stop or Stop(), answers
         self.running: dict[str, _Running] = {}
         self.retry: list[Pack] = []
         self._losses: dict[str, int] = {}
@@ -122,6 +124,9 @@ class Bridge:
         """A pack's worker is gone: try again where that can help, else its trials become rows."""
         one = self.running.pop(trial_id, None)
         if one is None or self.stop.requested:
+            return
+        if not self.answers():
+            self.retry.append(one.pack)
             return
         status, reason = self._why(one, trial)
         losses = self._losses[one.pack.name] = self._losses.get(one.pack.name, 0) + 1

@@ -85,21 +85,45 @@ def gpus_available() -> float:
     return float(ray.cluster_resources().get("GPU", 0.0))
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """Where the connected Ray listens: its control service, and this node's own service, by host and port."""
+
+    control: tuple[str, int]
+    node: tuple[str, int]
+
+    @classmethod
+    def of_this_driver(cls) -> "Pulse":
+        """The Ray that is connected now."""
+        context = ray.get_runtime_context()
+        host, _, port = context.gcs_address.rpartition(":")
+        own = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+        return cls((host.strip("[]"), int(port)), (own["NodeManagerAddress"], own["NodeManagerPort"]))
+
+    def dead(self) -> bool:
+        """Whether this node's own service has certainly ended: its port is closed. A driver cannot outlive it for long:
+        Ray ends the process without a word once the node is declared dead."""
+        return _refuses(*self.node)
+
+    def answers(self) -> bool:
+        """Whether Ray answers and has a node; it may be slow to under load."""
+        return not self.dead() and _answers(*self.control) and _has_nodes()
+
+
 @contextmanager
 def watched(on_gone: Callable[[], None]) -> Iterator[None]:
     """Call `on_gone`, from a thread, once the connected Ray is gone (`ray stop`, a crash of its services).
 
     Ray itself would wait for its control service for a minute and then end this process without a word of ours.
     """
-    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    ended = threading.Event()
+    ended, pulse = threading.Event(), Pulse.of_this_driver()
 
     def watch() -> None:
         heard = time.monotonic()
         while not ended.wait(1.0):
-            if _answers(host.strip("[]"), int(port)) and _has_nodes():
+            if pulse.answers():
                 heard = time.monotonic()
-            elif time.monotonic() - heard > GONE_AFTER and not ended.is_set():
+            elif (pulse.dead() or time.monotonic() - heard > GONE_AFTER) and not ended.is_set():
                 on_gone()
                 return
 
@@ -122,6 +146,16 @@ def _has_nodes() -> bool:
         return any(node["Alive"] for node in ray.nodes())
     except (ray.exceptions.RayError, RuntimeError, ConnectionError):  # asked while it went down
         return False
+
+
+def _refuses(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _answers(host: str, port: int) -> bool:
