@@ -1,5 +1,6 @@
 """Closed forms against built models: parameters on the meta device, FLOPs against torch's own counter."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from bench.architecture import Architecture, from_config
 from bench.errors import MethodError
 from bench.hub import known_architecture
 from bench.methods import Method
-from bench.parts import head_parameter_names, trainable_counts
+from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 from bench.registry import method, methods
 
 BASE = "google-bert/bert-base-uncased"
@@ -53,6 +54,8 @@ def built(tuned: Method, arch: Architecture, num_labels: int, device: str = "met
     config = AutoConfig.for_model(arch.model_type, num_labels=num_labels, **options)
     with torch.device(device):
         model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    if not arch.pooler:
+        mark_fresh(model, pooler_names(model))
     names = head_parameter_names(model)
     return tuned.apply(model), names
 
@@ -82,21 +85,27 @@ def test_published_counts_on_bert_base(name: str, options: dict[str, Any], num_l
     assert trainable_counts(model, names) == (counted.encoder, counted.head, counted.total)
 
 
+@pytest.mark.parametrize("pooler", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("name", "options"), CONFIGURATIONS)
-def test_counts_are_those_of_the_built_model(name: str, options: dict[str, Any], shape: dict[str, Any]) -> None:
-    arch, tuned = architecture(shape), method(name)(**options)
+def test_counts_are_those_of_the_built_model(
+    name: str, options: dict[str, Any], shape: dict[str, Any], pooler: bool
+) -> None:
+    arch, tuned = replace(architecture(shape), pooler=pooler), method(name)(**options)
     assert cost.closed_form(tuned, arch) is not None
     counted = cost.count(tuned, arch, 3)
     model, names = built(tuned, arch, 3)
     assert trainable_counts(model, names) == (counted.encoder, counted.head, counted.total)
 
 
+@pytest.mark.parametrize("pooler", [True, False])
 @pytest.mark.parametrize("shape", SHAPES[:2])
 @pytest.mark.parametrize(("name", "options"), CONFIGURATIONS)
-def test_flops_are_those_of_torchs_counter(name: str, options: dict[str, Any], shape: dict[str, Any]) -> None:
+def test_flops_are_those_of_torchs_counter(
+    name: str, options: dict[str, Any], shape: dict[str, Any], pooler: bool
+) -> None:
     """On a small BERT on the CPU, a batch of four inputs of 24 tokens."""
-    arch, tuned = architecture(shape), method(name)(**options)
+    arch, tuned = replace(architecture(shape), pooler=pooler), method(name)(**options)
     model, _ = built(tuned, arch, 2, "cpu")
     ids = torch.ones((4, 24), dtype=torch.long)
     with FlopCounterMode(display=False) as counter:

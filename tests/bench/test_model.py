@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, BertModel
 
+from bench import cost
+from bench.architecture import read_architecture
 from bench.delta import delta_bytes, load_delta
 from bench.errors import ModelError
 from bench.model import Backbone, FreezeAudit, build, load_backbone, trainable_counts, trained_tensors
@@ -17,6 +19,7 @@ from bench.registry import method
 from tests.bench.tiny_models import DECODERS, tiny_model
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "embedded" / "model"
+POOLER = ("bert.pooler.dense.weight", "bert.pooler.dense.bias")
 BATCH = {"input_ids": torch.tensor([[5, 6, 7, 8]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
 
 
@@ -121,6 +124,30 @@ def test_an_encoder_without_its_pooler_draws_one_as_part_of_the_head(tmp_path: P
     changed = {n for (n, p), q in zip(one.named_parameters(), two.parameters(), strict=True) if not torch.equal(p, q)}
     assert changed == {"bert.pooler.dense.weight", "classifier.weight"}
     assert one.get_parameter("bert.pooler.dense.weight").requires_grad
+
+
+def test_a_pooler_that_was_never_trained_is_drawn_anew_as_part_of_the_head(tmp_path: Path) -> None:
+    """Its biases are exactly zero; one value that is not, and it is kept, frozen where the method leaves it so."""
+    model = BertModel(tiny_model("bert").config)
+    weight = model.pooler.dense.weight.detach().clone()
+    folder = save_folder(tmp_path / "untrained", model)
+    found = load_backbone(folder, 2, False)
+    assert found.head_names == {"classifier.weight", "classifier.bias", *POOLER}
+    tuned = method("lora")()
+    one = build(found, tuned, 1)
+    assert one.get_parameter(POOLER[0]).requires_grad
+    assert not torch.equal(one.get_parameter(POOLER[0]), weight)
+    counts = cost.count(tuned, read_architecture(folder), 2)
+    assert trainable_counts(one, found.head_names) == (counts.encoder, counts.head, counts.total)
+    torch.nn.init.constant_(model.pooler.dense.bias[3:4], 1e-3)
+    folder = save_folder(tmp_path / "trained", model)
+    found = load_backbone(folder, 2, False)
+    assert found.head_names == {"classifier.weight", "classifier.bias"}
+    one = build(found, tuned, 1)
+    assert not one.get_parameter(POOLER[0]).requires_grad
+    assert torch.equal(one.get_parameter(POOLER[0]), weight)
+    counts = cost.count(tuned, read_architecture(folder), 2)
+    assert trainable_counts(one, found.head_names) == (counts.encoder, counts.head, counts.total)
 
 
 def test_another_tasks_head_is_not_kept(tmp_path: Path) -> None:

@@ -105,9 +105,10 @@ def test_a_process_without_torch_asks_the_child_and_restarts_one_that_has_ended(
 
 def test_the_child_answers_many_requests_and_prints_nothing_else() -> None:
     child = probe._Child()
-    request = {"config": TINY, "method": "bitfit", "hyperparameters": {}, "num_labels": 3}
+    request = {"config": TINY, "method": "bitfit", "hyperparameters": {}, "num_labels": 3, "pooler": True}
     try:
         assert child.ask(request)["head"] == 3 * 32 + 3
+        assert child.ask(request | {"pooler": False})["head"] == 3 * 32 + 3 + 32 * 32 + 32
         refused = child.ask(request | {"method": "adapter", "config": {"model_type": "llama", **CONFIGS["llama"]}})
         assert "does not apply to models of type 'llama'" in refused["error"]
     finally:
