@@ -1,5 +1,7 @@
 """The freeze audit: after training, what the method does not name is bit-identical."""
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,11 @@ class FreezeAudit:
     def __init__(self, model: nn.Module) -> None:
         self._before = _fingerprints(model)
         self._trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def digest(self) -> str:
+        """A hash of what is frozen, as it was when the audit began."""
+        frozen = sorted((name, sums) for name, sums in self._before.items() if name not in self._trained)
+        return hashlib.blake2b(repr(frozen).encode(), digest_size=16).hexdigest()
 
     def check(self, model: nn.Module) -> list[str]:
         """Names of frozen parameters and buffers that have changed, appeared or vanished; empty is what it should

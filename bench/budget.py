@@ -44,10 +44,16 @@ class Budget(BaseModel):
         return self.epochs is not None or self.steps is not None
 
     def to_steps(
-        self, n_fit: int, batch_size: int, *, steps_per_second: float = 0.0, flops_per_step: float = 0.0
+        self,
+        n_fit: int,
+        batch_size: int,
+        *,
+        steps_per_second: float = 0.0,
+        flops_per_step: float = 0.0,
+        flops_before: float = 0.0,
     ) -> int:
         """Optimiser steps of a trial with `n_fit` examples; a seconds budget needs `steps_per_second` (a calibration),
-        a FLOP budget `flops_per_step`."""
+        a FLOP budget `flops_per_step`, and `flops_before` the first one where work comes before it."""
         if self.steps is not None:
             return self.steps
         if self.epochs is not None:
@@ -58,7 +64,7 @@ class Budget(BaseModel):
             return max(1, math.floor(self.seconds * steps_per_second))
         if flops_per_step <= 0 or self.flops is None:
             raise ValueError("a FLOP budget needs the FLOPs of one step")
-        return max(1, math.floor(self.flops / flops_per_step))
+        return max(1, math.floor((self.flops - flops_before) / flops_per_step))
 
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)?$")

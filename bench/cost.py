@@ -6,12 +6,13 @@ every trained matmul weight. Attention's two products take 4h per layer and squa
 backward, whatever is trained above it. Heads and poolers see one token per input.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.architecture import Architecture
 from bench.errors import MethodError
 from bench.methods import Method, MethodCost
 from bench.probe import Polynomial, ProbeAnswer, probe
+from bench.reads import read_of
 from bench.shapes import encoder_matmul, encoder_parameters, head_parameters
 
 
@@ -26,20 +27,40 @@ class Counts:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs as a function of the work: `token` per token, `square` per squared length, `example` per input."""
+    """FLOPs as a function of the work: `token` per token, `square` per squared length, `example` per input; `once`
+    whatever the work."""
 
     token: float
     square: float
     example: float
+    once: float = 0.0
 
-    def __call__(self, tokens: int, squares: int) -> float:
+    def __call__(self, tokens: int, squares: int, examples: int | None = None) -> float:
         """FLOPs of inputs with this many tokens in all and this sum of squared lengths.
 
-        Their number is taken as tokens² / squares, which is exact where all are equally long and a little low
-        otherwise.
+        Where it is not given, their number is taken as tokens² / squares, which is exact where all are equally long and
+        a little low otherwise.
         """
-        examples = tokens * tokens / squares if squares else 0.0
-        return self.token * tokens + self.square * squares + self.example * examples
+        inputs = examples if examples is not None else tokens * tokens / squares if squares else 0.0
+        return self.token * tokens + self.square * squares + self.example * inputs + self.once
+
+    def of_step(self, tokens: int, squares: int, examples: int) -> float:
+        """FLOPs of one step, what is done once left out."""
+        return replace(self, once=0.0)(tokens, squares, examples if self.once else None)
+
+
+@dataclass(frozen=True)
+class HeadFlops:
+    """FLOPs where only the head is trained, on features of a frozen encoder: `features` of computing them, `step` of
+    training on them, `forward` of predicting from them."""
+
+    features: Flops
+    step: Flops
+    forward: Flops
+
+    def training(self, tokens: int, squares: int, examples: int) -> Flops:
+        """FLOPs of training steps after the features of so many rows, tokens and squared lengths."""
+        return replace(self.step, once=self.features(tokens, squares, examples))
 
 
 def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
@@ -58,6 +79,32 @@ def train_flops(method: Method, arch: Architecture, num_labels: int, batch_size:
     if cost is not None:
         return bert_train_flops(cost, arch, num_labels)
     return _per_example(_ask(method, arch, num_labels).train, batch_size)
+
+
+def head_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> HeadFlops | None:
+    """FLOPs on cached features; None where the method trains part of the encoder, or where what the head reads of it is
+    not known."""
+    if read_of(arch.model_type, arch.raw.get("classifier_pooling", "cls")) is None:
+        return None
+    cost = closed_form(method, arch)
+    if cost is not None:
+        return bert_head_flops(cost, arch, num_labels) if cost.trainable == 0 else None
+    found = _ask(method, arch, num_labels)
+    if found.encoder or found.head_step is None:
+        return None
+    features, step, forward = (_per_example(one, batch_size) for one in found.head_step)
+    return HeadFlops(features, step, forward)
+
+
+def bert_head_flops(cost: MethodCost, arch: Architecture, num_labels: int) -> HeadFlops:
+    """FLOPs of a BERT-shaped classifier on cached features: the pooler's output, or where the pooler is trained with
+    the head, the first token's state."""
+    h, whole = arch.hidden, bert_forward_flops(cost, arch, num_labels)
+    pooler, classifier = 2.0 * h * h, 2.0 * h * num_labels
+    features = Flops(whole.token, whole.square, pooler)  # the encoder runs its pooler, whoever reads it
+    if arch.pooler:
+        return HeadFlops(features, Flops(0.0, 0.0, 2 * classifier), Flops(0.0, 0.0, classifier))
+    return HeadFlops(features, Flops(0.0, 0.0, 2 * pooler + 3 * classifier), Flops(0.0, 0.0, pooler + classifier))
 
 
 def forward_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> Flops:

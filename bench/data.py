@@ -63,6 +63,10 @@ class Tokens:
         """Tokens of each row, special ones included: [n]."""
         return np.diff(self.offsets)
 
+    def batch(self, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
+        """What a model is called with for these rows: see `collate`."""
+        return collate(self, rows, pad_id)
+
 
 def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type_ids: bool = True) -> Tokens:
     """Tokenise one or two parallel lists of texts, cutting the longer of a pair first.

@@ -66,19 +66,26 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     point = plan.complete(cell, next(plan.space(cell).points()))
     tuned = method(cell.method)(**point)
     counts = cost.count(tuned, architecture, size.num_labels)
-    flops = cost.train_flops(tuned, architecture, size.num_labels, study.training.batch_size)
+    batch = study.training.batch_size
     n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
-    per_step = flops(round(size.tokens * study.training.batch_size), round(size.squares * study.training.batch_size))
+    on_features = cost.head_flops(tuned, architecture, size.num_labels, batch)
+    if on_features is None:
+        flops = cost.train_flops(tuned, architecture, size.num_labels, batch)
+        forward, seen = cost.forward_flops(tuned, architecture, size.num_labels, batch), 0.0
+    else:
+        flops, forward = on_features.training(*_work(size, n_fit)), on_features.forward
+        seen = on_features.features(*_work(size, round(_select_examples(study, cell, size)) + size.score))
+    per_step = flops.of_step(*_work(size, batch))
     steps = (
-        None if cell.budget.seconds else cell.budget.to_steps(n_fit, study.training.batch_size, flops_per_step=per_step)
+        None
+        if cell.budget.seconds
+        else cell.budget.to_steps(n_fit, batch, flops_per_step=per_step, flops_before=flops.once)
     )
-    scored = _scored_examples(study, cell, size)
-    forward = cost.forward_flops(tuned, architecture, size.num_labels, study.training.batch_size)
-    eval_flops = forward(round(size.tokens * scored), round(size.squares * scored))
+    eval_flops = seen + forward(*_work(size, _scored_examples(study, cell, size)))
     return CellEstimate(
         cell=cell,
         steps=steps,
-        train_flops=per_step * steps if steps else math.nan,
+        train_flops=flops.once + per_step * steps if steps else math.nan,
         eval_flops=eval_flops,
         seconds=cell.budget.seconds,
         trainable_params=counts.encoder + counts.head,
@@ -89,8 +96,16 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
 
 def _scored_examples(study: Study, cell: Cell, size: Size) -> int:
     """Examples scored in one trial: `select` at every evaluation, `score` at about half of them."""
-    select = max(study.select.fraction * cell.fraction * size.train, study.select.at_least)
-    return round(study.training.evals * (select + 0.5 * size.score))
+    return round(study.training.evals * (_select_examples(study, cell, size) + 0.5 * size.score))
+
+
+def _select_examples(study: Study, cell: Cell, size: Size) -> float:
+    return max(study.select.fraction * cell.fraction * size.train, study.select.at_least)
+
+
+def _work(size: Size, examples: int) -> tuple[int, int, int]:
+    """Tokens, squared lengths and number of so many inputs."""
+    return round(size.tokens * examples), round(size.squares * examples), examples
 
 
 def trial_seconds(one: CellEstimate, flops_per_second: float) -> float:

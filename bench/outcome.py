@@ -32,7 +32,7 @@ class Measured:
     startup_seconds: float | None = None
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
-    flops: Callable[[int, int], float] | None = None
+    flops: Callable[[int, int, int], float] | None = None
 
 
 def make_record(
@@ -55,7 +55,7 @@ def make_record(
     metric = task.task.metric
     best, last = _scored(progress, status)
     select_score = best.select.metrics[metric] if best else None
-    flops = measured.flops(progress.tokens, progress.squares) if measured.flops else None
+    flops = measured.flops(progress.tokens, progress.squares, progress.examples) if measured.flops else None
     row = {
         "trial_id": trial.id,
         "study": study,

@@ -22,7 +22,7 @@ from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError
 from bench.registry import method
 
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
@@ -40,7 +40,8 @@ The step's share are products of weights alone, such as DoRA's and LoHa's, which
 class ProbeAnswer:
     """What a built model says: trained parameters of encoder and head, all parameters, FLOPs forward and of training.
 
-    `error` is why the method cannot be applied; the numbers are then zero.
+    `head_step`, where only the head is trained and what it reads is known: FLOPs of computing the features, of a step
+    on them, and of predicting from them. `error` is why the method cannot be applied; the numbers are then zero.
     """
 
     encoder: int = 0
@@ -48,6 +49,7 @@ class ProbeAnswer:
     total: int = 0
     forward: Polynomial = (0.0, 0.0, 0.0, 0.0)
     train: Polynomial = (0.0, 0.0, 0.0, 0.0)
+    head_step: tuple[Polynomial, Polynomial, Polynomial] | None = None
     error: str | None = None
 
 
@@ -64,7 +66,9 @@ def probe(
     if found is None:
         found = answer(request) if "torch" in sys.modules else _child().ask(request)
         keep("probes", key, found)
-    return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")})
+    parts = found["head_step"]
+    step = None if parts is None else tuple(tuple(part) for part in parts)
+    return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")} | {"head_step": step})
 
 
 @cache
@@ -156,9 +160,10 @@ def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:
         model = tuned.apply(model)
         single = [_flops(model, 1, length, device) for length in _LENGTHS]
         double = _flops(model, 2, _LENGTHS[0], device)
+        step = _head_flops(model, device)
     encoder, head, total = trainable_counts(model, names)
     forward, train = (_polynomial([point[i] for point in single], double[i]) for i in (0, 1))
-    return ProbeAnswer(encoder, head, total, forward, train)
+    return ProbeAnswer(encoder, head, total, forward, train, step)
 
 
 def build_shape(raw: dict[str, Any], num_labels: int) -> Any:
@@ -195,6 +200,32 @@ def _flops(model: Any, batch: int, length: int, device: str) -> tuple[int, int]:
         forward = counter.get_total_flops()
         logits.sum().backward()
     return forward, counter.get_total_flops()
+
+
+def _head_flops(model: Any, device: str) -> tuple[Polynomial, Polynomial, Polynomial] | None:
+    """FLOPs where only the head is trained: of the features, of a step on them, of a forward pass on them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench.frozen import head_batch, split
+
+    apart = split(model)
+    if apart is None:
+        return None
+
+    def read(batch: int, length: int) -> int:
+        ids = torch.ones((batch, length), dtype=torch.long, device=device)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            apart.encoder(input_ids=ids)
+        return int(counter.get_total_flops())
+
+    features = _polynomial([read(1, length) for length in _LENGTHS], read(2, _LENGTHS[0]))
+    values = torch.zeros((1, model.config.hidden_size), device=device)
+    with apart.detached(), FlopCounterMode(display=False) as counter:
+        logits = model(**head_batch(values, 1)).logits
+        forward = counter.get_total_flops()
+        logits.sum().backward()
+    return features, (0.0, 0.0, float(counter.get_total_flops()), 0.0), (0.0, 0.0, float(forward), 0.0)
 
 
 def _polynomial(single: list[int], double: int) -> Polynomial:

@@ -8,6 +8,7 @@ import torch
 
 from bench.architecture import Architecture, read_architecture
 from bench.data import Tokens, cached_tokens
+from bench.features import FeatureStore
 from bench.keeper import Watch
 from bench.methods import Method
 from bench.model import Backbone, load_backbone
@@ -30,6 +31,7 @@ class Resident:
         self.architecture: Architecture = read_architecture(self.folder)
         self._backbones: dict[tuple[int, bool], Backbone] = {}
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
+        self.features = FeatureStore()
 
     def backbone(self, task: TaskData) -> Backbone:
         """The pristine model with a head for this task, on the CPU."""

@@ -4,6 +4,7 @@ A `PackRun` trains a pack's members in lockstep, evaluation by evaluation, and i
 becomes a status.
 """
 
+import json
 import math
 import time
 import traceback
@@ -15,13 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bench import checkpoint, cost, keeper, meter
 from bench.audit import FreezeAudit
 from bench.conductor import Pack
 from bench.data import Tokens
 from bench.evaluation import Evaluation, Progress
+from bench.frozen import Apart, split
 from bench.keep import save_delta
+from bench.linear_probe import charge, on_features, seconds
 from bench.methods import Method
 from bench.metrics import majority_score
 from bench.model import build, trainable_counts, trained_tensors
@@ -30,6 +34,7 @@ from bench.record import Record
 from bench.registry import method
 from bench.resident import Resident, longest_input
 from bench.results import ResultsFolder
+from bench.sources import TaskData
 from bench.splits import Draw
 from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, steps_per_second, train
 from bench.trial import TRAINING_VERSION, Trial
@@ -83,6 +88,9 @@ class _Member:
         before = self._resume(job, optimizer)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
+        job, apart = self._on_features(job, audit)
+        charge(job, self.progress)
+        job = replace(job, deadline=time.monotonic() + self._time_left())
 
         def measure() -> None:
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
@@ -92,6 +100,8 @@ class _Member:
         yield from list(self.progress.evaluations)
         yield from train(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
         measure()
+        if apart is not None:
+            apart.attach()
         tampered = audit.check(job.model)
         if tampered:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
@@ -116,7 +126,7 @@ class _Member:
         longest = longest_input(trial.training.max_length, tuned, resident.architecture)
         train_tokens = resident.tokens(task, "train", longest)
         score_tokens = resident.tokens(task, "score", longest)
-        flops = cost.train_flops(tuned, resident.architecture, task.num_labels, trial.training.batch_size)
+        flops = self._flops(tuned, model, task, train_tokens, rows)
         self.measured.flops = flops
         job = Job(
             model=model,
@@ -136,6 +146,29 @@ class _Member:
             keep_best=resident.shipment.keep != "none",
         )
         return job, audit
+
+    def _on_features(self, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
+        """The job on cached features, where only its head is trained, and the encoder to put back afterwards."""
+        apart = split(job.model)
+        if apart is None:
+            return job, None
+        tuned = method(self.trial.method)(**self.trial.hyperparameters)
+        longest = longest_input(job.training.max_length, tuned, self.resident.architecture)
+        shape = json.dumps(tuned.model_dump(exclude={"lr"}), sort_keys=True)
+        cut = (longest, job.training.precision, job.training.batch_size)
+        key = (self.trial.task.name, cut, self.trial.method, shape, audit.digest(), apart.pooling)
+        return on_features(job, apart, self.resident.features, key), apart
+
+    def _flops(self, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw) -> cost.Flops:
+        """FLOPs of this trial's training."""
+        shape = (tuned, self.resident.architecture, task.num_labels, self.trial.training.batch_size)
+        if split(model) is None:
+            return cost.train_flops(*shape)
+        found = cost.head_flops(*shape)
+        if found is None:
+            raise RuntimeError(f"{tuned.name} trains the head alone, yet its cost says otherwise")
+        lengths = tokens.lengths[rows.fit].astype(np.int64)
+        return found.training(int(lengths.sum()), int((lengths**2).sum()), len(lengths))
 
     def _identity(self, job: Job) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued bit by bit."""
@@ -188,12 +221,14 @@ class _Member:
         folder = ResultsFolder(shipment.results)
         save_delta(folder, self.trial, self.progress.best_tensors, task)
 
-    def _steps(self, tokens: Tokens, rows: Draw, flops: Any) -> int:
+    def _steps(self, tokens: Tokens, rows: Draw, flops: cost.Flops) -> int:
         lengths = tokens.lengths[rows.fit].astype(np.int64)
         size = self.trial.training.batch_size
-        per_step = flops(int(lengths.mean() * size), int((lengths**2).mean() * size))
+        per_step = flops.of_step(int(lengths.mean() * size), int((lengths**2).mean() * size), size)
         rate = self.rate or 0.0
-        return self.trial.budget.to_steps(len(rows.fit), size, steps_per_second=rate, flops_per_step=per_step)
+        return self.trial.budget.to_steps(
+            len(rows.fit), size, steps_per_second=rate, flops_per_step=per_step, flops_before=flops.once
+        )
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status, self.reason, self.finished = status, reason, True
@@ -279,7 +314,13 @@ class PackRun:
 
 
 def calibrate(resident: Resident, trial: Trial) -> float:
-    """Optimiser steps per second of this trial's shape on this machine, from a short run that leaves nothing behind."""
+    """Optimiser steps per second of this trial's shape on this machine, from a short run that leaves nothing behind.
+
+    Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
+    """
     member = _Member(trial, resident, rate=1.0)
-    job, _ = member._job()
-    return steps_per_second(job, CALIBRATION_STEPS)
+    job, apart = member._on_features(*member._job())
+    if apart is None:
+        return steps_per_second(job, CALIBRATION_STEPS)
+    rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf
+    return rate * max(0.0, 1 - seconds(job.fit) / budget) or 1 / budget

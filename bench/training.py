@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from bench.data import Tokens, collate, epoch_order, eval_batches
+from bench.data import epoch_order, eval_batches
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
+from bench.frozen import training_mode
 from bench.metrics import compute
 from bench.parts import trained_tensors
 from bench.study import Training
@@ -38,11 +39,22 @@ class TimedOut(FinebenchError):
     """The trial has used up its time."""
 
 
+class Inputs(Protocol):
+    """What a split's rows are to the model: token ids (bench.data) or features of a frozen encoder (bench.features)."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row."""
+
+    def batch(self, rows: np.ndarray, pad_id: int) -> dict[str, Tensor]:
+        """What the model is called with for these rows."""
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Rows of one tokenised split. `rows` index both `tokens` and `labels`; labels are int64 classes or float64."""
+    """Rows of one split. `rows` index both `tokens` and `labels`; labels are int64 classes or float64."""
 
-    tokens: Tokens
+    tokens: Inputs
     labels: np.ndarray
     rows: np.ndarray
 
@@ -79,7 +91,7 @@ class Job:
     dropout_seed: int
     pad_id: int
     device: torch.device
-    flops: Callable[[int, int], float]
+    flops: Callable[[int, int, int], float]
     deadline: float = math.inf
     keep_best: bool = False
 
@@ -150,7 +162,7 @@ def train(
     begin = time.perf_counter()
     for step in range(first, job.steps + 1):
         if step == first or (step - 1) in points:
-            job.model.train()
+            training_mode(job.model)
         rows = next(batches)
         loss = _step(job, optimizer, trained, rows, step)
         finite &= loss.isfinite()
@@ -180,7 +192,7 @@ def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     batches = _batches(job)
-    job.model.train()
+    training_mode(job.model)
     begin = time.perf_counter()
     for step in range(1, warm + steps + 1):
         _step(job, optimizer, trained, next(batches), step)
@@ -223,22 +235,28 @@ def _batches(job: Job, done: int = 0) -> Iterator[np.ndarray]:
         epoch, skip = epoch + 1, 0
 
 
-def _logits(job: Job, tokens: Tokens, rows: np.ndarray) -> Tensor:
-    batch = collate(tokens, rows, job.pad_id)
-    inputs = {key: value.to(job.device, non_blocking=True) for key, value in batch.items()}
+def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch on the device; to a GPU from pinned memory, since only such a copy does not wait."""
+    if device.type == "cuda":
+        batch = {key: value.pin_memory() for key, value in batch.items()}
+    return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+
+def _logits(job: Job, tokens: Inputs, rows: np.ndarray) -> Tensor:
+    inputs = on_device(tokens.batch(rows, job.pad_id), job.device)
     with autocast(job.device, job.training.precision):
         logits: Tensor = job.model(**inputs).logits
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _loss(job: Job, logits: Tensor, labels: np.ndarray) -> Tensor:
-    target = torch.from_numpy(np.ascontiguousarray(labels)).to(job.device, non_blocking=True)
+    target = on_device({"labels": torch.from_numpy(np.ascontiguousarray(labels))}, job.device)["labels"]
     if job.regression:
         return mse_loss(logits.squeeze(-1), target.to(logits.dtype))
     return cross_entropy(logits, target)
 
 
-def _count(progress: Progress, tokens: Tokens, rows: np.ndarray) -> None:
+def _count(progress: Progress, tokens: Inputs, rows: np.ndarray) -> None:
     lengths = tokens.lengths[rows].astype(np.int64)
     progress.steps += 1
     progress.examples += len(rows)
@@ -265,7 +283,7 @@ def _evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
         step=progress.steps,
         examples=progress.examples,
         train_seconds=progress.train_seconds,
-        train_flops=job.flops(progress.tokens, progress.squares),
+        train_flops=job.flops(progress.tokens, progress.squares, progress.examples),
         lr=lr,
         improved=improved,
         select=select,

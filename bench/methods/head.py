@@ -1,4 +1,11 @@
-"""Linear probe: the pretrained encoder stays frozen, only the task head is trained."""
+"""Linear probe: the pretrained encoder stays frozen, only the task head is trained.
+
+Dropout is off in the frozen encoder (the head keeps its own): it computes each row's features once, and the head trains
+and predicts on them. Linear probing has always meant fixed features, and a step then costs next to nothing; a trial is
+charged for computing its features once, also where it finds them computed by another trial. What comes out is what the
+full forward pass with the encoder in evaluation mode gives; families whose head's input is not known (bench.reads) run
+that.
+"""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,9 +19,11 @@ if TYPE_CHECKING:
 
 
 class Head(Method):
-    """Train the head alone: the lower bound that every method has to beat."""
+    """Train the head alone, on the frozen encoder's features (without dropout in the encoder): the lower bound that
+    every method has to beat."""
 
     name: ClassVar[str] = "head"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "linear probe: the head alone, on a frozen encoder"
     paper: ClassVar[str] = (
         "Alain and Bengio 2017, Understanding intermediate layers using linear classifier probes, arXiv:1610.01644"

@@ -23,6 +23,7 @@ from tests.bench.test_trainer import finish, make_trials, science
 from tests.bench.tiny import run_tiny, tiny_prepared
 
 METHODS: dict[str, Any] = {"full": {"lr": [1e-3]}, "lora": {"lr": [1e-2]}, "adapter": {"lr": [1e-2]}}
+METHODS["head"] = {"lr": [1e-2]}  # on cached features
 
 
 @pytest.fixture(scope="module")
