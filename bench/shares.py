@@ -81,12 +81,12 @@ class Shares:
         return float(method_resources(self.study, pack.trials[0].method).cpu)
 
     def raise_after_oom(self, pack: Pack, share: float) -> float | None:
-        """After an out-of-memory on `share` of a GPU: the doubled share that these trials and packs like this one get
-        from now on; None where it was a whole one, or none."""
+        """After an out-of-memory on `share` of a GPU: the share, at least doubled, that these trials and packs like it
+        get from now on; None where it was a whole one, or none."""
         if not 0 < share < 1:
             return None
-        more = 1.0 if share * 2 > 0.5 else share * 2
         key = (pack.trials[0].task.name, pack.trials[0].method, len(pack.trials))
-        self._least[key] = max(more, self._least.get(key, 0.0))
+        more = max(1.0 if share * 2 > 0.5 else share * 2, self._least.get(key, 0.0))
+        self._least[key] = more
         self._least_of |= {trial.id: more for trial in pack.trials}
         return more
