@@ -71,9 +71,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     pack = Pack((trial,))
     rate = Calibration(folder).rate(pack)
     if budget.seconds is not None and rate is None:
-        raise ResultsError(
-            f"{folder.path(FILE)}: the speed of {trial.id} is not there, nor its steps"
-        )
+        raise ResultsError(f"{folder.path(FILE)}: the speed of {trial.id} is not there, nor its steps")
     run = PackRun(resident, pack, rate)
     pruned = row["status"] == "pruned"
     while (rung := run.advance()) is not None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.conductor import Conductor, Need, Pack
+from bench.forecast import forecast
 from bench.pack_sizes import AsWritten
 from bench.packing import Line, kind, timing_key
 from bench.plan import Plan
@@ -173,3 +174,13 @@ def test_a_line_keeps_the_order_whoever_is_passed_over() -> None:
     assert line.take((False, "bitfit"), 9) == (trials[5],)
     assert line.take((False, "full"), 9) == (trials[0], trials[2], trials[4])
     assert (line.first(), len(line)) == (None, 0)
+
+
+def test_the_plan_says_how_many_are_trained_together() -> None:
+    """Where the study gives a number; auto is not known before it is measured."""
+    methods = {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3, "resources": {"pack": 3}}}
+    told = "trained together after each cell's first seed, except in a search: "
+    assert forecast(tiny_study(methods=methods), None)["notes"] == [told + "bitfit 3"]
+    both = forecast(tiny_study(methods=methods, resources={"pack": 8}), None)["notes"]
+    assert both == [told + "full 8, bitfit 3"]
+    assert forecast(tiny_study(), None)["notes"] == []
