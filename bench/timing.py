@@ -46,17 +46,24 @@ def time_pack(resident: Resident, trial: Trial, size: int, clock: Callable[[], f
     Raises MemoryError where they do not fit, RuntimeError where one of them fails in another way.
     """
     run = PackRun(resident, Pack(tuple(_copies(trial, size))))
-    first = run.advance()
+    _evaluate_all(run, 1)
     begin = clock()
-    second = run.advance() if first is not None else None
+    _evaluate_all(run, 2)
     seconds = clock() - begin
     peak = torch.cuda.max_memory_reserved(resident.device) if resident.device.type == "cuda" else None
     ended = [record.trial for record in run.ended()]
     if any(row["status"] == "oom" for row in ended):
         raise MemoryError(f"{size} trials together ran out of memory")
-    if second is None or ended:
+    if ended:
         raise RuntimeError(next((row["reason"] for row in ended if row["reason"]), "the timed trials ended early"))
     return Timing(seconds / STEPS, peak)
+
+
+def _evaluate_all(run: PackRun, times: int) -> None:
+    """Train until every member has been evaluated so often, or one has ended."""
+    while any(len(one.progress.evaluations) < times for one in run.members):
+        if run.advance() is None or any(one.finished for one in run.members):
+            return
 
 
 def _copies(trial: Trial, size: int) -> list[Trial]:
