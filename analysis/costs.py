@@ -14,6 +14,9 @@ from analysis.runs import CELL
 MEASURED = ("train_seconds", "examples_per_second", "peak_memory_bytes", "train_flops", "energy_joules")
 """Measured per trial; reported as median and range."""
 
+SECONDS = ["train_seconds", "eval_seconds", "startup_seconds"]
+"""What a trial occupies its machine for."""
+
 COUNTED = ("trainable_params", "encoder_params", "head_params", "total_params", "delta_bytes")
 """The same in every trial of a variant."""
 
@@ -45,6 +48,20 @@ def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of runs that had their device to themselves."""
     return rows[rows["exclusive"].eq(True)]
+
+
+def with_solo_seconds(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with the SECONDS that a packed one would have taken by itself: the mean of its cell's that did.
+
+    What a pack took cannot be shared out among its trials. Missing where no trial of the cell ran by itself.
+    """
+    made = runs.copy()
+    packed = made["pack_size"].fillna(1).gt(1)
+    if packed.any():
+        solo = made.loc[~packed & made["status"].eq("ok")].groupby(CELL)[SECONDS].mean()
+        cells = pd.MultiIndex.from_frame(made.loc[packed, CELL])
+        made.loc[packed, SECONDS] = solo.reindex(cells).to_numpy()
+    return made
 
 
 def chosen_rows(runs: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:

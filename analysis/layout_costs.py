@@ -110,7 +110,7 @@ def _crossovers(contents: Contents) -> Table:
 def _ledger(contents: Contents) -> Table:
     note = (
         "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
-        "configuration of one cell, on average."
+        "configuration of one cell, on average. Trials of a pack count with what their cell's solo trials took."
     )
     if contents.price_per_hour is not None:
         note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."

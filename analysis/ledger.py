@@ -5,13 +5,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING
+from analysis.costs import SECONDS, with_solo_seconds
 from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
 from analysis.tables import word
-
-SECONDS = ["train_seconds", "eval_seconds", "startup_seconds"]
-"""What a trial occupied its machine for."""
 
 
 def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
@@ -20,8 +18,10 @@ def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
     `seconds` is training, evaluation and start-up of all trials, failed and pruned ones too; `cost` prices them as if
     each trial had its machine to itself, in the currency of `price_per_hour`. `search_…`: the same for the trials that
     chose one cell's configuration, on average over cells. `shared` counts trials beside which others ran: their seconds
-    are part of these sums, and would have been fewer alone.
+    are part of these sums, and would have been fewer alone; those of a pack count with what their cell's solo trials
+    took on average.
     """
+    runs = with_solo_seconds(runs)
     return pd.DataFrame([_method(str(name), rows, price_per_hour) for name, rows in runs.groupby("method")])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING
+from analysis.costs import with_solo_seconds
 from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Key
@@ -31,7 +32,7 @@ def tuning(
     train_seconds spent on choosing; lr, edge (lowest or highest lr tried, else empty) and reused (the seeds that chose
     also scored).
     """
-    parts = groups(runs, CELL)
+    parts = groups(with_solo_seconds(runs), CELL)
     scored = scores[scores["n"] > 0]
     fewest = scored.groupby(["task", "fraction", "budget"])["configurations"].min()
     made = []

@@ -1,14 +1,14 @@
 """Between Ray Tune's trials and the conductor's packs: what starts, what its end means, what is tried again.
 
-A lost worker or node is retried, `retries` times for a pack, and as often as it takes where Ray itself has gone with it
-(its end is the driver's: bench.cluster); what a trial itself came to (also a divergence or an
-exception) is a row at once. A worker that says nothing for longer than a trial may take is killed: its trial is a
-`timeout`.
+A lost worker or node is retried, `retries` times for a pack, and then trial by trial, and as often as it
+takes where Ray itself has gone with it (its end is the driver's: bench.cluster); what a trial by itself came to
+(also a divergence or an exception) is a row at once, what failed in a pack is tried in smaller ones (bench.retries). A
+worker that says nothing for longer than its trials may take is killed: a trial by itself is then a `timeout`.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from ray.tune.search import Searcher
 
 from bench.conductor import Conductor, Pack
 from bench.outcome import lost_record
+from bench.pack_sizes import PackSizes
+from bench.pack_timing import Timing
 from bench.record import Record
 from bench.recorder import Recorder
-from bench.shares import Shares
+from bench.retries import Retries
 from bench.shipment import Shipment
 from bench.stop import Stop
+from bench.trial import Trial
 
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
@@ -33,9 +36,12 @@ STOP_GRACE = 60.0
 
 @dataclass
 class _Running:
-    """A pack in Ray's hands; `heard` is set once it has its worker."""
+    """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
+    worker."""
 
     pack: Pack
+    gpu: float
+    left: tuple[Trial, ...]
     trial: Any = None
     heard: float | None = None
     hung: bool = False
@@ -48,18 +54,17 @@ class Bridge:
         self,
         conductor: Conductor,
         recorder: Recorder,
-        shares: Shares,
+        sizes: PackSizes,
         shipment: Shipment,
-        rate: Callable[[Pack], float | None],
         retries: int = 0,
         stop: Stop | None = None,
         answers: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.conductor, self.recorder, self.shares, self.rate = conductor, recorder, shares, rate
+        self.conductor, self.recorder, self.sizes = conductor, recorder, sizes
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
         self.retries, self.stop, self.answers = retries, stop or Stop(), answers
         self.running: dict[str, _Running] = {}
-        self.retry: list[Pack] = []
+        self.again = Retries()
         self._losses: dict[str, int] = {}
         self._stopped_at: float | None = None
 
@@ -72,30 +77,35 @@ class Bridge:
         """The next pack as a config, None to wait, FINISHED at the end."""
         if self.stop.requested:
             return None
-        pack = self.retry.pop(0) if self.retry else self.conductor.next_pack()
+        pack = self.again.next() or self.conductor.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.conductor.finished and not self.running else None
-        self.running[trial_id] = _Running(pack)
+        gpu = self.sizes.shares.gpu(pack)
+        self.running[trial_id] = _Running(pack, gpu, pack.trials)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,
-            "rate": self.rate(pack),
-            "cpus": self.shares.cpus(pack),
-            "gpu": self.shares.gpu(pack),
+            "measures": pack.measures.what if pack.measures else None,
+            "rate": None if pack.measures else self.sizes.calibration.rate(pack),
+            "cpus": self.sizes.shares.cpus(pack),
+            "gpu": gpu,
         }
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""
         one = self.running[trial_id]
         one.trial, one.heard = trial, time.monotonic()
-        self.recorder.observer.on_start(one.pack)
+        if one.pack.measures is None:
+            self.recorder.observer.on_start(one.pack)
 
-    def heard(self, trial_id: str, notes: list[str]) -> None:
-        """A worker has reported."""
-        if trial_id in self.running:
-            self.running[trial_id].heard = time.monotonic()
-        for note in notes:
+    def heard(self, trial_id: str, payload: dict[str, Any]) -> None:
+        """A worker has reported; trials of its pack may have ended."""
+        for note in payload.get("notes", []):
             self.recorder.observer.on_note(note)
+        one = self.running.get(trial_id)
+        if one is not None:
+            one.heard = time.monotonic()
+            self._take_in(one, payload.get("ended", []), payload.get("gpu_memory"))
 
     def rung(self, trial_id: str, index: int, value: float) -> bool:
         """Whether the pack's search stops it at this rung."""
@@ -103,42 +113,84 @@ class Bridge:
         return pack.rungs and self.conductor.on_rung(pack, index, value)
 
     def finished(self, trial_id: str, payload: dict[str, Any]) -> None:
-        """A worker has ended a pack: rows, or a checkpoint, or memory that was not enough."""
+        """A worker has ended a pack: rows, or a checkpoint, or a measurement, or memory that was not enough."""
         one = self.running.pop(trial_id, None)
         if one is None:
             return
-        if payload.get("stopped"):
-            if not self.stop.requested:  # it took another driver's word for ours
-                self.retry.append(one.pack)
+        if one.pack.measures is not None:
+            self._measured(one.pack, payload)
             return
-        records = [Record.decode(data) for data in payload["records"]]
-        if any(r.trial["status"] == "oom" for r in records) and self.shares.raise_after_oom(one.pack):
-            self.recorder.observer.on_note(
-                f"{one.pack.name}: out of memory on a shared GPU; trying again with more of it"
-            )
-            self.retry.append(one.pack)
+        self._take_in(one, payload.get("records", []), payload.get("gpu_memory"))
+        if payload.get("stopped") and one.left and not self.stop.requested:  # it took another driver's word for ours
+            self.again.again(replace(one.pack, trials=one.left))
+
+    def _take_in(self, one: _Running, encoded: list[bytes], gpu_memory: int | None) -> None:
+        """Store what has ended of a pack; what is to be tried again, with more memory or fewer neighbours, waits."""
+        records = [Record.decode(data) for data in encoded]
+        if not records:
             return
-        self.recorder.store(one.pack, records, payload.get("gpu_memory"))
+        pack, ids = one.pack, {record.trial["trial_id"] for record in records}
+        one.left = tuple(trial for trial in one.left if trial.id not in ids)
+        if any(record.trial["status"] == "oom" for record in records):
+            more = self.sizes.shares.raise_after_oom(pack, one.gpu)
+            if more is not None:
+                records = self._with_more(pack, records, one.gpu, more)
+            elif len(pack.trials) > 1 and not pack.searches:
+                self.sizes.shrink(pack)
+        counted = self.again.settle(pack, records)
+        if len(counted) < len(records):
+            self._note(pack, "trials that failed together are tried again in smaller packs")
+        if counted:
+            self.recorder.store(pack, counted, gpu_memory)
+
+    def _with_more(self, pack: Pack, records: list[Record], share: float, more: float) -> list[Record]:
+        """Try what ran out of memory on a part of a GPU again on a larger one; returns the other rows."""
+        because = f"out of memory on {share:.3g} of a GPU; tried again on {more:.3g}"
+        self._note(pack, because)
+        out = {r.trial["trial_id"] for r in records if pack.searches or r.trial["status"] == "oom"}
+        self.again.again(replace(pack, trials=tuple(t for t in pack.trials if t.id in out)), because=because)
+        return [record for record in records if record.trial["trial_id"] not in out]
+
+    def _measured(self, pack: Pack, payload: dict[str, Any]) -> None:
+        """Keep a measurement, or go on without it."""
+        need, figures = pack.measures, payload.get("figures")
+        if need is None:
+            raise ValueError("the pack measures nothing")
+        self.sizes.saw_gpu(payload.get("gpu_memory"))
+        if payload.get("failed"):
+            self._note(pack, f"its speed could not be measured: {payload['failed']}")
+            self.sizes.give_up(need)
+        else:
+            timings = {size: Timing(seconds, peak) for size, seconds, peak in figures} if figures else None
+            self.sizes.learn(need, payload.get("rate"), timings)
+        self.conductor.measured(need)
+
+    def _note(self, pack: Pack, text: str) -> None:
+        self.recorder.observer.on_note(f"{pack.name}: {text}")
 
     def lost(self, trial_id: str, trial: Any) -> None:
         """A pack's worker is gone: try again where that can help, else its trials become rows."""
         one = self.running.pop(trial_id, None)
-        if one is None or self.stop.requested:
+        if one is None or self.stop.requested or not one.left:
             return
+        pack = replace(one.pack, trials=one.left)
         if not self.answers():
-            self.retry.append(one.pack)
+            self.again.again(pack)
             return
         status, reason = self._why(one, trial)
-        losses = self._losses[one.pack.name] = self._losses.get(one.pack.name, 0) + 1
+        key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
+        losses = self._losses[key] = self._losses.get(key, 0) + 1
         if not one.hung and losses <= self.retries:
-            self.recorder.observer.on_note(
-                f"{one.pack.name}: {reason[:200]}; trying again ({losses} of {self.retries})"
-            )
-            self.retry.append(one.pack)
-            return
-        tasks = self.tasks
-        rows = [lost_record(t, self.study, tasks[t.task.name], status, reason) for t in one.pack.trials]
-        self.recorder.store(one.pack, rows)
+            self._note(pack, f"{reason[:200]}; trying again ({losses} of {self.retries})")
+            self.again.again(pack)
+        elif pack.measures is not None:
+            self._measured(pack, {"failed": reason[:200]})
+        elif len(one.pack.trials) > 1 and not pack.searches:
+            self._note(pack, f"{reason[:200]}; its trials are tried one by one")
+            self.again.again(pack, most=1)
+        else:
+            rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason) for t in pack.trials]
+            self.recorder.store(pack, self.again.tell(rows))
 
     def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
         if one.hung:
@@ -153,7 +205,8 @@ class Bridge:
         self.recorder.observer.tick()
         now = time.monotonic()
         for one in self.running.values():
-            if one.heard is not None and not one.hung and now - one.heard > self.timeout + HANG_GRACE:
+            patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
+            if one.heard is not None and not one.hung and now - one.heard > patience:
                 one.hung = True
                 ray.kill(one.trial.temporary_state.ray_actor)
         if self.stop.requested:

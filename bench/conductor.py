@@ -6,26 +6,68 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 from bench.choice import best_configuration
+from bench.packing import Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
 from bench.trial import Trial
 
 
+class Need(NamedTuple):
+    """A measurement that trials wait for: their speed (`rate`, for a seconds budget) or the timings of growing packs
+    (`packs`), and what it is kept by."""
+
+    what: str
+    key: str
+
+
 @dataclass(frozen=True)
 class Pack:
-    """Trials that one worker trains together; `rungs` asks it to report every evaluation."""
+    """Trials that one worker trains together.
+
+    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for its cell's, so that
+    it gets a GPU to itself. One that `measures` trains nothing: a measurement is made in the shape of its trial.
+    """
 
     trials: tuple[Trial, ...]
     rungs: bool = False
+    alone: bool = False
+    measures: Need | None = None
 
     @property
     def name(self) -> str:
         """Short name for logs: the first trial's id."""
         return self.trials[0].id
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is one configuration of a search, whose seeds are told together and never apart."""
+        return self.trials[0].stage == "search"
+
+
+class Sizes(Protocol):
+    """How many trials are trained together (see bench.pack_sizes)."""
+
+    def missing(self, trial: Trial, alone: bool) -> Need | None:
+        """What has to be measured before a trial may start, by itself (`alone`) or packed."""
+
+    def most(self, trial: Trial, waiting: int) -> int:
+        """How many trials to train together with this one, itself counted; `waiting` trials are queued in all."""
+
+
+class OneByOne:
+    """Every trial by itself, nothing to be measured."""
+
+    def missing(self, trial: Trial, alone: bool) -> Need | None:
+        """Nothing."""
+        return None
+
+    def most(self, trial: Trial, waiting: int) -> int:
+        """One."""
+        return 1
 
 
 class CellSearch(Protocol):
@@ -57,7 +99,11 @@ class _CellState:
 
 
 class Conductor:
-    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered."""
+    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered.
+
+    The first seed of every cell runs by itself; later trials of a grid or confirm stage are packed, `sizes.most` of a
+    kind together, the earliest seeds first.
+    """
 
     def __init__(
         self,
@@ -69,27 +115,34 @@ class Conductor:
         limit: int | None = None,
         weight: Callable[[Cell], float] = lambda cell: 0.0,
         why: Callable[[Trial, str, bool], None] = lambda trial, reason, runs: None,
+        sizes: Sizes | None = None,
     ) -> None:
         self.plan, self.known, self.limit, self.why = plan, known, limit, why
+        self.sizes: Sizes = sizes or OneByOne()
         self.rows: dict[str, Done] = {i: d for (i, pruned), d in done.items() if not pruned}
         self.searches = dict(searches or {})
         self.started = 0
-        self.queue: deque[Trial] = deque()
-        self.running: dict[str, Pack] = {}
+        self.line = Line()
+        self.running: set[str] = set()
+        self.measuring: set[Need] = set()
         self._asked: dict[Cell, int] = dict.fromkeys(self.searches, 0)
         self._search_of: dict[str, Cell] = {}
+        self._held: deque[Pack] = deque()  # suggested by a search; what they need is being measured
         self._states = {cell.key: _CellState(cell) for cell in plan.cells()}
+        self._costed = {row.cell for row in self.rows.values() if row.costs}
         if not self.searches:
-            self._consider(plan.grid(known, weight))
+            first = {fraction: plan.seeds(fraction)[0] for fraction in plan.study.fractions}
+            self._consider(plan.grid(known, weight), lambda trial: trial.seeds == first[trial.fraction])
         for state in self._states.values():
             self._maybe_confirm(state)
 
-    def _consider(self, trials: Iterable[Trial]) -> None:
+    def _consider(self, trials: Iterable[Trial], alone: Callable[[Trial], bool]) -> None:
+        """Queue what has to run; `alone` says which trials are their cell's measurement."""
         for trial in trials:
             reason, runs = self._reason(trial)
             self.why(trial, reason, runs)
             if runs:
-                self.queue.append(trial)
+                self.line.add(trial, (alone(trial), kind(trial)))
                 self._states[trial.cell].outstanding.add(trial.id)
 
     def _reason(self, trial: Trial) -> tuple[str, bool]:
@@ -102,25 +155,60 @@ class Conductor:
 
     def next_pack(self) -> Pack | None:
         """The next pack to start, or None when nothing can start now (see `finished`)."""
-        if self.limit is not None and self.started >= self.limit:
+        room = len(self.line) if self.limit is None else self.limit - self.started
+        if self.limit is not None and room <= 0:
             return None
-        pack = Pack((self.queue.popleft(),)) if self.queue else self._ask()
-        if pack is not None:
+        pack = self._take(room) or self._ask()
+        if pack is not None and pack.measures is None:
             self.started += len(pack.trials)
-            self.running[pack.name] = pack
+            self.running.update(trial.id for trial in pack.trials)
         return pack
+
+    def _take(self, room: int) -> Pack | None:
+        """The next pack out of the line, `room` trials at most; what waits for a measurement is passed over."""
+        found = self.line.first(lambda key, trial: self.sizes.missing(trial, key[0]) in self.measuring)
+        if found is None:
+            return None
+        key, trial = found
+        alone = key[0]
+        need = self.sizes.missing(trial, alone)
+        if need is not None:
+            return self._measure(trial, need)
+        most = 1 if alone else self.sizes.most(trial, len(self.line))
+        return Pack(self.line.take(key, min(most, room)), alone=alone)
+
+    def _measure(self, trial: Trial, need: Need) -> Pack:
+        self.measuring.add(need)
+        return Pack((trial,), measures=need)
+
+    def measured(self, need: Need) -> None:
+        """A measurement has been made, or given up: what waits for it may start."""
+        self.measuring.discard(need)
 
     def _ask(self) -> Pack | None:
         """Ask the search that has been asked least (breadth first over cells)."""
+        for held in self._held:
+            if self.sizes.missing(held.trials[0], held.alone) not in self.measuring:
+                self._held.remove(held)
+                return self._ready(held)
         for cell in sorted(self.searches, key=lambda c: self._asked[c]):
             pack = self.searches[cell].ask()
             if pack is not None:
+                pack = replace(pack, alone=not self._asked[cell] and cell.key not in self._costed)
                 self._asked[cell] += 1
                 self._search_of[pack.name] = cell
                 for trial in pack.trials:
                     self.why(trial, "suggested by the search", True)
-                return pack
+                return self._ready(pack)
         return None
+
+    def _ready(self, pack: Pack) -> Pack | None:
+        """The pack of a search, or first the measurement that it needs."""
+        need = self.sizes.missing(pack.trials[0], pack.alone)
+        if need is None:
+            return pack
+        self._held.append(pack)
+        return None if need in self.measuring else self._measure(pack.trials[0], need)
 
     def on_rung(self, pack: Pack, index: int, value: float) -> bool:
         """Take in an evaluation of a running search pack; True to stop it now."""
@@ -128,19 +216,25 @@ class Conductor:
         return cell is not None and self.searches[cell].rung(pack, index, value)
 
     def on_done(self, pack: Pack, rows: list[Done]) -> None:
-        """Take in a pack's finished rows (one per trial)."""
-        self.running.pop(pack.name, None)
+        """Take in finished rows of a pack: of a search's all at once, of any other as its trials end."""
         for row in rows:
+            self.running.discard(row.trial_id)
             if row.status != "pruned":
                 self.rows[row.trial_id] = row
+            if row.costs:
+                self._costed.add(row.cell)
             self._states[row.cell].outstanding.discard(row.trial_id)
         cell = self._search_of.get(pack.name)
         if cell is not None:
             self.searches[cell].tell(pack, rows)
-        self._maybe_confirm(self._states[pack.trials[0].cell])
+        for key in dict.fromkeys(row.cell for row in rows):
+            self._maybe_confirm(self._states[key])
 
     def _maybe_confirm(self, state: _CellState) -> None:
-        """Once a cell's own trials are through, queue its best and its default configuration on fresh seeds."""
+        """Once a cell's own trials are through, queue its best and its default configuration on fresh seeds.
+
+        Where no trial of the cell has been measured by itself, the first of those seeds is.
+        """
         search = self.searches.get(state.cell)
         waiting = bool(state.outstanding) or (search is not None and not search.finished)
         if state.confirmed or waiting or not self.plan.study.search.confirm_seeds:
@@ -152,14 +246,16 @@ class Conductor:
             return
         default = self.plan.default(state.cell)
         points: list[dict[str, Any]] = [best] if best == default else [best, default]
-        self._consider(self.plan.confirm(state.cell, points, self.known))
+        trials = self.plan.confirm(state.cell, points, self.known)
+        bare = state.cell.key not in self._costed
+        self._consider(trials, lambda trial: bare and trial.seeds == trials[0].seeds)
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to start (what runs may still be running)."""
         if self.limit is not None and self.started >= self.limit:
             return True
-        if self.queue:
+        if len(self.line) or self._held:
             return False
         if self.plan.study.search.confirm_seeds and self.running:
             return False  # what runs may bring a confirm stage
@@ -168,4 +264,4 @@ class Conductor:
     @property
     def pending(self) -> int:
         """Trials queued now (a search's and a confirm stage's later ones are not known yet)."""
-        return len(self.queue)
+        return len(self.line)

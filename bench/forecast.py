@@ -16,6 +16,7 @@ from bench.prepare import declared
 from bench.registry import method, methods
 from bench.sources import load_task
 from bench.study import OwnTask, Study
+from bench.study_file import method_resources
 from bench.tasks import Hub
 
 
@@ -46,6 +47,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         one = estimates.get(count.cell)
         cells.append(_cell_row(count, one))
         _add(per_method, count, one)
+    notes += _packs(study)
     total = _sum([row["seconds"] for row in per_method.values()])
     return {
         "study": study.name,
@@ -59,6 +61,14 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "per_cell": cells,
         "notes": notes,
     }
+
+
+def _packs(study: Study) -> list[str]:
+    """How trials will be trained together, where the study gives a number."""
+    asked = {name: method_resources(study, name).pack for name in study.methods}
+    packed = {name: size for name, size in asked.items() if isinstance(size, int) and size > 1}
+    said = ", ".join(f"{name} {size}" for name, size in packed.items())
+    return [f"trained together after each cell's first seed, except in a search: {said}"] if packed else []
 
 
 def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, CellEstimate]:

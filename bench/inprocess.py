@@ -5,6 +5,7 @@ from collections.abc import Callable
 from bench.conductor import Conductor, Pack
 from bench.recorder import Recorder
 from bench.resident import Resident
+from bench.retries import Retries
 from bench.shipment import Share, Shipment
 from bench.stop import Stop
 from bench.trainer import PackRun
@@ -24,16 +25,23 @@ def run_in_process(
     """
     resident = Resident(shipment, share)
     resident.watch.asked = lambda: stop.requested
-    while not stop.requested and (pack := conductor.next_pack()) is not None:
+    again = Retries()
+    while not stop.requested and (pack := again.next() or conductor.next_pack()) is not None:
         recorder.observer.on_start(pack)
         run = PackRun(resident, pack, rate(pack))
         pruned = False
         while not pruned and (rung := run.advance()) is not None:
             pruned = pack.rungs and conductor.on_rung(pack, rung.index, rung.value)
+            if not pack.searches:
+                recorder.store(pack, again.settle(pack, run.ended()))
             recorder.observer.tick()
+        while run.stopped and run.advance() is not None:
+            pass  # the other members write their checkpoints too
         for note in run.notes():
             recorder.observer.on_note(note)
-        if not run.stopped:
+        if not pack.searches:
+            recorder.store(pack, again.settle(pack, run.ended()))
+        elif not run.stopped:
             recorder.store(pack, run.records(pruned=pruned))
     if stop.requested:
         raise KeyboardInterrupt

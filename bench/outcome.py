@@ -21,7 +21,11 @@ from bench.trial import Trial
 
 @dataclass
 class Measured:
-    """What was counted or measured of a trial; None where it was not reached or cannot be observed."""
+    """What was counted or measured of a trial; None where it was not reached or cannot be observed.
+
+    `pack_size` is the most trials that it was ever trained together with, itself counted; `shared` says whether another
+    process was on its GPU, for a part of the time at least.
+    """
 
     n_fit: int | None = None
     n_select: int | None = None
@@ -32,6 +36,8 @@ class Measured:
     startup_seconds: float | None = None
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
+    pack_size: int = 1
+    shared: bool = False
     flops: Callable[[int, int, int], float] | None = None
 
 
@@ -51,11 +57,13 @@ def make_record(
     started_at: datetime,
 ) -> Record:
     """One trial's rows. A diverged trial has no score of its own and chooses with the constant predictor's
-    (`majority_select`); a failed one has neither."""
+    (`majority_select`); a failed one has neither. Of one that was trained in a pack, for a part of its steps at least,
+    times, memory and energy are null: they cannot be told from its neighbours'."""
     metric = task.task.metric
     best, last = _scored(progress, status)
     select_score = best.select.metrics[metric] if best else None
     flops = measured.flops(progress.tokens, progress.squares, progress.examples) if measured.flops else None
+    packed = measured.pack_size > 1
     row = {
         "trial_id": trial.id,
         "study": study,
@@ -87,13 +95,13 @@ def make_record(
         "examples": progress.examples,
         "tokens": progress.tokens,
         "train_flops": flops,
-        "train_seconds": progress.train_seconds,
-        "eval_seconds": progress.eval_seconds,
-        "startup_seconds": measured.startup_seconds,
-        "peak_memory_bytes": measured.peak_memory_bytes,
-        "energy_joules": measured.energy_joules,
-        "pack_size": 1,
-        "exclusive": exclusive,
+        "train_seconds": None if packed else progress.train_seconds,
+        "eval_seconds": None if packed else progress.eval_seconds,
+        "startup_seconds": None if packed else measured.startup_seconds,
+        "peak_memory_bytes": None if packed else measured.peak_memory_bytes,
+        "energy_joules": None if packed else measured.energy_joules,
+        "pack_size": measured.pack_size,
+        "exclusive": exclusive and not packed and not measured.shared,
         "device": device,
         "hostname": meter.hostname(),
         "started_at": started_at,
@@ -104,7 +112,7 @@ def make_record(
     }
     scored = best.score if best else None
     predictions = _predictions(trial.id, task, scored) if scored else empty_predictions()
-    return Record(row, _evals(trial.id, metric, progress), predictions)
+    return Record(row, _evals(trial.id, metric, progress, packed), predictions)
 
 
 def _scored(progress: Progress, status: str) -> tuple[Evaluation | None, Evaluation | None]:
@@ -118,7 +126,7 @@ def _value(predictions: Predictions | None, metric: str) -> float | None:
     return None if predictions is None else predictions.metrics[metric]
 
 
-def _evals(trial_id: str, metric: str, progress: Progress) -> pa.Table:
+def _evals(trial_id: str, metric: str, progress: Progress, packed: bool) -> pa.Table:
     rows: list[dict[str, Any]] = []
     for one in progress.evaluations:
         for split, found in (("select", one.select), ("score", one.score)):
@@ -128,7 +136,7 @@ def _evals(trial_id: str, metric: str, progress: Progress) -> pa.Table:
                         "trial_id": trial_id,
                         "step": one.step,
                         "examples": one.examples,
-                        "train_seconds": one.train_seconds,
+                        "train_seconds": None if packed else one.train_seconds,
                         "train_flops": one.train_flops,
                         "split": split,
                         "loss": found.loss if math.isfinite(found.loss) else None,

@@ -48,7 +48,9 @@ class Recorder:
 
         Raises ResultsError where another driver has taken the folder over: what it does is not written over.
         """
-        rows = []
+        rows: list[Done] = []
+        if not records:
+            return
         if self.lock:
             self.lock.check()
         for record in records:

@@ -51,7 +51,7 @@ def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
 
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
-    from bench.calibration import Calibration
+    from bench.calibration import FILE, Calibration
     from bench.resident import Resident
     from bench.shipment import Share, Shipment
     from bench.trainer import PackRun
@@ -69,7 +69,10 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
     resident = Resident(shipment, Share(cpus, gpu))
     pack = Pack((trial,))
-    run = PackRun(resident, pack, Calibration(folder).rate(pack))
+    rate = Calibration(folder).rate(pack)
+    if budget.seconds is not None and rate is None:
+        raise ResultsError(f"{folder.path(FILE)}: the speed of {trial.id} is not there, nor its steps")
+    run = PackRun(resident, pack, rate)
     pruned = row["status"] == "pruned"
     while (rung := run.advance()) is not None:
         if pruned and run.members[0].progress.steps >= row["steps"]:

@@ -44,6 +44,12 @@ class Done:
     steps: int | None
     peak_memory_bytes: int | None
     device: str | None
+    exclusive: bool | None = True
+
+    @property
+    def costs(self) -> bool:
+        """Whether its times and memory are a trial's own: it ended well and had its device to itself."""
+        return self.status == "ok" and self.exclusive is True
 
     @property
     def scored(self) -> Scored:
@@ -74,6 +80,7 @@ def done_of(row: dict[str, Any]) -> Done:
         steps=row["steps"],
         peak_memory_bytes=row["peak_memory_bytes"],
         device=row["device"],
+        exclusive=row["exclusive"],
     )
 
 

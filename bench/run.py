@@ -20,6 +20,7 @@ from bench.identify import check_identity, extended, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
 from bench.meter import cpu_count
+from bench.pack_sizes import AsWritten, PackSizes
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
@@ -214,6 +215,7 @@ def _run_here(ready: Prepared, conductor: Conductor, recorder: Recorder, shipmen
 
     share = Share(cpus=ready.study.resources.cpu)
     calibration = Calibration(recorder.folder, lambda trial: calibrate(Resident(shipment, share), trial))
+    conductor.sizes = AsWritten(ready.study)
     stop.arm()
     run_in_process(conductor, recorder, shipment, share, calibration.rate, stop)
 
@@ -233,17 +235,18 @@ def _run_ray(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
             )
         calibration = Calibration(recorder.folder)
-        shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory)
-        calibration.measure = lambda trial: sweep.measure_rate(trial, shipment, files, shares)
+        figures = calibration.figures_of
+        shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory, figures)
+        sizes = conductor.sizes = PackSizes(ready.study, shares, calibration)
 
         def after(row: Done, gpu_memory: int | None) -> None:
-            shares.observe(row, gpu_memory)
-            calibration.saw_gpu(gpu_memory)
+            shares.observe(row)
+            sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
         stop.arm()
         with sweep.watched(lambda: _ray_is_gone(recorder)):
-            sweep.run_sweep(conductor, recorder, shares, shipment, files, calibration.rate, ray_options, stop)
+            sweep.run_sweep(conductor, recorder, sizes, shipment, files, ray_options, stop)
 
 
 def _ray_is_gone(recorder: Recorder) -> None:

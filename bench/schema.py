@@ -29,7 +29,7 @@ TRIALS = pa.schema(
         pa.field("lr", pa.float64()),
         pa.field("batch_size", pa.int64()),
         pa.field("status", pa.string(), nullable=False),  # one of STATUSES
-        pa.field("reason", pa.string()),  # why it is not ok
+        pa.field("reason", pa.string()),  # why it is not ok; after an out-of-memory or a failed pack also what was done
         pa.field("metric", pa.string(), nullable=False),  # name of the main metric
         pa.field("score", pa.float64()),  # main metric on `score`, at the checkpoint chosen on `select`
         pa.field("score_last", pa.float64()),  # the same at the last step
@@ -49,8 +49,8 @@ TRIALS = pa.schema(
         pa.field("startup_seconds", pa.float64()),
         pa.field("peak_memory_bytes", pa.int64()),
         pa.field("energy_joules", pa.float64()),
-        pa.field("pack_size", pa.int64()),
-        pa.field("exclusive", pa.bool_()),
+        pa.field("pack_size", pa.int64()),  # trials trained together; above 1, the five columns above are null
+        pa.field("exclusive", pa.bool_()),  # whether no other trial was on the same GPU (on a CPU: the same core)
         pa.field("device", pa.string()),
         pa.field("hostname", pa.string()),
         pa.field("started_at", pa.timestamp("us", tz="UTC")),

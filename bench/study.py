@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from bench.budget import Budget, parse_duration
 from bench.seeds import CONFIRM_BASE
 
+MOST_IN_PACK = 64
+"""Trials that one process may train together: each adds its own trained tensors and optimiser."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -38,7 +41,7 @@ class Select(_Part):
 
 
 class Resources(_Part):
-    """What one trial gets: CPUs, a share of a GPU (auto: measured), trials per pack."""
+    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured)."""
 
     cpu: float = Field(default=1, gt=0)
     gpu: float | Literal["auto"] = "auto"
@@ -54,8 +57,8 @@ class Resources(_Part):
     @field_validator("pack")
     @classmethod
     def _pack(cls, pack: int | str) -> int | str:
-        if isinstance(pack, int) and pack != 1:
-            raise ValueError("trials are trained one to a pack in this version; use auto or 1")
+        if isinstance(pack, int) and not 1 <= pack <= MOST_IN_PACK:
+            raise ValueError(f"pack is auto, or how many trials are trained together, from 1 to {MOST_IN_PACK}")
         return pack
 
 

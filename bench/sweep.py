@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,16 +22,15 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 from bench.bridge import Bridge
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import FinebenchError, InputError
+from bench.pack_sizes import PackSizes
 from bench.recorder import Recorder
-from bench.shares import Shares
-from bench.shipment import Share, Shipment
+from bench.shipment import Shipment
 from bench.stop import Stop
-from bench.trial import Trial
 from bench.worker import Worker
 
-__all__ = ["RayOptions", "gpus_available", "measure_rate", "ray_session", "run_sweep", "watched"]
+__all__ = ["RayOptions", "gpus_available", "ray_session", "run_sweep", "watched"]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -77,7 +76,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
     ) -> None:
         """Store finished rows; the payload is taken out, so that the driver's memory stays flat."""
         payload = result.pop("payload", None) or {}
-        self.bridge.heard(trial.trial_id, payload.get("notes", []))
+        self.bridge.heard(trial.trial_id, payload)
         if result.get("done"):
             self.bridge.finished(trial.trial_id, payload)
 
@@ -93,15 +92,14 @@ class _Callback(tune.Callback):  # type: ignore[misc]
 def run_sweep(
     conductor: Conductor,
     recorder: Recorder,
-    shares: Shares,
+    sizes: PackSizes,
     shipment: Shipment,
     files: dict[str, bytes] | None,
-    rate: Callable[[Pack], float | None],
     options: RayOptions,
     stop: Stop,
 ) -> None:
     """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
-    bridge = Bridge(conductor, recorder, shares, shipment, rate, options.retries, stop, Pulse.of_this_driver().answers)
+    bridge = Bridge(conductor, recorder, sizes, shipment, options.retries, stop, Pulse.of_this_driver().answers)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
@@ -142,21 +140,6 @@ def _ours(error: BaseException) -> FinebenchError | None:
     while inner is not None and not isinstance(inner, FinebenchError):
         inner = inner.__cause__ or inner.__context__
     return inner
-
-
-def measure_rate(trial: Trial, shipment: Shipment, files: dict[str, bytes] | None, shares: Shares) -> float:
-    """Steps per second of a trial's shape, measured on a worker with the resources it will have."""
-    share = Share(shares.cpus(Pack((trial,))), 1.0 if shares.gpu(Pack((trial,))) > 0 else 0.0)
-    remote = ray.remote(_measure).options(num_cpus=share.cpus, num_gpus=share.gpu)
-    return float(ray.get(remote.remote(trial.to_json(), shipment, files, share)))
-
-
-def _measure(text: str, shipment: Shipment, files: dict[str, bytes] | None, share: Share) -> float:
-    from bench.resident import Resident
-    from bench.trainer import calibrate
-    from bench.worker import localise
-
-    return calibrate(Resident(localise(shipment, files), share), Trial.from_json(text))
 
 
 def _gpu(share: float) -> dict[str, float]:

@@ -53,10 +53,14 @@ class _Member:
     status: str = "ok"
     reason: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    measured: Measured = field(default_factory=Measured)
+    together: int = 1
+    measured: Measured = field(init=False)
     run: Iterator[Evaluation] | None = None
     finished: bool = False
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.measured = Measured(pack_size=self.together, shared=not self.resident.share.exclusive)
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
@@ -189,6 +193,8 @@ class _Member:
             try:
                 identity = self._identity(job)
                 self.started_at = checkpoint.restore(data, identity, job.model, optimizer, self.progress, before)
+                self.measured.pack_size = max(self.measured.pack_size, before.pack_size)
+                self.measured.shared |= before.shared
                 self.notes.append(f"{self.trial.id}: goes on at step {self.progress.steps} of {job.steps}")
             except checkpoint.BadCheckpoint as error:
                 self.notes.append(f"{self.trial.id}: its checkpoint is not used, it starts anew: {error}")
@@ -203,8 +209,12 @@ class _Member:
         return keeper.TrialKeeper(self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append)
 
     def _time_left(self) -> float:
-        """Seconds of the trial's time limit that earlier parts of it have not used."""
-        return self.resident.shipment.timeout - self.progress.train_seconds - self.progress.eval_seconds
+        """Seconds of the trial's time limit that earlier parts of it have not used; a pack has its trials' together,
+        and time in a pack is not a trial's own."""
+        limit = self.resident.shipment.timeout
+        if self.measured.pack_size > 1:
+            return limit * self.together
+        return limit - self.progress.train_seconds - self.progress.eval_seconds
 
     def _energy(self, before: Measured) -> float | None:
         """Joules in all; None where a part of the trial could not be measured."""
@@ -283,7 +293,9 @@ class PackRun:
 
     def __init__(self, resident: Resident, pack: Pack, rate: float | None = None) -> None:
         resident.watch.begin()
-        self.members = [_Member(trial, resident, rate) for trial in pack.trials]
+        together = 1 if pack.searches else len(pack.trials)
+        self.members = [_Member(trial, resident, rate, together=together) for trial in pack.trials]
+        self._told: set[str] = set()
         self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
 
@@ -307,6 +319,14 @@ class PackRun:
         for member in self.members:
             member.notes.clear()
         return found
+
+    def ended(self) -> list[Record]:
+        """Rows of the members that have ended since this was last asked, so that they can be stored before the pack's
+        last has ended."""
+        found = [one for one in self.members if one.finished and one.status != "stopped"]
+        found = [one for one in found if one.trial.id not in self._told]
+        self._told.update(one.trial.id for one in found)
+        return [one.record(pruned=False) for one in found]
 
     def records(self, pruned: bool = False) -> list[Record]:
         """Every member's rows as of now."""

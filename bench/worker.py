@@ -17,8 +17,8 @@ HEARTBEAT_SECONDS = 5.0
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
-    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `cpus` and `gpu`; `step` returns `done`, the latest
-    `rung` and, once done or at every rung, the rows that the driver writes.
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
+    the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
     """
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
@@ -40,23 +40,42 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         from bench.trial import Trial
 
         trials = tuple(Trial.from_json(text) for text in config["pack"])
-        self.run_ = PackRun(self.resident, Pack(trials, config["rungs"]), config["rate"])
-        self.rungs = bool(config["rungs"])
+        self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
+        if self.measures is None:
+            self.run_ = PackRun(self.resident, self.pack, config["rate"])
+        self.rungs = self.pack.rungs
 
     def step(self) -> dict[str, Any]:
         """Train to the next rung (where rungs are asked for), the next heartbeat, or the end."""
+        if self.measures is not None:
+            return self._measure()
         until = time.monotonic() + HEARTBEAT_SECONDS
         rung = self.run_.advance()
         while rung is not None and not self.run_.stopped and not self.rungs and time.monotonic() < until:
             rung = self.run_.advance()
+        while rung is not None and self.run_.stopped:
+            rung = self.run_.advance()  # the other members write their checkpoints too
         done = rung is None
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
+        if not self.pack.searches:
+            payload["records" if done else "ended"] = [record.encode() for record in self.run_.ended()]
         if self.run_.stopped:
             return {"done": True, "rung": 0, "value": 0.0, "payload": payload | {"stopped": True}}
-        if done or self.rungs:
+        if self.pack.searches and (done or self.rungs):
             payload["records"] = [record.encode() for record in self.run_.records(pruned=not done)]
         index, value = (rung.index, rung.value) if rung else (0, 0.0)
         return {"done": done, "rung": index, "value": value, "payload": payload}
+
+    def _measure(self) -> dict[str, Any]:
+        """Measure what the driver asks for, in the shape of the pack's trial."""
+        from bench.timing import measure_for
+
+        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
+        try:
+            payload |= measure_for(self.measures, self.resident, self.pack.trials[0])
+        except Exception as error:  # nothing that a trial does may end the sweep; it will be a row of its own
+            payload["failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return {"done": True, "rung": 0, "value": 0.0, "payload": payload}
 
     def _gpu_memory(self) -> int | None:
         if self.resident.device.type != "cuda":

@@ -35,8 +35,8 @@ LAYERS: dict[str, str] = {
         tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation meter shipment stop
         estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
-        prepare forecast lock keeper""",
-    "torch": """data features frozen linear_probe model training resident checkpoint trainer audit parts
+        packing pack_timing pack_sizes retries prepare forecast lock keeper""",
+    "torch": """data features frozen linear_probe model training resident checkpoint trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep""",
     "ray": "search worker cluster bridge sweep",
     "edge": """cli commands compare upkeep show progress run rerun doctor new datasets_hub metrics._module

@@ -48,6 +48,9 @@ class Method(BaseModel):
     paper: ClassVar[str]
     defaults_from: ClassVar[str]
     default_space: ClassVar[dict[str, list[Any]]]
+    pack_free: ClassVar[frozenset[str]] = frozenset({"lr"})
+    """Hyperparameters in which trials that are trained together may differ: they change no shape and no operation, and
+    the training loop takes them per trial."""
 
     lr: float = Field(default=1e-3, gt=0, lt=10, description="peak learning rate of AdamW")
 

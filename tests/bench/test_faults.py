@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,10 @@ import ray
 
 from bench import bridge
 from bench.bridge import Bridge, why_lost
+from bench.calibration import Calibration
 from bench.conductor import Conductor, Pack
+from bench.outcome import lost_record
+from bench.pack_sizes import PackSizes
 from bench.plan import Plan
 from bench.recorder import Observer, Recorder
 from bench.results import ResultsFolder
@@ -104,18 +108,26 @@ def make_bridge(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Bridg
     ready = tiny_prepared(**changes)
     folder, watch = ResultsFolder(str(tmp_path)), Notes()
     folder.create()
-    conductor = Conductor(Plan(ready.study), ready.known, {})
+    calibration = Calibration(folder)
+    shares = Shares(ready.study, 1.0, figures=calibration.figures_of)
+    sizes = PackSizes(ready.study, shares, calibration)
+    conductor = Conductor(Plan(ready.study), ready.known, {}, sizes=sizes)
     recorder = Recorder(folder, conductor, watch, "tiny")
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0)
-    return Bridge(conductor, recorder, Shares(ready.study, 1.0), shipment, lambda pack: None, retries), watch
+    return Bridge(conductor, recorder, sizes, shipment, retries), watch
+
+
+def ended(pack: Pack, over: Bridge, status: str) -> dict[str, Any]:
+    """What a worker reports of a pack whose trials all ended so."""
+    reason = None if status == "ok" else f"{status} on purpose"
+    rows = [lost_record(t, "tiny", over.tasks[t.task.name], status, reason) for t in pack.trials]
+    rows = [replace(row, trial=row.trial | {"reason": reason}) for row in rows]
+    return {"records": [row.encode() for row in rows], "gpu_memory": 10}
 
 
 def oom(pack: Pack, over: Bridge) -> dict[str, Any]:
     """What a worker reports of a pack that ran out of memory."""
-    from bench.outcome import lost_record
-
-    rows = [lost_record(t, "tiny", over.tasks[t.task.name], "oom", "out of memory") for t in pack.trials]
-    return {"records": [row.encode() for row in rows], "gpu_memory": 10}
+    return ended(pack, over, "oom")
 
 
 def test_out_of_memory_on_a_shared_gpu_is_retried_with_more_until_it_has_all_of_one(tmp_path: Path) -> None:
@@ -167,3 +179,120 @@ def test_retries_are_counted_for_each_pack(tmp_path: Path) -> None:
     assert len(watch.notes) == 2
     assert over.suggest("d") is not None
     assert over.suggest("e") is None  # the other one is still running
+
+
+def packs_of(over: Bridge) -> list[tuple[str, ...]]:
+    """Start packs until nothing more can start; ids of their trials."""
+    found = []
+    while isinstance(over.suggest(f"life-{len(over.running)}-{len(found)}"), dict):
+        found.append(tuple(trial.id for trial in list(over.running.values())[-1].pack.trials))
+    return found
+
+
+GRID = {"methods": {"full": {"lr": [1e-3]}}, "resources": {"pack": 8, "gpu": 0}, "seeds": 9}
+
+
+def test_a_pack_that_is_out_of_memory_is_halved_down_to_single_trials(tmp_path: Path) -> None:
+    """An out-of-memory counts only of a trial by itself; those that fit have rows that say what was tried."""
+    over, watch = make_bridge(tmp_path, **GRID)
+    sizes = []
+    life = 0
+    while isinstance(over.suggest(str(life)), dict):
+        pack = over.running[str(life)].pack
+        sizes.append(len(pack.trials))
+        bad = pack.trials[0].seeds.init == 2
+        over.finished(str(life), ended(pack, over, "oom" if bad or len(pack.trials) > 4 else "ok"))
+        life += 1
+    assert sizes == [1, 8, 4, 4, 2, 2, 1, 1]
+    rows = {row["seed"]: row for row in over.recorder.folder.rows()}
+    assert {seed for seed, row in rows.items() if row["status"] == "oom"} == {2}
+    assert [seed for seed, row in sorted(rows.items()) if row["status"] == "ok"] == [1, 3, 4, 5, 6, 7, 8, 9]
+    assert rows[1]["reason"] is None
+    assert rows[9]["reason"] == "out of memory in a pack of 8; tried again 4 together"
+    assert rows[3]["reason"].endswith("out of memory in a pack of 2; tried again by itself")
+    assert rows[2]["reason"].startswith("oom on purpose; out of memory in a pack of 8")
+    assert over.suggest("last") == "FINISHED"
+    assert any("smaller packs" in note for note in watch.notes)
+
+
+def test_no_later_pack_is_as_big_as_one_that_ran_out_of_memory(tmp_path: Path) -> None:
+    """The next packs of that shape are half as big from the start."""
+    over, _ = make_bridge(tmp_path, **(GRID | {"seeds": 30}))
+    over.suggest("first")
+    over.suggest("big")
+    over.finished("big", oom(over.running["big"].pack, over))
+    assert {len(ids) for ids in packs_of(over)} == {4, 1}
+
+
+def test_a_pack_on_a_part_of_a_gpu_gets_more_of_it_before_it_is_halved(tmp_path: Path) -> None:
+    """And at the same batch size, which the row tells."""
+    resources = {"pack": 2, "gpu": 0.5}
+    over, _ = make_bridge(tmp_path, **(GRID | {"seeds": 3, "resources": resources}))
+    over.suggest("alone")
+    seen = []
+    for life in ("a", "b", "c"):
+        config = over.suggest(life)
+        assert isinstance(config, dict)
+        seen.append((len(config["pack"]), config["gpu"]))
+        status = "ok" if life == "c" else "oom"
+        over.finished(life, ended(over.running[life].pack, over, status))
+    assert seen == [(2, 0.5), (2, 1.0), (1, 1.0)]
+    (row,) = over.recorder.folder.rows()
+    assert row["status"] == "ok"
+    assert row["reason"].startswith("out of memory on 0.5 of a GPU; tried again on 1;")
+    assert row["batch_size"] == 8
+
+
+def test_failures_and_lost_workers_of_a_pack_are_not_yet_its_trials_own(tmp_path: Path) -> None:
+    """Tried one by one, after the pack's retries; rows that were stored before stay."""
+    over, watch = make_bridge(tmp_path, retries=1, **(GRID | {"seeds": 4}))
+    over.suggest("alone")
+    over.finished("alone", ended(over.running["alone"].pack, over, "ok"))
+    over.suggest("pack")
+    pack = over.running["pack"].pack
+    assert len(pack.trials) == 3
+    first = Pack(pack.trials[:1])
+    over.heard("pack", {"ended": ended(first, over, "ok")["records"]})
+    assert len(list(over.recorder.folder.rows())) == 2
+    lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("node gone"), error_file=None)
+    over.lost("pack", lost)
+    config = over.suggest("again")
+    assert isinstance(config, dict)
+    assert len(config["pack"]) == 2
+    over.lost("again", lost)
+    sizes = [len(ids) for ids in packs_of(over)]
+    assert sizes == [1, 1]
+    for life in list(over.running):
+        over.finished(life, ended(over.running[life].pack, over, "error"))
+    assert sorted(row["status"] for row in over.recorder.folder.rows()) == ["error", "error", "ok", "ok"]
+    assert any("one by one" in note for note in watch.notes)
+
+
+def test_a_measurement_that_fails_is_told_and_its_trials_run_by_themselves(tmp_path: Path) -> None:
+    """On a GPU (one that is only claimed here): the timings are asked for once, and given up with a note."""
+    over, watch = make_bridge(tmp_path, **(GRID | {"resources": {"pack": "auto", "gpu": "auto"}, "seeds": 3}))
+    first, second = over.suggest("a"), over.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(second, dict)
+    assert (first["measures"], first["gpu"], second["measures"], second["gpu"]) == (None, 1.0, "packs", 1.0)
+    assert over.suggest("c") is None  # the others wait for it
+    over.finished("b", {"failed": "RuntimeError: no such kernel"})
+    assert any("could not be measured: RuntimeError: no such kernel" in note for note in watch.notes)
+    assert [len(ids) for ids in packs_of(over)] == [1, 1]
+
+
+def test_timings_are_stored_and_used_again(tmp_path: Path) -> None:
+    """Packs follow from them; a resumed study does not measure again."""
+    auto = GRID | {"resources": {"pack": "auto", "gpu": "auto"}, "seeds": 20}
+    over, _ = make_bridge(tmp_path, **auto)
+    over.suggest("a")
+    over.suggest("b")
+    over.finished("b", {"figures": [[1, 1.0, 10], [2, 1.0, 15], [4, 1.1, 20], [8, 4.0, 40]], "gpu_memory": 2**35})
+    config = over.suggest("c")
+    assert isinstance(config, dict)
+    assert (len(config["pack"]), config["gpu"]) == (4, 1.0)
+    again, _ = make_bridge(tmp_path, **auto)
+    again.suggest("a")
+    config = again.suggest("b")
+    assert isinstance(config, dict)
+    assert (config["measures"], len(config["pack"])) == (None, 4)

@@ -1,14 +1,19 @@
-"""Shares of a GPU: measured, packed with a reserve, raised after an out-of-memory."""
+"""Shares of a GPU: as many as fit with a reserve and have work to do, raised after an out-of-memory."""
 
 import pytest
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor, Need, Pack
+from bench.pack_timing import MOST_PER_GPU, RESERVE, Figures, Timing
 from bench.plan import Plan
-from bench.shares import CONTEXT_BYTES, MOST_PER_GPU, RESERVE, Shares
+from bench.shares import CONTEXT_BYTES, Shares
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
 
 GIB = 2**30
+
+
+IDLE: Figures = {1: Timing(1.0, 2 * GIB), 2: Timing(1.0, 3 * GIB)}
+"""A second trial costs nothing: the device was idle."""
 
 
 def packs(**changes: object) -> list[Pack]:
@@ -21,29 +26,51 @@ def test_without_gpus_auto_means_none() -> None:
     assert Shares(tiny_study(), gpus=0).gpu(packs()[0]) == 0.0
 
 
-def test_the_first_of_a_kind_runs_alone_and_is_the_measurement() -> None:
-    """A whole GPU until a peak is known; then as many as fit with the reserve."""
-    pack = packs()[0]
-    shares = Shares(tiny_study(), gpus=1)
-    assert shares.gpu(pack) == 1.0
-    row = done_row(pack.trials[0])
-    shares.observe(row.__class__(**{**row.__dict__, "peak_memory_bytes": 2 * GIB}), 24 * GIB)
-    share = shares.gpu(pack)
+def test_a_whole_gpu_for_whom_costs_are_taken_from_and_before_anything_is_measured() -> None:
+    """The first seed of a cell is alone, as is a measurement; nothing is shared on a guess."""
+    known = Shares(tiny_study(), gpus=1, gpu_memory=24 * GIB, figures=lambda trial: IDLE)
+    first = packs()[0]
+    assert first.alone
+    assert known.gpu(first) == 1.0
+    assert known.gpu(Pack(first.trials, measures=Need("packs", "k"))) == 1.0
+    assert Shares(tiny_study(), gpus=1, gpu_memory=24 * GIB).gpu(Pack(first.trials)) == 1.0
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_as_many_as_fit_with_a_reserve(size: int) -> None:
+    """Where the device has idle time for all of them."""
+    trials = packs(seeds=3)[0].trials * size
+    share = Shares(tiny_study(), gpus=1, gpu_memory=24 * GIB, figures=lambda trial: IDLE).gpu(Pack(trials))
+    need = (1 + size) * GIB * RESERVE + CONTEXT_BYTES
     fitting = round(1 / share)
-    assert fitting * (2 * GIB * RESERVE + CONTEXT_BYTES) <= 24 * GIB
-    assert (fitting + 1) * (2 * GIB * RESERVE + CONTEXT_BYTES) > 24 * GIB
-    other = next(p for p in packs() if p.trials[0].method != pack.trials[0].method)
-    assert shares.gpu(other) == 1.0
+    assert fitting * need <= 24 * GIB < (fitting + 1) * need
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "sharing"),
+    [
+        ((1.0, 2.0), 1, 1),  # the device is busy all the time
+        ((1.0, 1.5), 1, 2),  # half of it
+        ((1.0, 1.1), 1, 9),  # hardly: 1 / 0.1, less a rounding error
+        ((1.0, 1.5), 2, 1),  # a pack of two fills it
+        ((1.0, 1.0), 1, MOST_PER_GPU),
+    ],
+)
+def test_no_more_than_have_work_to_do(seconds: tuple[float, float], size: int, sharing: int) -> None:
+    """Bounded by what one more trial adds to a step."""
+    figures = {1: Timing(seconds[0], 1), 2: Timing(seconds[1], 2)}
+    shares = Shares(tiny_study(), gpus=1, gpu_memory=24 * GIB, figures=lambda trial: figures)
+    assert shares.gpu(Pack(packs()[0].trials * size)) == 1 / sharing
 
 
 @pytest.mark.parametrize(("peak", "share"), [(1 << 20, 1 / MOST_PER_GPU), (20 * GIB, 1.0), (90 * GIB, 1.0)])
 def test_tiny_and_huge_peaks(peak: int, share: float) -> None:
-    """Never more than MOST_PER_GPU to a GPU; what fills more than half has it alone."""
+    """Never more than MOST_PER_GPU to a GPU; what fills more than half has it alone. A real trial's peak counts too."""
     pack = packs()[0]
-    shares = Shares(tiny_study(), gpus=1)
+    shares = Shares(tiny_study(), 1, gpu_memory=24 * GIB, figures=lambda trial: {1: Timing(1, 1), 2: Timing(1, 1)})
     row = done_row(pack.trials[0])
-    shares.observe(row.__class__(**{**row.__dict__, "peak_memory_bytes": peak}), 24 * GIB)
-    assert shares.gpu(pack) == share
+    shares.observe(row.__class__(**{**row.__dict__, "peak_memory_bytes": peak}))
+    assert shares.gpu(Pack(pack.trials)) == share
 
 
 def test_a_methods_own_resources_win() -> None:
@@ -60,8 +87,8 @@ def test_out_of_memory_on_a_share_is_tried_with_more() -> None:
     study = tiny_study(resources={"gpu": 0.25})
     pack = drain(Conductor(Plan(study), KNOWN, {}))[0]
     shares = Shares(study, gpus=1)
-    assert shares.raise_after_oom(pack)
-    assert shares.gpu(pack) == 0.5
-    assert shares.raise_after_oom(pack)
+    assert shares.raise_after_oom(pack, 0.25) == shares.gpu(pack) == 0.5
+    assert shares.raise_after_oom(pack, 0.5) == shares.gpu(pack) == 1.0
+    assert shares.raise_after_oom(pack, 1.0) is None
+    assert shares.raise_after_oom(pack, 0.25) == 1.0  # another one, started before
     assert shares.gpu(pack) == 1.0
-    assert not shares.raise_after_oom(pack)

@@ -80,7 +80,12 @@ def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, resid
     """Interleaving changes nothing: random streams belong to trials, not to the process."""
     mine = [t for t in make_trials(ready, seeds=2) if t.task.name == "mini-cola" and t.method == "full"]
     together = [science(record) for record in finish(resident, *mine)]
-    assert together == [science(finish(resident, t)[0]) for t in mine]
+    alone = [science(finish(resident, t)[0]) for t in mine]
+    for (row, evals, predictions), (own, own_evals, own_predictions) in zip(together, alone, strict=True):
+        assert (row["pack_size"], row["exclusive"]) == (2, False)
+        assert row | {"pack_size": 1, "exclusive": True} == own
+        assert evals.equals(own_evals)
+        assert predictions.equals(own_predictions)
 
 
 def test_no_choice_sees_the_score_split(ready: Prepared, resident: Resident) -> None:
