@@ -37,7 +37,7 @@ LAYERS: dict[str, str] = {
         prepare forecast lock keeper""",
     "torch": "data model training resident checkpoint trainer audit parts bottleneck peft_adapter delta inprocess keep",
     "ray": "search worker cluster bridge sweep",
-    "edge": """cli commands compare upkeep show progress run rerun doctor new datasets_hub metrics._module
+    "edge": """cli commands console compare upkeep show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

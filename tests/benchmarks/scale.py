@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.conductor import Conductor
-from bench.progress import make_console, make_progress
+from bench.console import make_console
+from bench.progress import make_progress
 from bench.recorder import Observer
 from bench.run import RunOptions, run_study
 from bench.study import Study
