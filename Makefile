@@ -9,7 +9,7 @@ JOBS   ?= auto
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long lint clean
+.PHONY: help install quickstart test test-long lint bench bench-gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install ## the same trials through stock Ray Tune, a bare loop and finebench; BENCH="--model DIR --data DIR"
+	$(BIN)/python -m tests.benchmarks.yardstick $(BENCH)
+
+bench-gpu: install ## the same on one GPU, and what each part brings
+	$(BIN)/python -m tests.benchmarks.gpu $(BENCH)
 
 clean: ## remove what the other targets made, results apart
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

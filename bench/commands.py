@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
+from bench.console import make_console
 from bench.errors import InputError, StorageError
-from bench.progress import failure_line, make_console, make_progress
+from bench.progress import failure_line, make_progress
 from bench.study_file import load_study
 from bench.trial import Trial
 

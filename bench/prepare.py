@@ -4,7 +4,7 @@ folder."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -14,12 +14,14 @@ from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
-from bench.results import ResultsFolder
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
 from bench.trial import Identity
+
+if TYPE_CHECKING:
+    from bench.results import ResultsFolder  # brings in pyarrow, which a forecast does without
 
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
@@ -118,7 +120,7 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subse
         raise StudyError(f"study {study.name!r}: fractions: {error}") from error
 
 
-def claim_folder(folder: ResultsFolder, study: Study) -> None:
+def claim_folder(folder: "ResultsFolder", study: Study) -> None:
     """Check that the folder is new or holds this study; raises ResultsError with the difference. Writes nothing."""
     from bench.safe_yaml import MAX_BYTES, parse_yaml
     from bench.study_file import build_study

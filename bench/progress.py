@@ -219,9 +219,3 @@ def make_progress(plan: Plan, conductor: Conductor, console: Console) -> Observe
     """Live on a terminal, plain otherwise."""
     tally = Tally.of(plan, conductor)
     return LiveProgress(tally, console) if console.is_terminal else PlainProgress(tally, console)
-
-
-def make_console() -> Console:
-    """The terminal, or lines wide enough for the summary where output is piped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)

@@ -8,9 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import print_json
+from bench.console import make_console
 from bench.errors import ResultsError
-from bench.progress import make_console
-from bench.schema import STATUSES
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -63,6 +62,8 @@ def _hours(seconds: float | None) -> str:
 
 def print_status(results: str, as_json: bool) -> None:
     """Counts by status, in all and per cell."""
+    from bench.schema import STATUSES
+
     found = status(results)
     if as_json:
         print_json(found)
@@ -82,6 +83,7 @@ def print_status(results: str, as_json: bool) -> None:
 def status(results: str) -> dict[str, Any]:
     """Counts of planned, finished (by status), running and pending trials of a results folder."""
     from bench.results import ResultsFolder
+    from bench.schema import STATUSES
 
     folder = ResultsFolder(results)
     plan = folder.plan()

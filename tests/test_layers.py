@@ -39,7 +39,7 @@ LAYERS: dict[str, str] = {
     "torch": """data features frozen linear_probe model training resident checkpoint trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep""",
     "ray": "search worker cluster bridge sweep",
-    "edge": """cli commands compare upkeep show progress run rerun doctor new datasets_hub metrics._module
+    "edge": """cli commands console compare upkeep show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

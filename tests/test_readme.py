@@ -107,6 +107,17 @@ def is_a_test(line: str) -> None:
     assert all((ROOT / file).is_file() for file in files)
 
 
+def is_a_benchmark(line: str) -> None:
+    """The module takes these options; its code is run at tiny size by tests/bench/test_yardstick.py."""
+    program, option, module, *arguments = shlex.split(line)
+    assert (program, option) == ("python", "-m")
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in arguments if word.startswith("--"))
+
+
 def execute(line: str) -> None:
     """Really run it; checked in order by one test, in one folder."""
     parse(line)
@@ -115,6 +126,11 @@ def execute(line: str) -> None:
 COMMANDS: dict[str, Callable[[str], None]] = {
     "make quickstart": make,
     "make test": make,
+    "make bench": make,  # its code is run by tests/bench/test_yardstick.py
+    'make bench BENCH="--model ./MiniLM-L6 --data ./glue"': make,
+    "make bench-gpu": make,
+    "python -m tests.benchmarks.scale --trials 10000 --grown": is_a_benchmark,
+    "python -m tests.benchmarks.startup": is_a_benchmark,
     ". .venv/bin/activate": activate,
     "finebench doctor": parse,  # run by tests/bench/test_doctor.py
     "finebench plan doering2024": execute,
@@ -265,6 +281,7 @@ def test_the_order_is_a_newcomers() -> None:
         "Methods and tasks",
         "Adding a method or a task",
         "Reliability",
+        "Performance",
         "How it is tested",
         "What is where",
     ]

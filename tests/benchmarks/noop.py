@@ -1,0 +1,93 @@
+"""A worker that trains nothing and reports complete rows: what is left of a sweep is the harness.
+
+It takes `bench.worker.Worker`'s place in a sweep (`idle_workers`); the product has no hook for it. Its records have a
+real trial's shape: one row, an evaluation of either split, and a prediction for every example of the task's `score`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from bench.conductor import Pack
+from bench.evaluation import Evaluation, Predictions, Progress
+from bench.meter import device_name
+from bench.metrics import majority_score
+from bench.outcome import Measured, make_record
+from bench.record import Record
+from bench.shipment import Shipment
+from bench.trial import Trial
+from bench.worker import Worker
+
+STEPS = 10
+
+
+def noop_record(shipment: Shipment, trial: Trial) -> Record:
+    """What a trial would leave behind, with a constant predictor's outputs and made-up scores drawn from its id."""
+    task = shipment.tasks[trial.task.name]
+    n = len(task.score.labels)
+    drawn = int(trial.id[:8], 16) / 2**32
+    found = Predictions(np.zeros(n), np.full(n, 0.5), 0.7, dict.fromkeys(task.task.metrics, drawn))
+    point = Evaluation(STEPS, 16 * STEPS, 0.001, 1e9, 1e-4, True, found, found)
+    progress = Progress(STEPS, 16 * STEPS, 160 * STEPS, 1600 * STEPS, 0.001, 0.001, [point], point)
+    return make_record(
+        trial=trial,
+        study=shipment.study,
+        status="ok",
+        reason=None,
+        task=task,
+        progress=progress,
+        measured=Measured(100, 50, 1000, 100, 100_000, 4000, 0.001, 10**8),
+        majority=majority_score(task.task.metrics, task.train.labels, task.score.labels),
+        majority_select=None,
+        exclusive=True,
+        device=device_name("cpu"),
+        started_at=datetime.now(UTC),
+    )
+
+
+class NoopRun:
+    """Ends at once, as `bench.trainer.PackRun` does after its last step."""
+
+    stopped = False
+
+    def __init__(self, shipment: Shipment, pack: Pack) -> None:
+        self.shipment, self.pack = shipment, pack
+
+    def advance(self) -> None:
+        """Nothing is left to train."""
+
+    def notes(self) -> list[str]:
+        """Nothing to tell."""
+        return []
+
+    def records(self, pruned: bool = False) -> list[Record]:
+        """Every member's rows."""
+        return [noop_record(self.shipment, trial) for trial in self.pack.trials]
+
+
+class NoopWorker(Worker):
+    """The worker without torch, model and training; it reports as any worker does."""
+
+    def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
+        """Keep the shipment; claim no device."""
+        self.shipment = shipment
+        self._begin(config)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        trials = tuple(Trial.from_json(text) for text in config["pack"])
+        self.run_: Any = NoopRun(self.shipment, Pack(trials, config["rungs"]))
+        self.rungs = bool(config["rungs"])
+
+    def _gpu_memory(self) -> None:
+        return None
+
+
+@contextmanager
+def idle_workers() -> Iterator[None]:
+    """Let sweeps that start inside this block use the no-op worker."""
+    with patch("bench.sweep.Worker", NoopWorker):
+        yield
