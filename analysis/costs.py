@@ -47,6 +47,33 @@ def alone(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["exclusive"].eq(True)]
 
 
+OCCUPIED = ("train_seconds", "eval_seconds", "startup_seconds")
+"""What a trial occupies its machine for."""
+
+
+def occupied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known.
+
+    A trial beside which others ran counts with what the exclusive trials of its cell took, training by the step; where
+    its cell has none, with its own times, which may not have been measured.
+    """
+    made = rows[list(OCCUPIED)].astype("float64")
+    beside = rows["exclusive"].eq(False)
+    if not beside.any():
+        return made
+    for mine in groups(rows, CELL).values():
+        timed = alone(mine)
+        timed = timed[timed["train_seconds"].notna() & timed["steps"].gt(0)]
+        shared = mine.index[beside[mine.index]]
+        if timed.empty or shared.empty:
+            continue
+        per_step = float(timed["train_seconds"].sum()) / float(timed["steps"].sum())
+        made.loc[shared, "train_seconds"] = mine.loc[shared, "steps"].astype("float64") * per_step
+        for column in OCCUPIED[1:]:
+            made.loc[shared, column] = float(timed[column].mean())
+    return made
+
+
 def chosen_rows(runs: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
     """By cell of `scores`: the `ok` runs of its chosen configuration's variant, at any lr, which changes no cost."""
     known = runs.drop_duplicates(["method", "configuration"])
