@@ -86,8 +86,8 @@ def _failures(contents: Contents) -> Table:
 def _origins(contents: Contents) -> Table:
     note = (
         "The trials behind each number, by id, as rows of “All runs” and of the results' own tables. A score is the "
-        "mean over the first list, in the order of its seeds; comparisons, verdicts and aggregates rest on those of their "
-        "common seeds; measured costs come from the second, which had their device to themselves."
+        "mean over the first list, in the order of its seeds; comparisons, verdicts and aggregates rest on those of "
+        "their common seeds; measured costs come from the second, which had their device to themselves."
     )
     shown = columns(
         "setting|prose", "score|score", "n|count|seeds", "stage", "trials|prose", "cost_trials|prose|for costs"
