@@ -24,6 +24,6 @@ def origins(runs: pd.DataFrame, scores: pd.DataFrame, samples: Samples) -> pd.Da
         own = samples.rows((key[0], key[1], key[2], key[3]))
         head: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
         head |= {column: row[column] for column in ("setting", "score", "stage", "n")}
-        timed = alone(costly[key])["trial_id"] if key in costly else []
-        made.append(head | {"trials": " ".join(own["trial_id"]), "cost_trials": " ".join(sorted(timed))})
+        timed: list[str] = sorted(alone(costly[key])["trial_id"]) if key in costly else []
+        made.append(head | {"trials": " ".join(own["trial_id"]), "cost_trials": " ".join(timed)})
     return pd.DataFrame(made)

@@ -96,7 +96,7 @@ def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample |
 
 def _tried(rows: pd.DataFrame, configuration: str | None) -> pd.DataFrame:
     """The finished runs of a configuration in the stages that choose, by seed."""
-    mine = rows["configuration"].eq(configuration) & rows["stage"].isin(CHOOSING) & rows["is_result"]
+    mine = rows["configuration"].eq(configuration or "") & rows["stage"].isin(CHOOSING) & rows["is_result"]
     return rows[mine].drop_duplicates("seed").sort_values("seed")
 
 
