@@ -18,8 +18,8 @@ def best_of(runs: pd.DataFrame, study: dict[str, Any]) -> pd.DataFrame:
     """One row per cell × number of tries; for a cell that cannot have it, one row with `why` and no number.
 
     Columns: the cell's, budget_label, metric, tries, expected (mean score over seeds of the try that `select` prefers),
-    train_seconds and train_flops (of as many average tries), of (tries there were), why. No interval: bootstrap ones of
-    a maximum are known to cover too little (Tang et al., 2020).
+    train_seconds (of runs alone on their device) and train_flops (of as many average tries), of (tries there were),
+    why. No interval: bootstrap ones of a maximum are known to cover too little (Tang et al., 2020).
     """
     made: list[dict[str, Any]] = []
     reason = refusal(study)
@@ -47,6 +47,7 @@ def _cell(rows: pd.DataFrame, reason: str) -> list[dict[str, Any]]:
     if reason:
         return [{"tries": None, "why": reason}]
     good = rows[rows["is_result"]]
+    good = good.assign(train_seconds=good["train_seconds"].where(good["exclusive"].eq(True)))
     columns = ["entered", "select_score", "train_seconds", "train_flops"]
     tries = good.groupby("configuration")[columns].mean().dropna(subset=["entered", "select_score"])
     if tries.empty:

@@ -30,8 +30,8 @@ ORDER = (
 CAVEATS = (
     "A difference is between the configurations that each folder's own select split chose; where they are two, the "
     "change is of the choice too.",
-    "Paired intervals hold the noise of seeds and, where predictions are there, of the scored examples. Unpaired ones "
-    "hold the noise of seeds alone.",
+    "Paired intervals hold the noise of seeds, of the scored examples where predictions are there, and of the choice "
+    "where the same seeds chose a configuration and scored it. Unpaired ones hold the noise of seeds alone.",
     f"A change is called higher or lower where Holm's p over all cells is below {ALPHA:g}, from {FEWEST} pairs up. No "
     "change shown does not mean that there is none: read the interval.",
     "Ratios of times hold on the machines named beside them. They come from runs of the same configuration and seed "

@@ -14,6 +14,7 @@ from analysis.failures import failures
 from analysis.frames import largest
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
+from analysis.origins import origins
 from analysis.pareto import fronts
 from analysis.planned import Expectation
 from analysis.ratios import ratios
@@ -59,6 +60,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         "crossovers": crossovers(table, results.evals, scored, samples),
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
+        "origins": origins(table, scored, samples),
         "runs": table,
     }
     methods = _order(results.study.get("methods"), scored["method"])

@@ -14,9 +14,6 @@ from analysis.runs import CELL
 MEASURED = ("train_seconds", "examples_per_second", "peak_memory_bytes", "train_flops", "energy_joules")
 """Measured per trial; reported as median and range."""
 
-SECONDS = ["train_seconds", "eval_seconds", "startup_seconds"]
-"""What a trial occupies its machine for."""
-
 COUNTED = ("trainable_params", "encoder_params", "head_params", "total_params", "delta_bytes")
 """The same in every trial of a variant."""
 
@@ -50,17 +47,30 @@ def alone(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["exclusive"].eq(True)]
 
 
-def with_solo_seconds(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the SECONDS that a packed one would have taken by itself: the mean of its cell's that did.
+OCCUPIED = ("train_seconds", "eval_seconds", "startup_seconds")
+"""What a trial occupies its machine for."""
 
-    What a pack took cannot be shared out among its trials. Missing where no trial of the cell ran by itself.
+
+def occupied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known.
+
+    A trial beside which others ran counts with what the exclusive trials of its cell took, training by the step; where
+    its cell has none, with its own times, which may not have been measured.
     """
-    made = runs.copy()
-    packed = made["pack_size"].fillna(1).gt(1)
-    if packed.any():
-        solo = made.loc[~packed & made["status"].eq("ok")].groupby(CELL)[SECONDS].mean()
-        cells = pd.MultiIndex.from_frame(made.loc[packed, CELL])
-        made.loc[packed, SECONDS] = solo.reindex(cells).to_numpy()
+    made = rows[list(OCCUPIED)].astype("float64")
+    beside = rows["exclusive"].eq(False)
+    if not beside.any():
+        return made
+    for mine in groups(rows, CELL).values():
+        timed = alone(mine)
+        timed = timed[timed["train_seconds"].notna() & timed["steps"].gt(0)]
+        shared = mine.index[beside[mine.index]]
+        if timed.empty or shared.empty:
+            continue
+        per_step = float(timed["train_seconds"].sum()) / float(timed["steps"].sum())
+        made.loc[shared, "train_seconds"] = mine.loc[shared, "steps"].astype("float64") * per_step
+        for column in OCCUPIED[1:]:
+            made.loc[shared, column] = float(timed[column].mean())
     return made
 
 

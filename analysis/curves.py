@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.costs import alone
 from analysis.frames import groups, records
 from analysis.runs import CELL, budget_label
 from analysis.scores import reporting
@@ -21,9 +22,9 @@ Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per cell × step at which every run of the chosen configuration was evaluated.
 
-    Columns: the cell's, budget_label, metric, step, train_seconds (mean of runs alone on their device) and train_flops
-    (mean), score, low, high, n. A run whose metric is undefined, or that diverged, stands at its constant predictor's
-    score from there on.
+    Columns: the cell's, budget_label, metric, step, train_seconds (mean of the runs that had their device to
+    themselves), train_flops (mean), score, low, high, n. A run whose metric is undefined, or that diverged, stands at
+    its constant predictor's score from there on.
     """
     by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
     made: list[dict[str, Any]] = []
@@ -37,15 +38,15 @@ def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.
 
 
 def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    lines, steps = [], None
+    lines, steps, timed = [], None, set(alone(rows)["trial_id"])
     for run in records(rows):
         part = by_trial.get(run["trial_id"])
         ended = run["status"] == "diverged"
         if part is None and not ended:
             return []  # without its evaluations the curve would be an average over a hole
         line = anytime(part, run["constant"], ended)
-        if run["exclusive"] is not True:  # what others did beside it is in its seconds, or it has none
-            line = (line[0], np.full(len(line[0]), math.nan), line[2])
+        if run["trial_id"] not in timed:
+            line = line[0], np.full(len(line[0]), math.nan), line[2]
         lines.append(line)
         if not ended:
             steps = set(line[0].tolist()) if steps is None else steps & set(line[0].tolist())

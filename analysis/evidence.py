@@ -234,7 +234,8 @@ def _two_sided(p: float) -> float:
 
 def _over(pairs: list[Pairs]) -> str:
     whole = all(one.replicates is not None for one in pairs)
-    return "by seed and example" if whole else f"by seed ({next(one.why for one in pairs if one.replicates is None)})"
+    by = "by seed and example" if whole else f"by seed ({next(one.why for one in pairs if one.replicates is None)})"
+    return f"{by}, choice repeated" if any(one.choice is not None for one in pairs) else by
 
 
 def _needed(pairs: list[Pairs], margin: float, two_sided: bool) -> Needed | None:
@@ -243,14 +244,10 @@ def _needed(pairs: list[Pairs], margin: float, two_sided: bool) -> Needed | None
     for one in pairs:
         if one.difference.size < 2:
             return None
-        if one.replicates is None or one.n_examples < 2:
-            seed.append(float(one.difference.var(ddof=1)))
-            example.append(0.0)
-        else:
-            found = components(one.difference, one.replicates, one.n_examples)
-            seed.append(found.per_seed)
-            example.append(found.examples)
-            examples = max(examples, found.n_examples)
+        found = components(one.difference, one.replicates, one.n_examples, one.choice, one.against)
+        seed.append(found.of_seeds)
+        example.append(found.examples)
+        examples = max(examples, found.n_examples)
     square = len(pairs) ** 2
     return seeds_for_margin(sum(seed) / square, sum(example) / square, examples, margin, two_sided)
 

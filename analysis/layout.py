@@ -83,6 +83,18 @@ def _failures(contents: Contents) -> Table:
     return Table("failures", "Failed and diverged trials", note, contents.frames["failures"], shown)
 
 
+def _origins(contents: Contents) -> Table:
+    note = (
+        "The trials behind each number, by id, as rows of “All runs” and of the results' own tables. A score is the "
+        "mean over the first list, in the order of its seeds; comparisons, verdicts and aggregates rest on those of "
+        "their common seeds; measured costs come from the second, which had their device to themselves."
+    )
+    shown = columns(
+        "setting|prose", "score|score", "n|count|seeds", "stage", "trials|prose", "cost_trials|prose|for costs"
+    )
+    return Table("origins", "Where each number comes from", note, contents.frames["origins"], (*WHERE, *shown))
+
+
 def _runs(contents: Contents) -> Table:
     note = "“entered” is the score that enters the analysis."
     scored = columns("entered|score", "score|score", "select_score|score", "degenerate|flag")
@@ -93,5 +105,6 @@ def _runs(contents: Contents) -> Table:
 COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
-    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, *COSTS_AND_CLAIMS, *VARIANCE,
+    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, _origins,
+    *COSTS_AND_CLAIMS, *VARIANCE,
 )  # fmt: skip

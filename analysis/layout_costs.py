@@ -15,7 +15,9 @@ def _claims(contents: Contents) -> Table:
         "supported where the 90 % interval lies inside ±margin, refuted where the 95 % interval lies outside; the "
         "others by the 95 % interval against the claim's bound. Both must hold after Holm's correction over the "
         "claims. With fewer than 6 pairs there is no verdict. Seeds to settle: per task, at the claim's own margin, "
-        "with a chance of 80 %, before correction."
+        "with a chance of 80 %, before correction. Where the same seeds chose a configuration and scored it, intervals "
+        "of differences repeat the choice (test says so); those of spreads and costs are given the chosen "
+        "configurations."
     )
     shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
     shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
@@ -49,7 +51,11 @@ def _efficiency(contents: Contents) -> Table:
     times = columns("n|count|runs", "shared|count|left out", "train_seconds|seconds|train time")
     times += columns("train_seconds_low|seconds|min", "train_seconds_high|seconds|max")
     times += columns("examples_per_second|number|examples/s")
-    other = columns("peak_memory_bytes|bytes|peak memory", "train_flops|flops|FLOPs", "energy_joules|joules|energy")
+    times += columns("examples_per_second_low|number|min", "examples_per_second_high|number|max")
+    other = columns("peak_memory_bytes|bytes|peak memory", "peak_memory_bytes_low|bytes|min")
+    other += columns("peak_memory_bytes_high|bytes|max", "train_flops|flops|FLOPs", "train_flops_low|flops|min")
+    other += columns("train_flops_high|flops|max", "energy_joules|joules|energy", "energy_joules_low|joules|min")
+    other += columns("energy_joules_high|joules|max")
     ratios = columns("x_encoder_params|ratio|params ×", "x_train_seconds|ratio|time ×")
     ratios += columns("x_train_seconds_low|ratio|95 % from", "x_train_seconds_high|ratio|95 % to")
     ratios += columns("x_peak_memory_bytes|ratio|memory ×", "x_train_flops|ratio|FLOPs ×")
@@ -72,8 +78,8 @@ def _ratios(contents: Contents) -> Table:
 def _fronts(contents: Contents) -> Table:
     note = (
         "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
-        "resamples of the seeds, the same for all methods, in which it is. Costs are means over seeds; several costs "
-        "at once are beaten only by a method that is no worse in any of them."
+        "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations. Costs are "
+        "means over seeds; several costs at once are beaten only by a method that is no worse in any of them."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")
@@ -85,7 +91,7 @@ def _reach(contents: Contents) -> Table:
         "The smallest fraction of the data at which a method reaches a share of what the reference gains over the "
         "constant predictor with all data. Between measured fractions scores are taken as straight in log fraction. "
         "The interval holds every fraction at which reaching the target is compatible with the seeds (95 %, Student's "
-        "t); it is about seeds, not about the scored examples."
+        "t); it is about seeds, not about the scored examples, and given the chosen configurations."
     )
     shown = columns("task", "budget_label|text|budget", "method", "share|percent", "target|score", "outcome")
     shown += columns("fraction|percent", "low|percent|95 % from", "high|percent|95 % to", "n|count|seeds")
@@ -97,8 +103,9 @@ def _crossovers(contents: Contents) -> Table:
     note = (
         "From here to the end of training the first method is ahead of the other; pairs whose order never changes are "
         "not listed. Anytime curves are points inside longer runs; across budgets each point is a run made for it. "
-        "Intervals are Student's t over pairs of seeds, at 95 %; where one is open, the curves may not cross at all on"
-        " that side."
+        "Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the scored "
+        "examples nor of the choice of configurations; where one is open, the curves may not cross at all on that "
+        "side."
     )
     shown = (*PLACE, *columns("kind", "axis", "method|text|ahead after", "other|text|ahead before", "x|number|at"))
     shown += columns(
@@ -110,7 +117,8 @@ def _crossovers(contents: Contents) -> Table:
 def _ledger(contents: Contents) -> Table:
     note = (
         "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
-        "configuration of one cell, on average. Trials of a pack count with what their cell's solo trials took."
+        "configuration of one cell, on average. Trials beside which others ran count with the time of those of their "
+        "cell that had their device to themselves, by the step."
     )
     if contents.price_per_hour is not None:
         note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
@@ -125,7 +133,7 @@ def _ledger(contents: Contents) -> Table:
     )
     tail = columns("seconds|seconds|with evaluation and start-up", "cost|money")
     search = columns("search_trials|number|one search: trials", "search_seconds|seconds|time", "search_cost|money|cost")
-    rest = columns("shared|count|trials that shared their device")
+    rest = columns("shared|count|trials that shared their device", "untimed|count|time not known")
     return Table("ledger", "Tuning ledger", note, contents.frames["ledger"], (*tried, *spent, *tail, *search, *rest))
 
 

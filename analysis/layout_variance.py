@@ -32,7 +32,8 @@ def _pairs(contents: Contents) -> Table:
         "meaningful where its interval lies above 0.5 and reaches above 0.75 (Bouthillier et al., 2021), exact "
         "below 29 pairs. Fewer than 6 pairs give no p and no verdict. p is corrected over all p-values of this "
         "table (Holm). Order: below 0.5 the method that is ahead is almost stochastically larger; from 10 seeds on. "
-        "All this is given the chosen configurations: the noise of choosing them is not in it."
+        "Where the same seeds chose a configuration and scored it, the difference's interval and p repeat the choice; "
+        "P(a > b) and the order are given the chosen configurations."
     )
     shown = columns("difference|score|a − b") + ENDS + columns("pairs|count", "superiority|number|P(a > b)")
     shown += columns("superiority_low|number|95 % from", "superiority_high|number|95 % to", "verdict|prose")

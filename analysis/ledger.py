@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.choice import CHOOSING
-from analysis.costs import SECONDS, with_solo_seconds
+from analysis.costs import occupied
 from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
@@ -17,20 +17,21 @@ def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
 
     `seconds` is training, evaluation and start-up of all trials, failed and pruned ones too; `cost` prices them as if
     each trial had its machine to itself, in the currency of `price_per_hour`. `search_…`: the same for the trials that
-    chose one cell's configuration, on average over cells. `shared` counts trials beside which others ran: their seconds
-    are part of these sums, and would have been fewer alone; those of a pack count with what their cell's solo trials
-    took on average.
+    chose one cell's configuration, on average over cells. `shared` counts trials beside which others ran: they count
+    with the time of trials alone on their device (`costs.occupied`). `untimed` counts those whose time is not known,
+    which are in no sum.
     """
-    runs = with_solo_seconds(runs)
-    return pd.DataFrame([_method(str(name), rows, price_per_hour) for name, rows in runs.groupby("method")])
+    spent = occupied(runs)
+    parts = runs.groupby("method")
+    return pd.DataFrame([_method(str(name), rows, spent.loc[rows.index], price_per_hour) for name, rows in parts])
 
 
-def _method(name: str, rows: pd.DataFrame, price: float | None) -> dict[str, Any]:
+def _method(name: str, rows: pd.DataFrame, spent: pd.DataFrame, price: float | None) -> dict[str, Any]:
     tried = _tried(rows).groupby(CELL)["configuration"].nunique()
-    seconds = float(rows[SECONDS].fillna(0.0).sum().sum())
+    seconds = float(spent.sum().sum())
     choosing = _tried(rows)
     cells = max(1, int(choosing.groupby(CELL).ngroups))
-    searching = float(choosing[SECONDS].fillna(0.0).sum().sum()) / cells
+    searching = float(spent.loc[choosing.index].sum().sum()) / cells
     made: dict[str, Any] = {
         "method": name,
         "cells": int(rows.groupby(CELL).ngroups),
@@ -40,11 +41,12 @@ def _method(name: str, rows: pd.DataFrame, price: float | None) -> dict[str, Any
         "choosing_trials": int(rows["stage"].isin(CHOOSING).sum()),
         "confirm_trials": int(rows["stage"].eq("confirm").sum()),
         "steps": int(rows["steps"].fillna(0).sum()),
-        "train_seconds": float(rows["train_seconds"].fillna(0.0).sum()),
+        "train_seconds": float(spent["train_seconds"].sum()),
         "seconds": seconds,
         "search_trials": len(choosing) / cells,
         "search_seconds": searching,
         "shared": int(rows["exclusive"].eq(False).sum()),
+        "untimed": int(spent["train_seconds"].isna().sum()),
     }
     if price is None:
         return made

@@ -28,6 +28,7 @@ def config(ink: str = "#1c1f23", faint: str = "#d9dce1") -> dict[str, Any]:
         "font": font,
         "view": {"stroke": None},
         "axis": axis | sizes | {"gridOpacity": 0.7},
+        "axisQuantitative": {"labelOverlap": True, "labelSeparation": 6},  # a label that has no room is left out
         "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "symbolSize": 80, "symbolOpacity": 1}
         | LEGEND,
         "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 11},

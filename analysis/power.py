@@ -58,11 +58,11 @@ def _row(samples: Mapping[Key, Sample], a: Key, b: Key, margin: float) -> dict[s
     blank = {"sd_seeds": math.nan, "sd_examples": math.nan, "needed": math.nan, "more_examples": math.nan}
     if both.seeds.size < LEAST_SEEDS:
         return row | blank | {"settles": f"not known from {both.seeds.size} common seeds"}
-    found = components(both.difference, both.replicates, both.n_examples)
+    found = components(both.difference, both.replicates, both.n_examples, both.choice, both.against)
     if not found.variance > 0:
         return row | blank | {"settles": "not known: every pair differs by the same"}
-    needed = seeds_for_margin(found.per_seed, found.examples, found.n_examples, margin)
-    row |= {"sd_seeds": math.sqrt(found.per_seed), "sd_examples": math.sqrt(found.examples)}
+    needed = seeds_for_margin(found.of_seeds, found.examples, found.n_examples, margin)
+    row |= {"sd_seeds": math.sqrt(found.of_seeds), "sd_examples": math.sqrt(found.examples)}
     row |= {"needed": needed.seeds or math.nan, "more_examples": needed.more_examples or math.nan}
     return row | {"settles": _words(needed.seeds, needed.more_examples, both.seeds.size, bool(both.why))}
 

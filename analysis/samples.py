@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.choice import choose
+from analysis.choice import choose, rivals
 from analysis.frames import groups, records
 from analysis.load import Results
 from analysis.planned import Key
@@ -43,6 +43,7 @@ class Samples(Mapping[Key, Sample]):
             rows = rows[rows["is_result"]]
             if len(rows):
                 self._rows[key] = rows.drop_duplicates("seed").sort_values("seed")
+        self._cells: dict[Key, pd.DataFrame] = groups(runs, CELL)
         self._made: dict[Key, Sample] = {}
 
     def __iter__(self) -> Iterator[Key]:
@@ -53,7 +54,9 @@ class Samples(Mapping[Key, Sample]):
 
     def __getitem__(self, key: Key) -> Sample:
         if key not in self._made:
-            self._made[key] = with_predictions(bare(self._rows[key]), self._rows[key], self._predicted)
+            made = with_predictions(bare(self._rows[key]), self._rows[key], self._predicted)
+            fresh = made.stage == "confirm"
+            self._made[key] = made if fresh else replace(made, choice=rivals(self._cells[key], made))
         return self._made[key]
 
     def rows(self, key: Key) -> pd.DataFrame:

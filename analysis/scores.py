@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.choice import CHOOSING, choose, rivals
+from analysis.choice import CHOOSING, choose
 from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Expectation, Key, Missing
@@ -14,7 +14,6 @@ from analysis.statistics.crossed import crossed_mean
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.location import iqm, median
 from analysis.statistics.mean import mean_t
-from analysis.statistics.reselect import Choice
 from analysis.statistics.sample import Sample
 from analysis.statistics.spread import extremes, sd
 
@@ -66,7 +65,7 @@ def _score(
     row = head | summarise(reported, missing)
     row |= {column: chosen[column] for column in ("configuration", "select_mean", "configurations")}
     if sample is not None:
-        made = estimate(key, sample, None if stage == "confirm" else rivals(rows, sample))
+        made = estimate(key, sample)
         row |= {"score": made.value, "low": made.low, "high": made.high, "n": made.n, "interval": made.method}
     row["stage"] = stage
     row["source"] = FRESH if stage == "confirm" else SAME
@@ -76,11 +75,11 @@ def _score(
     return row
 
 
-def estimate(key: Key, sample: Sample, choice: Choice | None) -> Estimate:
-    """The mean of a cell's sample, with an interval that repeats `choice` where one was made on the same seeds."""
+def estimate(key: Key, sample: Sample) -> Estimate:
+    """The mean of a cell's sample, with an interval that repeats the choice where it was made on the same seeds."""
     rng = generator("score", *key)
     entered = sample.entered
-    return crossed_mean(entered, sample.replicates, sample.n_examples, rng, why=sample.why, choice=choice)
+    return crossed_mean(entered, sample.replicates, sample.n_examples, rng, why=sample.why, choice=sample.choice)
 
 
 def reporting(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -74,7 +74,12 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "runs", "Every run", "Runs",
-        (Block(table="cells", folded=True), Block(table="runs"), Block(table="failures")),
+        (
+            Block(table="cells", folded=True),
+            Block(table="runs"),
+            Block(table="origins", folded=True),
+            Block(table="failures"),
+        ),
     ),
     Section("protocol", "Protocol and versions", "Protocol"),
     Section("caveats", "Caveats", "Caveats"),

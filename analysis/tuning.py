@@ -1,13 +1,15 @@
 """Fair tuning: what each method scores as it comes, tuned, and with as many tries as the one that was given fewest."""
 
+import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from analysis.choice import CHOOSING
-from analysis.costs import with_solo_seconds
+from analysis.costs import occupied
 from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Key
@@ -17,8 +19,9 @@ from analysis.statistics.estimate import Estimate
 from analysis.statistics.mean import mean_t
 from analysis.statistics.paired import paired_difference
 from analysis.statistics.sample import Sample
+from bench.registry import methods
 
-UNKNOWN = "not known: the default is run where the study sets confirm_seeds"
+UNKNOWN = "not known: the default is not among what was tried; it is run where the study sets confirm_seeds"
 
 
 def tuning(
@@ -32,7 +35,7 @@ def tuning(
     train_seconds spent on choosing; lr, edge (lowest or highest lr tried, else empty) and reused (the seeds that chose
     also scored).
     """
-    parts = groups(with_solo_seconds(runs), CELL)
+    parts = groups(runs, CELL)
     scored = scores[scores["n"] > 0]
     fewest = scored.groupby(["task", "fraction", "budget"])["configurations"].min()
     made = []
@@ -52,7 +55,7 @@ def _row(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | Non
     learnt = row["n"] > row["degenerate"]  # where every run is degenerate the learning rates tie
     made["edge"] = _edge(row["lr"], lrs) if learnt else ""
     made |= {"configurations": row["configurations"], "trials": len(tried)}
-    made["train_seconds"] = float(tried["train_seconds"].fillna(0.0).sum())
+    made["train_seconds"] = float(occupied(rows).loc[tried.index, "train_seconds"].sum())
     return made | {"reused": row["source"] == "same seeds" and row["configurations"] > 1}
 
 
@@ -63,7 +66,9 @@ def _edge(lr: float, tried: list[float]) -> str:
 
 
 def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None) -> dict[str, Any]:
-    """The default's score: of the confirm stage, the configuration that is not the chosen one."""
+    """The default's score: of the confirm stage, the configuration that is not the chosen one; without such a stage, of
+    the grid or search, the configuration that is the method's default.
+    """
     none = Estimate(math.nan, math.nan, math.nan, 0, "")
     confirm = rows[rows["stage"].eq("confirm") & rows["is_result"]]
     others = confirm[confirm["configuration"] != row["configuration"]]
@@ -73,13 +78,36 @@ def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample |
         made, note = mean_t(default.entered), ""
         if sample is not None:
             gain = paired_difference(sample, default, generator("tuning", *key))
-    elif not confirm.empty and others.empty and row["complete"]:
+    elif (not confirm.empty and others.empty and row["complete"]) or (
+        confirm.empty and row["configuration"] == default_configuration(key[3])
+    ):
         made = Estimate(row["score"], row["low"], row["high"], row["n"], "")
         gain, note = Estimate(0.0, math.nan, math.nan, row["n"], ""), "the default was chosen"
+    elif confirm.empty and not (tried := _tried(rows, default_configuration(key[3]))).empty:
+        default = bare(tried)
+        made, note = mean_t(default.entered), "of the runs that chose"
+        if sample is not None:
+            gain = paired_difference(sample, default, generator("tuning", *key))
     return {
         "default": made.value, "default_low": made.low, "default_high": made.high, "default_n": made.n,
         "default_note": note, "gain": gain.value, "gain_low": gain.low, "gain_high": gain.high,
     }  # fmt: skip
+
+
+def _tried(rows: pd.DataFrame, configuration: str | None) -> pd.DataFrame:
+    """The finished runs of a configuration in the stages that choose, by seed."""
+    mine = rows["configuration"].eq(configuration or "") & rows["stage"].isin(CHOOSING) & rows["is_result"]
+    return rows[mine].drop_duplicates("seed").sort_values("seed")
+
+
+@cache
+def default_configuration(method: str) -> str | None:
+    """The default hyperparameters of a method, written as `runs.configuration` is.
+
+    None where this installation does not know the method, and for members of families: their defaults are not ours.
+    """
+    known = methods().get(method)
+    return None if known is None or method.endswith(":") else json.dumps(known().model_dump(), sort_keys=True)
 
 
 def _best_of(best_of: pd.DataFrame, key: Key, k: int) -> dict[str, Any]:

@@ -16,18 +16,21 @@ from scipy import stats
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.mean import mean_t
 from analysis.statistics.resample import REPLICATES
-from analysis.statistics.reselect import Choice, Reselected, reselected
+from analysis.statistics.reselect import Choice, reselected
 
 Array = NDArray[np.float64]
 
 BOOTSTRAP_FROM = 20
 """Seeds from which the bootstrap's shape is used; with fewer, its percentiles are too narrow (83 % at 5 seeds)."""
 
+_SEED = 20210303
+
 
 class Components(NamedTuple):
     """Of a mean over `seeds` seeds: variance per seed (interaction in it), of the interaction alone, of examples.
 
-    choice is what repeating the choice of configuration adds, where it rests on the same seeds.
+    choice is what repeating the choice of configuration adds, where it rests on the same seeds; same, how often the
+    repeated choice was the one that was made.
     """
 
     per_seed: float
@@ -36,6 +39,7 @@ class Components(NamedTuple):
     seeds: int
     n_examples: int
     choice: float = 0.0
+    same: float = 1.0
 
     @property
     def variance(self) -> float:
@@ -49,14 +53,35 @@ class Components(NamedTuple):
         parts = over_seeds / (self.seeds - 1) + self.examples**2 / max(1, self.n_examples - 1)
         return self.variance**2 / parts if parts > 0 else float(self.seeds - 1)
 
+    @property
+    def of_seeds(self) -> float:
+        """What falls as seeds are added, per seed: their variance, and the choice's as if it fell like theirs."""
+        return self.per_seed + self.seeds * self.choice
 
-def components(scores: Array, replicates: Array | None, n_examples: int) -> Components:
+
+def components(
+    scores: Array,
+    replicates: Array | None,
+    n_examples: int,
+    choice: Choice | None = None,
+    against: Choice | None = None,
+) -> Components:
     """Components of the mean of `scores` [S] from their `replicates` [R, S] on resampled examples; S >= 2.
+
+    `choice` (of a difference: less the choice `against`) is repeated on draws of seeds that are the same for every S.
 
     ANOVA estimators of a crossed design, from bootstrap moments (factor N/(N − 1) for the bootstrap's own bias). What
     is negative by chance counts as 0: s² is at least the interaction, and examples at least 0. Without replicates the
     seeds are all there is.
     """
+    found = _components(scores, replicates, n_examples)
+    if choice is None:
+        return found
+    again = reselected(choice, _drawn(scores.size, np.random.default_rng([_SEED, scores.size])), against)
+    return found._replace(choice=again.variance, same=again.same)
+
+
+def _components(scores: Array, replicates: Array | None, n_examples: int) -> Components:
     seeds, spread = scores.size, float(scores.var(ddof=1)) if np.ptp(scores) > 0 else 0.0
     if replicates is None or n_examples < 2:
         return Components(spread, 0.0, 0.0, seeds, 0)
@@ -75,6 +100,7 @@ def crossed_mean(
     level: float = 0.95,
     why: str = "no predictions",
     choice: Choice | None = None,
+    against: Choice | None = None,
 ) -> Estimate:
     """Mean of `scores` [S] with an interval over seeds and examples; without replicates over seeds, saying `why`.
 
@@ -82,37 +108,33 @@ def crossed_mean(
     multi-bootstrap (Sellam et al., 2022): each replicate draws seeds and examples. Ours differs in one thing: drawing
     both counts the interaction three times (Owen, 2007) and the seeds' spread (S − 1)/S times, so the replicates are
     scaled about the mean until their variance is that of the components, and by t over z. With a `choice`, made on the
-    same seeds, each replicate repeats it. A state that few seeds cannot show (one run in seven collapses, and none of
-    these three did) is in no interval made from them.
+    same seeds, each replicate repeats it; of a difference, both (`against`). A state that few seeds cannot show (one
+    run in seven collapses, and none of these three did) is in no interval made from them.
     """
     if scores.size < 2 or (choice is None and np.ptp(scores) == 0 and (replicates is None or not replicates.var())):
         return mean_t(scores, level)
-    found, again = components(scores, replicates, n_examples), None
-    drawn = _drawn(scores.size, rng)
-    if choice is not None:
-        again = reselected(choice, drawn)
-        found = found._replace(choice=again.variance)
+    found = components(scores, replicates, n_examples, choice, against)
     mean, seeds = float(scores.mean()), scores.size
     if not found.variance > 0:
         return mean_t(scores, level)
     half = float(stats.t.ppf((1 + level) / 2, found.df)) * math.sqrt(found.variance)
     low, high, how = mean - half, mean + half, f"variance components, t({found.df:.3g})"
     if found.n_examples and seeds >= BOOTSTRAP_FROM and replicates is not None:
-        draws = np.einsum("rs,rs->r", replicates, drawn) / seeds + (0.0 if again is None else again.moves)
+        drawn = _drawn(seeds, rng)
+        moves = 0.0 if choice is None else reselected(choice, drawn, against).moves
+        draws = np.einsum("rs,rs->r", replicates, drawn) / seeds + moves
         low, high = percentiles(draws, mean, half, level)
         how = "multi-bootstrap"
-    return Estimate(mean, low, high, seeds, _method(how, level, found, why, again))
+    return Estimate(mean, low, high, seeds, _method(how, level, found, why, choice is not None))
 
 
-def _method(how: str, level: float, found: Components, why: str, again: Reselected | None) -> str:
+def _method(how: str, level: float, found: Components, why: str, chosen: bool) -> str:
     """The interval in words."""
     if found.n_examples:
         said = f"{how}, {level:.0%}, {found.seeds} seeds × {found.n_examples:,} examples"
     else:
         said = f"Student t, {level:.0%}, {found.seeds} seeds; not over examples: {why}"
-    return (
-        said if again is None else f"{said}; choice repeated on resampled select scores, the same in {again.same:.0%}"
-    )
+    return f"{said}; choice repeated on resampled select scores, the same in {found.same:.0%}" if chosen else said
 
 
 def _drawn(seeds: int, rng: np.random.Generator) -> Array:
@@ -128,11 +150,17 @@ def percentiles(draws: Array, mean: float, half: float, level: float) -> tuple[f
     return float(low), float(high)
 
 
-def p_value(scores: Array, replicates: Array | None, n_examples: int) -> float:
+def p_value(
+    scores: Array,
+    replicates: Array | None,
+    n_examples: int,
+    choice: Choice | None = None,
+    against: Choice | None = None,
+) -> float:
     """Two-sided p of a mean of 0, by the same variance and degrees of freedom; NaN where there is no variance."""
     if scores.size < 2:
         return math.nan
-    found = components(scores, replicates, n_examples)
+    found = components(scores, replicates, n_examples, choice, against)
     if not found.variance > 0:
         return math.nan
     return float(2 * stats.t.sf(abs(float(scores.mean())) / math.sqrt(found.variance), found.df))

@@ -56,13 +56,13 @@ def p_beyond(found: Located, margin: float) -> float:
 
 
 def of_pairs(pairs: Pairs) -> Located:
-    """The mean paired difference; the noise of seeds and, where there are predictions, of examples is in its error."""
+    """The mean paired difference; the noise of seeds is in its error, of examples where there are predictions, and
+    of the choice of configurations where the same seeds made it.
+    """
     values = pairs.difference
     if values.size < 2:
         return Located(float(values.mean()) if values.size else math.nan, math.nan, math.nan, values.size)
-    if pairs.replicates is None or pairs.n_examples < 2:
-        return of_values(values)
-    found = components(values, pairs.replicates, pairs.n_examples)
+    found = components(values, pairs.replicates, pairs.n_examples, pairs.choice, pairs.against)
     return Located(float(values.mean()), math.sqrt(found.variance), found.df, values.size)
 
 

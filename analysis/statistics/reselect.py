@@ -30,15 +30,30 @@ class Reselected(NamedTuple):
     same: float
 
 
-def reselected(choice: Choice, drawn: Array) -> Reselected:
+def alone(scores: Array) -> Choice:
+    """What was not chosen, as a choice among one: scores [S]."""
+    return Choice(np.zeros((1, scores.size)), scores[None], 0)
+
+
+def reselected(choice: Choice, drawn: Array, against: Choice | None = None) -> Reselected:
     """Repeat the choice on seeds drawn `drawn` [R, S] times each, and score it on the same draws.
 
+    With `against`, the mean is that of a difference, chosen less against, both choices repeated on the same draws.
     variance is what the choice adds to that of the chosen configuration's mean, times S/(S − 1) for the bootstrap's own
-    bias; 0 where repeating it adds none.
+    bias; 0 where repeating it adds none. same: how often every choice was the one that was made.
     """
+    seeds = drawn.shape[1]
+    again, fixed, same = _repeated(choice, drawn)
+    if against is not None:
+        others = _repeated(against, drawn)
+        again, fixed, same = again - others[0], fixed - others[1], same & others[2]
+    added = max(0.0, float(again.var() - fixed.var())) * seeds / max(1, seeds - 1)
+    return Reselected(again - fixed, added, float(np.mean(same)))
+
+
+def _repeated(choice: Choice, drawn: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Means [R] of what each replicate chooses and of what was chosen, and whether they are the same."""
     seeds = drawn.shape[1]
     select, scores = drawn @ choice.select.T / seeds, drawn @ choice.scores.T / seeds
     best = np.argmax(select, axis=1)  # the first of equals, as the choice itself takes
-    again, fixed = scores[np.arange(len(drawn)), best], scores[:, choice.chosen]
-    added = max(0.0, float(again.var() - fixed.var())) * seeds / max(1, seeds - 1)
-    return Reselected(again - fixed, added, float(np.mean(best == choice.chosen)))
+    return scores[np.arange(len(drawn)), best], scores[:, choice.chosen], best == choice.chosen

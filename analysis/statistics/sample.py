@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics.resample import resampled
+from analysis.statistics.reselect import Choice, alone
 
 Array = NDArray[np.float64]
 
@@ -18,6 +19,8 @@ class Sample:
     seeds [S]; entered [S]: the scores that enter (the constant predictor's where a run collapsed or diverged);
     fixed [S]: which those are; they keep their score when examples are resampled. labels [N] and predictions [S, N]
     (rows of fixed seeds may be NaN) are None where they cannot be resampled, and `why` says why.
+    choice: among what the configuration was chosen, where the same seeds chose and scored; None where they did not, or
+    there was nothing else to choose.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Sample:
     lr: float = float("nan")
     stage: str = ""
     why: str = ""
+    choice: Choice | None = None
 
     @property
     def n_examples(self) -> int:
@@ -52,7 +56,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Two samples on the seeds that both have. a, b, difference [S]; replicates [R, S] of the difference, or None."""
+    """Two samples on the seeds that both have. a, b, difference [S]; replicates [R, S] of the difference, or None.
+
+    choice, against: how a and b were chosen on these seeds; both None where neither was.
+    """
 
     seeds: NDArray[np.int64]
     a: Array
@@ -60,6 +67,8 @@ class Pairs:
     replicates: Array | None
     n_examples: int
     why: str
+    choice: Choice | None = None
+    against: Choice | None = None
 
     @property
     def difference(self) -> Array:
@@ -75,10 +84,18 @@ def pair(a: Sample, b: Sample) -> Pairs:
         why = f"scored by two metrics, {a.metric} and {b.metric}"
     if not why and not _same_examples(a, b):
         why = "not scored on the same examples"
+    chosen = (None, None) if a.choice is None and b.choice is None else (_choice(a, at), _choice(b, bt))
     if why or a.replicates is None or b.replicates is None:
-        return Pairs(seeds, a.entered[at], b.entered[bt], None, 0, why or "no predictions")
+        return Pairs(seeds, a.entered[at], b.entered[bt], None, 0, why or "no predictions", *chosen)
     moved = a.replicates[:, at] - b.replicates[:, bt]
-    return Pairs(seeds, a.entered[at], b.entered[bt], moved, a.n_examples, "")
+    return Pairs(seeds, a.entered[at], b.entered[bt], moved, a.n_examples, "", *chosen)
+
+
+def _choice(sample: Sample, at: NDArray[np.intp]) -> Choice:
+    """The sample's choice on some of its seeds."""
+    if sample.choice is None:
+        return alone(sample.entered[at])
+    return Choice(sample.choice.select[:, at], sample.choice.scores[:, at], sample.choice.chosen)
 
 
 def _same_examples(a: Sample, b: Sample) -> bool:

@@ -6,6 +6,17 @@
   const boxes = [...document.querySelectorAll(".pick input")];
   const views = new Map();
 
+  // A title in lines that fit `width` pixels: of bold 13 px letters, 7.2 px wide on average.
+  function lines(text, width) {
+    const made = [""];
+    for (const word of text.split(" ")) {
+      const longer = made.at(-1) ? `${made.at(-1)} ${word}` : word;
+      if (made.at(-1) && longer.length * 7.2 > width) made.push(word);
+      else made[made.length - 1] = longer;
+    }
+    return made;
+  }
+
   function draw(id) {
     const place = document.getElementById(id);
     const width = place.parentElement.clientWidth;
@@ -14,7 +25,7 @@
     config.axis.labelLimit = Math.max(100, 0.36 * width);
     const spec = specs.get(id);
     const sized = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
-    sized.title = { text: spec.title, limit: width };
+    sized.title = { text: lines(spec.title, width - 40), limit: width };  // 40: the menu in the corner
     vegaEmbed(place, sized, {
       config, renderer: "svg", actions: { export: true, source: false, compiled: false, editor: false },
     }).then(

@@ -26,6 +26,7 @@ SECTIONS = ["answer", "scores", "variance", "tuning", "efficiency", "runs", "pro
 TABLES = [
     *("answer", "scores", "variants", "sensitivity", "curves", "cells", "failures", "runs", "efficiency", "ledger"),
     *("ratios", "fronts", "reach", "crossovers", "claims", "claims_by_task", "robustness", "pairs", "aggregates"),
+    "origins",
     *("improvements", "profiles", "ranks", "variance_shares", "plateau", "best_of", "fairness", "stability", "power"),
 ]
 

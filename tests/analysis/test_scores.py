@@ -9,12 +9,14 @@ import pytest
 
 from analysis.curves import curves
 from analysis.load import load_results
+from analysis.origins import origins
 from analysis.planned import Expectation
 from analysis.runs import budget_label, runs
+from analysis.samples import Samples
 from analysis.scores import scores
 from analysis.sensitivity import sensitivity
 from analysis.variants import variants
-from tests.analysis.fixtures import Folder, empty
+from tests.analysis.fixtures import Folder, draw, empty
 
 
 def read(folder: Folder) -> tuple[pd.DataFrame, Expectation, pd.DataFrame]:
@@ -227,3 +229,20 @@ def test_no_curve_over_a_hole(tmp_path: Path) -> None:
 )
 def test_budgets_in_words(budget: str, words: str) -> None:
     assert budget_label(budget) == words
+
+
+def test_every_score_is_the_mean_of_the_trials_that_it_names(tmp_path: Path) -> None:
+    results = load_results(draw(tmp_path, seeds=3, tasks=("cola",)).write())
+    frame = runs(results)
+    samples = Samples(results, frame)
+    scored = scores(frame, Expectation(results.plan, frame), samples)
+    made = origins(frame, scored, samples)
+    assert len(made) == len(scored)
+    by_id = frame.set_index("trial_id")
+    for row in made.to_dict("records"):
+        named = by_id.loc[row["trials"].split()]
+        assert named["entered"].mean() == pytest.approx(row["score"])
+        assert (len(named), named["seed"].is_monotonic_increasing) == (row["n"], True)
+        costly = by_id.loc[row["cost_trials"].split()]
+        assert costly["exclusive"].all()
+        assert set(costly["method"]) == {row["method"]}

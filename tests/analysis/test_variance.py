@@ -27,6 +27,7 @@ from analysis.stability import stability
 from analysis.statistics.superiority import LEAST
 from analysis.tuning import tuning
 from analysis.variance import variance
+from bench.registry import methods
 from tests.analysis.fixtures import Folder, draw, empty
 
 
@@ -216,6 +217,37 @@ def test_a_grid_without_confirm_seeds_knows_no_default_and_is_flagged(tmp_path: 
     assert math.isnan(row["default"])
     assert "confirm_seeds" in row["default_note"]
     assert (row["reused"], row["edge"]) == (True, "")
+
+
+def defaults() -> tuple[str, dict[str, Any]]:
+    """A method that this installation has, and its default hyperparameters."""
+    name = next(name for name in sorted(methods()) if not name.endswith(":"))
+    return name, methods()[name]().model_dump()
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_default_that_is_on_the_grid_is_known_without_confirm_runs(tmp_path: Path, best: bool) -> None:
+    name, hp = defaults()
+    default_lr = hp.pop("lr")
+    folder = empty(tmp_path, methods={name: {}})
+    for lr, level in ((default_lr, 0.9 if best else 0.7), (default_lr / 10, 0.8)):
+        for seed in (1, 2, 3):
+            score = level + seed / 1e3 + (seed * lr) / 1e3
+            folder.add(method=name, lr=lr, hp=hp, seed=seed, select_score=level, score=score)
+    (row,) = rows(Read(folder).tuning())
+    assert row["default"] == pytest.approx((0.9 if best else 0.7) + 0.002 + 2 * default_lr / 1e3)
+    assert row["default_n"] == 3
+    assert row["default_note"] == ("the default was chosen" if best else "of the runs that chose")
+    assert row["gain"] == pytest.approx(0.0 if best else row["tuned"] - row["default"])
+
+
+def test_other_hyperparameters_than_the_default_s_are_not_the_default(tmp_path: Path) -> None:
+    name, hp = defaults()
+    folder = empty(tmp_path, methods={name: {}})
+    folder.add(method=name, lr=hp.pop("lr"), hp=hp | {"other": 1})
+    (row,) = rows(Read(folder).tuning())
+    assert math.isnan(row["default"])
+    assert "not among what was tried" in row["default_note"]
 
 
 def test_expected_best_is_for_random_search_alone(tmp_path: Path) -> None:

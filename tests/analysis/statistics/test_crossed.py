@@ -8,9 +8,12 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.crossed import BOOTSTRAP_FROM, components, crossed_mean, p_value
+from analysis.statistics.located import of_pairs
 from analysis.statistics.mean import mean_t
+from analysis.statistics.paired import difference, paired_p
 from analysis.statistics.resample import counts
-from analysis.statistics.reselect import Choice, reselected
+from analysis.statistics.reselect import Choice, alone, reselected
+from analysis.statistics.sample import Pairs, Sample, pair
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 EXAMPLES = 150
@@ -172,3 +175,78 @@ def test_repeating_the_choice_covers_where_ignoring_it_does_not() -> None:
     with_choice, without = (np.mean([one.low <= target <= one.high for one in ends]) for ends in (made, plain))
     assert with_choice >= 0.92
     assert without < 0.90
+
+
+def test_reselection_of_a_difference_by_hand() -> None:
+    a = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
+    b = Choice(np.array([[0.1, 0.1], [0.2, 0.0]]), np.array([[0.7, 0.5], [0.1, 0.4]]), 1)
+    made = reselected(a, np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]), b)
+    # a chooses its 1st, 1st, 2nd; b its 2nd, then its 1st of two equals, then its 1st
+    again, fixed = np.array([0.8 - 0.1, 0.7 - 0.6, 0.2 - 0.5]), np.array([0.8 - 0.1, 0.7 - 0.25, 0.6 - 0.4])
+    assert made.moves == pytest.approx(again - fixed)
+    assert made.same == pytest.approx(1 / 3)
+    assert made.variance == pytest.approx((again.var() - fixed.var()) * 2)
+
+
+def test_what_was_not_chosen_is_a_choice_among_one() -> None:
+    a = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
+    drawn = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
+    against, without = reselected(a, drawn, alone(np.array([0.1, 0.1]))), reselected(a, drawn)
+    assert against.moves == pytest.approx(without.moves)
+    assert (against.variance, against.same) == pytest.approx((without.variance, without.same))
+
+
+def chosen_pair(rng: np.random.Generator, seeds: int, true: np.ndarray) -> tuple[Pairs, float]:
+    """Two methods, each tuned over the rates of `true` on the seeds that score it; and the difference of the chosen."""
+    made, means = [], []
+    for name in "ab":
+        shape = (true.size, seeds)
+        scores, select = true[:, None] + 0.015 * rng.normal(size=shape), true[:, None] + 0.04 * rng.normal(size=shape)
+        best = int(select.mean(axis=1).argmax())
+        choice = Choice(select, scores, best)
+        fixed = np.zeros(seeds, dtype=bool)
+        made.append(Sample(name, "mcc", np.arange(seeds), scores[best], fixed, why="no predictions", choice=choice))
+        means.append(true[best])
+    return pair(*made), float(means[0] - means[1])
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+def test_a_difference_of_tuned_methods_covers_where_ignoring_the_choice_does_not(seeds: int) -> None:
+    """Both methods are the same: the truth of what such a study finds on average is no difference."""
+    rng, true = np.random.default_rng(11), np.array([0.80, 0.77, 0.70])
+    with_choice, without, times = 0, 0, 300
+    for _ in range(times):
+        both, _ = chosen_pair(rng, seeds, true)
+        made, plain = difference(both, rng), mean_t(both.difference)
+        with_choice += made.low <= 0 <= made.high
+        without += plain.low <= 0 <= plain.high
+    assert with_choice / times >= 0.92
+    assert without < with_choice
+    if seeds == 5:
+        assert without / times < 0.92
+
+
+def test_p_interval_and_located_agree_where_the_choice_is_repeated() -> None:
+    both, _ = chosen_pair(np.random.default_rng(4), 6, np.array([0.80, 0.79]))
+    p, rng = paired_p(both), np.random.default_rng(0)
+    made = difference(both, rng, level=1 - p)
+    assert min(abs(made.low), abs(made.high)) == pytest.approx(0, abs=1e-9)
+    found = of_pairs(both)
+    assert 2 * min(found.p_above(0), found.p_below(0)) == pytest.approx(p)
+    assert p > stats.ttest_1samp(both.difference, 0).pvalue
+    assert components(both.difference, None, 0, both.choice, both.against).of_seeds == pytest.approx(6 * found.se**2)
+
+
+def test_pairing_keeps_the_choice_on_common_seeds() -> None:
+    rng = np.random.default_rng(1)
+    select, scores = rng.random((2, 4)), rng.random((2, 4))
+    fixed = np.zeros(4, dtype=bool)
+    a = Sample("a", "mcc", np.array([1, 2, 3, 4]), scores[1], fixed, choice=Choice(select, scores, 1))
+    b = Sample("b", "mcc", np.array([2, 4, 5, 6]), rng.random(4), fixed)
+    both = pair(a, b)
+    assert both.choice is not None
+    assert both.against is not None
+    assert both.choice.select == pytest.approx(select[:, [1, 3]])
+    assert both.choice.scores[both.choice.chosen] == pytest.approx(both.a)
+    assert both.against.scores[0] == pytest.approx(both.b)
+    assert pair(b, b).choice is None

@@ -1,0 +1,142 @@
+"""Whether intervals cover for metrics that are no means over examples: MCC, F1, Pearson's and Spearman's correlation.
+
+The truth is known in closed form given a seed's effect, and by quadrature over seeds: the mean over all seeds of the
+metric on all examples. `python -m tests.analysis.statistics.test_metric_coverage` prints the rates of docs/verdicts.md.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.statistics.crossed import crossed_mean
+from analysis.statistics.resample import counts
+from analysis.statistics.weighted_metrics import METRICS
+
+EXAMPLES = 300
+POSITIVE = 0.65
+SHIFTS = (0.0, 0.25)
+"""How much better than the other the second of two methods is, on the latent scale."""
+
+
+class Drawn(NamedTuple):
+    """Labels [N] and the predictions [S, N] of two methods on the same examples."""
+
+    labels: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def classes(rng: np.random.Generator, seeds: int) -> Drawn:
+    """An example is right where its own ease, the seed's effect and noise add up to more than a threshold."""
+    labels = (rng.random(EXAMPLES) < POSITIVE).astype(float)
+    ease, made = rng.normal(size=EXAMPLES), []
+    for shift in SHIFTS:
+        latent = 1.1 + shift + 0.2 * rng.normal(size=(seeds, 1)) + ease + 0.7 * rng.normal(size=(seeds, EXAMPLES))
+        made.append(np.where(latent > 0, labels, 1 - labels))
+    return Drawn(labels, *made)
+
+
+def numbers(rng: np.random.Generator, seeds: int) -> Drawn:
+    """A prediction is the label, an error that all runs make, and one of its own, whose size is the seed's effect."""
+    labels = rng.normal(size=EXAMPLES)
+    common, made = 0.4 * rng.normal(size=EXAMPLES), []
+    for shift in SHIFTS:
+        size = np.exp(-0.5 - shift + 0.2 * rng.normal(size=(seeds, 1)))
+        made.append(labels + common + size * rng.normal(size=(seeds, EXAMPLES)))
+    return Drawn(labels, *made)
+
+
+def f1(right: np.ndarray) -> np.ndarray:
+    """2·tp / (2·tp + fp + fn) where a share `right` of either class is."""
+    hits, errors = POSITIVE * right, 1 - right
+    made: np.ndarray = 2 * hits / (2 * hits + errors)
+    return made
+
+
+def mcc(right: np.ndarray) -> np.ndarray:
+    """The phi coefficient of the table of shares."""
+    table = np.array([POSITIVE * right, POSITIVE * (1 - right), (1 - POSITIVE) * (1 - right), (1 - POSITIVE) * right])
+    tp, fn, fp, tn = table
+    made: np.ndarray = (tp * tn - fp * fn) / np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+    return made
+
+
+def pearson(size: np.ndarray) -> np.ndarray:
+    """Of a label of variance 1 and the label plus independent errors of variance 0.16 and size²."""
+    made: np.ndarray = 1 / np.sqrt(1 + 0.16 + size**2)
+    return made
+
+
+def spearman(size: np.ndarray) -> np.ndarray:
+    """Of a bivariate normal: 6/π · arcsin(ρ/2) (Pearson, 1907)."""
+    made: np.ndarray = 6 / math.pi * np.arcsin(pearson(size) / 2)
+    return made
+
+
+EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {"f1": f1, "mcc": mcc, "pearson": pearson, "spearman": spearman}
+
+
+def truth(metric: str, shift: float) -> float:
+    """The mean over seeds, by quadrature over their effect."""
+    effect = 0.2 * stats.norm.ppf((np.arange(20000) + 0.5) / 20000)
+    if metric in ("f1", "mcc"):
+        return float(EXACT[metric](stats.norm.cdf((1.1 + shift + effect) / math.sqrt(1 + 0.49))).mean())
+    return float(EXACT[metric](np.exp(-0.5 - shift + effect)).mean())
+
+
+def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
+    """Share of simulated studies whose 95 % interval holds the true score, or the true difference of two methods."""
+    rng = np.random.default_rng([seeds, paired])
+    draw = classes if metric in ("f1", "mcc") else numbers
+    target = truth(metric, SHIFTS[1]) - paired * truth(metric, SHIFTS[0])
+    (weights,), one, inside = counts(EXAMPLES), np.ones((1, EXAMPLES)), 0
+    for _ in range(times):
+        drawn = draw(rng, seeds)
+        scores, moved = (METRICS[metric](drawn.labels, drawn.second, w) for w in (one, weights))
+        if paired:
+            scores, moved = (
+                made - METRICS[metric](drawn.labels, drawn.first, w) for made, w in ((scores, one), (moved, weights))
+            )
+        made = crossed_mean(scores[0], moved, EXAMPLES, rng)
+        inside += made.low <= target <= made.high
+    return inside / times
+
+
+@pytest.mark.parametrize("metric", sorted(EXACT))
+def test_the_truth_is_what_a_large_sample_says(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.EXAMPLES", 4000)
+    drawn = (classes if metric in ("f1", "mcc") else numbers)(np.random.default_rng(0), 100)
+    found = METRICS[metric](drawn.labels, drawn.second, np.ones((1, 4000))).mean()
+    assert found == pytest.approx(truth(metric, SHIFTS[1]), abs=0.02)
+    assert truth(metric, SHIFTS[1]) > truth(metric, SHIFTS[0]) + 0.02
+
+
+@pytest.mark.parametrize("metric", sorted(EXACT))
+def test_paired_intervals_cover(metric: str) -> None:
+    times = 100
+    assert covered(metric, 5, True, times) >= 0.92 - 2.6 * math.sqrt(0.05 * 0.95 / times) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("seeds", [3, 5, 10, 25])
+@pytest.mark.parametrize("metric", sorted(EXACT))
+def test_intervals_cover_in_many_draws(metric: str, seeds: int, paired: bool) -> None:
+    most = 0.99 if seeds > 3 else 1.0  # of three seeds, few degrees of freedom make it wide
+    assert 0.92 <= covered(metric, seeds, paired, 600) <= most  # 600 draws: sd 0.009
+
+
+def main() -> None:
+    """Print every rate."""
+    for metric in EXACT:
+        for paired in (False, True):
+            rates = [f"{seeds} seeds {covered(metric, seeds, paired, 600):.3f}" for seeds in (3, 5, 10, 25)]
+            print(metric, "difference" if paired else "score", *rates, flush=True)
+
+
+if __name__ == "__main__":
+    main()
