@@ -33,6 +33,7 @@ class Measured:
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
     flops: Callable[[int, int], float] | None = None
+    pack_size: int = 1  # trials trained together by one process: times, memory and energy are then the pack's
 
 
 def make_record(

@@ -35,7 +35,8 @@ LAYERS: dict[str, str] = {
         classes files sources token_cache cache evaluation meter shipment stop estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         prepare forecast lock keeper""",
-    "torch": "data model training resident checkpoint trainer audit parts bottleneck peft_adapter delta inprocess keep",
+    "torch": """data model training resident checkpoint trainer audit parts bottleneck peft_adapter delta inprocess keep
+        dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster bridge sweep",
     "edge": """cli commands compare upkeep show progress run rerun doctor new datasets_hub metrics._module
         embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
