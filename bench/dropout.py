@@ -106,7 +106,7 @@ def use_keyed(model: nn.Module) -> None:
     """Replace every nn.Dropout of a model; one that stands in several places stays one."""
     made: dict[nn.Module, KeyedDropout] = {}
     for parent in list(model.modules()):
-        for name, child in parent.named_children():
+        for name, child in parent._modules.items():  # named_children tells of each module once
             if type(child) is nn.Dropout:
                 if child not in made:
                     made[child] = KeyedDropout(child.p).train(child.training)
@@ -136,12 +136,11 @@ def keep_mask(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype)
     """1 where kept and 0 where dropped, [*key.shape, *shape]: one mask for each key (int32)."""
     *leading, channels = shape
     lead = key.reshape(*key.shape, *[1] * len(leading)) + _vectors(tuple(leading), key.device)
-    for shift, factor in ((16, _FIRST), (15, _SECOND)):  # on int32 `>>` keeps the sign; that loses one bit in all
+    for shift, factor in ((16, _FIRST), (15, _SECOND)):  # `>>` repeats the sign, which has to go: it would void a bit
         lead.bitwise_xor_((lead >> shift) & (_MASK >> shift)).mul_(factor)
     lead.bitwise_xor_((lead >> 16) & 0xFFFF)
     words = lead.unsqueeze(-1) * _channels((channels + 1) // 2, key.device)
-    words.bitwise_xor_(words >> 15).mul_(_THIRD)
-    words.bitwise_xor_(words >> 13)
+    words.bitwise_xor_((words >> 15).bitwise_and_(_MASK >> 15)).mul_(_THIRD)
     lanes = words.view(torch.int16)[..., :channels]
     out = torch.empty(lanes.shape, dtype=dtype, device=key.device)
     return torch.ge(lanes, round(p * 65536) - 32768, out=out)  # straight to the type: a third of what bool + cast take
