@@ -150,7 +150,7 @@ class _Drop(torch.autograd.Function):
     """x [row, …, channel], key [] -> x · mask / (1 − p). Under vmap, K keys give K masks in the same operations."""
 
     @staticmethod
-    def forward(x: Tensor, key: Tensor, p: float) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(x: Tensor, key: Tensor, p: float) -> tuple[Tensor, Tensor]:
         lead = key.ndim  # 1 within a pack, whose members stand in front
         mask = keep_mask(key, tuple(x.shape[lead:]), p, x.dtype).mul_(1 / (1 - p) if p < 1 else 0.0)
         return x * mask, mask
@@ -161,12 +161,12 @@ class _Drop(torch.autograd.Function):
         ctx.mark_non_differentiable(output[1])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None, None]:
         (mask,) = ctx.saved_tensors
         return grad * mask, None, None
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, p: float) -> Any:  # type: ignore[override]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, p: float) -> Any:
         """Members' tensors, batched or shared, and their keys [K]."""
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
         key = key.expand(info.batch_size) if in_dims[1] is None else key.movedim(in_dims[1], 0)
