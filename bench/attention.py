@@ -14,13 +14,9 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from bench.dropout import dropout as keyed_dropout
+from bench.dropout import in_vmap
 
 NAME = "finebench"
-
-
-def in_vmap() -> bool:
-    """Whether a `vmap` is running, whose tensors have no values to look at."""
-    return bool(torch._C._functorch.peek_interpreter_stack() is not None)
 
 
 def keyed_attention(

@@ -90,8 +90,20 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """Inverted dropout of x [row, …, channel] with the running step's next key; raises RuntimeError outside a step."""
     if _current is None:
         raise RuntimeError("keyed dropout in training mode needs a running step: `with stream(keys)`")
+    if not in_vmap():  # the same arithmetic, without the 80 µs that a custom function takes
+        return x * _factor(_current.next(), tuple(x.shape), p, x.dtype)
     dropped: Tensor = _Drop.apply(x, _current.next(), p)[0]  # type: ignore[no-untyped-call]
     return dropped
+
+
+def in_vmap() -> bool:
+    """Whether a `vmap` is running, whose tensors have no values to look at."""
+    return bool(torch._C._functorch.peek_interpreter_stack() is not None)
+
+
+def _factor(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype) -> Tensor:
+    """mask / (1 − p)."""
+    return keep_mask(key, shape, p, dtype).mul_(1 / (1 - p) if p < 1 else 0.0)
 
 
 class KeyedDropout(nn.Dropout):
@@ -152,7 +164,7 @@ class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, key: Tensor, p: float) -> tuple[Tensor, Tensor]:
         lead = key.ndim  # 1 within a pack, whose members stand in front
-        mask = keep_mask(key, tuple(x.shape[lead:]), p, x.dtype).mul_(1 / (1 - p) if p < 1 else 0.0)
+        mask = _factor(key, tuple(x.shape[lead:]), p, x.dtype)
         return x * mask, mask
 
     @staticmethod
