@@ -41,7 +41,7 @@ class Stack:
         self.grad = torch.zeros_like(self.flat)
         decay = torch.zeros(int(starts[-1]), dtype=like.dtype, device=like.device)
         group = optimizers[0].param_groups[0]
-        self.adamw = StackedAdamW(self.flat, decay, group["betas"], group["eps"])
+        self.adamw = StackedAdamW(self.flat, decay, len(self.names), group["betas"], group["eps"])
         self.places: dict[str, tuple[int, int]] = {}
         self.leaves: dict[str, Tensor] = {}
         self.gaps: dict[str, Tensor] = {}
@@ -65,12 +65,12 @@ class Stack:
         state = optimizer.state.get(parameter, {})
         parameter.data = view(self.flat, parameter.detach())
         optimizer.state[parameter] = {
-            "step": self.adamw.steps[k],
+            "step": self.adamw.steps[k, len(self.places) - 1],
             "exp_avg": view(self.adamw.first, state.get("exp_avg")),
             "exp_avg_sq": view(self.adamw.second, state.get("exp_avg_sq")),
         }
         if state:
-            self.adamw.steps[k] = state["step"]
+            self.adamw.steps[k, len(self.places) - 1] = state["step"]
             self.adamw.done[k] = max(self.adamw.done[k], int(state["step"]))
 
     def logits(self, inputs: dict[str, Tensor], keys: np.ndarray) -> Tensor:

@@ -17,14 +17,15 @@ def clip_rows(grad: Tensor, most: Tensor) -> None:
 class StackedAdamW:
     """Moments and step counts of K trials.
 
-    `decay` [P] is the weight decay of each column. `steps` [K] counts on the device for who keeps the state; the
-    update itself takes the counts on the host, so that no step waits for the device.
+    `decay` [P] is the weight decay of each column. `steps` [K, tensors] counts on the device for torch's own optimiser,
+    which wants a count of its own for each tensor. The update itself takes the counts on the host, so that no step
+    waits for the device.
     """
 
-    def __init__(self, parameters: Tensor, decay: Tensor, betas: tuple[float, float], eps: float) -> None:
+    def __init__(self, parameters: Tensor, decay: Tensor, tensors: int, betas: tuple[float, float], eps: float) -> None:
         self.parameters, self.decay, self.betas, self.eps = parameters, decay, betas, eps
         self.first, self.second = torch.zeros_like(parameters), torch.zeros_like(parameters)
-        self.steps = torch.zeros(len(parameters), dtype=torch.float32, device=parameters.device)
+        self.steps = torch.zeros(len(parameters), tensors, dtype=torch.float32, device=parameters.device)
         self.done = [0] * len(parameters)
 
     @torch.no_grad()
