@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from bench import attention, dropout
 from bench.architecture import Architecture, read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
@@ -134,14 +135,17 @@ def weights_file(folder: Path) -> Path:
 
 def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
     """A trial's own model on the CPU: the head is drawn from `init_seed`, what the method inserts from a stream
-    beside it.
+    beside it. Its dropout is keyed (bench.dropout).
     """
     model = copy.deepcopy(backbone.model)
+    attention.use_keyed(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed & (2**63 - 1))
         _draw_head(model)
         torch.manual_seed((init_seed ^ _METHOD_STREAM) & (2**63 - 1))
-        return method.apply(model)
+        tuned = method.apply(model)
+    dropout.use_keyed(tuned)
+    return tuned
 
 
 def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:

@@ -1,7 +1,7 @@
 """Runs packs of trials in one process: the same code in a Ray worker, in `--debug`, in `rerun` and in tests.
 
-A `PackRun` trains a pack's members in lockstep, evaluation by evaluation, and is the only place where an exception
-becomes a status.
+A `PackRun` trains a pack's members in lockstep, and is the only place where an exception becomes a status: fused, step
+by step (bench.lockstep), or each by its own solo loop in turn, evaluation by evaluation, bit for bit as alone.
 """
 
 import json
@@ -26,6 +26,7 @@ from bench.evaluation import Evaluation, Progress
 from bench.frozen import Apart, split
 from bench.keep import save_delta
 from bench.linear_probe import charge, on_features, seconds
+from bench.lockstep import Lane, obstacle, train_together
 from bench.methods import Method
 from bench.metrics import majority_score
 from bench.model import build, trainable_counts, trained_tensors
@@ -36,6 +37,7 @@ from bench.resident import Resident, longest_input
 from bench.results import ResultsFolder
 from bench.sources import TaskData
 from bench.splits import Draw
+from bench.stack import share_frozen
 from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, steps_per_second, train
 from bench.trial import TRAINING_VERSION, Trial
 
@@ -56,6 +58,7 @@ class _Member:
     together: int = 1
     measured: Measured = field(init=False)
     run: Iterator[Evaluation] | None = None
+    lane: Lane | None = None
     finished: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -72,46 +75,74 @@ class _Member:
             return next(self.run)
         except StopIteration:
             self._end("ok", None)
-        except keeper.Stopped as error:
-            self._end("stopped", str(error))
-        except Diverged as error:
-            self._end("diverged", str(error))
-        except TimedOut as error:
-            self._end("timeout", str(error))
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            self._end("oom", _one_line(error))
         except Exception as error:  # a trial's failure is an outcome in the table, never the end of the sweep
-            out_of_memory = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
-            self._end("oom" if out_of_memory else "error", _one_line(error))
+            self.fail(error)
         return None
 
-    def _start(self) -> Iterator[Evaluation]:
+    def fail(self, error: BaseException) -> None:
+        """End with the status that an exception stands for."""
+        if isinstance(error, keeper.Stopped):
+            self._end("stopped", str(error))
+        elif isinstance(error, Diverged):
+            self._end("diverged", str(error))
+        elif isinstance(error, TimedOut):
+            self._end("timeout", str(error))
+        else:
+            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+                words in str(error).lower() for words in ("can't allocate memory", "out of memory")
+            )
+            self._end("oom" if out_of_memory else "error", _one_line(error))
+
+    def prepare(self, sharing: nn.Module | None = None) -> Lane:
+        """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
         begin = time.perf_counter()
-        job, audit = self._job()
+        job, self._audit = self._job(sharing)
         optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
         before = self._resume(job, optimizer)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
-        job, apart = self._on_features(job, audit)
+        job, self._apart = self._on_features(job, self._audit)
         charge(job, self.progress)
         job = replace(job, deadline=time.monotonic() + self._time_left())
 
         def measure() -> None:
+            together = self.measured.pack_size > 1  # what one process took for several trials is none's own
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
-            self.measured.peak_memory_bytes = _most(before.peak_memory_bytes, self._meter.peak_memory())
-            self.measured.energy_joules = self._energy(before)
+            peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
+            self.measured.peak_memory_bytes = None if together else peak
+            self.measured.energy_joules = None if together else self._energy(before)
 
-        yield from list(self.progress.evaluations)
-        yield from train(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
-        measure()
-        if apart is not None:
-            apart.attach()
-        tampered = audit.check(job.model)
+        self._measure = measure
+        self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
+        return self.lane
+
+    def complete(self) -> None:
+        """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
+        assert self.lane is not None
+        self._measure()
+        if self._apart is not None:
+            self._apart.attach()
+        tampered = self._audit.check(self.lane.job.model)
         if tampered:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
         self._keep()
 
-    def _job(self) -> tuple[Job, FreezeAudit]:
+    def finish(self) -> None:
+        """End a trial whose steps are done, with the status that its last checks give."""
+        try:
+            self.complete()
+        except Exception as error:  # as in `advance`
+            self.fail(error)
+        else:
+            self._end("ok", None)
+
+    def _start(self) -> Iterator[Evaluation]:
+        lane = self.lane or self.prepare()
+        yield from list(self.progress.evaluations)
+        yield from train(lane.job, self.progress, lane.optimizer, lane.keeper)
+        self.complete()
+
+    def _job(self, sharing: nn.Module | None = None) -> tuple[Job, FreezeAudit]:
         """Build the model and its data for this trial."""
         resident, trial = self.resident, self.trial
         self._meter = meter.Meter(resident.device, resident.share.exclusive)
@@ -123,6 +154,8 @@ class _Member:
         self.measured.n_fit, self.measured.n_select = len(rows.fit), len(rows.select)
         model = build(backbone, tuned, trial.seeds.stream("init")).to(resident.device)
         audit = FreezeAudit(model)
+        if sharing is not None:
+            share_frozen(sharing, model)
         encoder, head, total = trainable_counts(model, backbone.head_names)
         self.measured.trainable_params, self.measured.head_params = encoder + head, head
         self.measured.total_params = total
@@ -242,7 +275,7 @@ class _Member:
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status, self.reason, self.finished = status, reason, True
-        self.run = None  # frees the model and the optimiser
+        self.run = self.lane = None  # frees the model and the optimiser
 
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
@@ -289,24 +322,62 @@ class Rung:
 
 
 class PackRun:
-    """Trains a pack's members in lockstep; `rate` is the stored calibration (steps/s) of a seconds budget."""
+    """Trains a pack's members in lockstep; `rate` is the stored calibration (steps/s) of a seconds budget.
 
-    def __init__(self, resident: Resident, pack: Pack, rate: float | None = None) -> None:
+    `fused` trains them as one stacked model; left open, that is done unless they are a search's. Members that cannot be
+    stacked are trained in turn, and a note says why.
+    """
+
+    def __init__(self, resident: Resident, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
         resident.watch.begin()
         together = 1 if pack.searches else len(pack.trials)
         self.members = [_Member(trial, resident, rate, together=together) for trial in pack.trials]
         self._told: set[str] = set()
         self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
+        if fused is None:
+            fused = not (pack.searches or pack.rungs)
+        self._together = self._train_together() if fused and len(pack.trials) > 1 else None
 
     def advance(self) -> Rung | None:
-        """Train every member to its next evaluation; None once all have ended."""
-        evaluations = [member.advance() for member in self.members]
+        """Train every member to its next evaluation (fused: to the next one of any); None once all have ended."""
+        evaluation = next(self._together, None) if self._together else None
+        evaluations = [evaluation] if evaluation else [member.advance() for member in self.members]
         if all(member.finished for member in self.members):
             return None
         self.index += 1
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
+
+    def _train_together(self) -> Iterator[Evaluation]:
+        """Train the members as one; those that it leaves unfinished have to be trained in turn."""
+        lanes: dict[Lane, _Member] = {}
+        for member in self.members:
+            try:
+                first = next(iter(lanes), None)
+                lanes[member.prepare(first.job.model if first else None)] = member
+            except Exception as error:  # as in `_Member.advance`
+                member.fail(error)
+        try:
+            reason = obstacle([lane.job for lane in lanes]) if len(lanes) > 1 else None
+            if reason is not None:
+                self._apart(list(lanes.values()), reason)
+                return
+            for lane, event in train_together(list(lanes)):
+                if isinstance(event, Evaluation):
+                    yield event
+                elif event is None:
+                    lanes[lane].finish()
+                else:
+                    lanes[lane].fail(event)
+        except Exception as error:  # what breaks the step that all share ends them all
+            for member in lanes.values():
+                if not member.finished:
+                    member.fail(error)
+
+    def _apart(self, members: list[_Member], reason: str) -> None:
+        """Say why members are trained in turn."""
+        members[0].notes.append(f"{members[0].trial.id}: a pack of {len(self.members)} is trained in turn: {reason}")
 
     @property
     def stopped(self) -> bool:

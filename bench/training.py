@@ -2,9 +2,10 @@
 
 Each evaluation scores `select`; only where `select` has improved is the held-out `score` split evaluated too, after the
 decision, so that no choice can see it. The chosen checkpoint is the one with the best `select` score; its predictions
-on `score` are kept. Dropout is reseeded at every step from (dropout seed, step), and batches follow from (order seed,
-step), so that a trial's random streams do not depend on what else runs in the process and need no saved state: a run
-goes on from its trained tensors, its optimiser and its progress alone (bench.checkpoint), bit by bit as it would have.
+on `score` are kept. Dropout masks follow from (dropout seed, step) alone (bench.dropout; what a model draws itself is
+reseeded at every step from the same two), and batches from (order seed, step), so that a trial's random streams do not
+depend on what else runs in the process and need no saved state: a run goes on from its trained tensors, its optimiser
+and its progress alone (bench.checkpoint), bit by bit as it would have. bench.lockstep trains several runs at once.
 """
 
 import math
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from bench.data import epoch_order, eval_batches
+from bench.dropout import step_keys, stream
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.frozen import training_mode
@@ -156,29 +158,27 @@ def train(
     optimizer = optimizer or make_optimizer(job.model, job.lr, job.training.weight_decay)
     points = set(evaluation_steps(job.steps, job.training.evals))
     first = progress.steps + 1
-    batches = _batches(job, progress.steps)
+    coming = batches(job, progress.steps)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     finite = torch.ones((), dtype=torch.bool, device=job.device)
     begin = time.perf_counter()
     for step in range(first, job.steps + 1):
         if step == first or (step - 1) in points:
             training_mode(job.model)
-        rows = next(batches)
+        rows = next(coming)
         loss = _step(job, optimizer, trained, rows, step)
         finite &= loss.isfinite()
-        _count(progress, job.fit.tokens, rows)
+        count(progress, job.fit.tokens, rows)
         keep = keeper is not None and step < job.steps and keeper.due()
         if job.device.type == "cpu" or step in points or keep or step % CHECK_EVERY == 0:
-            if not bool(finite):
+            failed = failure(job, step, bool(finite))
+            if failed is not None:
                 progress.train_seconds += time.perf_counter() - begin
-                raise Diverged(f"the loss is not finite at step {step}")
-            if time.monotonic() > job.deadline:
-                progress.train_seconds += time.perf_counter() - begin
-                raise TimedOut(f"the time limit ran out at step {step} of {job.steps}")
+                raise failed
         if step in points:
-            _synchronize(job.device)
+            synchronize(job.device)
             progress.train_seconds += time.perf_counter() - begin
-            yield _evaluate(job, progress, optimizer.param_groups[0]["lr"])
+            yield evaluate(job, progress, optimizer.param_groups[0]["lr"])
             begin = time.perf_counter()
         if keep and keeper is not None:
             progress.train_seconds += time.perf_counter() - begin
@@ -186,34 +186,51 @@ def train(
             begin = time.perf_counter()
 
 
+def failure(job: Job, step: int, finite: bool) -> Diverged | TimedOut | None:
+    """What ends a run after a step whose losses so far were all `finite` or not."""
+    if not finite:
+        return Diverged(f"the loss is not finite at step {step}")
+    if time.monotonic() > job.deadline:
+        return TimedOut(f"the time limit ran out at step {step} of {job.steps}")
+    return None
+
+
 def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
     """Optimiser steps per second over `steps` steps after `warm` unmeasured ones; trains (and so spoils) the job's
     model."""
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
     trained = [p for p in job.model.parameters() if p.requires_grad]
-    batches = _batches(job)
+    coming = batches(job)
     training_mode(job.model)
     begin = time.perf_counter()
     for step in range(1, warm + steps + 1):
-        _step(job, optimizer, trained, next(batches), step)
+        _step(job, optimizer, trained, next(coming), step)
         if step == warm:
-            _synchronize(job.device)
+            synchronize(job.device)
             begin = time.perf_counter()
-    _synchronize(job.device)
+    synchronize(job.device)
     return steps / (time.perf_counter() - begin)
 
 
 def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], rows: np.ndarray, step: int) -> Tensor:
-    lr = learning_rate(step, job.steps, job.lr, job.training)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    set_learning_rate(job, optimizer, step)
     _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
-    loss = _loss(job, _logits(job, job.fit.tokens, rows), job.fit.labels[rows])
+    with stream(torch.from_numpy(step_keys([job.dropout_seed], [step])[0]).to(job.device, non_blocking=True)):
+        logits = _logits(job, job.fit.tokens, rows)
+    loss = _loss(job, logits, job.fit.labels[rows])
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.detach()
+
+
+def set_learning_rate(job: Job, optimizer: torch.optim.AdamW, step: int) -> float:
+    """Tell the optimiser the learning rate of a step; returns it."""
+    lr = learning_rate(step, job.steps, job.lr, job.training)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
 
 
 def _reseed(device: torch.device, seed: int) -> None:
@@ -225,7 +242,7 @@ def _reseed(device: torch.device, seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-def _batches(job: Job, done: int = 0) -> Iterator[np.ndarray]:
+def batches(job: Job, done: int = 0) -> Iterator[np.ndarray]:
     """Rows of each batch, epoch after epoch, from the one after the first `done`."""
     lengths = job.fit.tokens.lengths[job.fit.rows]
     epoch, skip = divmod(done, math.ceil(len(lengths) / job.training.batch_size))
@@ -256,7 +273,8 @@ def _loss(job: Job, logits: Tensor, labels: np.ndarray) -> Tensor:
     return cross_entropy(logits, target)
 
 
-def _count(progress: Progress, tokens: Inputs, rows: np.ndarray) -> None:
+def count(progress: Progress, tokens: Inputs, rows: np.ndarray) -> None:
+    """Add a step on these rows to what a run has come to."""
     lengths = tokens.lengths[rows].astype(np.int64)
     progress.steps += 1
     progress.examples += len(rows)
@@ -264,12 +282,13 @@ def _count(progress: Progress, tokens: Inputs, rows: np.ndarray) -> None:
     progress.squares += int((lengths * lengths).sum())
 
 
-def _synchronize(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
+def evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
     """Score `select`; decide; only then look at `score` (where `select` improved, and at the last step)."""
     begin = time.perf_counter()
     job.model.eval()

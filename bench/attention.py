@@ -1,0 +1,77 @@
+"""Attention with keyed dropout (bench.dropout), registered with transformers under its own name.
+
+Without dropout it is transformers' `sdpa`. With dropout, and inside a pack (torch's fused kernels have no batching
+rule on every device), the softmax is written out, as torch itself does on a CPU.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from bench.dropout import dropout as keyed_dropout
+from bench.dropout import in_vmap
+
+NAME = "finebench"
+
+
+def keyed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """query [B, H, Q, D], key and value [B, H or fewer, T, D] -> ([B, Q, H, D], None), as transformers calls it.
+
+    A mask is boolean (True: seen) or added to the scores.
+    """
+    if dropout == 0 and not in_vmap():
+        plain: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, 0.0, scaling, is_causal, position_bias, **kwargs
+        )
+        return plain
+    groups = int(getattr(module, "num_key_value_groups", 1))
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    scores = torch.matmul(query, key.transpose(-1, -2)) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if position_bias is not None:
+        scores = scores + position_bias
+    causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+    if attention_mask is None and causal and query.shape[-2] > 1:
+        attention_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attention_mask, -math.inf)
+    elif attention_mask is not None:
+        scores = scores + attention_mask
+    shares = scores.softmax(-1)
+    if dropout > 0:
+        shares = keyed_dropout(shares, dropout)
+    return torch.matmul(shares.to(value.dtype), value).transpose(-2, -3).contiguous(), None
+
+
+def keyed_mask(*args: Any, **named: Any) -> Tensor | None:
+    """transformers' mask for `sdpa`; within `vmap` always written out, since leaving it out needs a look at its
+    values."""
+    if in_vmap():
+        named |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
+    mask: Tensor | None = sdpa_mask(*args, **named)
+    return mask
+
+
+def use_keyed(model: nn.Module) -> None:
+    """Let a model whose attention is transformers' `sdpa` use this one; others keep their own."""
+    if model.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
+        model.config._attn_implementation = NAME  # type: ignore[union-attr]
+
+
+ALL_ATTENTION_FUNCTIONS.register(NAME, keyed_attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, keyed_mask)

@@ -1,0 +1,186 @@
+"""Several models of one shape as one: frozen tensors shared, trained ones stacked, one forward pass for all.
+
+    stack = Stack(models, optimizers)
+    logits = stack.logits(inputs, keys)          # [K, B, ·], through an unmodified Hugging Face model
+    stack.update(losses, most, rates)            # losses [K]: backward, clipping and AdamW, each member its own
+
+`vmap` spans the forward pass alone; backward runs outside it, since torch's attention kernels have no batching rule
+for theirs. A member's model and its torch.optim.AdamW stay usable: their tensors are views of its row, so evaluation,
+checkpoints and the freeze audit need not know of the pack.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from bench.data import Tokens, collate
+from bench.dropout import CALLS, step_keys, stream
+from bench.parts import trained_parameters
+from bench.stacked_adamw import StackedAdamW, clip_rows
+
+ALIGN = 8
+"""Each tensor begins at a multiple of so many elements, as matrix units want it."""
+
+
+class Stack:
+    """K models that differ in values alone, and their optimisers; K may be 1."""
+
+    def __init__(self, models: list[nn.Module], optimizers: list[torch.optim.AdamW]) -> None:
+        self.template = models[0]
+        trained = [trained_parameters(model) for model in models]
+        self.names = list(trained[0])
+        self.own = _differing(models)
+        self.calls = CALLS
+        sizes = [-(-trained[0][name].numel() // ALIGN) * ALIGN for name in self.names]
+        starts = np.cumsum([0, *sizes])
+        like = trained[0][self.names[0]]
+        self.flat = torch.zeros(len(models), int(starts[-1]), dtype=like.dtype, device=like.device)
+        self.grad = torch.zeros_like(self.flat)
+        decay = torch.zeros(int(starts[-1]), dtype=like.dtype, device=like.device)
+        group = optimizers[0].param_groups[0]
+        self.adamw = StackedAdamW(self.flat, decay, len(self.names), group["betas"], group["eps"])
+        self.places: dict[str, tuple[int, int]] = {}
+        self.leaves: dict[str, Tensor] = {}
+        self.gaps: dict[str, Tensor] = {}
+        decays = {id(p): group["weight_decay"] for group in optimizers[0].param_groups for p in group["params"]}
+        for name, start, size in zip(self.names, starts, sizes, strict=False):
+            first, shape = trained[0][name], trained[0][name].shape
+            self.places[name] = place = (int(start), int(start) + first.numel())
+            decay[slice(*place)] = decays[id(first)]
+            for k, own in enumerate(trained):
+                self._adopt(k, own[name], optimizers[k], place)
+            self.leaves[name] = self.flat[:, slice(*place)].view(len(models), *shape).detach().requires_grad_()
+            self.gaps[name] = self.flat.new_zeros(len(models), size - first.numel())
+
+    def _adopt(self, k: int, parameter: nn.Parameter, optimizer: torch.optim.AdamW, place: tuple[int, int]) -> None:
+        """Move a parameter and its state into row k; both become views of it."""
+
+        def view(buffer: Tensor, content: Tensor | None) -> Tensor:
+            own = buffer[k, slice(*place)].view(parameter.shape)
+            return own if content is None else own.copy_(content)
+
+        state = optimizer.state.get(parameter, {})
+        parameter.data = view(self.flat, parameter.detach())
+        optimizer.state[parameter] = {
+            "step": self.adamw.steps[k, len(self.places) - 1],
+            "exp_avg": view(self.adamw.first, state.get("exp_avg")),
+            "exp_avg_sq": view(self.adamw.second, state.get("exp_avg_sq")),
+        }
+        if state:
+            self.adamw.steps[k, len(self.places) - 1] = state["step"]
+            self.adamw.done[k] = max(self.adamw.done[k], int(state["step"]))
+
+    def logits(self, inputs: dict[str, Tensor], keys: np.ndarray) -> Tensor:
+        """Forward every member over its own batch: inputs [K, B, T] -> [K, B, outputs]; `keys` as of `step_keys`."""
+        used = 0
+
+        def one(trained: dict[str, Tensor], own: dict[str, Tensor], batch: dict[str, Tensor], own_keys: Tensor) -> Any:
+            nonlocal used
+            with stream(own_keys) as taken:
+                logits = functional_call(self.template, (trained, own), kwargs=batch).logits
+            used = taken.used
+            return logits
+
+        on_device = torch.from_numpy(keys).to(self.flat.device, non_blocking=True)
+        logits: Tensor = vmap(one)(self.leaves, self.own, inputs, on_device)
+        self.calls = max(1, used)  # every step has the same calls, so that the next ones need no more keys
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def update(self, losses: Tensor, most: Tensor, rates: list[float]) -> None:
+        """One step of every member from losses [K], clipped to norms `most` [K], at its own learning rate."""
+        found = torch.autograd.grad(losses.sum(), list(self.leaves.values()), allow_unused=True)
+        pieces: list[Tensor] = []
+        for (name, leaf), grad in zip(self.leaves.items(), found, strict=True):
+            if grad is None:  # not in the graph: torch's AdamW leaves such a tensor as it is, without decay
+                self.adamw.decay[slice(*self.places[name])] = 0
+            pieces += [(torch.zeros_like(leaf) if grad is None else grad).reshape(len(leaf), -1), self.gaps[name]]
+        torch.cat(pieces, dim=1, out=self.grad)
+        clip_rows(self.grad, most)
+        self.adamw.step(self.grad, rates)
+
+
+def _frozen(model: nn.Module) -> dict[str, Tensor]:
+    """Frozen parameters and buffers by name."""
+    parameters = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    return parameters | dict(model.named_buffers())
+
+
+def share_frozen(first: nn.Module, other: nn.Module) -> None:
+    """Let `other` use the frozen tensors of `first` wherever they are equal, so that memory holds them once."""
+    theirs = _frozen(first)
+    for name, tensor in _frozen(other).items():
+        mine = theirs.get(name)
+        if mine is not None and mine.shape == tensor.shape and torch.equal(mine, tensor):
+            tensor.data = mine.data
+
+
+def _differing(models: list[nn.Module]) -> dict[str, Tensor]:
+    """Frozen tensors that the models do not share, stacked: [K, …] by name (a method may freeze what it draws)."""
+    frozen = [_frozen(model) for model in models]
+    return {
+        name: torch.stack([own[name].detach() for own in frozen])
+        for name, tensor in frozen[0].items()
+        if any(own[name].data_ptr() != tensor.data_ptr() for own in frozen[1:])
+    }
+
+
+def mismatch(models: list[nn.Module]) -> str | None:
+    """Why these models cannot be stacked, or None: their tensors must have the same names, shapes and types."""
+    first, *others = [
+        {name: (p.shape, p.dtype, p.requires_grad) for name, p in (*m.named_parameters(), *m.named_buffers())}
+        for m in models
+    ]
+    for other in others:
+        if other != first:
+            names = sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
+            return f"the members' tensors differ in shape: {', '.join(names[:3])}"
+    types = {p.dtype for p in trained_parameters(models[0]).values()}
+    return None if len(types) == 1 else f"trained tensors of {len(types)} types"
+
+
+@torch.no_grad()
+def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int) -> str | None:
+    """Why a model cannot run within a pack, or None; found by trying it on a few rows, in training mode.
+
+    It can where all its randomness is keyed, and two copies in one pass, one with more padding, give what each gives
+    alone.
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.train()
+    try:
+        keys = torch.from_numpy(step_keys([1, 2], [1, 1])).to(device)
+        alone: list[Tensor] = []
+        before = _random_state(device)
+        batches = [{k: v.to(device) for k, v in collate(tokens, own, pad_id).items()} for own in (rows, rows[:1])]
+        for own_keys, batch in zip(keys, batches, strict=True):
+            with stream(own_keys):
+                alone.append(model(**batch).logits)
+        if not torch.equal(before, _random_state(device)):
+            return "the model draws random numbers that are not keyed"
+
+        def one(trained: dict[str, Tensor], batch: dict[str, Tensor], own_keys: Tensor) -> Any:
+            with stream(own_keys):
+                return functional_call(model, trained, kwargs=batch).logits
+
+        both = collate(tokens, np.concatenate([rows, np.repeat(rows[:1], len(rows))]), pad_id)
+        stacked = {k: v.to(device).unflatten(0, (2, len(rows))) for k, v in both.items()}
+        twice = {name: p.expand(2, *p.shape) for name, p in trained_parameters(model).items()}
+        together = vmap(one)(twice, stacked, keys)
+        for mine, theirs in zip(alone, (together[0], together[1, :1]), strict=True):
+            if not torch.allclose(mine, theirs, rtol=1e-3, atol=1e-3):
+                return "the model's outputs in a pack are not what they are alone"
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        return f"the model cannot run under vmap: {' '.join(str(error).split())[:200]}"
+    finally:
+        model.train(training)
+    return None
+
+
+def _random_state(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()

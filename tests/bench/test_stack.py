@@ -1,0 +1,390 @@
+"""Packs are exact: K trials trained as one stacked model give what each gives alone.
+
+With dropout everywhere (attention too), clipping that bites, and members that differ in learning rate, seeds, order,
+rows and number of steps. In float64 to 1e-10; in float32 to what rounding allows.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import attention, dropout, lockstep, trainer
+from bench.conductor import Pack
+from bench.data import Tokens
+from bench.lock import Lock, claim
+from bench.model import trained_tensors
+from bench.prepare import Prepared
+from bench.record import Record
+from bench.resident import Resident
+from bench.results import ResultsFolder
+from bench.seeds import Seeds
+from bench.shipment import Share, Shipment
+from bench.stack import Stack, cannot_pack, mismatch, share_frozen
+from bench.stacked_adamw import clip_rows
+from bench.trainer import PackRun
+from bench.training import CHECK_EVERY, make_optimizer
+from bench.trial import Trial
+from tests.bench.tiny import tiny_prepared
+from tests.bench.tiny_models import CONFIGS, tiny_model
+
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"lr": [1e-3, 3e-3]},
+    "bitfit": {"lr": [5e-3, 1e-2]},
+    "pfeiffer": {"lr": [3e-3, 1e-2], "variant": "pfeiffer"},
+    "houlsby": {"lr": [3e-3, 1e-2], "variant": "houlsby"},
+    "parallel": {"lr": [3e-3, 1e-2], "variant": "parallel"},
+    "lora": {"lr": [3e-3, 1e-2], "dropout": 0.2},
+}
+STEPS = (7, 5)
+
+
+@dataclass
+class World:
+    """Trials of one method, and what training them comes to."""
+
+    ready: Prepared
+    trials: tuple[Trial, ...]
+
+    def resident(self, lock: Lock | None = None, **changes: Any) -> Resident:
+        """Fresh resident state whose backbone has dropout everywhere."""
+        shipment = Shipment("tiny", str(self.ready.model.folder), self.ready.tasks, timeout=600.0)
+        if lock is not None:
+            shipment = dataclasses.replace(shipment, results=lock.folder.root, run=lock.token)
+        resident = Resident(dataclasses.replace(shipment, **changes), Share())
+        for module in resident.backbone(self.ready.tasks[self.trials[0].task.name]).model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.15
+        return resident
+
+    def run(self, *trials: Trial, lock: Lock | None = None, **changes: Any) -> PackRun:
+        """A pack, fused wherever it has several members, trained to its end."""
+        run = PackRun(self.resident(lock, **changes), Pack(trials), fused=True)
+        while run.advance() is not None:
+            pass
+        return run
+
+
+def world(name: str, task: str = "mini-cola") -> World:
+    """Four trials: two learning rates, two fractions, two numbers of steps, two seeds."""
+    method = "adapter" if "variant" in METHODS[name] else name
+    ready = tiny_prepared(
+        tasks=[task],
+        methods={method: METHODS[name]},
+        fractions=[0.02, 0.05],
+        budget=[{"steps": steps} for steps in STEPS],
+        seeds=2,
+        training={"evals": 2, "batch_size": 8, "max_grad_norm": 0.05, "weight_decay": 0.1},
+        select={"at_least": 10},
+    )
+    plan, cells = ready.plan, list(ready.plan.cells())
+    chosen = [(0, 0, 1), (1, 1, 2), (2, 1, 1), (3, 0, 2)]
+    trials = [
+        plan.trial(cells[c], "grid", plan.points(cells[c])[p], Seeds.paired(s), ready.known) for c, p, s in chosen
+    ]
+    return World(ready, tuple(trials))
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
+    """Trained tensors of every trial that reaches its end: by trial id, of the latest run."""
+    found: dict[str, dict[str, Tensor]] = {}
+    complete = trainer._Member.complete
+
+    def spying(self: Any) -> None:
+        found[self.trial.id] = {name: t.clone() for name, t in trained_tensors(self.lane.job.model).items()}
+        complete(self)
+
+    monkeypatch.setattr(trainer._Member, "complete", spying)
+    return found
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model is built in float64."""
+    build = trainer.build
+    monkeypatch.setattr(trainer, "build", lambda *given: build(*given).double())
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[Lock]:
+    """A results folder in a driver's hands."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    with claim(folder, lambda text: None) as held:
+        yield held
+
+
+def same(a: Record, b: Record, atol: float) -> None:
+    """The same outcome, evaluations and predictions."""
+    exact = ("trial_id", "status", "reason", "steps", "examples", "tokens", "train_flops", "trainable_params", "n_fit")
+    assert {key: a.trial[key] for key in exact} == {key: b.trial[key] for key in exact}
+    for key in ("select_score", "score", "score_last"):
+        np.testing.assert_allclose(a.trial[key], b.trial[key], atol=atol)
+    ours, theirs = a.evals.to_pylist(), b.evals.to_pylist()
+    assert [(r["step"], r["split"], r["lr"]) for r in ours] == [(r["step"], r["split"], r["lr"]) for r in theirs]
+    for key in ("loss", "value"):
+        np.testing.assert_allclose([r[key] for r in ours], [r[key] for r in theirs], atol=atol)
+    for column in ("prediction", "probability"):
+        mine, other = (t.predictions[column].drop_null().to_numpy() for t in (a, b))
+        np.testing.assert_allclose(mine, other, atol=atol)
+
+
+def tensors_agree(a: dict[str, Tensor], b: dict[str, Tensor], atol: float) -> None:
+    """Every trained tensor, by name."""
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=atol, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize(("name", "task"), [*((name, "mini-cola") for name in METHODS), ("bitfit", "mini-stsb")])
+def test_a_pack_is_its_members_alone(name: str, task: str, ends: dict[str, dict[str, Tensor]]) -> None:
+    """Trained tensors, scores, evaluations and predictions, to 1e-10 in float64."""
+    here = world(name, task)
+    alone = [here.run(trial).records()[0] for trial in here.trials]
+    apart = dict(ends)
+    ends.clear()
+    run = here.run(*here.trials)
+    assert run.notes() == []
+    for one, record, member in zip(alone, run.records(), run.members, strict=True):
+        assert record.trial["status"] == "ok", record.trial["reason"]
+        same(one, record, 1e-10)
+        tensors_agree(apart[member.trial.id], ends[member.trial.id], 1e-10)
+        assert member.measured.pack_size == len(here.trials)
+        assert record.trial["peak_memory_bytes"] is None
+
+
+def test_in_float32_a_pack_differs_by_rounding(ends: dict[str, dict[str, Tensor]]) -> None:
+    """Rounding alone: 1e-4 on probabilities. (Adam turns rounding in a vanishing gradient into a step of its own.)"""
+    here = world("bitfit")
+    alone = [here.run(trial).records()[0] for trial in here.trials]
+    for one, record in zip(alone, here.run(*here.trials).records(), strict=True):
+        same(one, record, 1e-4)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("who", [0, 2])
+def test_one_that_diverges_leaves_and_harms_no_other(
+    who: int, ends: dict[str, dict[str, Tensor]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the step at which it diverges alone, with the same reason."""
+    here = world("full")
+    job = trainer._Member._job
+
+    def reckless(self: Any, *given: Any) -> Any:
+        made, audit = job(self, *given)
+        return (dataclasses.replace(made, lr=1e300) if self.trial is here.trials[who] else made), audit
+
+    monkeypatch.setattr(trainer._Member, "_job", reckless)
+    alone = [here.run(trial).records()[0] for trial in here.trials]
+    assert [record.trial["status"] for record in alone].count("diverged") == 1
+    assert alone[who].trial["status"] == "diverged"
+    apart = dict(ends)
+    ends.clear()
+    for one, record in zip(alone, here.run(*here.trials).records(), strict=True):
+        if record.trial["trial_id"] == here.trials[who].id:
+            assert (record.trial["status"], record.trial["reason"]) == ("diverged", one.trial["reason"])
+            assert record.trial["steps"] == one.trial["steps"]
+        else:
+            same(one, record, 1e-10)
+            tensors_agree(apart[record.trial["trial_id"]], ends[record.trial["trial_id"]], 1e-10)
+
+
+@pytest.mark.usefixtures("double")
+def test_a_checkpoint_goes_from_pack_to_solo_and_back(lock: Lock, ends: dict[str, dict[str, Tensor]]) -> None:
+    """A pack is stopped; some members go on alone, are stopped again, and end in a pack."""
+    here = world("lora")
+    for trial in here.trials:
+        here.run(trial)
+    apart = dict(ends)
+    ends.clear()
+
+    def stop_at(step: int, *trials: Trial) -> PackRun:
+        where = here.resident(lock)
+        run = PackRun(where, Pack(trials), fused=True)
+        where.watch.asked = lambda: any(member.progress.steps >= step for member in run.members)
+        while run.advance() is not None:
+            pass
+        assert run.stopped
+        return run
+
+    assert [member.progress.steps for member in stop_at(2, *here.trials).members] == [2] * 4
+    stop_at(3, here.trials[0])
+    stop_at(4, here.trials[1])
+    assert not ends
+    run = here.run(*here.trials, lock=lock)
+    assert not run.stopped
+    assert [record.trial["status"] for record in run.records()] == ["ok"] * 4
+    for trial in here.trials:
+        tensors_agree(apart[trial.id], ends[trial.id], 1e-10)
+
+
+def test_a_trial_that_was_ever_part_of_a_pack_says_so(lock: Lock) -> None:
+    """Its times are not its own, also where it ends alone."""
+    here = world("bitfit")
+    where = here.resident(lock)
+    run = PackRun(where, Pack(here.trials), fused=True)
+    where.watch.asked = lambda: run.members[0].progress.steps >= 2
+    while run.advance() is not None:
+        pass
+    alone = here.run(here.trials[0], lock=lock)
+    assert alone.members[0].measured.pack_size == 4
+    assert alone.records()[0].trial["peak_memory_bytes"] is None
+
+
+def test_time_runs_out_for_the_pack_as_for_one() -> None:
+    """All are told, each at its own step."""
+    here = world("bitfit")
+    statuses = [record.trial["status"] for record in here.run(*here.trials, timeout=0.0).records()]
+    assert statuses == ["timeout"] * 4
+
+
+def test_a_member_that_cannot_be_built_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others train as a pack without it."""
+    here = world("bitfit")
+    job = trainer._Member._job
+
+    def failing(self: Any, *given: Any) -> Any:
+        if self.trial is here.trials[0]:
+            raise ValueError("no such model")
+        return job(self, *given)
+
+    monkeypatch.setattr(trainer._Member, "_job", failing)
+    statuses = [record.trial["status"] for record in here.run(*here.trials).records()]
+    assert statuses == ["error", "ok", "ok", "ok"]
+
+
+def test_what_breaks_the_shared_step_ends_every_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory in the pack is out of memory for all, so that all are tried again."""
+    here = world("bitfit")
+
+    def full(*given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(lockstep, "_step", full)
+    statuses = [record.trial["status"] for record in here.run(*here.trials).records()]
+    assert statuses == ["oom"] * 4
+
+
+def test_members_that_cannot_be_stacked_are_trained_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit as alone, and a note says why."""
+    here = world("bitfit")
+    alone = [here.run(trial).records()[0] for trial in here.trials]
+    monkeypatch.setattr(trainer, "obstacle", lambda jobs: "they are too different")
+    run = here.run(*here.trials)
+    assert run.notes() == [f"{here.trials[0].id}: a pack of 4 is trained in turn: they are too different"]
+    for one, record, member in zip(alone, run.records(), run.members, strict=True):
+        same(one, record, 0.0)
+        assert member.measured.pack_size == 1
+
+
+def test_frozen_tensors_are_held_once() -> None:
+    """However many members; what differs between them is not shared."""
+    first, second = tiny_model("bert"), tiny_model("bert")
+    for model in (first, second):
+        model.requires_grad_(False)
+        model.classifier.requires_grad_(True)
+    with torch.no_grad():
+        second.bert.pooler.dense.weight.add_(1)
+    share_frozen(first, second)
+    places = [dict(m.named_parameters()) for m in (first, second)]
+    apart = {name for name in places[0] if places[0][name].data_ptr() != places[1][name].data_ptr()}
+    assert apart == {"bert.pooler.dense.weight", "classifier.weight", "classifier.bias"}
+    stack = Stack([first, second], [make_optimizer(m, 1e-3, 0.0) for m in (first, second)])
+    assert stack.own.keys() == {"bert.pooler.dense.weight"}
+    assert first.classifier.weight.data_ptr() == stack.flat.data_ptr()
+
+
+def test_clipping_is_each_rows_own() -> None:
+    """As torch's clip_grad_norm_ on each row alone; a row that is not finite spoils no other."""
+    grad = torch.randn(3, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    grad[2, 7] = float("nan")
+    wanted = []
+    for row, most in zip(grad, (0.5, 1e9, 1.0), strict=True):
+        parameter = nn.Parameter(torch.zeros(50, dtype=torch.float64))
+        parameter.grad = row.clone()
+        nn.utils.clip_grad_norm_([parameter], most)
+        wanted.append(parameter.grad)
+    clip_rows(grad, torch.tensor([0.5, 1e9, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(grad, torch.stack(wanted), rtol=1e-12, atol=0, equal_nan=True)
+
+
+def test_models_of_other_shapes_are_refused() -> None:
+    """By name of what differs."""
+    assert mismatch([tiny_model("bert"), tiny_model("bert")]) is None
+    reason = mismatch([tiny_model("bert"), tiny_model("bert", num_labels=3)])
+    assert reason == "the members' tensors differ in shape: classifier.bias, classifier.weight"
+
+
+def tokens() -> Tokens:
+    """Two rows of different length."""
+    ids = np.arange(3, 15, dtype=np.int32)
+    return Tokens(ids, np.array([0, 8, 12]), None)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_family_runs_in_a_pack(kind: str) -> None:
+    """Its randomness is keyed, padding changes nothing, and vmap carries it."""
+    model = keyed(tiny_model(kind))
+    assert cannot_pack(model, tokens(), np.array([0, 1]), 0) is None
+
+
+def keyed(model: Any) -> Any:
+    """A model as `build` hands it out."""
+    attention.use_keyed(model)
+    dropout.use_keyed(model)
+    return model
+
+
+def spoil(model: Any, change: Callable[[Any, Tensor], Tensor]) -> Any:
+    """A model whose classifier does something else to its input."""
+    model.classifier.register_forward_pre_hook(lambda module, inputs: (change(module, inputs[0]),))
+    return model
+
+
+def test_a_model_with_a_stream_of_its_own_cannot_be_packed() -> None:
+    """Its dropout is then the process's, reseeded at every step, and it trains alone."""
+    model = spoil(keyed(tiny_model("bert")), lambda module, x: nn.functional.dropout(x, 0.1, module.training))
+    assert cannot_pack(model, tokens(), np.array([0, 1]), 0) == "the model draws random numbers that are not keyed"
+
+
+def test_a_model_whose_rows_meet_cannot_be_packed() -> None:
+    """What a row gives must not depend on how the batch is filled up."""
+    model = spoil(keyed(tiny_model("bert")), lambda module, x: x + 100 * x.sum(0))
+    reason = cannot_pack(model, tokens(), np.array([0, 1]), 0)
+    assert reason == "the model's outputs in a pack are not what they are alone"
+
+
+def test_a_model_that_looks_at_values_cannot_be_packed() -> None:
+    """vmap has none to show."""
+    model = spoil(keyed(tiny_model("bert")), lambda module, x: x if bool(x.sum() > 0) else -x)
+    reason = cannot_pack(model, tokens(), np.array([0, 1]), 0)
+    assert reason is not None
+    assert reason.startswith("the model cannot run under vmap")
+
+
+def test_a_gpu_is_waited_for_as_seldom_as_alone() -> None:
+    """Between looks no loss is fetched."""
+    here = world("bitfit")
+    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    lane = run.members[0].prepare()
+    on_gpu = dataclasses.replace(lane, job=dataclasses.replace(lane.job, device=torch.device("cuda"), steps=200))
+    looked = []
+    for step in range(1, 201):
+        on_gpu.progress.steps = step
+        looked += [step] * lockstep._looks(on_gpu)
+    assert looked == [k * CHECK_EVERY for k in range(1, 5)]
