@@ -67,9 +67,9 @@ def _evaluate_all(run: PackRun, times: int) -> None:
 
 
 def _copies(trial: Trial, size: int) -> list[Trial]:
-    training = trial.training.model_copy(update={"evals": 2})
+    training = trial.training.model_copy(update={"evals": 3})  # the last of them is not timed: there trials end
     point = dict(trial.hyperparameters) | {"lr": HARMLESS}
-    timed = replace(trial, hyperparameters=point, budget=Budget(steps=2 * STEPS), training=training)
+    timed = replace(trial, hyperparameters=point, budget=Budget(steps=3 * STEPS), training=training)
     return [replace(timed, stage="grid", seeds=Seeds.paired(seed)) for seed in range(1, size + 1)]
 
 

@@ -52,7 +52,7 @@ def resident(ready: Prepared, lock: Lock | None = None, **changes: Any) -> Resid
 
 def stop_at(where: Resident, step: int, *trials: Trial) -> PackRun:
     """Run a pack until its first member to get there has trained `step` steps."""
-    run = PackRun(where, Pack(trials))
+    run = PackRun(where, Pack(trials), fused=False)
     where.watch.asked = lambda: any(member.progress.steps >= step for member in run.members)
     while run.advance() is not None:
         pass
@@ -61,7 +61,7 @@ def stop_at(where: Resident, step: int, *trials: Trial) -> PackRun:
 
 def go_on(ready: Prepared, lock: Lock, *trials: Trial) -> tuple[list[Record], list[str]]:
     """Finish a pack in a fresh process state; also what was noted."""
-    run = PackRun(resident(ready, lock), Pack(trials))
+    run = PackRun(resident(ready, lock), Pack(trials), fused=False)
     while run.advance() is not None:
         pass
     assert not run.stopped
@@ -90,7 +90,7 @@ def test_a_pack_goes_on_with_every_member_where_it_was(ready: Prepared, lock: Lo
     whole = [science(record) for record in finish(resident(ready), *pair)]
     run = stop_at(resident(ready, lock), 4, *pair)
     assert [member.progress.steps for member in run.members] == [4, 4]
-    again = PackRun(resident(ready, lock), Pack(tuple(pair)))
+    again = PackRun(resident(ready, lock), Pack(tuple(pair)), fused=False)
     rungs = []
     while (rung := again.advance()) is not None:
         rungs.append((rung.index, rung.value))

@@ -53,8 +53,8 @@ def make_trials(ready: Prepared, seeds: int = 1) -> list[Trial]:
 
 
 def finish(resident: Resident, *trials: Trial, rate: float | None = None) -> list[Record]:
-    """Run trials as one pack to the end."""
-    run = PackRun(resident, Pack(trials), rate)
+    """Run trials as one pack to the end, each by its own solo loop in turn."""
+    run = PackRun(resident, Pack(trials), rate, fused=False)
     while run.advance() is not None:
         pass
     return run.records()
