@@ -15,6 +15,7 @@ import ray
 from ray.tune.search import Searcher
 
 from bench.conductor import Conductor, Pack
+from bench.kernel import KernelKills
 from bench.outcome import lost_record
 from bench.record import Record
 from bench.recorder import Recorder
@@ -52,10 +53,13 @@ class Bridge:
         rate: Callable[[Pack], float | None],
         retries: int = 0,
         stop: Stop | None = None,
+        lives: Callable[[], bool] = lambda: True,
+        kernel: KernelKills | None = None,
     ) -> None:
         self.conductor, self.recorder, self.shares, self.rate = conductor, recorder, shares, rate
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
         self.retries, self.stop = retries, stop or Stop()
+        self.lives, self.kernel = lives, kernel
         self.running: dict[str, _Running] = {}
         self.retry: list[Pack] = []
         self._losses: dict[str, int] = {}
@@ -123,6 +127,9 @@ class Bridge:
         one = self.running.pop(trial_id, None)
         if one is None or self.stop.requested:
             return
+        if not self.lives():  # it went down with all of Ray, which ends the run: no fault of its own
+            self.retry.append(one.pack)
+            return
         status, reason = self._why(one, trial)
         losses = self._losses[one.pack.name] = self._losses.get(one.pack.name, 0) + 1
         if not one.hung and losses <= self.retries:
@@ -138,7 +145,7 @@ class Bridge:
     def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
-        return why_lost(trial)
+        return why_lost(trial, self.kernel.struck() if self.kernel else None)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
@@ -165,10 +172,11 @@ class Bridge:
             raise KeyboardInterrupt
 
 
-def why_lost(trial: Any) -> tuple[str, str]:
+def why_lost(trial: Any, kernel: str | None = None) -> tuple[str, str]:
     """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
 
-    A worker that Ray's memory monitor killed is `oom`; one that the kernel killed looks like any other lost worker.
+    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
+    other lost worker; `kernel` says where that killer was seen to strike meanwhile.
     """
     error = trial.get_pickled_error()
     file = trial.error_file  # where a worker failed while it started, Ray leaves text only
@@ -176,4 +184,6 @@ def why_lost(trial: Any) -> tuple[str, str]:
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     words = " ".join(text.split()) or "no reason is known"
     shown = words if len(words) <= 500 else f"{words[:200]} … {words[-300:]}"
+    if kernel is not None and not memory:
+        return "oom", f"worker lost while the kernel's out-of-memory killer struck ({kernel}): {shown}"
     return ("oom" if memory else "error"), f"worker lost: {shown}"

@@ -97,9 +97,10 @@ def watched(on_gone: Callable[[], None]) -> Iterator[None]:
     def watch() -> None:
         heard = time.monotonic()
         while not ended.wait(1.0):
-            if _answers(host.strip("[]"), int(port)) and _has_nodes():
+            ended_here = _service_ended()
+            if not ended_here and _answers(host.strip("[]"), int(port)) and _has_nodes():
                 heard = time.monotonic()
-            elif time.monotonic() - heard > GONE_AFTER and not ended.is_set():
+            elif (ended_here or time.monotonic() - heard > GONE_AFTER) and not ended.is_set():
                 on_gone()
                 return
 
@@ -108,6 +109,25 @@ def watched(on_gone: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         ended.set()
+
+
+def lives() -> bool:
+    """Whether the connected Ray is there at this moment: its own processes where it was started here, else its
+    control service."""
+    if _service_ended():
+        return False
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    return _answers(host.strip("[]"), int(port))
+
+
+def _service_ended() -> bool:
+    """Whether Ray's node or control service was started by this process and has ended; they never come back."""
+    from ray._private import worker
+    from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
+
+    node = worker._global_node  # None after ray.shutdown
+    ended = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+    return not ended.isdisjoint((PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET))
 
 
 def _must_answer(address: str) -> None:

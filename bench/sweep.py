@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.cluster import RayOptions, gpus_available, ray_session, watched  # before ray: it sets how Ray behaves
+from bench.cluster import RayOptions, gpus_available, lives, ray_session, watched  # before ray: it sets how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -24,6 +24,7 @@ from ray.tune.search import Searcher  # isort: skip
 from bench.bridge import Bridge
 from bench.conductor import Conductor, Pack
 from bench.errors import FinebenchError, InputError
+from bench.kernel import KernelKills
 from bench.recorder import Recorder
 from bench.shares import Shares
 from bench.shipment import Share, Shipment
@@ -101,7 +102,8 @@ def run_sweep(
     stop: Stop,
 ) -> None:
     """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
-    bridge = Bridge(conductor, recorder, shares, shipment, rate, options.retries, stop)
+    kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
+    bridge = Bridge(conductor, recorder, shares, shipment, rate, options.retries, stop, lives, kernel)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))

@@ -34,7 +34,7 @@ LAYERS: dict[str, str] = {
         choice architecture hub methods methods.* probe roles shapes adapter_places tasks tasks.* metrics metrics.* rows
         classes files sources token_cache cache evaluation meter shipment stop estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
-        prepare forecast lock keeper""",
+        prepare forecast lock keeper kernel""",
     "torch": "data model training resident checkpoint trainer audit parts bottleneck peft_adapter delta inprocess keep",
     "ray": "search worker cluster bridge sweep",
     "edge": """cli commands compare upkeep show progress run rerun doctor new datasets_hub metrics._module
