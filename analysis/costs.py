@@ -10,18 +10,13 @@ import pandas as pd
 
 from analysis.frames import groups, records
 from analysis.runs import CELL
+from bench.study import COSTS as COSTS  # what is worth having less of
 
 MEASURED = ("train_seconds", "examples_per_second", "peak_memory_bytes", "train_flops", "energy_joules")
 """Measured per trial; reported as median and range."""
 
 COUNTED = ("trainable_params", "encoder_params", "head_params", "total_params", "delta_bytes")
 """The same in every trial of a variant."""
-
-COSTS = (
-    "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
-    "energy_joules",
-)  # fmt: skip
-"""What is worth having less of."""
 
 LABELS = {
     "trainable_params": "trained parameters",

@@ -16,6 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from bench.conductor import Conductor, Pack
+from bench.kernel import KernelKills
 from bench.outcome import lost_record
 from bench.pack_sizes import PackSizes
 from bench.pack_timing import Timing
@@ -37,11 +38,12 @@ STOP_GRACE = 60.0
 @dataclass
 class _Running:
     """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
-    worker."""
+    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over."""
 
     pack: Pack
     gpu: float
     left: tuple[Trial, ...]
+    kills: int = 0
     trial: Any = None
     heard: float | None = None
     hung: bool = False
@@ -59,10 +61,12 @@ class Bridge:
         retries: int = 0,
         stop: Stop | None = None,
         answers: Callable[[], bool] = lambda: True,
+        kernel: KernelKills | None = None,
     ) -> None:
         self.conductor, self.recorder, self.sizes = conductor, recorder, sizes
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
         self.retries, self.stop, self.answers = retries, stop or Stop(), answers
+        self.kernel = kernel
         self.running: dict[str, _Running] = {}
         self.again = Retries()
         self._losses: dict[str, int] = {}
@@ -81,7 +85,7 @@ class Bridge:
         if pack is None:
             return str(Searcher.FINISHED) if self.conductor.finished and not self.running else None
         gpu = self.sizes.shares.gpu(pack)
-        self.running[trial_id] = _Running(pack, gpu, pack.trials)
+        self.running[trial_id] = _Running(pack, gpu, pack.trials, self.kernel.count() if self.kernel else 0)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,
@@ -195,7 +199,8 @@ class Bridge:
     def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
-        return why_lost(trial)
+        struck = self.kernel is not None and self.kernel.count() > one.kills
+        return why_lost(trial, struck)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
@@ -223,10 +228,11 @@ class Bridge:
             raise KeyboardInterrupt
 
 
-def why_lost(trial: Any) -> tuple[str, str]:
+def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
 
-    A worker that Ray's memory monitor killed is `oom`; one that the kernel killed looks like any other lost worker.
+    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
+    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
     error = trial.get_pickled_error()
     file = trial.error_file  # where a worker failed while it started, Ray leaves text only
@@ -234,4 +240,6 @@ def why_lost(trial: Any) -> tuple[str, str]:
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     words = " ".join(text.split()) or "no reason is known"
     shown = words if len(words) <= 500 else f"{words[:200]} … {words[-300:]}"
+    if struck and not memory:
+        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
     return ("oom" if memory else "error"), f"worker lost: {shown}"

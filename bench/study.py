@@ -130,6 +130,13 @@ class OwnTask(_Part):
     metric: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 
 
+COSTS = (
+    "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
+    "energy_joules",
+)  # fmt: skip
+"""What a claim that says `cheaper` can be about."""
+
+
 class Claim(_Part):
     """A sentence the study exists to test; the report gives it a verdict."""
 
@@ -189,7 +196,8 @@ class Study(_Part):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
-        if isinstance(value, int) and not isinstance(value, bool) and not 1 <= value < CONFIRM_BASE:
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if (not number and not isinstance(value, Mapping | CrossedSeeds)) or (number and not 1 <= value < CONFIRM_BASE):
             raise ValueError(f"seeds is a number from 1 to {CONFIRM_BASE - 1}, or {{init: n, order: n, subset: n}}")
         return CrossedSeeds.model_validate(value) if isinstance(value, Mapping) else value
 

@@ -24,6 +24,7 @@ from ray.tune.search import Searcher  # isort: skip
 from bench.bridge import Bridge
 from bench.conductor import Conductor
 from bench.errors import FinebenchError, InputError
+from bench.kernel import KernelKills
 from bench.pack_sizes import PackSizes
 from bench.recorder import Recorder
 from bench.shipment import Shipment
@@ -105,7 +106,9 @@ def run_sweep(
     stop: Stop,
 ) -> None:
     """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
-    bridge = Bridge(conductor, recorder, sizes, shipment, options.retries, stop, Pulse.of_this_driver().answers)
+    kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
+    answers = Pulse.of_this_driver().answers
+    bridge = Bridge(conductor, recorder, sizes, shipment, options.retries, stop, answers, kernel)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))

@@ -35,7 +35,7 @@ LAYERS: dict[str, str] = {
         tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation meter shipment stop
         estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
-        packing pack_timing pack_sizes retries prepare forecast lock keeper""",
+        packing pack_timing pack_sizes retries prepare forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster bridge sweep",

@@ -21,6 +21,7 @@ STUDY: dict[str, Any] = {
     "budget": {"steps": 2},
     "training": {"evals": 1, "max_length": 64},
 }
+CHEAPER = {"id": "c", "says": "cheaper", "a": "bitfit", "b": "full", "factor": 2.0}
 REVIEWS = "text,label\n" + "".join(f"text number {i},{'yes' if i % 2 else 'no'}\n" for i in range(200))
 
 
@@ -31,8 +32,11 @@ def own(metric: str = "accuracy", **changes: Any) -> dict[str, Any]:
 
 def write(folder: Path, **changes: Any) -> Path:
     """A study as JSON, which is YAML, beside a small data set."""
-    for split in ("train", "validation"):
-        (folder / f"{split}.csv").write_text(REVIEWS, encoding="utf-8")
+    (folder / "train.csv").write_text(REVIEWS, encoding="utf-8")
+    (folder / "validation.csv").write_text(REVIEWS.replace("text number", "another"), encoding="utf-8")
+    (folder / "copy.csv").write_text(REVIEWS, encoding="utf-8")
+    (folder / "semicolons.csv").write_text(REVIEWS.replace(",", ";"), encoding="utf-8")
+    (folder / "alone.csv").write_text(REVIEWS + "one of its kind,perhaps\n", encoding="utf-8")
     file = folder / "x.yaml"
     file.write_text(json.dumps(STUDY | changes), encoding="utf-8")
     return file
@@ -55,6 +59,26 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fraction too small": ({"fractions": [0.0005]}, ["fraction 0.0005", "mini-cola"]),
     "missing model folder": ({"model": "./nowhere/model"}, ["nowhere/model", "does not exist"]),
     "missing data file": (own(data={"train": "none.csv", "validation": "validation.csv"}), ["none.csv"]),
+    "a copy of train as validation": (
+        own(data={"train": "train.csv", "validation": "copy.csv"}),
+        ["copy.csv is a copy of", "train.csv"],
+    ),
+    "semicolons": (
+        own(data={"train": "semicolons.csv", "validation": "validation.csv"}),
+        ["semicolons.csv", "separated by ';'"],
+    ),
+    "a class with one row": (
+        own(data={"train": "alone.csv", "validation": "validation.csv"}),
+        ["alone.csv, row 201 (line 202)", "'perhaps' has this one row"],
+    ),
+    "unknown cost": (
+        {"methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, "claims": [CHEAPER | {"cost": "train_second"}]},
+        ["claims[0].cost", "unknown cost 'train_second'", "did you mean 'train_seconds'?"],
+    ),
+    "no cost": (
+        {"methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, "claims": [CHEAPER]},
+        ["claims[0].cost", "this key is missing", "trainable_params"],
+    ),
     "missing column": (own(label="labell"), ["train.csv", "labell", "label"]),
 }
 
@@ -80,6 +104,7 @@ def test_bad_input_is_one_message_and_nothing_starts(
         (["run", "quikstart"], "did you mean 'quickstart'?"),
         (["run", "nowhere.yaml"], "'nowhere.yaml' does not exist"),
         (["run", "quickstart", "--set", "seeds"], "write key.path=value"),
+        (["run", "quickstart", "--set", "seeds=true"], "seeds: seeds is a number from 1 to 999, or {init: n"),
         (["run", "quickstart", "--data", "nowhere"], "nowhere"),
         (["run", "quickstart", "--reslts", "x"], "--reslts"),
         (["run", "quickstart", "--trials", "0"], "--trials"),

@@ -14,6 +14,7 @@ from bench import bridge
 from bench.bridge import Bridge, why_lost
 from bench.calibration import Calibration
 from bench.conductor import Conductor, Pack
+from bench.kernel import KernelKills
 from bench.outcome import lost_record
 from bench.pack_sizes import PackSizes
 from bench.plan import Plan
@@ -160,6 +161,54 @@ def test_a_worker_that_the_memory_monitor_killed_is_oom(error: Exception | None,
     found, reason = why_lost(SimpleNamespace(get_pickled_error=lambda: error, error_file=None))
     assert found == status
     assert reason.startswith("worker lost: ")
+
+
+@pytest.mark.parametrize(
+    ("groups", "counter"),
+    [
+        ("0::/a/b\n", "sys/fs/cgroup/a/b/memory.events"),
+        ("5:cpu:/x\n4:memory:/a\n", "sys/fs/cgroup/memory/a/memory.oom_control"),
+        ("", "proc/vmstat"),
+    ],
+    ids=["cgroup v2", "cgroup v1", "machine"],
+)
+def test_a_worker_that_the_kernel_killed_for_memory_is_oom(groups: str, counter: str, tmp_path: Path) -> None:
+    """Where its count has grown while the worker had its pack; else the same loss is an error."""
+    for name, text in {"proc/self/cgroup": groups, "proc/vmstat": "x 1\noom_kill 7\n", counter: "oom_kill 3\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("the actor died unexpectedly"), error_file=None)
+    over, _ = make_bridge(tmp_path / "out", methods={"full": {"lr": [1e-3, 2e-3, 3e-3]}})
+    over.kernel = KernelKills(tmp_path)
+    for life, count in (("a", 3), ("b", 4), ("c", 4)):
+        over.suggest(life)
+        (tmp_path / counter).write_text(f"low 0\noom_kill {count}\n")
+        over.lost(life, lost)
+    rows = list(over.recorder.folder.rows())
+    assert sorted(row["status"] for row in rows) == ["error", "error", "oom"]
+    assert [row["reason"] for row in rows if row["status"] == "oom"] == [
+        "worker lost while the kernel's out-of-memory killer ended a process here: the actor died unexpectedly"
+    ]
+
+
+def test_nothing_is_counted_where_the_kernel_counts_nothing(tmp_path: Path) -> None:
+    """Not on Linux, or an old one."""
+    assert KernelKills(tmp_path).count() == 0
+
+
+def test_a_worker_lost_with_all_of_ray_costs_no_retry_and_is_no_row(tmp_path: Path) -> None:
+    """The run ends then, and the next one trains it."""
+    over, watch = make_bridge(tmp_path)
+    over.answers = lambda: False
+    lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("node gone"), error_file=None)
+    first = over.suggest("a")
+    over.lost("a", lost)
+    again = over.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(again, dict)
+    assert again["pack"] == first["pack"]
+    assert list(over.recorder.folder.rows()) == []
+    assert watch.notes == []
 
 
 def test_retries_are_counted_for_each_pack(tmp_path: Path) -> None:

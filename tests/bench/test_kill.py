@@ -50,9 +50,15 @@ def kill_driver(life: Life) -> list[psutil.Process]:
     below = life.below()
     life.send(signal.SIGKILL)
     life.end()
-    agents = [one for one in below if title(one).rstrip().endswith("Agent")]
-    assert left_over([one for one in below if one not in agents]) == []
-    return agents
+    agents = [one for one in below if is_agent(title(one))]
+    left = left_over([one for one in below if one not in agents])
+    assert [name for name in left if not is_agent(name)] == []  # one that had just been started has its name by now
+    return [one for one in below if one.is_running()]
+
+
+def is_agent(name: str) -> bool:
+    """Ray's agents name themselves (`ray::RuntimeEnvAgent`) only some time after their start from a script."""
+    return name.rstrip().endswith("Agent") or "/agent/main.py" in name or "/dashboard/agent.py" in name
 
 
 def interrupt(life: Life, number: signal.Signals) -> None:
