@@ -59,6 +59,7 @@ class _Member:
     measured: Measured = field(init=False)
     run: Iterator[Evaluation] | None = None
     lane: Lane | None = None
+    apart: Apart | None = None
     finished: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -101,7 +102,7 @@ class _Member:
         before = self._resume(job, optimizer)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
-        job, self._apart = self._on_features(job, self._audit)
+        job, self.apart = self._on_features(job, self._audit)
         charge(job, self.progress)
         job = replace(job, deadline=time.monotonic() + self._time_left())
 
@@ -120,8 +121,8 @@ class _Member:
         """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
         assert self.lane is not None
         self._measure()
-        if self._apart is not None:
-            self._apart.attach()
+        if self.apart is not None:
+            self.apart.attach()
         tampered = self._audit.check(self.lane.job.model)
         if tampered:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
@@ -275,7 +276,7 @@ class _Member:
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status, self.reason, self.finished = status, reason, True
-        self.run = self.lane = None  # frees the model and the optimiser
+        self.run = self.lane = self.apart = None  # frees the model and the optimiser
 
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
