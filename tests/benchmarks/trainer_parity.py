@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import stats
+from torch import nn
 
 from bench.conductor import Pack
+from bench.dropout import KeyedDropout
 from bench.metrics import compute
 from bench.model import build, load_backbone
 from bench.prepare import prepare
@@ -58,6 +60,16 @@ def ours(resident: Resident, trial: Any) -> float:
     return float(row["score_last"])
 
 
+def unkeyed(model: nn.Module) -> nn.Module:
+    """The model with torch's own dropout, since finebench's takes its masks from finebench's loop."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, KeyedDropout):
+                setattr(parent, name, nn.Dropout(child.p))
+    model.set_attn_implementation("sdpa")  # type: ignore[operator]
+    return model
+
+
 def theirs(resident: Resident, trial: Any) -> float:
     """Score at the last step, by Hugging Face Trainer on the same rows and settings."""
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
@@ -66,7 +78,7 @@ def theirs(resident: Resident, trial: Any) -> float:
     regression = task.task.kind == "regression"
     backbone = load_backbone(resident.folder, task.num_labels, regression)
     seed = trial.seeds.init
-    model = build(backbone, method(trial.method)(**trial.hyperparameters), seed)
+    model = unkeyed(build(backbone, method(trial.method)(**trial.hyperparameters), seed))
     tokenizer = AutoTokenizer.from_pretrained(resident.folder)
     options = trial.training
 
