@@ -182,6 +182,12 @@ class Bridge:
             self.again.again(pack)
             return
         status, reason = self._why(one, trial)
+        size = len(one.pack.trials)
+        if status == "oom" and size > 1 and not pack.searches:
+            self.sizes.shrink(one.pack)
+            self._note(pack, f"{reason[:200]}; its trials are tried in smaller packs")
+            self.again.again(pack, most=size // 2, because=f"out of memory in a pack of {size}")
+            return
         key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
         losses = self._losses[key] = self._losses.get(key, 0) + 1
         if not one.hung and losses <= self.retries:

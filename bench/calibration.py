@@ -13,6 +13,7 @@ from bench.conductor import Pack
 from bench.errors import ResultsError
 from bench.pack_timing import Figures, Timing
 from bench.packing import timing_key
+from bench.registry import method
 from bench.results import ResultsFolder
 from bench.trial import Trial
 
@@ -20,9 +21,10 @@ FILE = "calibration.json"
 
 
 def rate_key(trial: Trial) -> str:
-    """What a speed depends on: everything of a trial but its learning rate, fraction and seeds."""
+    """What a speed depends on: everything of a trial but its learning rate, fraction and seeds; for a method that works
+    before its first step, fraction and budget too."""
     shape = {k: v for k, v in trial.hyperparameters.items() if k != "lr"}
-    parts = [
+    parts: list[Any] = [
         trial.model.name,
         trial.task.name,
         trial.method,
@@ -30,6 +32,8 @@ def rate_key(trial: Trial) -> str:
         trial.training.batch_size,
         trial.training.max_length,
     ]
+    if method(trial.method).prepays:
+        parts += [trial.fraction, trial.budget.seconds]
     return json.dumps(parts, sort_keys=True)
 
 

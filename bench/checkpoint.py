@@ -80,6 +80,8 @@ def restore(
     try:
         before = _progress(about, tensors)
         kept = {key: about["measured"][key] for key in MEASURED}
+        if any(not isinstance(value, int | float | None) for value in kept.values()):
+            raise ValueError("what was measured is no number")
         started_at = datetime.fromisoformat(about["started_at"])
         state = _state(tensors, trained_parameters(model))
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -133,7 +133,7 @@ def _channels(pairs: int, device: torch.device) -> Tensor:
     return torch.from_numpy(words.view(np.int32)).to(device)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _vectors(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """A number for every vector of a tensor whose leading dimensions are `shape`: int32 of that shape."""
     total = np.zeros(shape, np.uint32)

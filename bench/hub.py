@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,12 @@ def known_architecture(given: str) -> Architecture | None:
     name = given.partition("@")[0]
     if Path(given).expanduser().is_dir():
         return None
-    raw = _known_models().get(name)
-    return None if raw is None else from_config(raw, f"known model {name}")
+    known = _known_models().get(name)
+    if known is None:
+        return None
+    raw = dict(known)
+    pooler = bool(raw.pop("finebench_pooler", True))  # false where the weights bring none that was trained
+    return replace(from_config(raw, f"known model {name}"), pooler=pooler)
 
 
 def folder_revision(folder: Path) -> str:

@@ -43,5 +43,6 @@ def run_in_process(
             recorder.store(pack, again.settle(pack, run.ended()))
         elif not run.stopped:
             recorder.store(pack, run.records(pruned=pruned))
+        run.close()
     if stop.requested:
         raise KeyboardInterrupt

@@ -73,13 +73,15 @@ class Watch:
 
 @dataclass
 class TrialKeeper:
-    """Writes one trial's checkpoints. `encode` gives the state's bytes; `aside` keeps the cost out of the trial's."""
+    """Writes one trial's checkpoints. `encode` gives the state's bytes; `aside` keeps the cost out of the trial's;
+    `together` trials of one process write theirs, and may take their share of its time between them."""
 
     watch: Watch
     trial_id: str
     encode: Callable[[], bytes]
     aside: Callable[[], AbstractContextManager[None]]
     note: Callable[[str], None]
+    together: int = 1
     last: float = field(default_factory=time.monotonic)
     cost: float = 0.0
 
@@ -88,7 +90,7 @@ class TrialKeeper:
         stop."""
         if self.watch.stopping:
             return True
-        every = max(self.watch.every, self.cost / MOST_OF_TIME) if self.watch.every else 0.0
+        every = max(self.watch.every, self.together * self.cost / MOST_OF_TIME) if self.watch.every else 0.0
         return self.watch.mine and time.monotonic() - self.last >= every
 
     def save(self) -> None:

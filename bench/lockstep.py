@@ -83,11 +83,12 @@ def obstacle(jobs: list[Job]) -> str | None:
 
 
 def train_together(lanes: list[Lane]) -> Iterator[tuple[Lane, Event]]:
-    """Train every lane to its end, yielding what happens to each as it happens."""
+    """Train every lane to its end, yielding what happens to each as it happens; empties `lanes`."""
     for lane in lanes:
         if lane.finished:
             yield lane, None
     active = [lane for lane in lanes if not lane.finished]
+    lanes.clear()  # whoever leaves has to be freed: its tensors are views of buffers as large as all of the pack's
     while len(active) > 1:
         gone: list[Lane] = []
         for lane, event in _until_one_leaves(active):
@@ -95,6 +96,8 @@ def train_together(lanes: list[Lane]) -> Iterator[tuple[Lane, Event]]:
             if not isinstance(event, Evaluation):
                 gone.append(lane)
         active = [lane for lane in active if lane not in gone]
+        gone.clear()
+        del lane, event
     for lane in active:
         yield from _alone(lane)
 

@@ -11,6 +11,7 @@ from bench.calibration import Calibration, rate_key
 from bench.conductor import Need, Pack
 from bench.pack_timing import Figures, best_size
 from bench.packing import timing_key
+from bench.registry import method
 from bench.shares import CONTEXT_BYTES, Shares
 from bench.study import Resources, Study
 from bench.study_file import method_resources
@@ -28,9 +29,9 @@ class AsWritten:
         return None
 
     def most(self, trial: Trial, waiting: int) -> int:
-        """What the study says."""
+        """What the study says; one of a method that packs gain nothing for."""
         asked = method_resources(self.study, trial.method).pack
-        return 1 if asked == "auto" else asked
+        return 1 if asked == "auto" or method(trial.method).prepays else asked
 
 
 class PackSizes:
@@ -54,7 +55,7 @@ class PackSizes:
     def _timed(self, trial: Trial) -> bool:
         """Whether timings decide anything for a trial."""
         resources = self._of(trial)
-        packed = resources.pack == "auto" and trial.stage != "search"
+        packed = resources.pack == "auto" and trial.stage != "search" and not method(trial.method).prepays
         return self.shares.on_gpu(trial) and (packed or resources.gpu == "auto")
 
     def _of(self, trial: Trial) -> Resources:
@@ -65,6 +66,8 @@ class PackSizes:
     def most(self, trial: Trial, waiting: int) -> int:
         """The study's number; under auto the size of most trials per hour, but no more than leave something for every
         GPU. Never more than a pack that ran out of memory on a whole GPU has left."""
+        if method(trial.method).prepays:
+            return 1
         asked = self._of(trial).pack
         size = self._best(trial, waiting) if asked == "auto" else int(asked)
         return min(size, self._most.get(timing_key(trial), size))
@@ -107,4 +110,5 @@ class PackSizes:
 
     def shrink(self, pack: Pack) -> None:
         """A pack ran out of memory where it had all there is: no later pack of its shape is as big."""
-        self._most[timing_key(pack.trials[0])] = max(1, len(pack.trials) // 2)
+        key, half = timing_key(pack.trials[0]), max(1, len(pack.trials) // 2)
+        self._most[key] = min(half, self._most.get(key, half))

@@ -25,12 +25,15 @@ class Retries:
         return self.waiting.popleft() if self.waiting else None
 
     def again(self, pack: Pack, *, most: int | None = None, because: str | None = None) -> None:
-        """Try a pack's trials again, `most` at a time (None: all of them); `because` goes into their rows."""
+        """Try a pack's trials again, `most` at a time (None: all of them); `because`, and in what company, goes
+        into their rows."""
         most = most or len(pack.trials)
-        for trial in pack.trials:
-            self._told.setdefault(trial.id, []).extend([because] if because else [])
         for start in range(0, len(pack.trials), most):
-            self.waiting.append(replace(pack, trials=pack.trials[start : start + most]))
+            trials = pack.trials[start : start + most]
+            self.waiting.append(replace(pack, trials=trials))
+            how = f"{len(trials)} together" if len(trials) > 1 else "by itself"
+            for trial in trials:
+                self._told.setdefault(trial.id, []).extend([f"{because}; tried again {how}"] if because else [])
 
     def settle(self, pack: Pack, records: list[Record]) -> list[Record]:
         """The rows of a pack that count, told what was tried before; trials of the others will be tried again.
@@ -45,9 +48,7 @@ class Retries:
         for what, most in (("out of memory", size // 2), ("failed", 1)):
             trials = tuple(t for t in failed if (status[t.id] == "oom") == (what == "out of memory"))
             if trials:
-                how = f"{most} together" if most > 1 else "by itself"
-                because = f"{what} in a pack of {size}; tried again {how}"
-                self.again(replace(pack, trials=trials), most=most, because=because)
+                self.again(replace(pack, trials=trials), most=most, because=f"{what} in a pack of {size}")
         return self.tell([record for record in records if status[record.trial["trial_id"]] in KEPT])
 
     def tell(self, records: list[Record]) -> list[Record]:

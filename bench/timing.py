@@ -46,12 +46,15 @@ def time_pack(resident: Resident, trial: Trial, size: int, clock: Callable[[], f
     Raises MemoryError where they do not fit, RuntimeError where one of them fails in another way.
     """
     run = PackRun(resident, Pack(tuple(_copies(trial, size))))
-    _evaluate_all(run, 1)
-    begin = clock()
-    _evaluate_all(run, 2)
-    seconds = clock() - begin
-    peak = torch.cuda.max_memory_reserved(resident.device) if resident.device.type == "cuda" else None
-    ended = [record.trial for record in run.ended()]
+    try:
+        _evaluate_all(run, 1)
+        begin = clock()
+        _evaluate_all(run, 2)
+        seconds = clock() - begin
+        peak = torch.cuda.max_memory_reserved(resident.device) if resident.device.type == "cuda" else None
+        ended = [record.trial for record in run.ended()]
+    finally:
+        run.close()
     if any(row["status"] == "oom" for row in ended):
         raise MemoryError(f"{size} trials together ran out of memory")
     if ended:

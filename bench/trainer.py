@@ -8,7 +8,7 @@ import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,8 +56,9 @@ class _Member:
     reason: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     together: int = 1
+    beside: int = 1
     measured: Measured = field(init=False)
-    run: Iterator[Evaluation] | None = None
+    run: Generator[Evaluation] | None = None
     lane: Lane | None = None
     apart: Apart | None = None
     finished: bool = False
@@ -107,7 +108,7 @@ class _Member:
         job = replace(job, deadline=time.monotonic() + self._time_left())
 
         def measure() -> None:
-            together = self.measured.pack_size > 1  # what one process took for several trials is none's own
+            together = max(self.measured.pack_size, self.beside) > 1  # what several took of one process is none's own
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
             peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
             self.measured.peak_memory_bytes = None if together else peak
@@ -128,6 +129,12 @@ class _Member:
             raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
         self._keep()
 
+    def close(self) -> None:
+        """Give up a trial that is not finished."""
+        if self.run is not None:
+            self.run.close()
+        self.run = self.lane = self.apart = None
+
     def finish(self) -> None:
         """End a trial whose steps are done, with the status that its last checks give."""
         try:
@@ -137,7 +144,7 @@ class _Member:
         else:
             self._end("ok", None)
 
-    def _start(self) -> Iterator[Evaluation]:
+    def _start(self) -> Generator[Evaluation]:
         lane = self.lane or self.prepare()
         yield from list(self.progress.evaluations)
         yield from train(lane.job, self.progress, lane.optimizer, lane.keeper)
@@ -240,14 +247,16 @@ class _Member:
             identity = self._identity(job)
             return checkpoint.encode(identity, job.model, optimizer, self.progress, self.measured, self.started_at)
 
-        return keeper.TrialKeeper(self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append)
+        return keeper.TrialKeeper(
+            self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append, self.beside
+        )
 
     def _time_left(self) -> float:
         """Seconds of the trial's time limit that earlier parts of it have not used; a pack has its trials' together,
         and time in a pack is not a trial's own."""
-        limit = self.resident.shipment.timeout
+        limit = self.resident.shipment.timeout * self.beside
         if self.measured.pack_size > 1:
-            return limit * self.together
+            return limit
         return limit - self.progress.train_seconds - self.progress.eval_seconds
 
     def _energy(self, before: Measured) -> float | None:
@@ -332,7 +341,8 @@ class PackRun:
     def __init__(self, resident: Resident, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
         resident.watch.begin()
         together = 1 if pack.searches else len(pack.trials)
-        self.members = [_Member(trial, resident, rate, together=together) for trial in pack.trials]
+        beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
+        self.members = [_Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
         self._told: set[str] = set()
         self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
@@ -350,7 +360,7 @@ class PackRun:
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
 
-    def _train_together(self) -> Iterator[Evaluation]:
+    def _train_together(self) -> Generator[Evaluation]:
         """Train the members as one; those that it leaves unfinished have to be trained in turn."""
         lanes: dict[Lane, _Member] = {}
         for member in self.members:
@@ -364,13 +374,16 @@ class PackRun:
             if reason is not None:
                 self._apart(list(lanes.values()), reason)
                 return
-            for lane, event in train_together(list(lanes)):
+            for lane, event in train_together([*lanes]):
                 if isinstance(event, Evaluation):
                     yield event
-                elif event is None:
-                    lanes[lane].finish()
+                    continue
+                member = lanes.pop(lane)
+                if event is None:
+                    member.finish()
                 else:
-                    lanes[lane].fail(event)
+                    member.fail(event)
+                del lane, member  # so that its tensors are freed, and the buffers they are views of
         except Exception as error:  # what breaks the step that all share ends them all
             for member in lanes.values():
                 if not member.finished:
@@ -379,6 +392,14 @@ class PackRun:
     def _apart(self, members: list[_Member], reason: str) -> None:
         """Say why members are trained in turn."""
         members[0].notes.append(f"{members[0].trial.id}: a pack of {len(self.members)} is trained in turn: {reason}")
+
+    def close(self) -> None:
+        """Give up what is not finished, and free its models: a suspended run holds itself alive."""
+        if self._together is not None:
+            self._together.close()
+            self._together = None
+        for member in self.members:
+            member.close()
 
     @property
     def stopped(self) -> bool:

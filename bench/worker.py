@@ -4,11 +4,14 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from bench.shipment import Share, Shipment
+
+if TYPE_CHECKING:
+    from bench.trainer import PackRun
 
 HEARTBEAT_SECONDS = 5.0
 """A pack that is not asked to report its rungs reports at most this often while it trains."""
@@ -20,6 +23,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
     the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
     """
+
+    run_: "PackRun"
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's resident state; torch is imported here, on the worker."""
@@ -41,6 +46,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         trials = tuple(Trial.from_json(text) for text in config["pack"])
         self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
+        if hasattr(self, "run_"):
+            self.run_.close()  # one that its search stopped is not at its end
         if self.measures is None:
             self.run_ = PackRun(self.resident, self.pack, config["rate"])
         self.rungs = self.pack.rungs

@@ -51,6 +51,9 @@ class Method(BaseModel):
     pack_free: ClassVar[frozenset[str]] = frozenset({"lr"})
     """Hyperparameters in which trials that are trained together may differ: they change no shape and no operation, and
     the training loop takes them per trial."""
+    prepays: ClassVar[bool] = False
+    """Whether a trial does work before its first step whose length depends on its rows: reading a frozen encoder's
+    features. A speed measured for one fraction and budget then holds for no other, and packs gain nothing."""
 
     lr: float = Field(default=1e-3, gt=0, lt=10, description="peak learning rate of AdamW")
 

@@ -31,6 +31,7 @@ class Head(Method):
     defaults_from: ClassVar[str] = (
         "lr: ours; a fresh head on frozen features takes larger steps than any encoder weight would"
     )
+    prepays: ClassVar[bool] = True
     default_space: ClassVar[dict[str, list[Any]]] = {"lr": [1e-4, 1e-3, 5e-3, 1e-2]}
 
     lr: float = Field(default=1e-3, gt=0, lt=10, description="peak learning rate of AdamW")

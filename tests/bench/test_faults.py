@@ -241,6 +241,18 @@ def packs_of(over: Bridge) -> list[tuple[str, ...]]:
 GRID = {"methods": {"full": {"lr": [1e-3]}}, "resources": {"pack": 8, "gpu": 0}, "seeds": 9}
 
 
+def test_a_pack_whose_worker_ran_out_of_host_memory_is_halved(tmp_path: Path) -> None:
+    """The same pack again would end in the same way; later packs start smaller."""
+    over, _ = make_bridge(tmp_path, retries=2, **GRID)
+    lost = SimpleNamespace(get_pickled_error=lambda: ray.exceptions.OutOfMemoryError("low on memory"), error_file=None)
+    assert [len(pack) for pack in packs_of(over)] == [1, 8]
+    over.lost(next(life for life, one in over.running.items() if len(one.pack.trials) == 8), lost)
+    assert [len(one.pack.trials) for one in over.running.values()] == [1]
+    again = packs_of(over)
+    assert [len(pack) for pack in again] == [4, 4]
+    assert over.sizes.most(next(iter(over.running.values())).pack.trials[0], 8) == 4
+
+
 def test_a_pack_that_is_out_of_memory_is_halved_down_to_single_trials(tmp_path: Path) -> None:
     """An out-of-memory counts only of a trial by itself; those that fit have rows that say what was tried."""
     over, watch = make_bridge(tmp_path, **GRID)

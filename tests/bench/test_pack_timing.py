@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from bench.calibration import FILE, Calibration
+from bench.calibration import FILE, Calibration, rate_key
 from bench.conductor import Need
 from bench.errors import ResultsError
-from bench.pack_sizes import PackSizes
+from bench.pack_sizes import AsWritten, PackSizes
 from bench.pack_timing import SIZES, STEPS, Figures, Timing, best_size, measure, peak_bytes, processes
 from bench.packing import timing_key
 from bench.plan import Plan
@@ -17,6 +17,7 @@ from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.shares import CONTEXT_BYTES, Shares
 from bench.shipment import Share, Shipment
+from bench.study import Resources
 from bench.timing import measure_for, time_pack
 from bench.trial import Trial
 from tests.bench.test_conductor import KNOWN
@@ -165,6 +166,19 @@ def test_timings_that_are_none_are_refused(tmp_path: Path, packs: str) -> None:
     (tmp_path / FILE).write_text(f'{{"packs": {packs}}}')
     with pytest.raises(ResultsError, match=r"calibration\.json: not a calibration written by finebench"):
         Calibration(ResultsFolder(str(tmp_path)))
+
+
+def test_a_speed_holds_for_any_fraction_but_where_features_are_read_first() -> None:
+    """What a frozen encoder's features take is paid before the first step, and depends on rows and budget."""
+    study = tiny_study(methods={"head": {"lr": [1e-3]}, "bitfit": {"lr": [1e-3]}}, fractions=[0.3, 1.0])
+    keys: dict[str, set[str]] = {}
+    for trial in Plan(study).grid(KNOWN):
+        if trial.task.name == "mini-cola":
+            keys.setdefault(trial.method, set()).add(rate_key(trial))
+    assert {name: len(found) for name, found in keys.items()} == {"head": 2, "bitfit": 1}
+    sizes = AsWritten(study.model_copy(update={"resources": Resources(pack=4)}))
+    most = {trial.method: sizes.most(trial, 8) for trial in Plan(study).grid(KNOWN)}
+    assert most == {"head": 1, "bitfit": 4}
 
 
 def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:

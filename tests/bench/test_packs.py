@@ -91,8 +91,10 @@ def test_a_packed_row_can_be_rerun_alone(tmp_path: Path, capsys: pytest.CaptureF
     """`rerun` trains it by itself; it says how near it comes."""
     run_tiny(tmp_path, resources={"pack": 3}, **STUDY)
     packed = next(row for row in rows_of(tmp_path).values() if row["pack_size"] == 3)
-    rerun_command(str(tmp_path), packed["trial_id"])
-    assert "status ok" in capsys.readouterr().out
+    assert rerun_command(str(tmp_path), packed["trial_id"]) == 0
+    said = capsys.readouterr().out
+    assert "stored from a pack of 3; alone a trial is the same up to rounding only" in said
+    assert f"{packed['trial_id']}: equal to 0.01 (status ok)" in said
 
 
 def test_a_study_that_is_extended_packs_only_what_is_missing(tmp_path: Path, solo: dict[str, Any]) -> None:

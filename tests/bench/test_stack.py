@@ -5,6 +5,8 @@ rows and number of steps. In float64 to 1e-10; in float32 to what rounding allow
 """
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,6 +292,33 @@ def test_members_that_cannot_be_stacked_are_trained_in_turn(monkeypatch: pytest.
     for one, record, member in zip(alone, run.records(), run.members, strict=True):
         same(one, record, 0.0)
         assert member.measured.pack_size == 4  # what they took in memory cannot be told apart
+
+
+def test_a_member_that_has_ended_is_freed_while_others_go_on() -> None:
+    """With the buffers that its tensors are views of."""
+    here = world("bitfit")
+    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    run.advance()
+    models = {member.trial.id: weakref.ref(member.lane.job.model) for member in run.members if member.lane}
+    ended: set[str] = set()
+    while run.advance() is not None:
+        gc.collect()
+        assert [models[one]() for one in ended] == [None] * len(ended)
+        ended |= {member.trial.id for member in run.members if member.finished}
+    assert ended
+
+
+def test_a_pack_that_is_given_up_is_freed() -> None:
+    """As a timed one is, and one that its search stops."""
+    here = world("bitfit")
+    for fused in (True, False):
+        run = PackRun(here.resident(), Pack(here.trials[:2]), fused=fused)
+        run.advance()
+        models = [weakref.ref(member.lane.job.model) for member in run.members if member.lane]
+        run.close()
+        gc.collect()
+        assert len(models) == 2
+        assert [model() for model in models] == [None, None]
 
 
 def test_frozen_tensors_are_held_once() -> None:
