@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.setting import Setting, trials
+from tests.benchmarks.unkeyed import unkeyed
 
 
 def train_function(config: dict[str, Any]) -> None:
@@ -58,7 +59,7 @@ def train_function(config: dict[str, Any]) -> None:
         "score": dataset(task.score, np.arange(len(task.score.labels))),
     }
     backbone = load_backbone(Path(config["model"]), task.num_labels, regression)
-    model = build(backbone, method(trial.method)(**trial.hyperparameters), trial.seeds.stream("init"))
+    model = unkeyed(build(backbone, method(trial.method)(**trial.hyperparameters), trial.seeds.stream("init")))
     arguments = TrainingArguments(
         output_dir="trainer",
         max_steps=trial.budget.steps,

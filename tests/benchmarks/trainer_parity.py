@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import stats
-from torch import nn
 
 from bench.conductor import Pack
-from bench.dropout import KeyedDropout
 from bench.metrics import compute
 from bench.model import build, load_backbone
 from bench.prepare import prepare
@@ -32,6 +30,7 @@ from bench.shipment import Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
 from bench.trainer import PackRun
+from tests.benchmarks.unkeyed import unkeyed
 
 
 def make_study(arguments: argparse.Namespace) -> Study:
@@ -58,16 +57,6 @@ def ours(resident: Resident, trial: Any) -> float:
     if row["status"] != "ok":
         raise RuntimeError(f"{row['status']}: {row['reason']}")
     return float(row["score_last"])
-
-
-def unkeyed(model: nn.Module) -> nn.Module:
-    """The model with torch's own dropout, since finebench's takes its masks from finebench's loop."""
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, KeyedDropout):
-                setattr(parent, name, nn.Dropout(child.p))
-    model.set_attn_implementation("sdpa")  # type: ignore[operator]
-    return model
 
 
 def theirs(resident: Resident, trial: Any) -> float:
