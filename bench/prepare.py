@@ -14,7 +14,7 @@ from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
-from bench.sources import TaskData, load_task, user_task
+from bench.sources import TaskData, check_own, load_task, user_task
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
@@ -56,6 +56,8 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     model = resolve_model(study.model)
     architecture = read_architecture(model.folder)
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
+    for loaded in tasks.values():
+        check_own(loaded)
     check_cells(plan, architecture, tasks)
     revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
     return Prepared(

@@ -3,7 +3,6 @@
 The task's validation split becomes `score`; `fit` and `select` are drawn from `train` alone (bench.splits).
 """
 
-import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from bench.metrics import METRICS, metric
 from bench.rows import RawSplit, Split, fingerprint, read_scores, read_texts
 from bench.tasks import Embedded, Files, Hub, Task
 
-__all__ = ["Split", "TaskData", "load_task", "user_task"]
+__all__ = ["Split", "TaskData", "check_own", "load_task", "user_task"]
 
 
 @dataclass(frozen=True)
@@ -134,20 +133,12 @@ def _load_files(task: Task, source: Files) -> TaskData:
     if Path(source.train).resolve() == Path(source.validation).resolve():
         raise DataError(f"task {task.name!r}: {source.train} is both train and validation; nothing would be held out")
     columns = (*task.text, task.label)
-    if all(Path(path).is_file() for path in (source.train, source.validation)) and filecmp.cmp(
-        source.train, source.validation, shallow=False
-    ):
-        raise DataError(
-            f"task {task.name!r}: {source.validation} is a copy of {source.train}; scores on the rows that were "
-            "trained on mean nothing: hold rows out of train"
-        )
     raw = [read_file(Path(path), columns) for path in (source.train, source.validation)]
     texts = [_texts(one, task, allow_empty=False) for one in raw]
     names: tuple[str, ...] = ()
     if task.kind == "classification":
         names, labels = read_classes(raw[0], raw[1], task.label)
         _check_binary(task, raw[0], names)
-        _check_pairs(task, raw[0], names, labels[0])
     else:
         labels = (read_scores(raw[0], task.label), read_scores(raw[1], task.label))
     for one, values in zip(raw, labels, strict=True):
@@ -159,13 +150,23 @@ def _load_files(task: Task, source: Files) -> TaskData:
     return TaskData(task, train, score, names, fingerprint((train, score)))
 
 
-def _check_pairs(task: Task, train: RawSplit, names: tuple[str, ...], labels: np.ndarray) -> None:
-    """A class needs a row to fit on and another to select on, whatever the fraction."""
-    counts = np.bincount(labels, minlength=len(names))
+def check_own(data: TaskData) -> None:
+    """Raise DataError where a user's own files can be read, and yet no study can use them: validation that is a copy of
+    train, and a class with a single row, of which none would be left to select on."""
+    task, source = data.task, data.task.source
+    if not isinstance(source, Files):
+        return
+    if data.train.texts == data.score.texts and np.array_equal(data.train.labels, data.score.labels):
+        raise DataError(
+            f"task {task.name!r}: {source.validation} is a copy of {source.train}; scores on the rows that were "
+            "trained on mean nothing: hold rows out of train"
+        )
+    counts = np.bincount(data.train.labels, minlength=len(data.label_names)) if data.label_names else np.zeros(0)
     for alone in np.flatnonzero(counts == 1):
-        row = int(np.flatnonzero(labels == alone)[0])
-        raise train.error(
-            row, task.label, f"class {names[alone]!r} has this one row; two are needed, to fit on and to select on"
+        row = int(np.flatnonzero(data.train.labels == alone)[0])
+        place = f"{source.train}, row {row + 1}, column {task.label!r}"
+        raise DataError(
+            f"{place}: class {data.label_names[alone]!r} has this one row; two are needed, to fit on and to select on"
         )
 
 

@@ -69,7 +69,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a class with one row": (
         own(data={"train": "alone.csv", "validation": "validation.csv"}),
-        ["alone.csv, row 201 (line 202)", "'perhaps' has this one row"],
+        ["alone.csv, row 201, column 'label'", "'perhaps' has this one row"],
     ),
     "unknown cost": (
         {"methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, "claims": [CHEAPER | {"cost": "train_second"}]},

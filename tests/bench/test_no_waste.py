@@ -137,7 +137,7 @@ def test_a_step_waits_for_no_value_of_the_device(cached: bool, monkeypatch: pyte
         torch.ones(1, device="meta").item()
     trained = list(trained_parameters(job.model).values())
     optimizer = torch.optim.AdamW(trained, foreach=False)
-    batches = training._batches(job)
+    batches = training.batches(job)
     losses = [training._step(job, optimizer, trained, next(batches), step) for step in (1, 2)]
     assert all(loss.device.type == "meta" for loss in losses)
 
