@@ -103,7 +103,7 @@ class Pulse:
     def dead(self) -> bool:
         """Whether this node's own service has certainly ended: its port is closed. A driver cannot outlive it for long:
         Ray ends the process without a word once the node is declared dead."""
-        return _refuses(*self.node)
+        return isinstance(_knock(*self.node), ConnectionRefusedError)
 
     def answers(self) -> bool:
         """Whether Ray answers and has a node; it may be slow to under load."""
@@ -148,19 +148,14 @@ def _has_nodes() -> bool:
         return False
 
 
-def _refuses(host: str, port: int) -> bool:
+def _knock(host: str, port: int) -> OSError | None:
+    """What keeps us from connecting; None where something listens."""
     try:
         socket.create_connection((host, port), timeout=2.0).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
+    except OSError as error:
+        return error
+    return None
 
 
 def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
+    return _knock(host, port) is None
