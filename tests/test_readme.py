@@ -131,6 +131,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "make bench-gpu": make,
     "python -m tests.benchmarks.scale --trials 10000 --grown": is_a_benchmark,
     "python -m tests.benchmarks.startup": is_a_benchmark,
+    "python -m tests.benchmarks.untrained_pooler --model ./all-MiniLM-L6-v2 --data ./glue": is_a_benchmark,
     ". .venv/bin/activate": activate,
     "finebench doctor": parse,  # run by tests/bench/test_doctor.py
     "finebench plan doering2024": execute,
