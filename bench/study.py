@@ -134,7 +134,7 @@ COSTS = (
     "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
     "energy_joules",
 )  # fmt: skip
-"""What a claim that says `cheaper` can be about."""
+"""What a claim that says `cheaper` can be about; seconds of training where it does not say."""
 
 
 class Claim(_Part):

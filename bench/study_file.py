@@ -148,9 +148,8 @@ def _check_claim(study: Study, claim: models.Claim, names: set[str], at: str) ->
     for side in (claim.a, claim.b):
         if side is not None and side not in study.methods:
             raise StudyError(f"{at}: {choose('method', side, study.methods)}")
-    if claim.says == "cheaper" and claim.cost not in models.COSTS:
-        missing = f"this key is missing; choices: {', '.join(sorted(models.COSTS))}"
-        raise StudyError(f"{at}.cost: {missing if claim.cost is None else choose('cost', claim.cost, models.COSTS)}")
+    if claim.cost is not None and claim.cost not in models.COSTS:
+        raise StudyError(f"{at}.cost: {choose('cost', claim.cost, models.COSTS)}")
     if claim.a == claim.b:
         raise StudyError(f"{at}: {claim.a!r} is compared with itself")
     for name in claim.tasks if isinstance(claim.tasks, list) else ():

@@ -75,10 +75,6 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, "claims": [CHEAPER | {"cost": "train_second"}]},
         ["claims[0].cost", "unknown cost 'train_second'", "did you mean 'train_seconds'?"],
     ),
-    "no cost": (
-        {"methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, "claims": [CHEAPER]},
-        ["claims[0].cost", "this key is missing", "trainable_params"],
-    ),
     "missing column": (own(label="labell"), ["train.csv", "labell", "label"]),
 }
 

@@ -268,6 +268,12 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], says: list[str]) -> Non
     assert "https://" not in message
 
 
+def test_a_claim_may_leave_its_cost_to_the_default() -> None:
+    claim = {"id": "c", "says": "cheaper", "a": "full", "b": "bitfit", "factor": 2}
+    study = build(methods={"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3}}, claims=[claim])
+    assert study.claims[0].cost is None  # the report takes seconds of training: tests/analysis/test_claims.py
+
+
 @pytest.mark.parametrize("key", sorted(MINIMAL))
 def test_a_missing_key_is_named(key: str) -> None:
     raw = {k: v for k, v in MINIMAL.items() if k != key}
