@@ -59,9 +59,10 @@ def keyed_attention(
 
 
 def keyed_mask(*args: Any, **named: Any) -> Tensor | None:
-    """transformers' mask for `sdpa`; within `vmap` always written out, since leaving it out needs a look at its
-    values."""
-    if in_vmap():
+    """transformers' mask for `sdpa`. Leaving it out where nothing is padded needs a look at its values, which `vmap`
+    does not allow and for which every step would wait on a GPU: there it is always written out."""
+    padding = named.get("attention_mask")
+    if in_vmap() or (padding is not None and padding.device.type != "cpu"):
         named |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
     mask: Tensor | None = sdpa_mask(*args, **named)
     return mask

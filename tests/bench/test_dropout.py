@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from bench.attention import keyed_attention
 from bench.dropout import CALLS, KeyedDropout, Stream, dropout, keep_mask, step_keys, stream, use_keyed
@@ -145,6 +146,25 @@ def test_attention_is_that_of_transformers(kind: str) -> None:
     attention.use_keyed(ours)
     batch = tiny_batch(kind)
     assert torch.equal(model(**batch).logits, ours(**batch).logits)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_step_looks_at_no_value(kind: str) -> None:
+    """On a GPU each look would wait for all that is queued; on `meta`, where there are no values, it fails."""
+    from bench import attention
+
+    model = tiny_model(kind)
+    attention.use_keyed(model)
+    use_keyed(model)
+    model.train().to("meta")
+    batch = {name: value.to("meta") for name, value in tiny_batch(kind).items()}
+    with stream(keys().to("meta")):
+        loss = cross_entropy(
+            model(**batch).logits, torch.zeros(len(batch["input_ids"]), dtype=torch.int64, device="meta")
+        )
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    assert all(p.grad is not None for name, p in model.named_parameters() if "classifier" in name)
 
 
 @pytest.mark.parametrize("causal", [False, True])
