@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from bench.choice import best_configuration
-from bench.packing import Line, kind
+from bench.packing import Key, Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
 from bench.trial import Trial
@@ -101,8 +101,8 @@ class _CellState:
 class Conductor:
     """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered.
 
-    The first seed of every cell runs by itself; later trials of a grid or confirm stage are packed, `sizes.most` of a
-    kind together, the earliest seeds first.
+    The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
+    stage are packed, `sizes.most` of a kind together, the earliest seeds first.
     """
 
     def __init__(
@@ -130,6 +130,7 @@ class Conductor:
         self._held: deque[Pack] = deque()  # suggested by a search; what they need is being measured
         self._states = {cell.key: _CellState(cell) for cell in plan.cells()}
         self._costed = {row.cell for row in self.rows.values() if row.costs}
+        self._failed_alone: set[tuple[str, str, float, str]] = set()  # cells
         if not self.searches:
             first = {fraction: plan.seeds(fraction)[0] for fraction in plan.study.fractions}
             self._consider(plan.grid(known, weight), lambda trial: trial.seeds == first[trial.fraction])
@@ -166,16 +167,21 @@ class Conductor:
 
     def _take(self, room: int) -> Pack | None:
         """The next pack out of the line, `room` trials at most; what waits for a measurement is passed over."""
-        found = self.line.first(lambda key, trial: self.sizes.missing(trial, key[0]) in self.measuring)
+        found = self.line.first(lambda key, trial: self.sizes.missing(trial, self._alone(key, trial)) in self.measuring)
         if found is None:
             return None
         key, trial = found
-        alone = key[0]
+        alone = self._alone(key, trial)
         need = self.sizes.missing(trial, alone)
         if need is not None:
             return self._measure(trial, need)
+        self._failed_alone.discard(trial.cell)
         most = 1 if alone else self.sizes.most(trial, len(self.line))
         return Pack(self.line.take(key, min(most, room)), alone=alone)
+
+    def _alone(self, key: Key, trial: Trial) -> bool:
+        """Whether a trial measures its cell: it was queued for that, or takes the place of one that failed."""
+        return key[0] or (trial.cell in self._failed_alone and trial.cell not in self._costed)
 
     def _measure(self, trial: Trial, need: Need) -> Pack:
         self.measuring.add(need)
@@ -223,6 +229,8 @@ class Conductor:
                 self.rows[row.trial_id] = row
             if row.costs:
                 self._costed.add(row.cell)
+            elif pack.alone and row.status != "ok":
+                self._failed_alone.add(row.cell)
             self._states[row.cell].outstanding.discard(row.trial_id)
         cell = self._search_of.get(pack.name)
         if cell is not None:

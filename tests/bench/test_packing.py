@@ -12,6 +12,7 @@ from bench.forecast import forecast
 from bench.pack_sizes import AsWritten
 from bench.packing import Line, kind, timing_key
 from bench.plan import Plan
+from bench.results import Done
 from bench.trial import Trial
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
@@ -111,6 +112,25 @@ def test_confirm_runs_alone_first_where_its_cell_was_never_measured_alone(exclus
     assert sum(pack.alone for pack in confirm) == alone
     assert {trial.seeds.init for pack in confirm if pack.alone for trial in pack.trials} == ({1001} if alone else set())
     assert sum(len(pack.trials) for pack in confirm) == 8
+
+
+def test_where_a_first_seed_fails_the_next_one_measures_its_cell() -> None:
+    """Until one ends well; the cell that has its costs is packed meanwhile."""
+    study = tiny_study(methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [1e-3]}}, seeds=7, resources={"pack": 4})
+    conductor = Conductor(Plan(study), KNOWN, {}, sizes=AsWritten(study))
+    packs: list[tuple[str, list[int], bool]] = []
+    while (pack := conductor.next_pack()) is not None:
+        name = pack.trials[0].method
+        packs.append((name, [trial.seeds.init for trial in pack.trials], pack.alone))
+        fails = name == "full" and pack.trials[0].seeds.init < 3
+        rows = [vars(done_row(trial)) | {"exclusive": pack.alone} for trial in pack.trials]
+        conductor.on_done(pack, [Done(**(row | ({"status": "diverged"} if fails else {}))) for row in rows])
+    assert [(inits, alone) for name, inits, alone in packs if name == "full"] == [
+        ([1], True), ([2], True), ([3], True), ([4, 5, 6, 7], False)
+    ]  # fmt: skip
+    assert [(inits, alone) for name, inits, alone in packs if name == "bitfit"] == [
+        ([1], True), ([2, 3, 4, 5], False), ([6, 7], False)
+    ]  # fmt: skip
 
 
 def test_only_what_changes_no_shape_may_differ() -> None:
