@@ -183,7 +183,7 @@ def test_in_float32_a_pack_differs_by_rounding(ends: dict[str, dict[str, Tensor]
 
 @pytest.mark.parametrize("name", METHODS)
 def test_in_bfloat16_a_pack_is_as_near_to_float32_as_a_trial_alone(name: str) -> None:
-    """By the gradients of a step with dropout, which rounding moves by 2 to 5 % either way. (Over many steps Adam makes a
+    """By the gradients of a step with dropout, which rounding moves by 2 to 5 %. (Over many steps Adam makes a
     step of its own of every rounding in a vanishing gradient, so that trajectories part.)"""
     here = world(name)
     resident = here.resident()
