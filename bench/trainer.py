@@ -1,326 +1,24 @@
 """Runs packs of trials in one process: the same code in a Ray worker, in `--debug`, in `rerun` and in tests.
 
-A `PackRun` trains a pack's members in lockstep, and is the only place where an exception becomes a status: fused, step
-by step (bench.lockstep), or each by its own solo loop in turn, evaluation by evaluation, bit for bit as alone.
+A `PackRun` trains a pack's members: fused, step by step (bench.lockstep), or each by its own solo loop in turn,
+evaluation by evaluation, bit for bit as alone.
 """
 
-import json
 import math
-import time
-import traceback
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-from torch import nn
-
-from bench import checkpoint, cost, keeper, meter
-from bench.audit import FreezeAudit
 from bench.conductor import Pack
-from bench.data import Tokens
-from bench.evaluation import Evaluation, Progress
-from bench.frozen import Apart, split
-from bench.keep import save_delta
-from bench.linear_probe import charge, on_features, seconds
+from bench.evaluation import Evaluation
+from bench.linear_probe import seconds
 from bench.lockstep import Lane, obstacle, train_together
-from bench.methods import Method
-from bench.metrics import majority_score
-from bench.model import build, trainable_counts, trained_tensors
-from bench.outcome import Measured, make_record
+from bench.member import Member
 from bench.record import Record
-from bench.registry import method
-from bench.resident import Resident, longest_input
-from bench.results import ResultsFolder
-from bench.sources import TaskData
-from bench.splits import Draw
-from bench.stack import share_frozen
-from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, steps_per_second, train
-from bench.trial import TRAINING_VERSION, Trial
+from bench.resident import Resident
+from bench.training import steps_per_second
+from bench.trial import Trial
 
 CALIBRATION_STEPS = 30
-
-
-@dataclass
-class _Member:
-    """One trial of a pack on its way: from nothing, through evaluations, to a status."""
-
-    trial: Trial
-    resident: Resident
-    rate: float | None
-    progress: Progress = field(default_factory=Progress)
-    status: str = "ok"
-    reason: str | None = None
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    together: int = 1
-    beside: int = 1
-    measured: Measured = field(init=False)
-    run: Generator[Evaluation] | None = None
-    lane: Lane | None = None
-    apart: Apart | None = None
-    finished: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.measured = Measured(pack_size=self.together, shared=not self.resident.share.exclusive)
-
-    def advance(self) -> Evaluation | None:
-        """Train to the next evaluation; None once the trial has ended, for whatever reason."""
-        if self.finished:
-            return None
-        try:
-            if self.run is None:
-                self.run = self._start()
-            return next(self.run)
-        except StopIteration:
-            self._end("ok", None)
-        except Exception as error:  # a trial's failure is an outcome in the table, never the end of the sweep
-            self.fail(error)
-        return None
-
-    def fail(self, error: BaseException) -> None:
-        """End with the status that an exception stands for."""
-        if isinstance(error, keeper.Stopped):
-            self._end("stopped", str(error))
-        elif isinstance(error, Diverged):
-            self._end("diverged", str(error))
-        elif isinstance(error, TimedOut):
-            self._end("timeout", str(error))
-        else:
-            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-                words in str(error).lower() for words in ("can't allocate memory", "out of memory")
-            )
-            self._end("oom" if out_of_memory else "error", _one_line(error))
-
-    def prepare(self, sharing: nn.Module | None = None) -> Lane:
-        """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
-        begin = time.perf_counter()
-        job, self._audit = self._job(sharing)
-        optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
-        before = self._resume(job, optimizer)
-        job = replace(job, deadline=time.monotonic() + self._time_left())
-        startup = time.perf_counter() - begin
-        job, self.apart = self._on_features(job, self._audit)
-        charge(job, self.progress)
-        job = replace(job, deadline=time.monotonic() + self._time_left())
-
-        def measure() -> None:
-            together = max(self.measured.pack_size, self.beside) > 1  # what several took of one process is none's own
-            self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
-            peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
-            self.measured.peak_memory_bytes = None if together else peak
-            self.measured.energy_joules = None if together else self._energy(before)
-
-        self._measure = measure
-        self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
-        return self.lane
-
-    def complete(self) -> None:
-        """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
-        assert self.lane is not None
-        self._measure()
-        if self.apart is not None:
-            self.apart.attach()
-        tampered = self._audit.check(self.lane.job.model)
-        if tampered:
-            raise RuntimeError(f"the freeze audit found changes outside the method: {', '.join(tampered[:5])}")
-        self._keep()
-
-    def close(self) -> None:
-        """Give up a trial that is not finished."""
-        if self.run is not None:
-            self.run.close()
-        self.run = self.lane = self.apart = None
-
-    def finish(self) -> None:
-        """End a trial whose steps are done, with the status that its last checks give."""
-        try:
-            self.complete()
-        except Exception as error:  # as in `advance`
-            self.fail(error)
-        else:
-            self._end("ok", None)
-
-    def _start(self) -> Generator[Evaluation]:
-        lane = self.lane or self.prepare()
-        yield from list(self.progress.evaluations)
-        yield from train(lane.job, self.progress, lane.optimizer, lane.keeper)
-        self.complete()
-
-    def _job(self, sharing: nn.Module | None = None) -> tuple[Job, FreezeAudit]:
-        """Build the model and its data for this trial."""
-        resident, trial = self.resident, self.trial
-        self._meter = meter.Meter(resident.device, resident.share.exclusive)
-        self._meter.start()
-        task = resident.shipment.tasks[trial.task.name]
-        backbone = resident.backbone(task)
-        tuned: Method = method(trial.method)(**trial.hyperparameters)
-        rows = resident.draw(trial)
-        self.measured.n_fit, self.measured.n_select = len(rows.fit), len(rows.select)
-        model = build(backbone, tuned, trial.seeds.stream("init")).to(resident.device)
-        audit = FreezeAudit(model)
-        if sharing is not None:
-            share_frozen(sharing, model)
-        encoder, head, total = trainable_counts(model, backbone.head_names)
-        self.measured.trainable_params, self.measured.head_params = encoder + head, head
-        self.measured.total_params = total
-        self.measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-        longest = longest_input(trial.training.max_length, tuned, resident.architecture)
-        train_tokens = resident.tokens(task, "train", longest)
-        score_tokens = resident.tokens(task, "score", longest)
-        flops = self._flops(tuned, model, task, train_tokens, rows)
-        self.measured.flops = flops
-        job = Job(
-            model=model,
-            fit=Examples(train_tokens, task.train.labels, rows.fit),
-            select=Examples(train_tokens, task.train.labels, rows.select),
-            score=Examples(score_tokens, task.score.labels, np.arange(len(task.score.labels))),
-            regression=task.task.kind == "regression",
-            metrics=task.task.metrics,
-            steps=self._steps(train_tokens, rows, flops),
-            lr=tuned.lr,
-            training=trial.training,
-            order_seed=trial.seeds.stream("order"),
-            dropout_seed=trial.seeds.stream("dropout"),
-            pad_id=backbone.pad_id,
-            device=resident.device,
-            flops=flops,
-            keep_best=resident.shipment.keep != "none",
-        )
-        return job, audit
-
-    def _on_features(self, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
-        """The job on cached features, where only its head is trained, and the encoder to put back afterwards."""
-        apart = split(job.model)
-        if apart is None:
-            return job, None
-        tuned = method(self.trial.method)(**self.trial.hyperparameters)
-        longest = longest_input(job.training.max_length, tuned, self.resident.architecture)
-        shape = json.dumps(tuned.model_dump(exclude={"lr"}), sort_keys=True)
-        cut = (longest, job.training.precision, job.training.batch_size)
-        key = (self.trial.task.name, cut, self.trial.method, shape, audit.digest(), apart.pooling)
-        return on_features(job, apart, self.resident.features, key), apart
-
-    def _flops(self, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw) -> cost.Flops:
-        """FLOPs of this trial's training."""
-        shape = (tuned, self.resident.architecture, task.num_labels, self.trial.training.batch_size)
-        if split(model) is None:
-            return cost.train_flops(*shape)
-        found = cost.head_flops(*shape)
-        if found is None:
-            raise RuntimeError(f"{tuned.name} trains the head alone, yet its cost says otherwise")
-        lengths = tokens.lengths[rows.fit].astype(np.int64)
-        return found.training(int(lengths.sum()), int((lengths**2).sum()), len(lengths))
-
-    def _identity(self, job: Job) -> dict[str, Any]:
-        """What must be equal for a checkpoint to be continued bit by bit."""
-        return {
-            "trial_id": self.trial.id,
-            "training_version": TRAINING_VERSION,
-            "steps": job.steps,
-            "versions": meter.versions(),
-            "device": meter.device_name(job.device.type),
-            "threads": torch.get_num_threads(),
-        }
-
-    def _resume(self, job: Job, optimizer: torch.optim.AdamW) -> Measured:
-        """Take up the trial's checkpoint, where there is one that can be used; returns what was measured before."""
-        before, watch = Measured(), self.resident.watch
-        data = watch.folder.read_bytes(keeper.file(self.trial.id)) if watch.folder and watch.mine else None
-        if data is not None:
-            try:
-                identity = self._identity(job)
-                self.started_at = checkpoint.restore(data, identity, job.model, optimizer, self.progress, before)
-                self.measured.pack_size = max(self.measured.pack_size, before.pack_size)
-                self.measured.shared |= before.shared
-                self.notes.append(f"{self.trial.id}: goes on at step {self.progress.steps} of {job.steps}")
-            except checkpoint.BadCheckpoint as error:
-                self.notes.append(f"{self.trial.id}: its checkpoint is not used, it starts anew: {error}")
-        return before
-
-    def _keeper(self, job: Job, optimizer: torch.optim.AdamW, measure: Callable[[], None]) -> keeper.TrialKeeper:
-        def encode() -> bytes:
-            measure()
-            identity = self._identity(job)
-            return checkpoint.encode(identity, job.model, optimizer, self.progress, self.measured, self.started_at)
-
-        return keeper.TrialKeeper(
-            self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append, self.beside
-        )
-
-    def _time_left(self) -> float:
-        """Seconds of the trial's time limit that earlier parts of it have not used; a pack has its trials' together,
-        and time in a pack is not a trial's own."""
-        limit = self.resident.shipment.timeout * self.beside
-        if self.measured.pack_size > 1:
-            return limit
-        return limit - self.progress.train_seconds - self.progress.eval_seconds
-
-    def _energy(self, before: Measured) -> float | None:
-        """Joules in all; None where a part of the trial could not be measured."""
-        now = self._meter.energy()
-        resumed = before.startup_seconds is not None
-        return None if now is None or (resumed and before.energy_joules is None) else now + (before.energy_joules or 0)
-
-    def _keep(self) -> None:
-        """Store the chosen checkpoint's trained tensors, where they are asked for."""
-        shipment = self.resident.shipment
-        if shipment.keep == "none" or self.progress.best_tensors is None:
-            return
-        task = shipment.tasks[self.trial.task.name]
-        folder = ResultsFolder(shipment.results)
-        save_delta(folder, self.trial, self.progress.best_tensors, task)
-
-    def _steps(self, tokens: Tokens, rows: Draw, flops: cost.Flops) -> int:
-        lengths = tokens.lengths[rows.fit].astype(np.int64)
-        size = self.trial.training.batch_size
-        per_step = flops.of_step(int(lengths.mean() * size), int((lengths**2).mean() * size), size)
-        rate = self.rate or 0.0
-        return self.trial.budget.to_steps(
-            len(rows.fit), size, steps_per_second=rate, flops_per_step=per_step, flops_before=flops.once
-        )
-
-    def _end(self, status: str, reason: str | None) -> None:
-        self.status, self.reason, self.finished = status, reason, True
-        self.run = self.lane = self.apart = None  # frees the model and the optimiser
-
-    def record(self, pruned: bool) -> Record:
-        """The trial's rows as of now; `pruned` where its search stopped it."""
-        task = self.resident.shipment.tasks[self.trial.task.name]
-        metrics, fitted = task.task.metrics, task.train.labels
-        majority_select = None
-        if self.status == "diverged":
-            select = self.resident.draw(self.trial).select
-            majority_select = majority_score(metrics, fitted, fitted[select])
-        return make_record(
-            trial=self.trial,
-            study=self.resident.shipment.study,
-            status="pruned" if pruned else self.status,
-            reason="stopped by ASHA" if pruned else self.reason,
-            task=task,
-            progress=self.progress,
-            measured=self.measured,
-            majority=majority_score(metrics, fitted, task.score.labels),
-            majority_select=majority_select,
-            exclusive=self.resident.share.exclusive,
-            device=meter.device_name(self.resident.device.type),
-            started_at=self.started_at,
-        )
-
-
-def _most(*values: int | None) -> int | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _one_line(error: BaseException) -> str:
-    """Exception and innermost place in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}{where}"
 
 
 @dataclass(frozen=True)
@@ -342,7 +40,7 @@ class PackRun:
         resident.watch.begin()
         together = 1 if pack.searches else len(pack.trials)
         beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
-        self.members = [_Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
+        self.members = [Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
         self._told: set[str] = set()
         self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
@@ -360,14 +58,20 @@ class PackRun:
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
 
+    def finish(self) -> list[Record]:
+        """Train every member to its end; returns their rows."""
+        while self.advance() is not None:
+            pass
+        return self.records()
+
     def _train_together(self) -> Generator[Evaluation]:
         """Train the members as one; those that it leaves unfinished have to be trained in turn."""
-        lanes: dict[Lane, _Member] = {}
+        lanes: dict[Lane, Member] = {}
         for member in self.members:
             try:
                 first = next(iter(lanes), None)
                 lanes[member.prepare(first.job.model if first else None)] = member
-            except Exception as error:  # as in `_Member.advance`
+            except Exception as error:  # as in `Member.advance`
                 member.fail(error)
         try:
             reason = obstacle([lane.job for lane in lanes]) if len(lanes) > 1 else None
@@ -389,7 +93,7 @@ class PackRun:
                 if not member.finished:
                     member.fail(error)
 
-    def _apart(self, members: list[_Member], reason: str) -> None:
+    def _apart(self, members: list[Member], reason: str) -> None:
         """Say why members are trained in turn."""
         members[0].notes.append(f"{members[0].trial.id}: a pack of {len(self.members)} is trained in turn: {reason}")
 
@@ -431,8 +135,8 @@ def calibrate(resident: Resident, trial: Trial) -> float:
 
     Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
     """
-    member = _Member(trial, resident, rate=1.0)
-    job, apart = member._on_features(*member._job())
+    member = Member(trial, resident, rate=1.0)
+    job, apart = member.on_stored_features(*member.make_job())
     if apart is None:
         return steps_per_second(job, CALIBRATION_STEPS)
     rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf

@@ -36,7 +36,7 @@ LAYERS: dict[str, str] = {
         estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         packing pack_timing pack_sizes retries prepare forecast lock keeper kernel""",
-    "torch": """data features frozen linear_probe model training resident checkpoint trainer timing audit parts
+    "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster bridge sweep",
     "edge": """cli commands console compare upkeep show progress run rerun doctor new datasets_hub metrics._module

@@ -62,10 +62,9 @@ def stop_at(where: Resident, step: int, *trials: Trial) -> PackRun:
 def go_on(ready: Prepared, lock: Lock, *trials: Trial) -> tuple[list[Record], list[str]]:
     """Finish a pack in a fresh process state; also what was noted."""
     run = PackRun(resident(ready, lock), Pack(trials), fused=False)
-    while run.advance() is not None:
-        pass
+    records = run.finish()
     assert not run.stopped
-    return run.records(), run.notes()
+    return records, run.notes()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench import attention, dropout, lockstep, trainer
+from bench import attention, dropout, lockstep, member, trainer
 from bench.conductor import Pack
 from bench.data import Tokens, collate
 from bench.dropout import step_keys, stream
 from bench.lock import Lock, claim
+from bench.member import Member
 from bench.model import trained_tensors
 from bench.parts import trained_parameters
 from bench.prepare import Prepared
@@ -107,21 +108,21 @@ def _threads() -> Iterator[None]:
 def ends(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
     """Trained tensors of every trial that reaches its end: by trial id, of the latest run."""
     found: dict[str, dict[str, Tensor]] = {}
-    complete = trainer._Member.complete
+    complete = Member.complete
 
     def spying(self: Any) -> None:
         found[self.trial.id] = {name: t.clone() for name, t in trained_tensors(self.lane.job.model).items()}
         complete(self)
 
-    monkeypatch.setattr(trainer._Member, "complete", spying)
+    monkeypatch.setattr(Member, "complete", spying)
     return found
 
 
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is built in float64."""
-    build = trainer.build
-    monkeypatch.setattr(trainer, "build", lambda *given: build(*given).double())
+    build = member.build
+    monkeypatch.setattr(member, "build", lambda *given: build(*given).double())
 
 
 @pytest.fixture
@@ -165,11 +166,11 @@ def test_a_pack_is_its_members_alone(name: str, task: str, ends: dict[str, dict[
     ends.clear()
     run = here.run(*here.trials)
     assert run.notes() == []
-    for one, record, member in zip(alone, run.records(), run.members, strict=True):
+    for one, record, packed in zip(alone, run.records(), run.members, strict=True):
         assert record.trial["status"] == "ok", record.trial["reason"]
         same(one, record, 1e-10)
-        tensors_agree(apart[member.trial.id], ends[member.trial.id], 1e-10)
-        assert member.measured.pack_size == len(here.trials)
+        tensors_agree(apart[packed.trial.id], ends[packed.trial.id], 1e-10)
+        assert packed.measured.pack_size == len(here.trials)
         assert record.trial["peak_memory_bytes"] is None
 
 
@@ -187,7 +188,7 @@ def test_in_bfloat16_a_pack_is_as_near_to_float32_as_a_trial_alone(name: str) ->
     step of its own of every rounding in a vanishing gradient, so that trajectories part.)"""
     here = world(name)
     resident = here.resident()
-    models = [trainer._Member(trial, resident, None).prepare().job.model.train() for trial in here.trials[:2]]
+    models = [Member(trial, resident, None).prepare().job.model.train() for trial in here.trials[:2]]
     task = here.ready.tasks["mini-cola"]
     batch = collate(resident.tokens(task, "train", 64), np.arange(16), 0)
     labels, keys = torch.from_numpy(task.train.labels[:16]), step_keys([1, 2], [1, 1])
@@ -225,13 +226,13 @@ def test_one_that_diverges_leaves_and_harms_no_other(
 ) -> None:
     """At the step at which it diverges alone, with the same reason."""
     here = world("full")
-    job = trainer._Member._job
+    job = Member.make_job
 
     def reckless(self: Any, *given: Any) -> Any:
         made, audit = job(self, *given)
         return (dataclasses.replace(made, lr=1e300) if self.trial is here.trials[who] else made), audit
 
-    monkeypatch.setattr(trainer._Member, "_job", reckless)
+    monkeypatch.setattr(Member, "make_job", reckless)
     alone = [here.run(trial).records()[0] for trial in here.trials]
     assert [record.trial["status"] for record in alone].count("diverged") == 1
     assert alone[who].trial["status"] == "diverged"
@@ -298,14 +299,14 @@ def test_time_runs_out_for_the_pack_as_for_one() -> None:
 def test_a_member_that_cannot_be_built_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others train as a pack without it."""
     here = world("bitfit")
-    job = trainer._Member._job
+    job = Member.make_job
 
     def failing(self: Any, *given: Any) -> Any:
         if self.trial is here.trials[0]:
             raise ValueError("no such model")
         return job(self, *given)
 
-    monkeypatch.setattr(trainer._Member, "_job", failing)
+    monkeypatch.setattr(Member, "make_job", failing)
     statuses = [record.trial["status"] for record in here.run(*here.trials).records()]
     assert statuses == ["error", "ok", "ok", "ok"]
 
@@ -329,9 +330,9 @@ def test_members_that_cannot_be_stacked_are_trained_in_turn(monkeypatch: pytest.
     monkeypatch.setattr(trainer, "obstacle", lambda jobs: "they are too different")
     run = here.run(*here.trials)
     assert run.notes() == [f"{here.trials[0].id}: a pack of 4 is trained in turn: they are too different"]
-    for one, record, member in zip(alone, run.records(), run.members, strict=True):
+    for one, record, packed in zip(alone, run.records(), run.members, strict=True):
         same(one, record, 0.0)
-        assert member.measured.pack_size == 4  # what they took in memory cannot be told apart
+        assert packed.measured.pack_size == 4  # what they took in memory cannot be told apart
 
 
 def test_a_member_that_has_ended_is_freed_while_others_go_on() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import trainer
+from bench import member
 from bench.conductor import Pack
 from bench.prepare import Prepared
 from bench.record import Record
@@ -54,10 +54,7 @@ def make_trials(ready: Prepared, seeds: int = 1) -> list[Trial]:
 
 def finish(resident: Resident, *trials: Trial, rate: float | None = None) -> list[Record]:
     """Run trials as one pack to the end, each by its own solo loop in turn."""
-    run = PackRun(resident, Pack(trials), rate, fused=False)
-    while run.advance() is not None:
-        pass
-    return run.records()
+    return PackRun(resident, Pack(trials), rate, fused=False).finish()
 
 
 def science(record: Record) -> tuple[dict[str, Any], Any, Any]:
@@ -178,7 +175,7 @@ def test_an_exception_is_an_outcome(
     def fail(*arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(trainer, "build", fail)
+    monkeypatch.setattr(member, "build", fail)
     record = finish(resident, make_trials(ready)[0])[0]
     assert record.trial["status"] == status
     assert type(error).__name__ in record.trial["reason"]
@@ -194,7 +191,7 @@ def test_a_trial_past_its_time_limit_is_a_timeout(ready: Prepared) -> None:
 
 def test_a_failing_trial_does_not_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest of the sweep goes on, and the failed one is run again next time."""
-    real = trainer.build
+    real = member.build
 
     def fail_once(backbone: Any, method: Any, seed: int) -> Any:
         if method.name == "full":
@@ -202,7 +199,7 @@ def test_a_failing_trial_does_not_stop_the_study(tmp_path: Path, monkeypatch: py
         return real(backbone, method, seed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "build", fail_once)
+        patch.setattr(member, "build", fail_once)
         assert run_tiny(tmp_path).statuses == {"oom": 1, "ok": 1}
     assert run_tiny(tmp_path).statuses == {"ok": 1}
     assert run_tiny(tmp_path).statuses == {}

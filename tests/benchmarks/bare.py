@@ -33,10 +33,7 @@ def run(setting: Setting) -> dict[str, Any]:
     rows = []
     for trial in trials(ready):
         begin = time.perf_counter()
-        done = PackRun(resident, Pack((trial,)))
-        while done.advance() is not None:
-            pass
-        row = done.records()[0].trial
+        row = PackRun(resident, Pack((trial,))).finish()[0].trial
         if row["status"] != "ok":
             raise RuntimeError(f"bare loop: {row['status']}: {row['reason']}")
         rows.append(slim(row) | {"seconds": time.perf_counter() - begin})

@@ -50,10 +50,7 @@ def make_study(arguments: argparse.Namespace) -> Study:
 
 def ours(resident: Resident, trial: Any) -> float:
     """Score at the last step, by finebench."""
-    run = PackRun(resident, Pack((trial,)))
-    while run.advance() is not None:
-        pass
-    row = run.records()[0].trial
+    row = PackRun(resident, Pack((trial,))).finish()[0].trial
     if row["status"] != "ok":
         raise RuntimeError(f"{row['status']}: {row['reason']}")
     return float(row["score_last"])
