@@ -41,7 +41,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         from bench.conductor import Pack
-        from bench.trainer import PackRun
         from bench.trial import Trial
 
         trials = tuple(Trial.from_json(text) for text in config["pack"])
@@ -49,8 +48,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if hasattr(self, "run_"):
             self.run_.close()  # one that its search stopped is not at its end
         if self.measures is None:
-            self.run_ = PackRun(self.resident, self.pack, config["rate"])
+            self.run_ = self._start(config["rate"])
         self.rungs = self.pack.rungs
+
+    def _start(self, rate: float | None) -> "PackRun":
+        from bench.trainer import PackRun
+
+        return PackRun(self.resident, self.pack, rate)
 
     def step(self) -> dict[str, Any]:
         """Train to the next rung (where rungs are asked for), the next heartbeat, or the end."""

@@ -9,13 +9,15 @@ import pytest
 from rich.console import Console
 
 from bench.plan import Plan
+from bench.record import Record
 from bench.results import ResultsFolder
 from bench.shipment import Shipment
+from bench.trial import Trial
 from tests.bench.tiny import tiny_prepared
 from tests.benchmarks import bare, history, yardstick
 from tests.benchmarks.figures import Run, ScoresDiffer, check_scores, figures, ratios, reached
 from tests.benchmarks.machine import descendants, private_bytes, sampled
-from tests.benchmarks.noop import noop_record
+from tests.benchmarks.noop import NoopWorker, noop_record
 from tests.benchmarks.scale import Scaled, make_study
 from tests.benchmarks.setting import embedded, trials
 
@@ -128,6 +130,27 @@ def test_records_of_trials_that_train_nothing_are_sound(tmp_path: Path) -> None:
     stock = folder.take_stock()
     assert {one.status for one in stock.done.values()} == {"ok"}
     assert stock.incomplete == []
+
+
+def test_an_idle_worker_reports_as_a_worker_does() -> None:
+    """Pack after pack, by the product's own code but for the training."""
+    ready = tiny_prepared(seeds=2)
+    shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, 600.0)
+    configs = [
+        {"pack": [trial.to_json()], "rungs": False, "measures": None, "rate": None, "cpus": 1, "gpu": 0.0}
+        for trial in ready.plan.grid(ready.known)
+    ]
+    worker = object.__new__(NoopWorker)
+    for k, config in enumerate(configs):
+        if k == 0:
+            worker.setup(config, shipment=shipment)
+        else:
+            assert worker.reset_config(config)
+        said = worker.step()
+        assert said["done"]
+        assert [Record.decode(data).trial["trial_id"] for data in said["payload"]["records"]] == [
+            Trial.from_json(config["pack"][0]).id
+        ]
 
 
 @pytest.mark.parametrize("search", ["grid", "optuna"])

@@ -64,9 +64,16 @@ class NoopRun:
         """Nothing to tell."""
         return []
 
+    def ended(self) -> list[Record]:
+        """Every member has."""
+        return self.records()
+
     def records(self, pruned: bool = False) -> list[Record]:
         """Every member's rows."""
         return [noop_record(self.shipment, trial) for trial in self.pack.trials]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class NoopWorker(Worker):
@@ -77,10 +84,8 @@ class NoopWorker(Worker):
         self.shipment = shipment
         self._begin(config)
 
-    def _begin(self, config: dict[str, Any]) -> None:
-        trials = tuple(Trial.from_json(text) for text in config["pack"])
-        self.run_: Any = NoopRun(self.shipment, Pack(trials, config["rungs"]))
-        self.rungs = bool(config["rungs"])
+    def _start(self, rate: float | None) -> Any:
+        return NoopRun(self.shipment, self.pack)
 
     def _gpu_memory(self) -> None:
         return None
