@@ -83,7 +83,7 @@ class Bridge:
             return None
         pack = self.again.next() or self.conductor.next_pack()
         if pack is None:
-            return str(Searcher.FINISHED) if self.conductor.finished and not self.running else None
+            return str(Searcher.FINISHED) if self.done else None
         gpu = self.sizes.shares.gpu(pack)
         self.running[trial_id] = _Running(pack, gpu, pack.trials, self.kernel.count() if self.kernel else 0)
         return {
@@ -94,6 +94,11 @@ class Bridge:
             "cpus": self.sizes.shares.cpus(pack),
             "gpu": gpu,
         }
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing runs, waits, or will be asked for."""
+        return not self.running and not self.again.waiting and self.conductor.finished
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""

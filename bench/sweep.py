@@ -62,6 +62,11 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
+class _Done(Exception):
+    """All that there was to run has ended. Raised out of Ray Tune's loop, which would else write down and read back
+    every trial before it returns what nobody asks for: half a minute for ten thousand of them."""
+
+
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Takes rows out of the reports and writes them."""
 
@@ -92,8 +97,10 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         self.bridge.lost(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look after what runs."""
+        """Look after what runs; raises _Done where nothing does or will."""
         self.bridge.tick()
+        if self.bridge.done:
+            raise _Done
 
 
 def run_sweep(
@@ -138,15 +145,16 @@ def run_sweep(
         ours = _ours(error)
         if ours is None:
             raise
-        raise ours from error
+        if not isinstance(ours, _Done):
+            raise ours from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _ours(error: BaseException) -> FinebenchError | None:
-    """What one of our callbacks raised (the storage fails, the folder is lost), out of Ray's wrapping."""
+def _ours(error: BaseException) -> FinebenchError | _Done | None:
+    """What one of our callbacks raised (the end, the storage fails, the folder is lost), out of Ray's wrapping."""
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, FinebenchError):
+    while inner is not None and not isinstance(inner, FinebenchError | _Done):
         inner = inner.__cause__ or inner.__context__
     return inner
 
