@@ -12,6 +12,7 @@ from bench import cost
 from bench.architecture import Architecture, read_architecture
 from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
+from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
 from bench.sources import TaskData, check_own, load_task, user_task
@@ -55,6 +56,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     plan = Plan(study)
     model = resolve_model(study.model)
     architecture = read_architecture(model.folder)
+    check_folder(model.folder, architecture)
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     for loaded in tasks.values():
         check_own(loaded)

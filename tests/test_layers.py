@@ -31,8 +31,8 @@ HEAVY = {
 # Lowest first; a module may import, at its top level, modules of its own layer and of those below it.
 LAYERS: dict[str, str] = {
     "pure": """errors registry study study_file safe_yaml space budget seeds trial identify plan plan_file cost
-        splits choice architecture pooler hub methods methods.* probe reads roles shapes adapter_places tasks
-        tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation meter shipment stop
+        splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
+        tasks tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation meter shipment stop
         estimate embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         packing pack_timing pack_sizes retries prepare forecast lock keeper kernel""",

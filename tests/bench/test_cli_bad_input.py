@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.hub import resolve_model
 
 STUDY: dict[str, Any] = {
     "name": "x",
@@ -164,6 +167,58 @@ def test_a_hub_that_cannot_be_reached(changes: dict[str, Any], says: str, tmp_pa
     assert "Traceback" not in done.stderr
     assert time.monotonic() - begin < 60
     assert list((tmp_path / "r").rglob("*.parquet")) == []
+
+
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def with_code(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "evil.Model"}}))
+
+
+def half_an_index(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"x": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def without_vocabulary(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (without("config.json"), "has no config.json"),
+        (without("model.safetensors"), "has no weights: none of model.safetensors, "),
+        (cut_short, "model.safetensors: the model cannot be loaded"),
+        (half_an_index, "names weights that are not there: model-00001-of-00002.safetensors"),
+        (without_vocabulary, "has no vocabulary: none of tokenizer.json, "),
+        (with_code, "key 'auto_map' asks for code that comes with the model"),
+    ],
+    ids=["no config", "no weights", "cut short", "a missing shard", "no vocabulary", "code of its own"],
+)
+def test_a_model_folder_that_no_trial_could_load(
+    spoil: Callable[[Path], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found before anything starts, not by every trial for itself."""
+    model = Path(shutil.copytree(resolve_model("embedded").folder, tmp_path / "model"))
+    spoil(model)
+    file = write(tmp_path, model=str(model))
+    code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(tmp_path / "r")], standalone_mode=False))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert str(model) in error
+    assert says in error
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
