@@ -10,9 +10,9 @@ from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.console import make_console
-from bench.errors import InputError, StorageError
+from bench.errors import InputError, MethodError, StorageError, StudyError
 from bench.progress import failure_line, make_progress
-from bench.study_file import load_study
+from bench.study_file import find_study, load_study
 from bench.trial import Trial
 
 SHOWN_FAILURES = 20
@@ -56,6 +56,8 @@ def run_command(
         outcome = run_study(
             study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
         )
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:
         raise StorageError(
             f"{error}; once that is mended, run the same command again: what is stored is whole"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bench.cli import print_json
 from bench.console import make_console
-from bench.errors import ResultsError
+from bench.errors import MethodError, ResultsError, StudyError
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -23,11 +23,16 @@ def _table(columns: list[str], rows: list[list[str]], title: str | None = None, 
     return table
 
 
-def print_plan(study: Any, data: Path | None, as_json: bool) -> None:
+def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
     from bench.forecast import forecast
+    from bench.study_file import find_study, load_study
 
-    found = forecast(study, data)
+    study = load_study(name, overrides, model)
+    try:
+        found = forecast(study, data)
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
     if as_json:
         print_json(found)
         return
@@ -141,7 +146,10 @@ def print_methods(model: str, as_json: bool) -> None:
     rows = []
     for m in found:
         what = m["summary"] + (f" [{m['note']}]" if m["note"] else "")
-        rows.append([m["name"], _count(m["trainable_params"]), _count(m["head_params"]), what])
+        keys = ", ".join(one["name"] for one in m["hyperparameters"])
+        rows.append(
+            [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
+        )
     columns = ["method", "trained", "of it head", "what it is"]
     table = _table(columns, rows, f"on {model}, two classes{note}", texts=(0, 3))
     make_console().print(table)

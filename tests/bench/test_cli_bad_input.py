@@ -59,7 +59,18 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fraction 0": ({"fractions": [0]}, ["fractions[0]", "greater than 0"]),
     "fraction 1.5": ({"fractions": [1.5]}, ["fractions[0]", "less than or equal to 1"]),
     "empty grid": ({"methods": {"full": {"lr": []}}}, ["methods.full.lr", "the grid is empty"]),
-    "fraction too small": ({"fractions": [0.0005]}, ["fraction 0.0005", "mini-cola"]),
+    "fraction too small": ({"fractions": [0.0005]}, ["x.yaml: fractions: fraction 0.0005", "mini-cola"]),
+    "a tuner that peft has not": (
+        {"methods": {"peft:LOHAA": {"lr": 1e-3}}},
+        ["x.yaml: methods.peft:LOHAA: unknown peft tuner 'LOHAA'", "did you mean 'LOHA'?"],
+    ),
+    "a choice of a search that the model has no place for": (
+        {
+            "methods": {"adapter": {"lr": {"loguniform": [1e-4, 1e-2]}, "reduction_factor": {"choice": [8, 4096]}}},
+            "search": {"optuna": {"trials": 2}},
+        },
+        ["x.yaml: methods.adapter: adapter reduction_factor 4096 leaves nothing of a hidden size of 96"],
+    ),
     "missing model folder": ({"model": "./nowhere/model"}, ["nowhere/model", "does not exist"]),
     "missing data file": (own(data={"train": "none.csv", "validation": "validation.csv"}), ["none.csv"]),
     "a copy of train as validation": (
@@ -92,6 +103,7 @@ def test_bad_input_is_one_message_and_nothing_starts(
     error = capsys.readouterr().err
     assert code == EXIT_BAD_INPUT, error
     assert error.startswith("finebench: ")
+    assert any(name in error for name in (str(file), ".csv", "nowhere/model")), "the file at fault is not named"
     assert [part for part in says if part not in error] == []
     assert "Traceback" not in error
     assert list((tmp_path / "r").rglob("*.parquet")) == []

@@ -1,0 +1,66 @@
+"""What `plan` says before anything runs: exact counts, also where they depend on settings, and what cannot be run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.forecast import forecast
+from bench.registry import methods
+from tests.bench.tiny import tiny_study
+
+ADAPTER = {"lr": [1e-3], "variant": ["pfeiffer", "houlsby"], "reduction_factor": [8, 16]}
+
+
+def plan(folder: Path, *arguments: str, **study: Any) -> int:
+    about = {"name": "x", "tasks": ["mrpc"], "budget": {"steps": 1}} | study
+    (folder / "x.yaml").write_text(json.dumps(about), encoding="utf-8")
+    return guarded(lambda: app(["plan", str(folder / "x.yaml"), *arguments], standalone_mode=False))
+
+
+def test_settings_that_change_what_is_trained_are_told() -> None:
+    found = forecast(tiny_study(methods={"adapter": ADAPTER, "lora": {"lr": [1e-3, 1e-2]}}), None)
+    (note,) = found["notes"]
+    h, layers = 96, 3
+    low = layers * (2 * h * 6 + 6 + h)
+    high = 2 * layers * (2 * h * 12 + 12 + h) + 4 * h * layers
+    assert f"{low:,}" in note  # pfeiffer, reduction 16
+    assert "adapter trains from " in note
+    first = forecast(tiny_study(methods={"adapter": ADAPTER | {"variant": ["houlsby"], "reduction_factor": 8}}), None)
+    assert first["methods"][0]["trainable_params"] - first["methods"][0]["head_params"] == high
+
+
+def test_methods_say_what_can_be_set_and_where_its_defaults_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: app(["methods", "--json"], standalone_mode=False)) == 0
+    listed = {row["name"].removesuffix("<TYPE>"): row for row in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == methods().keys()
+    for name, row in listed.items():
+        assert row["defaults_from"] == methods()[name].defaults_from
+        assert [one["name"] for one in row["hyperparameters"]] == list(methods()[name].model_fields)
+        assert all(one["meaning"] for one in row["hyperparameters"]), name
+    assert guarded(lambda: app(["methods"], standalone_mode=False)) == 0
+    assert "reduction_factor" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["first", "in a grid", "in a search"])
+def test_a_method_that_does_not_apply_is_refused_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """ModernBERT has no biases; GPT-2 has one for query, key and value together."""
+    optuna = {"optuna": {"trials": 2}}
+    cases: dict[str, tuple[str, dict[str, Any]]] = {
+        "first": ("answerdotai/ModernBERT-base", {"methods": {"bitfit": {"lr": 1e-3}}}),
+        "in a grid": ("gpt2", {"methods": {"bitfit": {"lr": 1e-3, "terms": ["all", "query"]}}}),
+        "in a search": ("gpt2", {"methods": {"bitfit": {"lr": 1e-3, "terms": {"choice": ["all", "query"]}}}}),
+    }
+    model, study = cases[place]
+    code = plan(tmp_path, "--model", model, **study, **({"search": optuna} if place == "in a search" else {}))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert error.startswith(
+        f"finebench: {tmp_path / 'x.yaml'}: methods.bitfit: bitfit does not apply to models of type "
+    )
+    assert ("no bias terms" if place == "first" else "query, key and value share one bias") in error
+    assert "methods that do: " in error
