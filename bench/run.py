@@ -25,7 +25,7 @@ from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder, record_name
-from bench.shares import Shares
+from bench.shares import Shares, check_fits
 from bench.stop import Stop
 from bench.study import Study
 from bench.trial import Trial
@@ -226,10 +226,12 @@ def _run_ray(
     from bench import sweep
     from bench.worker import pack_files
 
-    ray_options = sweep.RayOptions(options.address, ready.study.retries, options.logger)
+    ray_options = sweep.RayOptions(options.address, ready.study.retries)
     files = pack_files(ready.model.folder) if options.address else None
     with sweep.ray_session(ray_options):
         gpus = sweep.gpus_available()
+        if options.address is None:
+            check_fits(ready.study, sweep.cpus_available(), gpus)
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"

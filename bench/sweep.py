@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.cluster import Pulse, RayOptions, gpus_available, ray_session, watched  # before ray: how Ray behaves
+from bench.cluster import (  # before ray: how Ray behaves
+    Pulse,
+    RayOptions,
+    cpus_available,
+    gpus_available,
+    ray_session,
+    watched,
+)
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -31,7 +38,7 @@ from bench.shipment import Shipment
 from bench.stop import Stop
 from bench.worker import Worker
 
-__all__ = ["RayOptions", "gpus_available", "ray_session", "run_sweep", "watched"]
+__all__ = ["RayOptions", "cpus_available", "gpus_available", "ray_session", "run_sweep", "watched"]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
