@@ -46,7 +46,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: statuses of the trials it ran, rows of failed ones, planned trials that were there before."""
+    """How a run ended: statuses of the trials it ran, rows of failed ones (diverged ones of earlier runs too), planned
+    trials that were there before."""
 
     folder: ResultsFolder
     statuses: dict[str, int]
@@ -116,7 +117,16 @@ def run_study(
         finally:
             observer.close()
         clear(folder, set())
-    return RunOutcome(folder, recorder.statuses, recorder.failures, skipped, time.monotonic() - begin)
+    failures = [*_diverged_before(folder, conductor), *recorder.failures]
+    return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:
+    """Rows of planned trials that an earlier run left diverged: how a study ends does not depend on how often it was
+    stopped."""
+    if not conductor.lasting:
+        return []
+    return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
 def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
