@@ -71,9 +71,12 @@ def run_command(
     if keep == "best":
         from bench.keep import keep_best
 
-        kept = len(keep_best(outcome.folder))
+        kept = keep_best(outcome.folder)
         rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"
-        console.print(Text(f"deltas kept: {kept}, the best of each cell, in {folder}/deltas{rest}"), soft_wrap=True)
+        if kept.beaten:
+            rest = f"; in {kept.beaten} cells a better trial ran without --keep and has left none"
+        which = f"{len(kept.names)}, the best of each cell, in {folder}/deltas"
+        console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
     _report(console, folder, None, None)
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 
