@@ -31,11 +31,10 @@ GONE_AFTER = 10.0
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray, and what else to log to."""
+    """How to reach or start Ray."""
 
     address: str | None = None
     retries: int = 2
-    logger: str | None = None
 
 
 @contextmanager

@@ -42,9 +42,10 @@ def run_command(
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: this folder does not exist")
     folder = results or f"results/{study.name}"
-    if debug and (logger or address):
-        other = f"--logger {logger}" if logger else f"--address {address}"
-        raise InputError(f"--debug runs in this process, without Ray, and {other} is Ray's: give one of the two")
+    if debug and address:
+        raise InputError(
+            f"--debug runs in this process, without Ray, and --address {address} is Ray's: give one of the two"
+        )
     if keep != "none" and address is not None and "://" not in folder:
         raise InputError(
             f"--keep {keep} with --address: workers store the deltas themselves, and {folder!r} is a path of this "

@@ -28,6 +28,7 @@ from bench.results import Done, ResultsFolder, record_name
 from bench.shares import Shares, check_fits
 from bench.stop import Stop
 from bench.study import Study
+from bench.tracker import check_tracker, tracking
 from bench.trial import Trial
 
 
@@ -96,6 +97,7 @@ def run_study(
     """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
+    check_tracker(options.logger, folder)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
@@ -110,10 +112,11 @@ def run_study(
         folder.notify = observer.on_note
         for note in [*notes, *stock.notes]:
             observer.on_note(note)
-        recorder = Recorder(folder, conductor, observer, study.name, lock)
         skipped = len({i for i, _ in stock.done})
         try:
-            _run(ready, conductor, recorder, options, stop)
+            with tracking(options.logger, study.name, folder, observer.on_note) as log:
+                recorder = Recorder(folder, conductor, observer, study.name, lock, log)
+                _run(ready, conductor, recorder, options, stop)
         finally:
             observer.close()
         clear(folder, set())

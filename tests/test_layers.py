@@ -39,8 +39,8 @@ LAYERS: dict[str, str] = {
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster bridge sweep",
-    "edge": """cli commands console compare upkeep show progress run rerun doctor new datasets_hub metrics._module
-        embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
+    "edge": """cli tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
+        metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {
     "pure": set[str](),
