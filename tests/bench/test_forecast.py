@@ -1,11 +1,15 @@
 """What `plan` says before anything runs: exact counts, also where they depend on settings, and what cannot be run."""
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import threadpoolctl
 
+from bench import estimate
 from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.forecast import forecast
 from bench.registry import methods
@@ -30,6 +34,18 @@ def test_settings_that_change_what_is_trained_are_told() -> None:
     assert "adapter trains from " in note
     first = forecast(tiny_study(methods={"adapter": ADAPTER | {"variant": ["houlsby"], "reduction_factor": 8}}), None)
     assert first["methods"][0]["trainable_params"] - first["methods"][0]["head_params"] == high
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_cores_speed_is_measured_whatever_the_number_of_threads(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OMP_NUM_THREADS=1, as the Makefile has it, or all cores: a matrix product on four takes a quarter of the time."""
+    ticks = itertools.count(0.0, 1 / threads)
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    pools = [{"user_api": "openmp", "num_threads": 64}, {"user_api": "blas", "num_threads": threads}]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools)
+    assert estimate.cpu_speed.__wrapped__() == pytest.approx(4 * 2 * 768**3 * estimate.EFFICIENCY)
 
 
 def test_methods_say_what_can_be_set_and_where_its_defaults_are_from(capsys: pytest.CaptureFixture[str]) -> None:
