@@ -1,7 +1,9 @@
 """What `plan` says before anything runs: exact counts, also where they depend on settings, and what cannot be run."""
 
+import contextlib
 import itertools
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ import threadpoolctl
 
 from bench import estimate
 from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.embedded import MODEL_DIR
 from bench.forecast import forecast
 from bench.registry import methods
 from tests.bench.tiny import tiny_study
@@ -58,6 +61,17 @@ def test_methods_say_what_can_be_set_and_where_its_defaults_are_from(capsys: pyt
         assert all(one["meaning"] for one in row["hyperparameters"]), name
     assert guarded(lambda: app(["methods"], standalone_mode=False)) == 0
     assert "reduction_factor" in capsys.readouterr().out
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich would read markup and emoji in them, and end with a traceback at a tag that closes nothing."""
+    model = shutil.copytree(MODEL_DIR, tmp_path / "[v1] of a[" / "b]:x:")
+    name = str(model.relative_to(tmp_path))
+    with contextlib.chdir(tmp_path):
+        assert plan(tmp_path, "--model", f"./{name}", tasks=["mini-cola"], methods={"head": {"lr": 1e-3}}) == 0
+        assert guarded(lambda: app(["methods", "--model", f"./{name}"], standalone_mode=False)) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"./{name}") == 2
 
 
 @pytest.mark.parametrize("place", ["first", "in a grid", "in a search"])
