@@ -15,11 +15,16 @@ def read_classes(
 ) -> tuple[tuple[str, ...], tuple[np.ndarray, np.ndarray]]:
     """Class names in order, and both splits' class indices (int64).
 
-    Raises DataError at the first label that is missing, that train does not have, or that is of another type.
+    A CSV file has no types: where the labels of one split are text and those of the other are not, they are compared as
+    they are spelled. Raises DataError at the first label that is missing, that train does not have, or that is of
+    another type.
     """
     keys = [[_key(raw, row, column, v) for row, v in enumerate(raw.columns[column])] for raw in (train, validation)]
     classes = _sorted(train, column, keys[0])
-    index = {_typed(key): i for i, key in enumerate(classes)}
+    index: dict[object, int] = {_typed(key): i for i, key in enumerate(classes)}
+    if {isinstance(key, str) for key in keys[1]} == {not isinstance(classes[0], str)}:
+        index |= {_typed(str(key)): i for i, key in enumerate(classes)}
+        keys[1] = [str(key) for key in keys[1]]
     for row, key in enumerate(keys[1]):
         if _typed(key) not in index:
             known = f"{train.place} has other classes: {choose('class', str(key), map(str, classes[:50]))}"

@@ -88,9 +88,8 @@ def plan(
 ) -> None:
     """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs nothing."""
     from bench.show import print_plan
-    from bench.study_file import load_study
 
-    print_plan(load_study(study, set_ or [], model), data, as_json)
+    print_plan(study, set_ or [], model, data, as_json)
 
 
 @app.command(epilog=_example("finebench status results/quickstart"))

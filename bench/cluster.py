@@ -31,11 +31,10 @@ GONE_AFTER = 10.0
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray, and what else to log to."""
+    """How to reach or start Ray."""
 
     address: str | None = None
     retries: int = 2
-    logger: str | None = None
 
 
 @contextmanager
@@ -47,20 +46,36 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
-        try:
-            if options.address is None:
-                with _loopback():
-                    ray.init(address="local", include_dashboard=False, num_cpus=cpus, **common)
-            else:
-                _must_answer(options.address)
-                ray.init(address=options.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--address {options.address}: no Ray cluster can be reached there: {error}") from error
+        if options.address is None:
+            _start(num_cpus=cpus, **common)
+        else:
+            _join(options.address, **common)
     try:
         yield
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _start(**options: Any) -> None:
+    """Start a Ray of our own; raises InputError where it does not come up."""
+    try:
+        with _loopback():
+            ray.init(address="local", include_dashboard=False, **options)
+    except Exception as error:  # Ray says with a bare Exception that its services did not start in time
+        raise InputError(
+            f"Ray cannot be started on this machine: {' '.join(str(error).split())}. Is it short of memory, of disk "
+            "or of idle cores? `finebench doctor` checks it; --debug runs a study without Ray, trial after trial"
+        ) from error
+
+
+def _join(address: str, **options: Any) -> None:
+    """Join the cluster at an address; raises InputError where there is none."""
+    try:
+        _must_answer(address)
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
 
 
 @contextmanager
@@ -78,6 +93,11 @@ def _loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def cpus_available() -> float:
+    """CPUs that the connected Ray has now."""
+    return float(ray.cluster_resources().get("CPU", 0.0))
 
 
 def gpus_available() -> float:

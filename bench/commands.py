@@ -10,9 +10,9 @@ from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.console import make_console
-from bench.errors import InputError, StorageError
+from bench.errors import InputError, MethodError, StorageError, StudyError
 from bench.progress import failure_line, make_progress
-from bench.study_file import load_study
+from bench.study_file import find_study, load_study
 from bench.trial import Trial
 
 SHOWN_FAILURES = 20
@@ -42,9 +42,10 @@ def run_command(
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: this folder does not exist")
     folder = results or f"results/{study.name}"
-    if debug and (logger or address):
-        other = f"--logger {logger}" if logger else f"--address {address}"
-        raise InputError(f"--debug runs in this process, without Ray, and {other} is Ray's: give one of the two")
+    if debug and address:
+        raise InputError(
+            f"--debug runs in this process, without Ray, and --address {address} is Ray's: give one of the two"
+        )
     if keep != "none" and address is not None and "://" not in folder:
         raise InputError(
             f"--keep {keep} with --address: workers store the deltas themselves, and {folder!r} is a path of this "
@@ -56,6 +57,8 @@ def run_command(
         outcome = run_study(
             study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
         )
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:
         raise StorageError(
             f"{error}; once that is mended, run the same command again: what is stored is whole"
@@ -69,9 +72,12 @@ def run_command(
     if keep == "best":
         from bench.keep import keep_best
 
-        kept = len(keep_best(outcome.folder))
+        kept = keep_best(outcome.folder)
         rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"
-        console.print(Text(f"deltas kept: {kept}, the best of each cell, in {folder}/deltas{rest}"), soft_wrap=True)
+        if kept.beaten:
+            rest = f"; in {kept.beaten} cells a better trial ran without --keep and has left none"
+        which = f"{len(kept.names)}, the best of each cell, in {folder}/deltas"
+        console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
     _report(console, folder, None, None)
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 

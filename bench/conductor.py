@@ -4,7 +4,7 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 `on_done`; everything a decision rests on is in the results folder, so that an interrupted study continues where it was.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +14,9 @@ from bench.packing import Key, Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
 from bench.trial import Trial
+
+_ENDED = (*KEPT, "pruned")
+"""Statuses of a search's trials that are not run again."""
 
 
 class Need(NamedTuple):
@@ -99,7 +102,9 @@ class _CellState:
 
 
 class Conductor:
-    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered.
+    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
+    cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
+    `spared` counts planned trials of a confirm stage that turned out not to be needed.
 
     The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
     stage are packed, `sizes.most` of a kind together, the earliest seeds first.
@@ -121,6 +126,10 @@ class Conductor:
         self.sizes: Sizes = sizes or OneByOne()
         self.rows: dict[str, Done] = {i: d for (i, pruned), d in done.items() if not pruned}
         self.searches = dict(searches or {})
+        searched = [one for one in done.values() if one.stage == "search" and one.status in _ENDED]
+        self.there = Counter(one.cell for one in searched)
+        self.lasting = {one.trial_id for one in searched if one.status not in ("ok", "pruned")}
+        self.spared = Counter[tuple[str, str, float, str]]()
         self.started = 0
         self.line = Line()
         self.running: set[str] = set()
@@ -145,6 +154,9 @@ class Conductor:
             if runs:
                 self.line.add(trial, (alone(trial), kind(trial)))
                 self._states[trial.cell].outstanding.add(trial.id)
+            else:
+                self.there[trial.cell] += 1
+                self.lasting.update([trial.id] if self.rows[trial.id].status != "ok" else [])
 
     def _reason(self, trial: Trial) -> tuple[str, bool]:
         row = self.rows.get(trial.id)
@@ -251,10 +263,12 @@ class Conductor:
         own = [row for row in self.rows.values() if row.cell == state.cell.key and row.stage != "confirm"]
         best = best_configuration(row.scored for row in own)
         if best is None:
+            self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds
             return
         default = self.plan.default(state.cell)
         points: list[dict[str, Any]] = [best] if best == default else [best, default]
         trials = self.plan.confirm(state.cell, points, self.known)
+        self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds - len(trials)
         bare = state.cell.key not in self._costed
         self._consider(trials, lambda trial: bare and trial.seeds == trials[0].seeds)
 

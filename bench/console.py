@@ -4,6 +4,7 @@ from rich.console import Console
 
 
 def make_console() -> Console:
-    """The terminal, or lines wide enough for the summary where output is piped."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    """The terminal, or lines wide enough for the summary where output is piped. Text is shown as it is: a folder's name
+    may hold brackets and colons, which Rich would read as markup and emoji."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(markup=False, emoji=False, width=120)

@@ -117,7 +117,7 @@ def trial_seconds(one: CellEstimate, flops_per_second: float) -> float:
 @cache
 def cpu_speed() -> float:
     """FLOP/s that training reaches on one core here: a short measured matrix multiplication times EFFICIENCY."""
-    from bench.meter import cpu_count
+    from threadpoolctl import threadpool_info
 
     n = 768
     a = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
@@ -128,4 +128,5 @@ def cpu_speed() -> float:
         for _ in range(4):
             a @ a
         rates.append(4 * 2 * n**3 / (time.perf_counter() - begin))
-    return max(rates) / cpu_count() * EFFICIENCY
+    threads = max((one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"), default=1)
+    return max(rates) / threads * EFFICIENCY

@@ -1,6 +1,7 @@
 """What `plan` and `methods` tell: counts in closed form, FLOPs and time estimated, without torch where the model
 allows."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
+from bench.methods import Method
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import declared
+from bench.prepare import check_method, declared, variations
 from bench.registry import method, methods
 from bench.sources import load_task
 from bench.study import OwnTask, Study
@@ -82,7 +84,22 @@ def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, Ce
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
+    notes += _ranges(plan, architecture, {name: size.num_labels for name, size in found.items()})
     return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
+
+
+def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) -> list[str]:
+    """What a method trains where that depends on its settings; raises MethodError where one of them cannot be used."""
+    study, said = plan.study, list[str]()
+    for name in study.methods:
+        cells = (Cell(task, name, study.fractions[0], study.budget[0]) for task in study.task_names)
+        points = ((cell, plan.complete(cell, point)) for cell in cells for point in variations(plan.space(cell)))
+        shapes = {json.dumps([point, num_labels[cell.task]]): (point, num_labels[cell.task]) for cell, point in points}
+        counts = [check_method(name, point, architecture, labels) for point, labels in shapes.values()]
+        low, high = min(one.encoder for one in counts), max(one.encoder for one in counts)
+        if low < high:
+            said.append(f"{name} trains from {low:,} to {high:,} parameters of the encoder, depending on its settings")
+    return said
 
 
 def _cell_row(count: CellCount, one: CellEstimate | None) -> dict[str, Any]:
@@ -138,9 +155,16 @@ def method_table(model: str) -> tuple[list[dict[str, Any]], str]:
     for name, cls in methods().items():
         row: dict[str, Any] = {"name": name + ("<TYPE>" if name.endswith(":") else ""), "summary": cls.summary}
         row |= {"paper": cls.paper, "version": cls.version, "default_space": cls.default_space, "note": None}
+        row |= {"defaults_from": cls.defaults_from, "hyperparameters": hyperparameters(cls)}
         row |= _counts(name, architecture)
         rows.append(row)
     return rows, note
+
+
+def hyperparameters(cls: type[Method]) -> list[dict[str, Any]]:
+    """What a study may set of a method: name, default, meaning."""
+    fields = cls.model_fields.items()
+    return [{"name": name, "default": field.default, "meaning": field.description} for name, field in fields]
 
 
 def _counts(name: str, architecture: Architecture | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ A file holds the trained tensors at the checkpoint chosen on `select`; its heade
 """
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +52,39 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
     return delta.load_delta(Path(path), backbone), backbone.tokenizer
 
 
-def keep_best(folder: ResultsFolder) -> list[str]:
-    """Delete all deltas but the best trial's of each cell (highest `select` score; ties: lowest seed); returns those
-    kept."""
+@dataclass(frozen=True)
+class Kept:
+    """File names of the deltas kept, and how many cells have a better trial that left none."""
+
+    names: list[str]
+    beaten: int
+
+
+def keep_best(folder: ResultsFolder) -> Kept:
+    """Delete all deltas but the best of each cell (highest `select` score; ties: lowest seed)."""
+    there = set(folder.names("deltas", ".safetensors"))
     best: dict[tuple[Any, ...], Done] = {}
-    kept_names = set(folder.names("deltas", ".safetensors"))
+    best_there: dict[tuple[Any, ...], Done] = {}
     for row in folder.done().values():
-        if row.status == "ok" and row.select_score is not None and f"{row.trial_id}.safetensors" in kept_names:
-            now = best.get(row.cell)
-            if now is None or (row.select_score, -row.seed) > (now.select_score or 0.0, -now.seed):
-                best[row.cell] = row
-    kept = {f"{row.trial_id}.safetensors" for row in best.values()}
-    for name in kept_names - kept:
+        if row.status == "ok" and row.select_score is not None:
+            _improve(best, row)
+            if _name(row) in there:
+                _improve(best_there, row)
+    kept = {_name(row) for row in best_there.values()}
+    for name in there - kept:
         folder.delete(f"deltas/{name}")
-    return sorted(kept)
+    return Kept(sorted(kept), sum(best[cell] != row for cell, row in best_there.items()))
+
+
+def _name(row: Done) -> str:
+    return f"{row.trial_id}.safetensors"
+
+
+def _improve(best: dict[tuple[Any, ...], Done], row: Done) -> None:
+    now = best.get(row.cell)
+    if now is None or _rank(row) > _rank(now):
+        best[row.cell] = row
+
+
+def _rank(row: Done) -> tuple[float, int]:
+    return (-math.inf if row.select_score is None else row.select_score), -row.seed

@@ -18,10 +18,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging
 
 from bench import attention, dropout
-from bench.architecture import Architecture, read_architecture
+from bench.architecture import read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
+from bench.model_folder import check_folder, weights_file
 from bench.parts import (
     fresh_names,
     head_parameter_names,
@@ -65,9 +66,8 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     """
     shape = read_architecture(folder)
     raw = shape.raw
-    _refuse_code(raw, folder)
+    check_folder(folder, shape)
     file = weights_file(folder)
-    _refuse_giants(shape, folder)
     kind = "regression" if regression else "single_label_classification"
     with _quiet():
         try:
@@ -91,46 +91,6 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     model.eval()
     _mark_fresh(model, report, raw, file)
     return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
-
-
-def _refuse_code(raw: dict[str, Any], folder: Path) -> None:
-    """Refuse a config that asks, at any depth, for code of its own or for kernels from the hub, and adapters, whose
-    base would be loaded from wherever they say."""
-    parts: list[Any] = [raw]
-    while parts:
-        part = parts.pop()
-        if isinstance(part, dict):
-            for key, value in part.items():
-                kernel = key.endswith("_implementation") and "/" in str(value)
-                if value and (key == "auto_map" or kernel):
-                    raise ModelError(
-                        f"{folder / 'config.json'}: key {key!r} asks for code that comes with the model; "
-                        "it is never run"
-                    )
-        parts.extend(part.values() if isinstance(part, dict) else part if isinstance(part, list) else ())
-    if (folder / "adapter_config.json").exists():
-        raise ModelError(f"model folder {str(folder)!r} holds an adapter (adapter_config.json), not a model")
-
-
-def _refuse_giants(shape: Architecture, folder: Path) -> None:
-    """Refuse a config that describes a far larger model than the folder's weights before it is built."""
-    there = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
-    layer = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
-    asked = shape.hidden * (shape.vocab + shape.positions) + shape.layers * layer
-    if asked > 100 * max(there, 1_000_000):  # a parameter takes half a byte or more, and layers may share theirs
-        raise ModelError(
-            f"{folder / 'config.json'}: describes a model of about {asked:,} parameters; "
-            f"its weights have {there:,} bytes"
-        )
-
-
-def weights_file(folder: Path) -> Path:
-    """The weights of a folder, safetensors before .bin; raises ModelError naming what was looked for."""
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise ModelError(f"model folder {str(folder)!r} has no weights: none of {', '.join(names)}")
 
 
 def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:

@@ -1,7 +1,7 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,11 @@ from bench import cost
 from bench.architecture import Architecture, read_architecture
 from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
+from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
 from bench.sources import TaskData, check_own, load_task, user_task
+from bench.space import Space
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
@@ -55,6 +57,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     plan = Plan(study)
     model = resolve_model(study.model)
     architecture = read_architecture(model.folder)
+    check_folder(model.folder, architecture)
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     for loaded in tasks.values():
         check_own(loaded)
@@ -80,7 +83,7 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
             label = f"{cell.method}{sorted(point.items())}{tasks[cell.task].num_labels}"
             if label not in structures:
                 structures.add(label)
-                _check_method(cell, point, architecture, tasks[cell.task].num_labels)
+                check_method(cell.method, point, architecture, tasks[cell.task].num_labels)
     for name, found in tasks.items():
         for fraction in plan.study.fractions:
             for seeds in plan.seeds(fraction):
@@ -88,20 +91,31 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
 
 
 def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
-    """The distinct grid points of a cell when the learning rate is left out."""
-    points = plan.points(cell)
+    """The distinct grid points of a cell when the learning rate is left out, and each value that a search may draw."""
+    points = [*plan.points(cell), *(plan.complete(cell, point) for point in variations(plan.space(cell)))]
     lr = points[0]["lr"]
     distinct = {tuple(sorted((k, str(v)) for k, v in p.items() if k != "lr")): p | {"lr": lr} for p in points}
     return list(distinct.values())
 
 
-def _check_method(cell: Cell, point: dict[str, Any], architecture: Architecture, num_labels: int) -> None:
-    tuned = method(cell.method)(**point)
+def variations(space: Space) -> Iterator[dict[str, Any]]:
+    """The first point of a space, and it again with each other value, end of a range or choice, one at a time; the
+    learning rate stays."""
+    values = {**space.grids, **{key: found.values for key, found in space.distributions.items()}}
+    first = {key: given[0] for key, given in values.items()}
+    yield first
+    for key, given in values.items():
+        yield from (first | {key: value} for value in given[1:] if key != "lr")
+
+
+def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:
+    """What a method trains at one point of its space; raises MethodError where it cannot be applied to the model."""
+    tuned = method(name)(**point)
     try:
         tuned.check(architecture)
-        cost.count(tuned, architecture, num_labels)
+        return cost.count(tuned, architecture, num_labels)
     except MethodError as error:
-        raise MethodError(f"method {cell.method!r} cannot be used in this study: {error}") from error
+        raise MethodError(f"methods.{name}: {error}") from error
 
 
 def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subset_seed: int) -> None:
@@ -119,7 +133,7 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subse
             names=found.label_names,
         )
     except DataError as error:
-        raise StudyError(f"study {study.name!r}: fractions: {error}") from error
+        raise StudyError(f"fractions: {error}") from error
 
 
 def claim_folder(folder: "ResultsFolder", study: Study) -> None:
@@ -131,7 +145,10 @@ def claim_folder(folder: "ResultsFolder", study: Study) -> None:
     if data is None:
         return
     where = folder.path("study.yaml")
-    there = build_study(parse_yaml(data.decode("utf-8", errors="replace"), where), where, Path("."))
+    try:
+        there = build_study(parse_yaml(data.decode("utf-8", errors="replace"), where), where, Path("."))
+    except (StudyError, MethodError) as error:
+        raise ResultsError(str(error)) from error
     differences = [line for key in FIXED for line in _differences(key, getattr(there, key), getattr(study, key))]
     if differences:
         raise ResultsError(

@@ -1,6 +1,8 @@
 """Live progress of a run: a map of cells with counts, best score and ETA on a terminal; plain lines when piped."""
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,23 +39,28 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
     finished: int = 0
     running: dict[str, Key] = field(default_factory=dict)
+    spared: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, conductor: Conductor) -> "Tally":
         """Start from what the plan asks for and what the folder already holds."""
-        tally = cls()
+        tally = cls(spared=conductor.spared)
         for count in plan.counts():
             cell = tally.cells.setdefault(count.cell.key, CellProgress())
             cell.planned += count.planned
-        for row in conductor.rows.values():
-            if row.cell in tally.cells and row.status in ("ok", "diverged"):
-                tally.cells[row.cell].done += 1
+        for key, done in conductor.there.items():
+            if key in tally.cells:
+                tally.cells[key].done = done
         return tally
 
     @property
     def planned(self) -> int:
-        """Trials planned in all."""
-        return sum(cell.planned for cell in self.cells.values())
+        """Trials planned in all, without those that turned out not to be needed."""
+        return sum(map(self.planned_in, self.cells))
+
+    def planned_in(self, key: Key) -> int:
+        """The same of one cell."""
+        return self.cells[key].planned - self.spared.get(key, 0)
 
     @property
     def done(self) -> int:
@@ -189,30 +196,40 @@ def failure_line(row: dict[str, Any]) -> str:
 
 
 def cell_map(tally: Tally, height: int) -> Table:
-    """Tasks × fractions down, methods across; each place shows done/planned and the best score so far."""
+    """Tasks × fractions × budgets down, methods across; each place shows done/planned and the best score so far."""
     methods = list(dict.fromkeys(key[1] for key in tally.cells))
     rows = list(dict.fromkeys((key[0], key[2], key[3]) for key in tally.cells))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("task")
     table.add_column("fraction", justify="right")
+    budgets = len({budget for _, _, budget in rows}) > 1
+    if budgets:
+        table.add_column("budget")
     for name in methods:
         table.add_column(name, justify="right")
     shown = rows[: max(4, min(MOST_ROWS, height))]
     for task, fraction, budget in shown:
-        places = [_place(tally.cells.get((task, name, fraction, budget))) for name in methods]
-        table.add_row(task, f"{fraction:g}", *places)
+        places = [_place(tally, (task, name, fraction, budget)) for name in methods]
+        table.add_row(task, f"{fraction:g}", *([_budget(budget)] if budgets else []), *places)
     if len(shown) < len(rows):
         table.add_row(f"… {len(rows) - len(shown)} more", "")
     return table
 
 
-def _place(cell: CellProgress | None) -> Text:
+def _budget(canonical: str) -> str:
+    """A budget in words, e.g. "epochs 3, min_steps 200"."""
+    return ", ".join(f"{unit} {amount:g}" for unit, amount in json.loads(canonical).items())
+
+
+def _place(tally: Tally, key: Key) -> Text:
+    cell = tally.cells.get(key)
     if cell is None:
         return Text("")
-    style = "green" if cell.done >= cell.planned else "cyan" if cell.running else "dim"
+    planned = tally.planned_in(key)
+    style = "green" if cell.done >= planned else "cyan" if cell.running else "dim"
     best = "" if cell.best is None else f" {cell.best:.3f}"
     failed = f" !{cell.failed}" if cell.failed else ""
-    return Text(f"{cell.done}/{cell.planned}{failed}{best}", style="red" if cell.failed else style)
+    return Text(f"{cell.done}/{planned}{failed}{best}", style="red" if cell.failed else style)
 
 
 def make_progress(plan: Plan, conductor: Conductor, console: Console) -> Observer:

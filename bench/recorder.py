@@ -39,6 +39,7 @@ class Recorder:
     observer: Observer
     study: str
     lock: Lock | None = None
+    log: Callable[[Record], None] = lambda record: None
     after: Callable[[Done, int | None], None] = lambda done, memory: None
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Recorder:
             self.lock.check()
         for record in records:
             self.folder.write(record)
+            self.log(record)
             row = record.trial
             self.folder.delete(checkpoint_file(row["trial_id"]))
             self.statuses[row["status"]] = self.statuses.get(row["status"], 0) + 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from bench import meter
 from bench.budget import Budget
 from bench.cli import EXIT_FAILED_TRIALS
 from bench.conductor import Pack
@@ -33,6 +34,8 @@ def rerun_command(results: str, trial_id: str) -> int:
     trial, record = repeat(folder, row)
     if trial.id != trial_id:
         typer.echo(f"note: model, data or code have changed since; this is now trial {trial.id}")
+    if row["device"] not in (None, record.trial["device"]):
+        typer.echo(f"note: stored from {row['device']}, run now on {record.trial['device']}; rounding may differ")
     lines = [f"{key}: {row[key]!r} stored, {record.trial[key]!r} now" for key in COMPARED]
     typer.echo("\n".join(lines))
     if (row["pack_size"] or 1) > 1:
@@ -82,7 +85,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     ready = prepare(_narrowed(study, row, point, budget), None if plan["data"] is None else Path(plan["data"]))
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
     trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
-    gpu = 0.0 if row["device"] is None or not _is_gpu() else 1.0
+    gpu = 1.0 if _is_gpu() and row["device"] not in (None, meter.device_name("cpu")) else 0.0
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
     resident = Resident(shipment, Share(cpus, gpu))
     pack = Pack((trial,))

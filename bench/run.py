@@ -25,9 +25,10 @@ from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder, record_name
-from bench.shares import Shares
+from bench.shares import Shares, check_fits
 from bench.stop import Stop
 from bench.study import Study
+from bench.tracker import check_tracker, tracking
 from bench.trial import Trial
 
 
@@ -46,7 +47,8 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: statuses of the trials it ran, rows of failed ones, planned trials that were there before."""
+    """How a run ended: statuses of the trials it ran, rows of failed ones (diverged ones of earlier runs too), planned
+    trials that were there before."""
 
     folder: ResultsFolder
     statuses: dict[str, int]
@@ -95,6 +97,7 @@ def run_study(
     """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
+    check_tracker(options.logger, folder)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
@@ -109,14 +112,24 @@ def run_study(
         folder.notify = observer.on_note
         for note in [*notes, *stock.notes]:
             observer.on_note(note)
-        recorder = Recorder(folder, conductor, observer, study.name, lock)
         skipped = len({i for i, _ in stock.done})
         try:
-            _run(ready, conductor, recorder, options, stop)
+            with tracking(options.logger, study.name, folder, observer.on_note) as log:
+                recorder = Recorder(folder, conductor, observer, study.name, lock, log)
+                _run(ready, conductor, recorder, options, stop)
         finally:
             observer.close()
         clear(folder, set())
-    return RunOutcome(folder, recorder.statuses, recorder.failures, skipped, time.monotonic() - begin)
+    failures = [*_diverged_before(folder, conductor), *recorder.failures]
+    return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:
+    """Rows of planned trials that an earlier run left diverged: how a study ends does not depend on how often it was
+    stopped."""
+    if not conductor.lasting:
+        return []
+    return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
 def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
@@ -226,10 +239,12 @@ def _run_ray(
     from bench import sweep
     from bench.worker import pack_files
 
-    ray_options = sweep.RayOptions(options.address, ready.study.retries, options.logger)
+    ray_options = sweep.RayOptions(options.address, ready.study.retries)
     files = pack_files(ready.model.folder) if options.address else None
     with sweep.ray_session(ray_options):
         gpus = sweep.gpus_available()
+        if options.address is None:
+            check_fits(ready.study, sweep.cpus_available(), gpus)
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from bench.conductor import Pack
+from bench.errors import StudyError
 from bench.pack_timing import MOST_PER_GPU, RESERVE, Figures, peak_bytes, processes
 from bench.results import Done
 from bench.study import Study
@@ -18,6 +19,19 @@ from bench.trial import Trial
 
 CONTEXT_BYTES = 700 * 2**20
 """Room for one process's CUDA context and libraries, outside the allocator's cap."""
+
+
+def check_fits(study: Study, cpus: float, gpus: float) -> None:
+    """Raise StudyError where a method asks for more than a machine has: its trials would wait for ever."""
+    for name, own in study.methods.items():
+        asked = method_resources(study, name)
+        for what, wanted, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpu, gpus)):
+            if wanted != "auto" and wanted > there:
+                place = f"methods.{name}." if what in own.get("resources", {}) else ""
+                raise StudyError(
+                    f"{place}resources.{what}: {wanted:g} asked for, and this machine has {there:g}; trials of "
+                    f"{name!r} could never start"
+                )
 
 
 class Shares:

@@ -1,15 +1,19 @@
 """What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from bench.cli import print_json
 from bench.console import make_console
-from bench.errors import ResultsError
+from bench.errors import MethodError, ResultsError, StudyError
+
+if TYPE_CHECKING:
+    from bench.results import Done
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -23,11 +27,16 @@ def _table(columns: list[str], rows: list[list[str]], title: str | None = None, 
     return table
 
 
-def print_plan(study: Any, data: Path | None, as_json: bool) -> None:
+def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
     from bench.forecast import forecast
+    from bench.study_file import find_study, load_study
 
-    found = forecast(study, data)
+    study = load_study(name, overrides, model)
+    try:
+        found = forecast(study, data)
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
     if as_json:
         print_json(found)
         return
@@ -89,11 +98,9 @@ def status(results: str) -> dict[str, Any]:
     plan = folder.plan()
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
-    planned: dict[tuple[Any, ...], int] = defaultdict(int)
-    for cell in plan["cells"]:
-        planned[(cell["task"], cell["method"], cell["fraction"], cell["budget"])] += cell["planned"]
     damaged: dict[str, str] = {}
     done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
+    planned = _planned(plan["cells"], done.values())
     running = {one: cell for one, cell in _running(folder).items() if one not in done}
     by_cell = {key: Counter[str]() for key in planned}
     for row in done.values():
@@ -110,6 +117,22 @@ def status(results: str) -> dict[str, Any]:
     totals["pending"] = max(0, totals["pending"] - len(running))
     placed = _place_running(cells, running)
     return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
+
+
+def _planned(cells: list[dict[str, Any]], done: Iterable["Done"]) -> dict[tuple[Any, ...], int]:
+    """Planned trials by cell. A confirm stage is planned for two configurations, the best and the default; where they
+    have turned out to be one, half of its trials are all."""
+    confirmed: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for row in done:
+        if row.stage == "confirm":
+            confirmed[row.cell].append(row.configuration)
+    planned: dict[tuple[Any, ...], int] = defaultdict(int)
+    for cell in cells:
+        key = (cell["task"], cell["method"], cell["fraction"], cell["budget"])
+        there = confirmed[key] if cell["stage"] == "confirm" else []
+        single = len(set(there)) == 1 and 2 * len(there) >= cell["planned"]
+        planned[key] += len(there) if single else cell["planned"]
+    return planned
 
 
 def _running(folder: Any) -> dict[str, list[Any]]:
@@ -141,7 +164,10 @@ def print_methods(model: str, as_json: bool) -> None:
     rows = []
     for m in found:
         what = m["summary"] + (f" [{m['note']}]" if m["note"] else "")
-        rows.append([m["name"], _count(m["trainable_params"]), _count(m["head_params"]), what])
+        keys = ", ".join(one["name"] for one in m["hyperparameters"])
+        rows.append(
+            [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
+        )
     columns = ["method", "trained", "of it head", "what it is"]
     table = _table(columns, rows, f"on {model}, two classes{note}", texts=(0, 3))
     make_console().print(table)

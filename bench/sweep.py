@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.cluster import Pulse, RayOptions, gpus_available, ray_session, watched  # before ray: how Ray behaves
+from bench.cluster import (  # before ray: how Ray behaves
+    Pulse,
+    RayOptions,
+    cpus_available,
+    gpus_available,
+    ray_session,
+    watched,
+)
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -23,7 +30,7 @@ from ray.tune.search import Searcher  # isort: skip
 
 from bench.bridge import Bridge
 from bench.conductor import Conductor
-from bench.errors import FinebenchError, InputError
+from bench.errors import FinebenchError
 from bench.kernel import KernelKills
 from bench.pack_sizes import PackSizes
 from bench.recorder import Recorder
@@ -31,7 +38,7 @@ from bench.shipment import Shipment
 from bench.stop import Stop
 from bench.worker import Worker
 
-__all__ = ["RayOptions", "gpus_available", "ray_session", "run_sweep", "watched"]
+__all__ = ["RayOptions", "cpus_available", "gpus_available", "ray_session", "run_sweep", "watched"]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -133,7 +140,7 @@ def run_sweep(
             name="finebench",
             storage_path=scratch,
             verbose=0,
-            callbacks=[_Callback(bridge), *_loggers(options.logger, shipment.study)],
+            callbacks=[_Callback(bridge)],
             failure_config=tune.FailureConfig(max_failures=0),  # the bridge retries, also what dies while it starts
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
@@ -177,23 +184,3 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _loggers(name: str | None, study: str) -> list[Any]:
-    """Ray Tune's own logger callbacks, on request; raises InputError where the package is missing."""
-    if name is None:
-        return []
-    try:
-        if name == "tensorboard":
-            from ray.tune.logger import TBXLoggerCallback
-
-            return [TBXLoggerCallback()]
-        if name == "mlflow":
-            from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-            return [MLflowLoggerCallback(experiment_name=study)]
-        from ray.air.integrations.wandb import WandbLoggerCallback
-
-        return [WandbLoggerCallback(project=study)]
-    except ImportError as error:
-        raise InputError(f"--logger {name}: {error}; install it with pip install 'finebench[{name}]'") from error

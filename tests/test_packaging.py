@@ -126,7 +126,10 @@ def imported() -> set[str]:
                     names.add(str(node.module).split(".")[0])
     known = packages_distributions()
     third = names - set(sys.stdlib_module_names) - {"bench", "analysis"}
-    return bare(known.get(name, {"pynvml": ["nvidia-ml-py"]}.get(name, [name]))[0] for name in third)
+    return bare(
+        known.get(name, {"pynvml": ["nvidia-ml-py"], "mlflow": ["mlflow-skinny"]}.get(name, [name]))[0]
+        for name in third
+    )
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

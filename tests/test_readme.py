@@ -22,10 +22,14 @@ from ruamel.yaml import YAML
 from bench import cost
 from bench.architecture import Architecture
 from bench.cli import app
+from bench.embedded import MODEL_DIR
 from bench.forecast import find_architecture
 from bench.plan import Plan
+from bench.recorder import Observer
 from bench.registry import method, methods, tasks
+from bench.run import RunOptions, run_study
 from bench.study_file import build_study, load_study
+from tests.bench.tiny import tiny_study
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -210,6 +214,20 @@ def test_the_studies_shown_are_studies(tmp_path: Path) -> None:
     for block in shown:
         study = build_study(YAML(typ="safe", pure=True).load(block), "README.md", tmp_path)
         assert Plan(study).count() > 0
+
+
+def test_the_lines_that_load_a_delta_give_a_model_back(tmp_path: Path) -> None:
+    """The README's own lines, with the file and the model of a study that has just run."""
+    (block,) = blocks("python")
+    options = RunOptions(str(tmp_path), debug=True, keep="best")
+    study = tiny_study(tasks=["mini-mrpc"], methods={"lora": {"lr": [1e-3]}})
+    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    (delta,) = (tmp_path / "deltas").iterdir()
+    made_for, model = re.findall(r'"(results/[^"]+)", "([^"]+)"', block)[0]
+    assert re.fullmatch(r"results/hpo_per_method/deltas/\w{20}\.safetensors", made_for)
+    names: dict[str, Any] = {}
+    exec(block.replace(made_for, str(delta)).replace(model, str(MODEL_DIR)), names)
+    assert names["logits"].shape == (1, 2)
 
 
 def table(first: str) -> list[list[str]]:

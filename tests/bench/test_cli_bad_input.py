@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.hub import resolve_model
 
 STUDY: dict[str, Any] = {
     "name": "x",
@@ -56,7 +59,18 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "fraction 0": ({"fractions": [0]}, ["fractions[0]", "greater than 0"]),
     "fraction 1.5": ({"fractions": [1.5]}, ["fractions[0]", "less than or equal to 1"]),
     "empty grid": ({"methods": {"full": {"lr": []}}}, ["methods.full.lr", "the grid is empty"]),
-    "fraction too small": ({"fractions": [0.0005]}, ["fraction 0.0005", "mini-cola"]),
+    "fraction too small": ({"fractions": [0.0005]}, ["x.yaml: fractions: fraction 0.0005", "mini-cola"]),
+    "a tuner that peft has not": (
+        {"methods": {"peft:LOHAA": {"lr": 1e-3}}},
+        ["x.yaml: methods.peft:LOHAA: unknown peft tuner 'LOHAA'", "did you mean 'LOHA'?"],
+    ),
+    "a choice of a search that the model has no place for": (
+        {
+            "methods": {"adapter": {"lr": {"loguniform": [1e-4, 1e-2]}, "reduction_factor": {"choice": [8, 4096]}}},
+            "search": {"optuna": {"trials": 2}},
+        },
+        ["x.yaml: methods.adapter: adapter reduction_factor 4096 leaves nothing of a hidden size of 96"],
+    ),
     "missing model folder": ({"model": "./nowhere/model"}, ["nowhere/model", "does not exist"]),
     "missing data file": (own(data={"train": "none.csv", "validation": "validation.csv"}), ["none.csv"]),
     "a copy of train as validation": (
@@ -89,6 +103,7 @@ def test_bad_input_is_one_message_and_nothing_starts(
     error = capsys.readouterr().err
     assert code == EXIT_BAD_INPUT, error
     assert error.startswith("finebench: ")
+    assert any(name in error for name in (str(file), ".csv", "nowhere/model")), "the file at fault is not named"
     assert [part for part in says if part not in error] == []
     assert "Traceback" not in error
     assert list((tmp_path / "r").rglob("*.parquet")) == []
@@ -166,6 +181,58 @@ def test_a_hub_that_cannot_be_reached(changes: dict[str, Any], says: str, tmp_pa
     assert list((tmp_path / "r").rglob("*.parquet")) == []
 
 
+def without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def cut_short(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+
+
+def with_code(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "evil.Model"}}))
+
+
+def half_an_index(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = {"weight_map": {"x": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def without_vocabulary(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (without("config.json"), "has no config.json"),
+        (without("model.safetensors"), "has no weights: none of model.safetensors, "),
+        (cut_short, "model.safetensors: the model cannot be loaded"),
+        (half_an_index, "names weights that are not there: model-00001-of-00002.safetensors"),
+        (without_vocabulary, "has no vocabulary: none of tokenizer.json, "),
+        (with_code, "key 'auto_map' asks for code that comes with the model"),
+    ],
+    ids=["no config", "no weights", "cut short", "a missing shard", "no vocabulary", "code of its own"],
+)
+def test_a_model_folder_that_no_trial_could_load(
+    spoil: Callable[[Path], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found before anything starts, not by every trial for itself."""
+    model = Path(shutil.copytree(resolve_model("embedded").folder, tmp_path / "model"))
+    spoil(model)
+    file = write(tmp_path, model=str(model))
+    code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(tmp_path / "r")], standalone_mode=False))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert str(model) in error
+    assert says in error
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path)
     code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(file)], standalone_mode=False))
@@ -174,12 +241,11 @@ def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.Ca
     assert f"{file}/study.yaml: cannot be read" in error
 
 
-@pytest.mark.parametrize("other", [["--logger", "wandb"], ["--address", "auto"]])
-def test_debug_runs_without_what_is_rays(tmp_path: Path, capsys: pytest.CaptureFixture[str], other: list[str]) -> None:
+def test_debug_runs_without_what_is_rays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path)
-    arguments = ["run", str(file), "--debug", *other, "--results", str(tmp_path / "r")]
+    arguments = ["run", str(file), "--debug", "--address", "auto", "--results", str(tmp_path / "r")]
     assert guarded(lambda: app(arguments, standalone_mode=False)) == EXIT_BAD_INPUT
-    assert f"--debug runs in this process, without Ray, and {other[0]}" in capsys.readouterr().err
+    assert "--debug runs in this process, without Ray, and --address" in capsys.readouterr().err
 
 
 def test_deltas_cannot_be_kept_on_a_path_that_workers_of_a_cluster_do_not_reach(

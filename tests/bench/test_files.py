@@ -200,6 +200,26 @@ def test_f1_of_three_classes_suggests_macro_f1(tmp_path: Path) -> None:
     assert "has 3 (x, y, z); metrics for more: macro_f1" in message
 
 
+@pytest.mark.parametrize("values", [(1, 0), (1.0, 0.0), (True, False)])
+@pytest.mark.parametrize("csv_first", [True, False])
+def test_a_csv_beside_a_file_that_has_types(tmp_path: Path, values: tuple[Any, Any], csv_first: bool) -> None:
+    """A CSV file holds no types: its 1 is the other file's 1."""
+    spelt = [str(value if isinstance(value, bool) else int(value)) for value in values]
+    plain, typed = tmp_path / "plain.csv", tmp_path / "typed.jsonl"
+    plain.write_text(f"text,label\na,{spelt[0]}\nb,{spelt[1]}\n", encoding="utf-8")
+    typed.write_text(rows({"text": "c", "label": values[0]}, {"text": "d", "label": values[1]}), encoding="utf-8")
+    files = (plain, typed) if csv_first else (typed, plain)
+    found = load_task(user_task("mine", *files, ("text",), "label", ("accuracy",)), None)
+    assert found.label_names == tuple(sorted(spelt))
+    assert found.train.labels.tolist() == found.score.labels.tolist() == [1, 0]
+
+
+def test_types_do_not_mix_within_validation(tmp_path: Path) -> None:
+    train = rows({"text": "a", "label": 1}, {"text": "b", "label": 0})
+    mixed = rows({"text": "c", "label": 1}, {"text": "d", "label": "0"})
+    assert "row 2 (line 2), column 'label'" in refused(tmp_path, train=train, validation=mixed, kind="jsonl")
+
+
 # JSONL
 
 

@@ -49,11 +49,24 @@ def test_a_low_rank_delta_is_small(folder: ResultsFolder) -> None:
 
 def test_keep_best_keeps_one_per_cell_by_select(folder: ResultsFolder) -> None:
     """The winner on `select`, not on `score`."""
-    kept = keep_best(folder)
+    kept = keep_best(folder).names
     best = {}
     for row in sorted(folder.rows(), key=lambda row: row["select_score"]):
         best[row["method"]] = f"{row['trial_id']}.safetensors"
     assert set(kept) == set(best.values()) == set(folder.names("deltas", ".safetensors"))
+
+
+def test_a_better_trial_without_a_delta_is_told(folder: ResultsFolder) -> None:
+    """What is kept is then not the best of its cell."""
+    best = max((row for row in folder.rows() if row["method"] == "lora"), key=lambda row: row["select_score"])
+    assert keep_best(folder).beaten == 0
+    folder.delete(f"deltas/{best['trial_id']}.safetensors")
+    found = keep_best(folder)
+    assert (len(found.names), found.beaten) == (1, 0)  # nothing of this cell is there
+    other = next(r for r in folder.rows() if r["method"] == "lora" and r["trial_id"] != best["trial_id"])
+    folder.write_bytes(f"deltas/{other['trial_id']}.safetensors", b"a delta")
+    found = keep_best(folder)
+    assert (len(found.names), found.beaten) == (2, 1)
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.report import write_report
+from bench import rerun
 from bench.cli import EXIT_INTERRUPTED
 from bench.errors import ResultsError
 from bench.recorder import Observer
@@ -140,6 +142,47 @@ def test_status_counts(tmp_path: Path) -> None:
     found = status(str(tmp_path))
     assert (found["planned"], found["ok"], found["pending"], found["running"]) == (6, 2, 4, 0)
     assert sum(cell["pending"] for cell in found["cells"]) == 4
+
+
+def test_status_of_a_finished_confirm_stage_has_nothing_pending(tmp_path: Path) -> None:
+    """Planned for two configurations; the best is the default."""
+    run_tiny(tmp_path, methods={"full": {"lr": [2e-5]}}, search={"grid": {"confirm_seeds": 2}})
+    found = status(str(tmp_path))
+    assert (found["planned"], found["ok"], found["pending"]) == (3, 3, 0)
+
+
+def test_what_diverged_is_told_by_every_run_of_the_study(tmp_path: Path) -> None:
+    """How a study ends does not depend on how often it was stopped."""
+    run_tiny(tmp_path)
+    row = rows_of(tmp_path)[0]
+    path = tmp_path / f"trials/{row['trial_id']}.parquet"
+    changed = row | {"status": "diverged", "reason": "the loss is not finite at step 3", "score": None}
+    pq.write_table(pa.Table.from_pylist([changed], schema=pq.read_schema(path)), path)
+    again = run_tiny(tmp_path)
+    assert again.statuses == {}
+    assert [(one["trial_id"], one["reason"]) for one in again.failures] == [(row["trial_id"], changed["reason"])]
+    other = {"full": {"lr": [3e-4]}, "bitfit": {"lr": [1e-3]}}
+    assert run_tiny(tmp_path, methods=other).failures == []  # it is no part of the study any more
+
+
+@pytest.mark.parametrize(("device", "notes"), [(None, False), ("another machine's processor", True)])
+def test_rerun_uses_what_the_trial_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, device: str | None, notes: bool
+) -> None:
+    """On a machine with a GPU, a trial that ran on its processor is run there again; another machine's is told of."""
+    run_tiny(tmp_path, tasks=["mini-stsb"])
+    row = rows_of(tmp_path)[0]
+    if device is None:
+        monkeypatch.setattr(rerun, "_is_gpu", lambda: True)
+    else:
+        path = tmp_path / f"trials/{row['trial_id']}.parquet"
+        table = pq.read_table(path)
+        column = table.schema.get_field_index("device")
+        pq.write_table(table.set_column(column, table.schema.field(column), [[device]]), path)
+    assert rerun.rerun_command(str(tmp_path), row["trial_id"]) == 0
+    said = capsys.readouterr().out
+    assert ("note: stored from another machine's processor, run now on " in said) is notes
+    assert f"{row['trial_id']}: bit-equal" in said
 
 
 STUDY = """

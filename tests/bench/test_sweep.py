@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster
 
 from bench import sweep
 from bench.conductor import Conductor, Pack
+from bench.errors import InputError, StudyError
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
@@ -61,6 +62,29 @@ def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
     assert outcome.skipped == 2
     assert outcome.statuses == {"ok": 1}
     assert len(science(tmp_path)) == 3
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("what", ["cpu", "gpu"])
+def test_what_this_machine_has_not_is_refused_and_not_waited_for(tmp_path: Path, what: str) -> None:
+    """Ray alone would wait for ever, and say nothing."""
+    methods = {"full": {"lr": [1e-3]}, "head": {"lr": [1e-3], "resources": {what: 3}}}
+    with pytest.raises(StudyError, match=rf"methods\.head\.resources\.{what}: 3 asked for, and this machine has [02]"):
+        run_tiny(tmp_path, debug=False, methods=methods)
+    assert science(tmp_path) == {}
+
+
+def test_a_ray_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a bare Exception where its services are slow to come up."""
+
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    says = r"Ray cannot be started on this machine: The current node timed out.*--debug"
+    with pytest.raises(InputError, match=says), sweep.ray_session(sweep.RayOptions()):
+        pass
 
 
 class Killer(Observer):
