@@ -69,22 +69,24 @@ def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
     from bench.calibration import FILE, Calibration
-    from bench.resident import Resident
-    from bench.shipment import Share, Shipment
+    from bench.inprocess import own_share
+    from bench.meter import device_name
+    from bench.resident import Resident, has_gpu
+    from bench.shipment import Shipment
     from bench.trainer import PackRun
 
     study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
     study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
-    cpus = (method_resources(study, row["method"]) if row["method"] in study.methods else study.resources).cpu
+    resources = method_resources(study, row["method"]) if row["method"] in study.methods else study.resources
     point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
     ready = prepare(_narrowed(study, row, point, budget), None if plan["data"] is None else Path(plan["data"]))
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
     trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
-    gpu = 0.0 if row["device"] is None or not _is_gpu() else 1.0
+    on_cpu = row["device"] in (None, device_name("cpu"))
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
-    resident = Resident(shipment, Share(cpus, gpu))
+    resident = Resident(shipment, own_share(resources, has_gpu() and not on_cpu))
     pack = Pack((trial,))
     rate = Calibration(folder).rate(pack)
     if budget.seconds is not None and rate is None:
@@ -111,12 +113,6 @@ def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: 
             "budget": [budget],
         }
     )
-
-
-def _is_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
 
 
 def _same(a: Any, b: Any) -> bool:
