@@ -9,7 +9,7 @@ import typer
 from bench.budget import Budget
 from bench.cli import EXIT_FAILED_TRIALS
 from bench.conductor import Pack
-from bench.errors import ResultsError, choose
+from bench.errors import ResultsError, choose, shown
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
@@ -78,12 +78,20 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
-    study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
+    where = folder.shown("study.yaml")
+    study = build_study(parse_yaml(study_bytes.decode("utf-8", errors="replace"), where), where, Path("."))
     resources = method_resources(study, row["method"]) if row["method"] in study.methods else study.resources
-    point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
-    ready = prepare(_narrowed(study, row, point, budget), None if plan["data"] is None else Path(plan["data"]))
+    try:
+        point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
+    except (ValueError, TypeError) as error:
+        raise ResultsError(
+            f"{folder.uri}: trial {row['trial_id']}: its budget is none: {shown(row['budget'])}"
+        ) from error
+    data = None if plan["data"] is None else Path(plan["data"])
+    ready = prepare(_narrowed(study, row, point, budget, f"{folder.uri}: trial {row['trial_id']}"), data)
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
-    trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
+    whole = ready.plan.complete(cell, point)
+    trial = ready.plan.trial(cell, row["stage"], whole, from_code(row["seed"]), ready.known)
     on_cpu = row["device"] in (None, device_name("cpu"))
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
     resident = Resident(shipment, own_share(resources, has_gpu() and not on_cpu))
@@ -100,19 +108,16 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     return trial, run.records(pruned=pruned)[0]
 
 
-def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget) -> Study:
-    """The study of this one trial: its task, method, fraction and budget may have left the study since."""
+def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget, where: str) -> Study:
+    """The study of this one trial: its task, method, fraction and budget may have left the study since.
+
+    Raises StudyError where the row names what no study may have: it may be a stranger's.
+    """
     entries = [entry for entry, name in zip(study.tasks, study.task_names, strict=True) if name == row["task"]]
     if not entries and row["task"] not in tasks():
         raise ResultsError(f"task {row['task']!r} is no longer in the study, so its files are not known")
-    return study.model_copy(
-        update={
-            "tasks": entries or [row["task"]],
-            "methods": {row["method"]: point},
-            "fractions": [row["fraction"]],
-            "budget": [budget],
-        }
-    )
+    own = {"tasks": entries or [row["task"]], "methods": {row["method"]: point}, "fractions": [row["fraction"]]}
+    return build_study(dict(study) | own | {"budget": [budget], "claims": []}, where, Path("."))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import resident
+from bench import meter, resident
 from bench.conductor import Pack
 from bench.errors import StudyError
 from bench.inprocess import own_share, shares_here
 from bench.recorder import Observer
+from bench.rerun import rerun_command
+from bench.results import ResultsFolder
 from bench.shipment import Share
 from bench.study import Resources
 from tests.bench.tiny import run_tiny, tiny_study
@@ -70,3 +72,24 @@ def test_a_gpu_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert shares_here(tiny_study(methods=methods)) == {
         "full": Share(2.0, 1.0), "bitfit": Share(1.0, 1.0), "lora": Share(1.0, 0.0),
     }  # fmt: skip
+
+
+def test_rerun_trains_on_a_cpu_what_was_trained_on_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where there is a GPU (one that is only claimed here): bits are compared on the same device."""
+    run_tiny(tmp_path, methods={"bitfit": {"lr": [5e-3]}})
+    trial_id = next(iter(ResultsFolder(str(tmp_path)).rows()))["trial_id"]
+    monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
+    taken, take = list[Share](), resident.Resident.take
+
+    def noted(self: resident.Resident, share: Share) -> None:
+        taken.append(share)
+        take(self, share)
+
+    monkeypatch.setattr(resident.Resident, "take", noted)
+    assert rerun_command(str(tmp_path), trial_id) == 0
+    monkeypatch.setattr(meter, "device_name", lambda kind: f"another {kind}")
+    rerun_command(str(tmp_path), trial_id)
+    assert taken == [Share(1.0, 0.0), Share(1.0, 1.0)]
+    assert "bit-equal" in capsys.readouterr().out
