@@ -54,13 +54,23 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             else:
                 _must_answer(options.address)
                 ray.init(address=options.address, **common)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"--address {options.address}: no Ray cluster can be reached there: {error}") from error
+        except Exception as error:
+            if type(error) is not Exception and not isinstance(error, ConnectionError | ValueError | RuntimeError):
+                raise
+            raise InputError(_no_ray(options.address, error)) from error
     try:
         yield
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _no_ray(address: str | None, error: Exception) -> str:
+    """What to tell where there is no Ray; of a node that does not come up in time Ray raises the bare Exception."""
+    why = " ".join(str(error).split())[:500]
+    if address is not None:
+        return f"--address {address}: no Ray cluster can be reached there: {why}"
+    return f"Ray could not be started here: {why} Run the same command again, or with --debug, which does without Ray"
 
 
 @contextmanager
