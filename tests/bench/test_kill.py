@@ -217,7 +217,7 @@ def test_ray_stop_force(tmp_path: Path) -> None:
         env = os.environ | {"PYTHONPATH": str(ROOT), "FINEBENCH_CHECKPOINT_SECONDS": "0", "RAY_TMPDIR": own}
         done = subprocess.run(
             ["unshare", "-p", "-f", "--mount-proc", "bash", "-c", script],
-            env=env, cwd=ROOT, capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
+            env=env, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     said = done.stdout + done.stderr
     assert "exit code 130" in said, said

@@ -12,14 +12,23 @@ import ray  # isort: skip
 from bench.cli import app, guarded
 from tests.faulty.faulty import register
 
+ATTEMPTS = 10
+"""To start Ray on a machine that is busy with other things."""
+
 
 def main(study: str, results: str) -> int:
     """The command's exit code."""
     register()
     hook = {"worker_process_setup_hook": "tests.faulty.faulty.register"}
-    options = {"include_dashboard": False, "log_to_driver": False, "runtime_env": hook}
-    with cluster._loopback():
-        ray.init(address="local", num_cpus=1, **options)
+    for attempt in range(ATTEMPTS):
+        try:
+            with cluster._loopback():
+                ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook, address="local")
+            break
+        except Exception:  # the class that Ray raises where its node does not come up in half a minute
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1:
+                raise
     try:
         return guarded(lambda: app(["run", study, "--results", results], standalone_mode=False))
     finally:
