@@ -13,7 +13,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
 
 
-class Actors(RayActorManager):  # type: ignore[misc]
+class Actors(RayActorManager):
     """Takes every error of Ray's for the loss of the worker."""
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
@@ -25,9 +25,10 @@ class Actors(RayActorManager):  # type: ignore[misc]
 @contextmanager
 def losses_are_outcomes() -> Iterator[None]:
     """Let experiments that begin here use it."""
-    before = tune_controller.RayActorManager
-    tune_controller.RayActorManager = Actors
+    controller: Any = tune_controller  # which makes one for each experiment
+    before = controller.RayActorManager
+    controller.RayActorManager = Actors
     try:
         yield
     finally:
-        tune_controller.RayActorManager = before
+        controller.RayActorManager = before
