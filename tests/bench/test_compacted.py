@@ -20,7 +20,7 @@ tasks: [mini-stsb]
 methods: {{full: {{lr: 1e-3}}, {more}}}
 fractions: [0.05]
 seeds: {seeds}
-budget: {{steps: 24}}
+budget: {{steps: 12}}
 training: {{evals: 3, batch_size: 8}}
 """
 SEARCH = """
@@ -120,12 +120,12 @@ def test_a_grid_is_resumed_and_extended(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_a_search_is_resumed_and_extended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Merged after every few trials, its suggestions, prunings and choice are those of one that was never merged."""
-    short, long = SEARCH.format(trials=4), SEARCH.format(trials=6)
+    short, long = SEARCH.format(trials=4), SEARCH.format(trials=5)
     for study in (short, long):
         assert run(tmp_path / "whole", study) == 0
         for _ in range(12):
             capsys.readouterr()
-            assert run(tmp_path / "parts", study, "--trials", "3") == 0
+            assert run(tmp_path / "parts", study, "--trials", "5") == 0
             if "this run: nothing to do" in capsys.readouterr().out:
                 break
             compact(tmp_path / "parts")
