@@ -28,7 +28,8 @@ quickstart: install ## run the quickstart study and write its report
 test: lint ## ruff, mypy and the tests that are not slow
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
 
-test-long: lint ## every test
+test-long: lint ## every test, fuzzing with them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install ## ruff and mypy

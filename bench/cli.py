@@ -54,7 +54,14 @@ def run(
     set_: SetOption = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Start at most N trials, then stop.")] = None,
     address: Annotated[str | None, typer.Option(help="Join the Ray cluster at ADDR (auto, host:port).")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Run in this process, without Ray.")] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Run in this process, without Ray: one trial after another, with its method's CPUs and, unless it "
+            "asks for none, a whole GPU. Pack sizes are not measured; a hang or a crash is not survived.",
+        ),
+    ] = False,
     why: Annotated[bool, typer.Option("--why", help="Say for each trial why it runs or is skipped.")] = False,
     keep: Annotated[
         Literal["none", "best", "all"], typer.Option(help="Trained deltas to keep, as safetensors.")

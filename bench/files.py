@@ -14,6 +14,9 @@ from bench.rows import RawSplit
 FIELD_LIMIT = 2**30
 """Longest CSV field in characters; the csv module's own limit of 131,072 refuses long documents."""
 
+MOST_ROWS = 20_000_000
+"""Rows of a Parquet file: repeated values cost it next to nothing, so that a small one may stand for a huge table."""
+
 
 def read_file(path: Path, columns: Sequence[str]) -> RawSplit:
     """Read `columns` of a file, whose extension says how; raises DataError where it cannot be read as declared."""
@@ -141,6 +144,8 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> RawSplit:
     try:
         with parquet.ParquetFile(path) as file:
             _check_columns(path, file.schema_arrow.names, columns)
+            if file.metadata.num_rows > MOST_ROWS:
+                raise DataError(f"{path}: {file.metadata.num_rows:,} rows; at most {MOST_ROWS:,} are read")
             table = file.read(columns=list(columns))
         return RawSplit(str(path), {name: table.column(name).to_pylist() for name in columns})
     except (pa.ArrowException, ValueError, OverflowError) as error:  # also text that is not UTF-8, dates out of range

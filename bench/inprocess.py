@@ -1,33 +1,55 @@
 """Runs a study in this process, without Ray: `--debug`, tests, and the floor that benchmarks compare with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bench.conductor import Conductor, Pack
+from bench.errors import StudyError
 from bench.recorder import Recorder
-from bench.resident import Resident
+from bench.resident import Resident, has_gpu
 from bench.retries import Retries
-from bench.shipment import Share, Shipment
+from bench.shipment import Share
 from bench.stop import Stop
+from bench.study import Resources, Study
+from bench.study_file import method_resources
 from bench.trainer import PackRun
+
+
+def own_share(resources: Resources, gpu: bool) -> Share:
+    """What a trial alone on its machine gets: the CPUs it asks for and, with a `gpu` there, all of it unless it asks
+    for none."""
+    return Share(resources.cpu, 1.0 if gpu and resources.gpu != 0 else 0.0)
+
+
+def shares_here(study: Study) -> dict[str, Share]:
+    """Each method's share of this machine; raises StudyError where one asks for a GPU that is not there."""
+    asked, gpu = {name: method_resources(study, name) for name in study.methods}, has_gpu()
+    for name, resources in asked.items():
+        if not gpu and resources.gpu not in ("auto", 0):
+            raise StudyError(
+                f"method {name!r} asks for gpu: {resources.gpu:g}, and --debug runs on this machine, where torch sees "
+                "none (finebench doctor says why); --set resources.gpu=auto takes a GPU only where there is one"
+            )
+    return {name: own_share(resources, gpu) for name, resources in asked.items()}
 
 
 def run_in_process(
     conductor: Conductor,
     recorder: Recorder,
-    shipment: Shipment,
-    share: Share,
+    resident: Resident,
+    shares: Mapping[str, Share],
     rate: Callable[[Pack], float | None],
     stop: Stop,
 ) -> None:
-    """Train every pack, one after the other; `rate` gives a seconds budget's calibration.
+    """Train every pack, one after the other, each on the share of its method; `rate` gives a seconds budget's
+    calibration, and may measure it on the resident.
 
     Raises KeyboardInterrupt where it is told to stop; the pack in flight has a checkpoint then.
     """
-    resident = Resident(shipment, share)
     resident.watch.asked = lambda: stop.requested
     again = Retries()
     while not stop.requested and (pack := again.next() or conductor.next_pack()) is not None:
         recorder.observer.on_start(pack)
+        resident.take(shares[pack.trials[0].method])
         run = PackRun(resident, pack, rate(pack))
         pruned = False
         while not pruned and (rung := run.advance()) is not None:

@@ -6,11 +6,10 @@ from typing import Any
 
 import typer
 
-from bench import meter
 from bench.budget import Budget
 from bench.cli import EXIT_FAILED_TRIALS
 from bench.conductor import Pack
-from bench.errors import ResultsError, choose
+from bench.errors import ResultsError, choose, shown
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record
@@ -72,22 +71,32 @@ def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
     from bench.calibration import FILE, Calibration
-    from bench.resident import Resident
-    from bench.shipment import Share, Shipment
+    from bench.inprocess import own_share
+    from bench.meter import device_name
+    from bench.resident import Resident, has_gpu
+    from bench.shipment import Shipment
     from bench.trainer import PackRun
 
     study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if study_bytes is None or plan is None:
         raise ResultsError(f"results folder {folder.uri!r} holds no study.yaml and plan.json")
-    study = build_study(parse_yaml(study_bytes.decode(), "study.yaml"), folder.path("study.yaml"), Path("."))
-    cpus = (method_resources(study, row["method"]) if row["method"] in study.methods else study.resources).cpu
-    point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
-    ready = prepare(_narrowed(study, row, point, budget), None if plan["data"] is None else Path(plan["data"]))
+    where = folder.shown("study.yaml")
+    study = build_study(parse_yaml(study_bytes.decode("utf-8", errors="replace"), where), where, Path("."))
+    resources = method_resources(study, row["method"]) if row["method"] in study.methods else study.resources
+    try:
+        point, budget = json.loads(row["hyperparameters"]), Budget(**json.loads(row["budget"]))
+    except (ValueError, TypeError) as error:
+        raise ResultsError(
+            f"{folder.uri}: trial {row['trial_id']}: its budget is none: {shown(row['budget'])}"
+        ) from error
+    data = None if plan["data"] is None else Path(plan["data"])
+    ready = prepare(_narrowed(study, row, point, budget, f"{folder.uri}: trial {row['trial_id']}"), data)
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
-    trial = ready.plan.trial(cell, row["stage"], point, from_code(row["seed"]), ready.known)
-    gpu = 1.0 if _is_gpu() and row["device"] not in (None, meter.device_name("cpu")) else 0.0
+    whole = ready.plan.complete(cell, point)
+    trial = ready.plan.trial(cell, row["stage"], whole, from_code(row["seed"]), ready.known)
+    on_cpu = row["device"] in (None, device_name("cpu"))
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
-    resident = Resident(shipment, Share(cpus, gpu))
+    resident = Resident(shipment, own_share(resources, has_gpu() and not on_cpu))
     pack = Pack((trial,))
     rate = Calibration(folder).rate(pack)
     if budget.seconds is not None and rate is None:
@@ -101,25 +110,16 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     return trial, run.records(pruned=pruned)[0]
 
 
-def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget) -> Study:
-    """The study of this one trial: its task, method, fraction and budget may have left the study since."""
+def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget, where: str) -> Study:
+    """The study of this one trial: its task, method, fraction and budget may have left the study since.
+
+    Raises StudyError where the row names what no study may have: it may be a stranger's.
+    """
     entries = [entry for entry, name in zip(study.tasks, study.task_names, strict=True) if name == row["task"]]
     if not entries and row["task"] not in tasks():
         raise ResultsError(f"task {row['task']!r} is no longer in the study, so its files are not known")
-    return study.model_copy(
-        update={
-            "tasks": entries or [row["task"]],
-            "methods": {row["method"]: point},
-            "fractions": [row["fraction"]],
-            "budget": [budget],
-        }
-    )
-
-
-def _is_gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
+    own = {"tasks": entries or [row["task"]], "methods": {row["method"]: point}, "fractions": [row["fraction"]]}
+    return build_study(dict(study) | own | {"budget": [budget], "claims": []}, where, Path("."))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -24,14 +24,18 @@ class Resident:
     it."""
 
     def __init__(self, shipment: Shipment, share: Share) -> None:
-        self.shipment, self.share = shipment, share
+        self.shipment = shipment
         self.watch = Watch(shipment)
-        self.device = _claim(share)
+        self.take(share)
         self.folder = Path(shipment.model_folder)
         self.architecture: Architecture = read_architecture(self.folder)
         self._backbones: dict[tuple[int, bool], Backbone] = {}
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
         self.features = FeatureStore()
+
+    def take(self, share: Share) -> None:
+        """Train on this share of the machine from now on."""
+        self.share, self.device = share, _claim(share)
 
     def backbone(self, task: TaskData) -> Backbone:
         """The pristine model with a head for this task, on the CPU."""
@@ -75,14 +79,23 @@ def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
     return asked if room is None else min(asked, room - tuned.positions)
 
 
+def has_gpu() -> bool:
+    """Whether this process can train on a GPU."""
+    return _logical() or torch.cuda.is_available()
+
+
+def _logical() -> bool:
+    """Whether GPUs are only claimed: tests of scheduling need none."""
+    return os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1"
+
+
 def _claim(share: Share) -> torch.device:
     """Set threads, determinism and the memory cap of this process; returns the device its trials train on."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
     torch.set_num_threads(max(1, math.floor(share.cpus)))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if (
-        share.gpu <= 0 or os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1"
-    ):  # the variable: tests of scheduling, no GPU needed
+    if share.gpu <= 0 or _logical():
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")

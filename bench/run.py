@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from bench.prepare import Prepared, claim_folder, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder, record_name
 from bench.shares import Shares, check_fits
+from bench.shipment import Share, Shipment
 from bench.stop import Stop
 from bench.study import Study
 from bench.tracker import check_tracker, tracking
@@ -101,6 +102,7 @@ def run_study(
     claim_folder(folder, study)
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
+    shares = _shares_here(ready.study) if options.debug else None
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
@@ -116,7 +118,7 @@ def run_study(
         try:
             with tracking(options.logger, study.name, folder, observer.on_note) as log:
                 recorder = Recorder(folder, conductor, observer, study.name, lock, log)
-                _run(ready, conductor, recorder, options, stop)
+                _run(ready, conductor, recorder, options, shares, stop)
         finally:
             observer.close()
         clear(folder, set())
@@ -188,9 +190,20 @@ def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
     return read
 
 
-def _run(ready: Prepared, conductor: Conductor, recorder: Recorder, options: RunOptions, stop: Stop) -> None:
-    from bench.shipment import Shipment
+def _shares_here(study: Study) -> Mapping[str, Share]:
+    from bench.inprocess import shares_here
 
+    return shares_here(study)
+
+
+def _run(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    options: RunOptions,
+    shares: Mapping[str, Share] | None,
+    stop: Stop,
+) -> None:
     folder = recorder.folder
     shipment = Shipment(
         study=ready.study.name,
@@ -202,8 +215,8 @@ def _run(ready: Prepared, conductor: Conductor, recorder: Recorder, options: Run
         run=recorder.lock.token if recorder.lock else "",
         checkpoint_seconds=_checkpoint_seconds(),
     )
-    if options.debug:
-        _run_here(ready, conductor, recorder, shipment, stop)
+    if shares is not None:
+        _run_here(ready, conductor, recorder, shipment, shares, stop)
     elif not conductor.finished:
         _run_ray(ready, conductor, recorder, shipment, options, stop)
 
@@ -220,21 +233,27 @@ def _checkpoint_seconds() -> float:
     return seconds
 
 
-def _run_here(ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any, stop: Stop) -> None:
+def _run_here(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    shares: Mapping[str, Share],
+    stop: Stop,
+) -> None:
     from bench.inprocess import run_in_process
     from bench.resident import Resident
-    from bench.shipment import Share
     from bench.trainer import calibrate
 
-    share = Share(cpus=ready.study.resources.cpu)
-    calibration = Calibration(recorder.folder, lambda trial: calibrate(Resident(shipment, share), trial))
+    resident = Resident(shipment, next(iter(shares.values())))
+    calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
     conductor.sizes = AsWritten(ready.study)
     stop.arm()
-    run_in_process(conductor, recorder, shipment, share, calibration.rate, stop)
+    run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
 
 
 def _run_ray(
-    ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Any, options: RunOptions, stop: Stop
+    ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Shipment, options: RunOptions, stop: Stop
 ) -> None:
     from bench import sweep
     from bench.worker import pack_files

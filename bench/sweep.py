@@ -28,6 +28,7 @@ from ray import tune  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
+from bench.actors import losses_are_outcomes
 from bench.bridge import Bridge
 from bench.conductor import Conductor
 from bench.errors import FinebenchError
@@ -146,7 +147,7 @@ def run_sweep(
         ),
     )
     try:
-        with _quiet():
+        with _quiet(), losses_are_outcomes():
             tuner.fit()
     except Exception as error:
         ours = _ours(error)

@@ -1,6 +1,5 @@
 """The Ray Tune trainable: a resident worker that trains one pack after another and reports rows as Arrow bytes."""
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's resident state; torch is imported here, on the worker."""
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         from bench.resident import Resident
 
         self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))

@@ -171,6 +171,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
     "python -m pytest -s tests/bench/test_kill.py -k twenty_kills": is_a_test,
+    "python -m pytest -s tests/fuzz/test_fuzzing.py": is_a_test,
 }
 
 

@@ -23,7 +23,8 @@ CLOCKS = (
     *("train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"),
     "git_commit",  # a checkout may move on while a study is interrupted
 )
-PATIENCE = 300.0
+PATIENCE = 1200.0
+"""Seconds after which a driver counts as stuck; on a machine that is busy with other things one takes minutes."""
 
 
 @dataclass(frozen=True)

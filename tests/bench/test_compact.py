@@ -118,6 +118,19 @@ def test_a_damaged_file_is_left_alone_and_named(tmp_path: Path) -> None:
     assert bad.exists()
 
 
+def test_a_damaged_merged_file_costs_what_it_held(tmp_path: Path) -> None:
+    """Its trials run again, whole: one whose evaluations are gone has no result."""
+    folder = fill(tmp_path, range(5))
+    compact(folder)
+    fill(tmp_path, range(5, 7))
+    bad = next((tmp_path / "evals").glob("merged-*"))
+    bad.write_bytes(bad.read_bytes()[:-1])
+    stock = folder.take_stock()
+    assert (list(stock.damaged), stock.incomplete) == ([f"evals/{bad.name}"], sorted(map(trial_id, range(5))))
+    assert {one for one, _ in stock.done} == {trial_id(5), trial_id(6)}
+    assert (tmp_path / "_damaged/evals" / bad.name).exists()
+
+
 def test_readers_beside_a_compaction_see_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.compact.BATCH_BYTES", 800)
     folder = fill(tmp_path, range(15))

@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 
 from analysis.load import load_results
 from analysis.report import write_report
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, app, guarded
 from bench.delta import read_about
 from bench.errors import DataError, InputError, ModelError, StudyError
-from bench.files import read_file
+from bench.files import MOST_ROWS, read_file
 from bench.hub import resolve_model
 from bench.keep import load_delta
 from bench.model import load_backbone
@@ -171,6 +171,18 @@ def spoil_row(**changes: Any) -> Callable[[Path], Any]:
     return spoil
 
 
+def spoil_time(microseconds: int) -> Callable[[Path], Any]:
+    """A time that Python's dates do not reach."""
+
+    def spoil(root: Path) -> None:
+        rows = make_record(1).trials
+        column = pa.array([microseconds], pa.int64()).cast(TRIALS.field("finished_at").type)
+        spoilt = rows.set_column(TRIALS.get_field_index("finished_at"), TRIALS.field("finished_at"), column)
+        pq.write_table(spoilt, root / "trials/x.parquet")
+
+    return spoil
+
+
 def extension_type(root: Path) -> None:
     """The type that pyarrow used to unpickle."""
     mark = root / "mark"
@@ -202,6 +214,8 @@ RESULTS: dict[str, Callable[[Path], Any]] = {
         "!!python/object/apply:os.mkdir ['mark']"
     ),
     "a study of 300 kB": lambda root: (root / "study.yaml").write_text("a: " + "x" * 300_000),
+    "a time in the year 300000": spoil_time(2**63 - 1),
+    "a time before the first one": spoil_time(-(2**62)),
     "a plan of strange cells": lambda root: (root / "plan.json").write_text('{"cells": [{"task": {}}]}'),
     "a plan nested 10^5 deep": lambda root: (root / "plan.json").write_text("[" * 100_000),
     "a driver of another shape": lambda root: (root / "_driver.json").write_text('{"pid": "x", "at": []}'),
@@ -239,6 +253,50 @@ def test_a_hostile_results_folder(case: str, tmp_path: Path, monkeypatch: pytest
     assert {path for path in tmp_path.rglob("*") if root not in path.parents} == outside
     assert not Path("/tmp/escaped").exists()
     assert time.process_time() - begin < MOST_SECONDS
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "a budget that is none": {"budget": '{"steps": "x"}'},
+    "an unknown method": {"method": "os.system"},
+    "a hyperparameter that is none": {"hyperparameters": '{"lr": 0.1, "__class__": "x"}'},
+    "a hyperparameter of another kind": {"hyperparameters": '{"lr": [{"a": 1}]}'},
+    "no hyperparameters": {"hyperparameters": "{}"},
+    "fraction NaN": {"fraction": float("nan")},
+    "fraction -1": {"fraction": -1.0},
+    "a task that is a path": {"task": "../../x"},
+    "seed -1": {"seed": -1},
+    "seed 2^63 - 1": {"seed": 2**63 - 1},
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_hostile_row_is_not_run_again(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`rerun` refuses it, or says that it came to something else."""
+    folder = fill(tmp_path / "r", ())
+    record = make_record(1)
+    record.trial.update({"method": "full", "task": "mini-cola", "fraction": 0.1, "budget": '{"steps": 1}'} | ROWS[case])
+    folder.write(record)
+    arguments = ["rerun", folder.root, record.trial["trial_id"]]
+    assert guarded(lambda: app(arguments, standalone_mode=False)) in (EXIT_BAD_INPUT, EXIT_FAILED_TRIALS)
+    said = capsys.readouterr()
+    assert len(said.err) < 2000
+    assert "NOT bit-equal" in said.out or said.err.startswith("finebench: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RESULTS)
+def test_a_hostile_results_folder_is_reported_on_and_compared_or_refused(case: str, tmp_path: Path) -> None:
+    """What a stranger's folder is opened with first."""
+    root = tmp_path / "deep/r"
+    fill(root, range(2))
+    fill(tmp_path / "sound", range(2))
+    RESULTS[case](root)
+    for arguments in (["report", str(root)], ["compare", str(tmp_path / "sound"), str(root)]):
+        code = guarded(lambda arguments=arguments: app(arguments, standalone_mode=False))
+        assert code in (0, EXIT_BAD_INPUT)
+    assert not (root / "mark").exists()
+    assert {one.name for one in tmp_path.iterdir()} == {"deep", "sound"}
+    assert {one.name for one in (tmp_path / "deep").iterdir()} == {"r"}
 
 
 def test_hostile_names_are_escaped_in_the_report(tmp_path: Path) -> None:
@@ -346,25 +404,35 @@ def test_a_grid_of_a_billion_is_refused_before_it_takes_memory(tmp_path: Path) -
 # ---- data files
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("x.jsonl", b'{"a": ' + b"[" * 100_000),
-        ("x.jsonl", b'{"a": ' + b"9" * 100_000 + b"}"),
-        ("x.csv", b"a\n" + b'"' * 99_999),
-        ("x.csv", b"a\n\x00\x00"),
-        ("x.parquet", b"PAR1" + b"\xff" * 100 + b"PAR1"),
-        ("x.pkl", b"cos\nmkdir\n"),
-    ],
-)
-def test_hostile_data(name: str, content: bytes, tmp_path: Path) -> None:
+DATA: dict[str, tuple[str, bytes, str]] = {
+    "JSON nested 10^5 deep": ("x.jsonl", b'{"a": ' + b"[" * 100_000, "row 1 (line 1): not valid JSON"),
+    "a number of 10^5 digits": ("x.jsonl", b'{"a": ' + b"9" * 100_000 + b"}", "row 1 (line 1): not valid JSON"),
+    "a quotation mark never closed": ("x.csv", b"a\n" + b'"' * 99_999, "row 1 (line 2): not valid CSV"),
+    "text that is not UTF-8": ("x.csv", b"a\nb\n\xff\n", "UTF-8"),
+    "no Parquet": ("x.parquet", b"PAR1" + b"\xff" * 100 + b"PAR1", "not a readable Parquet file"),
+    "a pickle": ("x.pkl", b"cos\nmkdir\n", "x.pkl"),
+}
+
+
+@pytest.mark.parametrize("case", DATA)
+def test_hostile_data(case: str, tmp_path: Path) -> None:
+    name, content, says = DATA[case]
     path = tmp_path / name
     path.write_bytes(content)
-    try:
+    with pytest.raises(DataError) as caught:
         read_file(path, ["a"])
-    except DataError as error:
-        assert name in str(error)  # noqa: PT017
-        assert len(str(error)) < 2000  # noqa: PT017
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_small_parquet_file_that_stands_for_a_huge_one(tmp_path: Path) -> None:
+    """Repeated values cost a few bytes in the file, and 8 each in memory."""
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": pa.nulls(MOST_ROWS + 1, pa.int8())}), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(DataError, match=r"x\.parquet: 20,000,001 rows; at most 20,000,000 are read"):
+        read_file(path, ["a"])
 
 
 def test_parquet_that_python_cannot_hold(tmp_path: Path) -> None:

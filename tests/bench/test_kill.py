@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, dump_study, run_study
 from bench.study import Study
-from tests.bench.lives import ROOT, Damage, Life, damage, left_over, title
+from tests.bench.lives import PATIENCE, ROOT, Damage, Life, damage, left_over, title
 from tests.bench.tiny import tiny_study
 
 NOTHING = Damage(lost=0, duplicated=0, differing=0)
@@ -165,9 +167,20 @@ def suggestions(folder: Path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """Two cores at most, for this process and the drivers that it starts: then each of two searches has one
+    configuration in flight, and what it suggests depends on nothing but what came before."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:2])
+    yield
+    os.sched_setaffinity(0, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_cores")
 def test_a_search_that_is_killed_suggests_nothing_twice_and_forgets_nothing(tmp_path: Path) -> None:
-    """Two cells on two cores, so that each search learns in order; TPE after three random configurations."""
+    """Two cells, each of which learns in order; TPE after three random configurations."""
     chance = random.Random(8)
     search = {"optuna": {"trials": 8, "seeds": 2, "confirm_seeds": 2}}
     methods = {"full": {"lr": {"loguniform": [1e-5, 1e-2]}}, "bitfit": {"lr": {"loguniform": [1e-4, 1e-1]}}}
@@ -191,7 +204,7 @@ def test_a_search_that_is_killed_suggests_nothing_twice_and_forgets_nothing(tmp_
     reason="`ray stop --force` ends every Ray it sees; a process space of its own (unshare -p) is not to be had here",
 )
 def test_ray_stop_force(tmp_path: Path) -> None:
-    """The command itself, in a process space of its own: a clear end, and a second run goes on."""
+    """The command itself, in a process space and with files of its own: a clear end, and a second run goes on."""
     study = prepare(tmp_path, tasks=["mini-stsb"], methods=METHODS, budget={"steps": 200}, seeds=2)
     out = tmp_path / "out"
     script = f"""
@@ -200,11 +213,12 @@ def test_ray_stop_force(tmp_path: Path) -> None:
     {sys.executable} -m ray.scripts.scripts stop --force
     wait $driver; echo "exit code $?"
     """
-    env = os.environ | {"PYTHONPATH": str(ROOT), "FINEBENCH_CHECKPOINT_SECONDS": "0"}
-    done = subprocess.run(
-        ["unshare", "-p", "-f", "--mount-proc", "bash", "-c", script],
-        env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="ray-") as own:  # `ray stop` also deletes the address that is noted there
+        env = os.environ | {"PYTHONPATH": str(ROOT), "FINEBENCH_CHECKPOINT_SECONDS": "0", "RAY_TMPDIR": own}
+        done = subprocess.run(
+            ["unshare", "-p", "-f", "--mount-proc", "bash", "-c", script],
+            env=env, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
     said = done.stdout + done.stderr
     assert "exit code 130" in said, said
     assert re.search(r"Ray has stopped or crashed", said), said

@@ -1,9 +1,11 @@
 """Results in an object store: the same guarantees as on a disk, on a real S3 server that also fails in every way."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +13,21 @@ from typing import Any
 
 import pytest
 
+from bench import lock
 from bench import s3 as client
 from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.compact import compact
 from bench.errors import ResultsError, StorageError
 from bench.results import ResultsFolder
+from bench.run import RunOptions, run_study
 from bench.store import Store
+from bench.study_file import load_study
 from bench.verify import verify
 from tests.bench.s3 import BUCKET, CREDENTIALS, Faults, Server, moto_server, proxy
 from tests.bench.stored import fill, make_record, seen, trial_id
+from tests.bench.test_compact import Fragile, Killed
+from tests.bench.test_lock import leave
+from tests.bench.tiny import CtrlC
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +169,66 @@ def test_a_refusal_is_not_repeated(server: Server) -> None:
         Store(server.uri("x").replace(BUCKET, "nowhere")).write_bytes("x", b"1")
 
 
+def test_the_second_driver_is_refused_and_a_dead_one_replaced(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "SETTLE", 0.1)
+    notes: list[str] = []
+    folder, other = ResultsFolder(server.uri("locked")), ResultsFolder(server.uri("locked"))
+    with lock.claim(folder, notes.append) as held:
+        with pytest.raises(ResultsError, match=f"in use by another .*pid {os.getpid()}"):
+            lock.claim(other, notes.append).__enter__()
+        held.check()
+    assert lock.read_owner(folder) is None
+    dead = leave(folder)
+    assert notes == []
+    with lock.claim(folder, notes.append):
+        assert f"pid {dead.pid}) is gone" in notes[0]
+
+
+def test_of_two_drivers_that_start_together_one_goes_on(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have found the folder free: the later claim stands, and the other driver reads it back."""
+    looked, decided = threading.Barrier(2), threading.Barrier(2)
+    look, outcomes = lock._refuse_or_take_over, list[str]()
+
+    def look_together(folder: ResultsFolder, note: Any) -> None:
+        look(folder, note)
+        looked.wait(60)
+
+    def drive() -> None:
+        try:
+            with lock.claim(ResultsFolder(server.uri("together")), print):
+                outcomes.append("went on")
+                decided.wait(60)
+        except ResultsError as error:
+            outcomes.append(str(error))
+            decided.wait(60)
+
+    monkeypatch.setattr(lock, "_refuse_or_take_over", look_together)
+    drivers = [threading.Thread(target=drive) for _ in range(2)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    assert sorted("in use by another" in outcome for outcome in outcomes) == [False, True], outcomes
+    assert "went on" in outcomes
+
+
+def test_a_compaction_killed_between_requests_loses_nothing(server: Server) -> None:
+    whole = None
+    for operations in range(0, 12, 2):
+        uri = server.uri(f"compacted/{operations}")
+        compact(fill_remote(uri, range(3), "oom"))
+        fill_remote(uri, range(2, 4))
+        whole = whole or seen(uri)
+        folder = Fragile(uri)
+        folder.left = operations
+        with contextlib.suppress(Killed):
+            compact(folder)
+        assert seen(uri) == whole
+        compact(ResultsFolder(uri))
+        assert seen(uri) == whole
+        assert sum(name.endswith(".parquet") for name in folder.files("", recursive=True)) == 3
+
+
 STUDY = """
 name: remote
 tasks: [mini-cola]
@@ -216,6 +284,26 @@ def _killed_runs(server: Server, path: Path, name: str, kills: int, *more: str) 
 
 def test_a_killed_driver_and_a_second_run(server: Server, tmp_path: Path, on_disk: dict[str, tuple[Any, ...]]) -> None:
     assert _killed_runs(server, tmp_path, "killed", 1, "--debug") == on_disk
+
+
+def test_a_stopped_trial_goes_on_from_its_checkpoint_in_the_store(
+    server: Server, tmp_path: Path, on_disk: dict[str, tuple[Any, ...]]
+) -> None:
+    """Ctrl-C inside a trial: its state is one object, which the next run finds and removes."""
+    command(tmp_path, "")
+    study, folder, watch = load_study(str(tmp_path / "remote.yaml")), ResultsFolder(server.uri("stopped")), CtrlC(3)
+
+    def run() -> None:
+        options = RunOptions(folder.uri, debug=True)
+        run_study(study, options, lambda conductor: watch, lambda trial, reason, runs: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert len(folder.files("checkpoints")) == 1
+    run()
+    assert any("goes on at step" in note for note in watch.notes), watch.notes
+    assert folder.files("checkpoints") == []
+    assert science(folder.uri) == on_disk
 
 
 @pytest.mark.slow

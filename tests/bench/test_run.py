@@ -1,6 +1,7 @@
 """Whole runs, end to end: search with ASHA and confirm, extension, interruption, best.yaml, rerun."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
 from bench.show import status
 from bench.study_file import load_study
-from tests.bench.tiny import run_tiny
+from tests.bench.tiny import CtrlC, run_tiny
 
 SEARCH: dict[str, Any] = {
     "methods": {"full": {"lr": {"loguniform": [1e-5, 1e-2]}}, "bitfit": {"lr": {"loguniform": [1e-4, 1e-1]}}},
@@ -74,6 +75,25 @@ def test_an_interrupted_search_ends_with_the_same_rows(tmp_path: Path) -> None:
         return {tuple(row[key] for key in keys) for row in rows_of(folder)}
 
     assert science(tmp_path / "parts") == science(tmp_path / "whole")
+
+
+def test_a_seconds_budget_goes_on_with_its_stored_speed(tmp_path: Path) -> None:
+    """Stopped inside a trial and gone on with: as many steps, and the same bits, as by the same speed in one go."""
+    study: dict[str, Any] = {"budget": {"seconds": 0.4}, "methods": {"full": {"lr": [1e-3]}}, "seeds": 2}
+    run_tiny(tmp_path / "whole", **study)
+    (tmp_path / "parts").mkdir()
+    shutil.copy(tmp_path / "whole/calibration.json", tmp_path / "parts")
+    watch = CtrlC(2)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path / "parts", observer=lambda conductor: watch, **study)
+    assert len(list((tmp_path / "parts/checkpoints").iterdir())) == 1
+    run_tiny(tmp_path / "parts", observer=lambda conductor: watch, **study)
+    assert any("goes on at step" in note for note in watch.notes)
+    assert (tmp_path / "parts/calibration.json").read_bytes() == (tmp_path / "whole/calibration.json").read_bytes()
+    keys = ("trial_id", "status", "score", "score_last", "select_score", "steps", "tokens")
+    assert [[row[key] for key in keys] for row in rows_of(tmp_path / "parts")] == [
+        [row[key] for key in keys] for row in rows_of(tmp_path / "whole")
+    ]
 
 
 def test_another_study_in_the_folder_is_refused_with_the_difference(tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ def test_a_really_full_disk(
     assert rows(small_disk / "r") == whole
 
 
-def test_a_really_read_only_folder(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_really_read_only_folder(
+    small_disk: Path, whole: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(small_disk / "r", range(2))
     (small_disk / "stored.yaml").write_text(STUDY)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -146,6 +148,10 @@ def test_a_really_read_only_folder(small_disk: Path, capsys: pytest.CaptureFixtu
     arguments = ["run", str(small_disk / "stored.yaml"), "--results", str(small_disk / "new"), "--debug"]
     assert guarded(lambda: app(arguments, standalone_mode=False)) == EXIT_BAD_INPUT
     one_message(capsys.readouterr().err, "Read-only file system")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    monkeypatch.setattr("bench.commands._report", lambda *arguments: None)
+    assert guarded(lambda: app(arguments, standalone_mode=False)) == 0
+    assert rows(small_disk / "new") == whole
 
 
 def test_a_folder_without_permission(tmp_path: Path) -> None:

@@ -55,6 +55,18 @@ def test_ray_and_in_process_runs_are_bit_identical(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_ray_listens_on_localhost_only() -> None:
+    """Every port that a process of this Ray has open: whoever reaches one can run code."""
+    listening = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sockets = process.net_connections("inet")
+            listening |= {(one.laddr.ip, process.name()) for one in sockets if one.status == psutil.CONN_LISTEN}
+    assert {name for _, name in listening} >= {"gcs_server", "raylet"}
+    assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
     """Trap: Tuner.restore ignores the new points of a bigger grid."""
     run_tiny(tmp_path, debug=False)
@@ -147,6 +159,43 @@ def test_a_trial_that_dies_before_its_first_report_is_a_row(tmp_path: Path) -> N
     row = next(iter(science(tmp_path).values()))
     assert row["score"] is None
     assert row["reason"]
+
+
+@pytest.mark.slow
+def test_a_lost_node_costs_a_retry_and_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of two nodes is taken away while both train; what it trained goes on elsewhere, from its last checkpoint."""
+    if ray.is_initialized():
+        ray.shutdown()
+    monkeypatch.setenv("FINEBENCH_CHECKPOINT_SECONDS", "0")
+    changes: dict[str, Any] = {"methods": {"full": {"lr": [1e-3]}}, "seeds": 3, "budget": {"steps": 300}}
+    run_tiny(tmp_path / "whole", **changes)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        cluster.wait_for_nodes()
+        notes: list[str] = []
+
+        class Watch(Observer):
+            gone = False
+
+            def tick(self) -> None:
+                if not self.gone and len(list((tmp_path / "out/checkpoints").glob("[0-9a-f]*"))) == 2:
+                    self.gone = True
+                    cluster.remove_node(nodes[1], allow_graceful=False)
+
+            def on_note(self, text: str) -> None:
+                notes.append(text)
+
+        options = RunOptions(str(tmp_path / "out"), address=cluster.address)
+        study = tiny_study(**changes)
+        outcome = run_study(study, options, lambda conductor: Watch(), lambda trial, reason, runs: None)
+        assert outcome.statuses == {"ok": 3}
+        assert sum("trying again (1 of 2)" in note for note in notes) == 1, notes
+        assert any("goes on at step" in note for note in notes), notes
+        assert science(tmp_path / "out") == science(tmp_path / "whole")
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

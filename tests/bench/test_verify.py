@@ -148,6 +148,17 @@ def test_what_an_interrupted_run_leaves_is_a_note(folder: ResultsFolder) -> None
     assert sorted(one.kind for one in found.notes) == ["orphan", "orphan", "pending", "unfinished"]
 
 
+def test_rows_beyond_the_plan_are_a_note(folder: ResultsFolder) -> None:
+    """An earlier, wider study was run into the folder."""
+    plan = folder.read_json("plan.json")
+    cell = next(one for one in plan["cells"] if one["method"] == "bitfit")
+    cell["planned"] = 0
+    folder.write_json("plan.json", plan)
+    found = verify(folder)
+    assert (found.problems, found.planned, found.trials) == ([], 1, 2)
+    assert [(one.kind, "bitfit" in one.where) for one in found.notes] == [("beyond the plan", True)]
+
+
 def test_superseded_rows_are_notes(tmp_path: Path) -> None:
     folder = fill(tmp_path, range(3), "oom")
     compact(folder)

@@ -1,5 +1,7 @@
 """Tiny studies on the embedded model, for tests that really train."""
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,23 @@ def run_tiny(
     options = RunOptions(str(folder), debug=debug, limit=limit)
     observe = observer or (lambda conductor: Observer())
     return run_study(tiny_study(**changes), options, observe, why or (lambda trial, reason, runs: None))
+
+
+class CtrlC(Observer):
+    """Presses Ctrl-C after the n-th evaluation of a run in this process, and keeps what the user is told."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.notes = after, list[str]()
+
+    def on_note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
+
+    def tick(self) -> None:
+        """An evaluation has been made."""
+        self.after -= 1
+        if self.after == 0:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 def drain(conductor: Conductor) -> list[Pack]:

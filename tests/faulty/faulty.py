@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +51,8 @@ class Faulty(Method):
             raise MemoryError
         if how == "killed":  # as the kernel's out-of-memory killer does it
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "memory":
+            fill_memory(int(os.environ["FAULTY_MEMORY"]))
         if how == "segfault":
             ctypes.string_at(0)
         if how == "hang":  # in C, with Python's lock held
@@ -58,6 +61,18 @@ class Faulty(Method):
             with torch.no_grad():
                 next(p for p in model.parameters() if p.requires_grad).fill_(float("nan"))
         return model
+
+
+def fill_memory(goal: int) -> None:
+    """Take memory until `goal` bytes of the machine are in use, and keep it so until this process is ended."""
+    import psutil
+
+    held = []
+    while True:
+        memory = psutil.virtual_memory()
+        if memory.total - memory.available < goal:
+            held.append(b"x" * 50 * 2**20)
+        time.sleep(0.02)
 
 
 def register() -> None:

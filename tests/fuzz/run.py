@@ -1,17 +1,42 @@
-"""Coverage-guided fuzzing with atheris; not a test. New inputs that reach new code are kept in the folder named last.
+"""Coverage-guided fuzzing with atheris (`pip install -e '.[fuzz]'`), beginning with tests/fuzz/corpus/NAME.
 
-python -m tests.fuzz.run study   -max_total_time=300 /tmp/found tests/fuzz/corpus/study
-python -m tests.fuzz.run results -max_total_time=300 /tmp/found tests/fuzz/corpus/results
+python -m tests.fuzz.run study -max_total_time=300
+python -m tests.fuzz.run results -max_total_time=300
+
+Options are libFuzzer's. Where no folders are named, inputs that reach new code are kept in a temporary one; what
+crashes or is slow goes to a temporary folder too, unless `-artifact_prefix` says otherwise. Both are named at the
+start. What is worth keeping is found by merging: the first folder gets the smallest set that covers all that the
+others do.
+
+python -m tests.fuzz.run study -merge=1 /tmp/kept tests/fuzz/corpus/study /tmp/finebench-fuzz-…
 """
 
 import sys
+import tempfile
+from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["bench", "analysis", "ruamel"]):
     from tests.fuzz.targets import TARGETS
 
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def arguments(name: str, given: list[str]) -> list[str]:
+    """libFuzzer's arguments: nothing is written into the working tree unless asked for."""
+    made = ["-print_final_stats=1"]
+    if not any(one.startswith("-artifact_prefix=") for one in given):
+        made.append(f"-artifact_prefix={tempfile.mkdtemp(prefix='finebench-slow-or-crash-')}/")
+    folders = [one for one in given if not one.startswith("-")]
+    if not folders:
+        folders = [tempfile.mkdtemp(prefix="finebench-fuzz-"), str(CORPUS / name)]  # new inputs go to the first one
+    return [*made, *(one for one in given if one.startswith("-")), *folders]
+
+
 if __name__ == "__main__":
-    name = sys.argv.pop(1)
-    atheris.Setup(sys.argv, TARGETS[name])
+    name = sys.argv[1]
+    options = arguments(name, sys.argv[2:])
+    print(" ".join(options), flush=True)
+    atheris.Setup([sys.argv[0], *options], TARGETS[name])
     atheris.Fuzz()
