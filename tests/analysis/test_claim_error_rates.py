@@ -4,6 +4,7 @@ The rates stand in docs/verdicts.md; `python -m tests.analysis.test_claim_error_
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy import stats
 from analysis.claim import Claim
 from analysis.evidence import Source, evidence
 from analysis.planned import Key
+from analysis.statistics.reselect import Choice
 from analysis.statistics.sample import Sample
 from analysis.verdicts import Verdict, corrected, judge
 
@@ -51,6 +53,29 @@ def with_examples(shift: float, n: int = 300) -> Draw:
             latent = latent + rng.normal(0, np.sqrt(0.28), (seeds, n)) + stats.norm.ppf(accuracy)
             right = (latent > 0).astype(np.float64)
             made.append(sample(name, right.mean(axis=1), right, n))
+        return made[0], made[1]
+
+    return draw
+
+
+def tuned(shift: float, a: Sequence[float], b: Sequence[float], lucky: float = 0.0, repeated: bool = True) -> Draw:
+    """Each method's learning rate chosen on the seeds that score it, by a noisier select score.
+
+    `a` and `b` are their true scores by learning rate, a's `shift` higher: with equal lists, or where all of a list are
+    one number, the methods chosen differ by `shift` on average. A seed's effect is shared by the learning rates and,
+    half of it, by the methods. `lucky`: sd of what a run has by luck in its select score and its score at once.
+    `repeated` False: the verdict is not told that there was a choice.
+    """
+
+    def draw(rng: np.random.Generator, seeds: int) -> tuple[Sample, Sample]:
+        shared, made = rng.normal(0, 0.01, seeds), []
+        for name, given, more in (("a", a, shift), ("b", b, 0.0)):
+            true = np.array(given)[:, None] + more + shared + rng.normal(0, 0.01, seeds)
+            true = true + rng.normal(0, lucky, true.shape)
+            scores, select = true + rng.normal(0, 0.01, true.shape), true + rng.normal(0, 0.03, true.shape)
+            best = int(select.mean(axis=1).argmax())
+            one, choice = sample(name, scores[best]), Choice(select, scores, best)
+            made.append(replace(one, choice=choice) if repeated and len(given) > 1 else one)
         return made[0], made[1]
 
     return draw
