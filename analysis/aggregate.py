@@ -1,5 +1,6 @@
 """Methods over several tasks: on a common scale, over the tasks that every method has, by Agarwal et al. (2021)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,15 @@ from analysis.frames import groups, records
 from analysis.planned import Key
 from analysis.runs import budget_label
 from analysis.statistics import ranks
-from analysis.statistics.aggregates import expand, improvement, interval, iqm_all, profile, within_tasks
+from analysis.statistics.aggregates import (
+    expand,
+    expand_share,
+    improvement,
+    interval,
+    iqm_all,
+    profile,
+    within_tasks,
+)
 from analysis.statistics.sample import Sample
 
 SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data"
@@ -141,7 +150,8 @@ def _draws(block: Block, method: str) -> np.ndarray:
 def improvements(found: list[Block]) -> pd.DataFrame:
     """One row per block × two methods: probability that a run of `a` beats one of `b` on a task drawn at random.
 
-    Columns: as `aggregate`, with a, b, probability, low, high.
+    Columns: as `aggregate`, with a, b, probability, low, high. Where one is ahead in every pair of runs resamples of
+    them show nothing else: no interval.
     """
     made: list[dict[str, Any]] = []
     for block in found:
@@ -151,8 +161,14 @@ def improvements(found: list[Block]) -> pd.DataFrame:
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
                 value, moved = improvement(block.raw[a], block.raw[b], generator("improvement", *block[:2], a, b))
+                moved = expand_share(moved, value, block.seeds, len(block.tasks))
                 one = interval(value, moved, block.seeds, "probability of improvement")
                 ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
+                if np.ptp(moved) == 0:
+                    ahead, behind = (a, b) if value == 1 else (b, a)
+                    said = f"every run of {ahead} is above every run of {behind}" if value in (0, 1) else "only ties"
+                    ends |= {"low": math.nan, "high": math.nan, "interval": f"{said}: no interval"}
+                    ends["why"] = "; ".join(filter(None, [ends["interval"], block.why]))
                 made.append(block.head | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
 

@@ -78,8 +78,9 @@ def _ratios(contents: Contents) -> Table:
 def _fronts(contents: Contents) -> Table:
     note = (
         "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
-        "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations. Costs are "
-        "means over seeds; several costs at once are beaten only by a method that is no worse in any of them."
+        "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations; three "
+        "seeds have ten different resamples, so that 0 % or 100 % of few seeds is no certainty. Costs are means over "
+        "seeds; several costs at once are beaten only by a method that is no worse in any of them."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")

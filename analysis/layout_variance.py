@@ -46,7 +46,8 @@ def _aggregates(contents: Contents) -> Table:
     note = (
         "Interquartile mean of normalised scores over the tasks and seeds that every method has (n beside it): per "
         "task 0 is the constant predictor and 1 the reference named in scale. Intervals resample seeds within each "
-        "task and speak of these tasks alone."
+        "task, widened for their small number, and speak of these tasks alone; of three seeds they still cover less "
+        "than 95 % (docs/verdicts.md of finebench)."
     )
     shown = columns("method", "iqm|score|IQM") + ENDS + columns("scale|prose") + REMARKS
     return Table("aggregates", "Over all tasks", note, contents.frames["aggregates"], (*ACROSS, *shown))
@@ -55,7 +56,7 @@ def _aggregates(contents: Contents) -> Table:
 def _improvements(contents: Contents) -> Table:
     note = (
         "Probability that a run of a scores above one of b on a task drawn at random, ties counting half; seeds are "
-        "not paired here."
+        "not paired here. Intervals resample seeds within each task, widened for their small number."
     )
     shown = columns("a", "b", "probability|number|P(a > b)", "low|number|95 % from", "high|number|95 % to")
     return Table(
@@ -64,7 +65,10 @@ def _improvements(contents: Contents) -> Table:
 
 
 def _profiles(contents: Contents) -> Table:
-    note = "The share of runs, over all common tasks, whose normalised score is above a level."
+    note = (
+        "The share of runs, over all common tasks, whose normalised score is above a level; bands are the percentiles "
+        "of resampled seeds, too narrow for few."
+    )
     shown = columns("method", "level|number", "share|percent", "low|percent|95 % from", "high|percent|95 % to")
     return Table("profiles", "Performance profiles", note, contents.frames["profiles"], (*ACROSS, *shown))
 

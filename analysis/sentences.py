@@ -82,13 +82,13 @@ def verdict(claim: Row) -> str:
     if claim["estimate"] is not None:
         span = ""
         if claim["low"] is not None and claim["high"] is not None:
-            span = f" ({claim['level']:.0%} interval {claim['low']:.3g} to {claim['high']:.3g})"
+            span = f" ({100 * claim['level']:g} % interval {claim['low']:.3g} to {claim['high']:.3g})"
         on = f" on {claim['task']}" if len(claim["per_task"]) > 1 else ""
         said.append(f"Found: {_quantity(claim)}{on} = {claim['estimate']:.3g}{span}, {claim['pairs']} pairs.")
     if claim["reason"]:
         said.append(f"Why: {claim['reason'].rstrip('.')}.")
     if claim["verdict"] == "inconclusive" and claim["seeds_to_settle"] is not None:
-        said.append(f"About {claim['seeds_to_settle']} seeds would settle it.")
+        said.append(f"About {claim['seeds_to_settle']} seeds would settle it at this margin.")
     elif claim["verdict"] == "inconclusive" and claim["settling"]:
         said.append(f"To settle it: {claim['settling'].rstrip('.')}.")
     return " ".join(said)

@@ -158,3 +158,15 @@ def test_print_shows_still_pictures_and_whole_tables(page: Page) -> None:
     assert page.evaluate(clipped) == 0
     page.emulate_media(media="screen")
     page.emulate_media(media=None)
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_on_paper_no_table_is_cut_and_no_number_is_broken(browser: Browser, pages: dict[str, str], name: str) -> None:
+    paper, _ = open_page(browser, pages[name], 1047)  # A4 across less its margins, at 96 dots per inch
+    paper.emulate_media(media="print")
+    wide = "[...document.querySelectorAll('table.data')].filter((one) => one.getBoundingClientRect().width > {})"
+    assert paper.evaluate(wide.format(1047) + ".map((one) => one.id)") == []
+    broken = "[...document.querySelectorAll('td.num')].filter((one) => getComputedStyle(one).whiteSpace !== 'nowrap')"
+    assert paper.evaluate(broken + ".length") == 0
+    assert paper.locator("td.num").count() > 20
+    paper.context.close()

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import expand, improvement, interval, iqm_all, profile, within_tasks
+from analysis.statistics.aggregates import (
+    expand,
+    expand_share,
+    improvement,
+    interval,
+    iqm_all,
+    profile,
+    widening,
+    within_tasks,
+)
 from analysis.statistics.proportion import clopper_pearson
 from analysis.statistics.ranks import cliques, mean_ranks
 from analysis.statistics.stochastic_order import almost_stochastic_order, violation
@@ -125,7 +134,27 @@ def test_the_iqm_interval_covers(runs: int) -> None:
         draws = iqm_all(expand(within_tasks(scores, draw, 500), scores.mean(axis=0)))
         low, high = np.quantile(draws, [0.025, 0.975])
         inside += low <= 0.8 <= high
-    assert inside / 300 >= 0.90
+    assert 0.92 - 2 * math.sqrt(0.05 * 0.95 / 300) <= inside / 300 <= 0.98
+
+
+@pytest.mark.parametrize("runs", [3, 5, 10])
+def test_the_interval_of_an_improvement_covers(runs: int) -> None:
+    """Normal scores half a standard deviation apart, three tasks."""
+    draw, inside, truth = np.random.default_rng(runs), 0, stats.norm.cdf(0.5 / math.sqrt(2))
+    for _ in range(300):
+        value, draws = improvement(draw.normal(0.5, 1, (runs, 3)), draw.normal(0, 1, (runs, 3)), draw, 500)
+        low, high = np.quantile(expand_share(draws, value, runs, 3), [0.025, 0.975])
+        inside += low <= truth <= high
+    assert 0.92 - 2 * math.sqrt(0.05 * 0.95 / 300) <= inside / 300 <= 0.98
+
+
+def test_widening_by_hand_and_within_bounds() -> None:
+    assert widening(3, 2) == pytest.approx(math.sqrt(1.5) * 4.3027 / 1.95996, rel=1e-4)
+    assert expand_share(np.array([0.5, 0.9, 1.0]), 0.9, 3, 2).tolist() == [
+        pytest.approx(0.9 - 0.4 * widening(3, 8)),
+        0.9,
+        1,
+    ]
 
 
 def test_ranks_by_scipy_and_by_hand() -> None:
