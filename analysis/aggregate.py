@@ -23,7 +23,7 @@ from analysis.statistics.aggregates import (
 )
 from analysis.statistics.sample import Sample
 
-SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data"
+SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data ({gains})"
 
 LEVELS = 41
 """Heights at which a performance profile is given."""
@@ -43,6 +43,8 @@ class Block(NamedTuple):
     seeds: int
     reference: str
     why: str
+    gains: str = ""
+    """What the reference gains over the constant predictor in each task: the unit of its normalised scores."""
 
     @property
     def enough(self) -> bool:
@@ -53,7 +55,7 @@ class Block(NamedTuple):
     def head(self) -> dict[str, Any]:
         """The columns that say where a number is from."""
         made = {"fraction": self.fraction, "budget": self.budget, "budget_label": budget_label(self.budget)}
-        scale = SCALE.format(reference=self.reference)
+        scale = SCALE.format(reference=self.reference, gains=self.gains) if self.reference else ""
         return made | {"tasks": len(self.tasks), "seeds": self.seeds, "scale": scale, "why": self.why}
 
 
@@ -102,7 +104,7 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
     why = [f"left out, as some method lacks them: {', '.join(sorted(every - set(common)))}"] * (
         len(common) < len(every)
     )
-    why += [f"left out, as the reference is no better than a constant: {', '.join(flat)}"] * bool(flat)
+    why += [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(flat)
     if not tasks or not seeds:
         why.append("no task in common" if not tasks else "no seed in common")
         return Block(fraction, budget, {}, {}, tasks, len(seeds), "", "; ".join(why))
@@ -114,7 +116,8 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
         high = np.array([scales[task, budget][1] for task in tasks])
         scores[method] = (raw[method] - low) / (high - low)
     references = sorted({scales[task, budget][2] for task in tasks})
-    return Block(fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why))
+    gains = ", ".join(f"{task} +{scales[task, budget][1] - scales[task, budget][0]:.3f}" for task in tasks)
+    return Block(fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), gains)
 
 
 def aggregate(found: list[Block]) -> pd.DataFrame:

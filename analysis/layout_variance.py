@@ -37,7 +37,7 @@ def _pairs(contents: Contents) -> Table:
     )
     shown = columns("difference|score|a − b") + ENDS + columns("pairs|count", "superiority|number|P(a > b)")
     shown += columns("superiority_low|number|95 % from", "superiority_high|number|95 % to", "verdict|prose")
-    shown += columns("p|number", "p_holm|number|p after Holm", "order_bound|number|order", "order_note|prose|of")
+    shown += columns("p|p", "p_holm|p|p after Holm", "order_bound|number|order", "order_note|prose|of")
     shown += columns("interval|prose", *("why|prose|remarks",))
     return Table("pairs", "Method against method", note, contents.frames["pairs"], (*COUPLE, *shown))
 
@@ -78,7 +78,7 @@ def _ranks(contents: Contents) -> Table:
         "Mean ranks over tasks (Demšar, 2006). Two that lie less than the critical difference apart share a letter "
         "and are not told apart."
     )
-    shown = columns("method", "rank|number|mean rank", "difference|number|critical difference", "group", "p|number")
+    shown = columns("method", "rank|number|mean rank", "difference|number|critical difference", "group", "p|p")
     return Table("ranks", "Ranks over tasks", note, contents.frames["ranks"], (*ACROSS, *shown, *REMARKS))
 
 

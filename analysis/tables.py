@@ -101,6 +101,11 @@ def _percent(value: float) -> str:
     return f"{100 * value:.4g} %"
 
 
+def _p(value: float) -> str:
+    """A p-value; the tails of a t distribution are not known to more than this."""
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
 def _ratio(value: float) -> str:
     if value >= 0.095:
         return f"{value:.2f}×"
@@ -118,6 +123,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "number": lambda v: f"{v:,.4g}",
     "lr": lambda v: f"{v:g}",
     "id": lambda v: str(int(v)),
+    "p": _p,
     "percent": _percent,
     "bytes": _bytes,
     "seconds": _seconds,

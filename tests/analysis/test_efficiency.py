@@ -124,7 +124,8 @@ def crossing(path: Path, exclusive: bool = True) -> Folder:
     for seed in (1, 2, 3):
         for method, scale, ends in (("soon", 2.0, (0.7, 0.7, 0.75)), ("late", 1.0, (0.6, 0.65, 0.85))):
             trial = folder.add(method=method, seed=seed, exclusive=exclusive, score=ends[-1] + 0.001 * seed)
-            folder.curve(trial, [(step, 0.5, y + 0.001 * seed) for step, y in zip((4, 20, 100), ends, strict=True)])
+            scored = zip((4, 20, 100), (0.5, 0.6, 0.7), ends, strict=True)
+            folder.curve(trial, [(step, select, y + 0.001 * seed) for step, select, y in scored])
             for row in folder.rows["evals"]:
                 if row["trial_id"] == trial:
                     row["train_seconds"], row["train_flops"] = 0.1 * scale * row["step"], 1e9 * row["step"]
