@@ -168,12 +168,19 @@ def improvements(found: list[Block]) -> pd.DataFrame:
                 one = interval(value, moved, block.seeds, "probability of improvement")
                 ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
                 if np.ptp(moved) == 0:
-                    ahead, behind = (a, b) if value == 1 else (b, a)
-                    said = f"every run of {ahead} is above every run of {behind}" if value in (0, 1) else "only ties"
-                    ends |= {"low": math.nan, "high": math.nan, "interval": f"{said}: no interval"}
-                    ends["why"] = "; ".join(filter(None, [ends["interval"], block.why]))
+                    said = f"{_order(value, a, b)}: no interval"
+                    ends |= {"low": math.nan, "high": math.nan, "interval": said}
+                    ends |= {"why": "; ".join(filter(None, [said, block.why]))}
                 made.append(block.head | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
+
+
+def _order(value: float, a: str, b: str) -> str:
+    """Why resamples of two methods' runs all show the same probability."""
+    if value not in (0, 1):
+        return "only ties"
+    ahead, behind = (a, b) if value == 1 else (b, a)
+    return f"every run of {ahead} is above every run of {behind}"
 
 
 def profiles(found: list[Block]) -> pd.DataFrame:

@@ -67,8 +67,8 @@ def _efficiency(contents: Contents) -> Table:
 def _ratios(contents: Contents) -> Table:
     note = (
         "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains"
-        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale. A count has no "
-        "interval: it is the same in every run."
+        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale, of these tasks: "
+        "how far tasks lie apart is not in them. A count has no interval: it is the same in every run of a task."
     )
     shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
     shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to")
