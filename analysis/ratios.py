@@ -53,7 +53,7 @@ def _sides(mine: pd.DataFrame, theirs: pd.DataFrame, cost: str) -> tuple[Array, 
     if cost in COUNTED and len(a) and len(b):  # no matter of seeds
         a, b = a.iloc[:1].reset_index(drop=True), b.iloc[:1].reset_index(drop=True)
     seeds = a.index.intersection(b.index)
-    return a[seeds].to_numpy(dtype="float64"), b[seeds].to_numpy(dtype="float64")
+    return np.asarray(a[seeds], dtype=np.float64), np.asarray(b[seeds], dtype=np.float64)
 
 
 def _exact(found: Estimate, ratios: Array) -> Estimate:

@@ -107,6 +107,9 @@ POOLED = {"matches": Claim("c", "matches", "a", "b", margin=MARGIN, tasks="poole
           "better": Claim("c", "better", "a", "b", tasks="pooled"),
           "varies_more": Claim("c", "varies_more", "a", "b", tasks="pooled")}  # fmt: skip
 
+CLOSE, EQUAL = (0.80, 0.79, 0.78), (0.80, 0.80, 0.80)
+"""True scores by learning rate: the choice wavers, and costs something; it wavers, and costs nothing."""
+
 BORDERS: list[tuple[str, Claim, Draw, Sequence[str], int]] = [
     # (which verdict would be wrong, claim, truth at the border, tasks, simulated studies)
     ("supported", MATCHES, seeds_only(MARGIN), TASKS[:1], 1500),
@@ -124,6 +127,19 @@ BORDERS: list[tuple[str, Claim, Draw, Sequence[str], int]] = [
     ("supported", WIDE, with_examples(-0.08), TASKS[:1], 600),
     ("supported", BETTER, with_examples(0.0), TASKS[:1], 600),
     ("refuted", BETTER, with_examples(0.0), TASKS[:1], 600),
+    ("supported", MATCHES, tuned(MARGIN, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("refuted", BETTER, tuned(0.0, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("supported", MATCHES, tuned(-MARGIN, EQUAL, EQUAL[:1]), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, EQUAL, EQUAL[:1], lucky=0.02), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, EQUAL, EQUAL[:1], lucky=0.02), TASKS[:1], 1500),
+]
+
+UNTOLD = [  # the same border where the verdict is not told of the choice: what repeating it is for
+    ("supported", MATCHES, tuned(MARGIN, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
 ]
 
 
@@ -135,6 +151,25 @@ def test_wrong_verdicts_at_the_border_are_rare(border: int, seeds: int) -> None:
     supported, refuted = rates(claim, draw, seeds, tasks, times)
     rate = supported if wrong == "supported" else refuted
     assert rate <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / times)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", UNTOLD, ids=lambda one: f"{one[1].says}-{one[0]}")
+def test_without_repeating_the_choice_they_are_not(wrong: tuple[str, Claim, Draw, Sequence[str], int]) -> None:
+    word, claim, draw, tasks, _ = wrong
+    assert rates(claim, draw, 6, tasks, 600)[word == "refuted"] > 0.05
+
+
+def test_a_choice_repeated_widens_a_verdicts_interval() -> None:
+    """The long tests' ground in one study: the same draws, told of the choice and not."""
+    told, untold = (
+        verdict(MATCHES, np.random.default_rng(2), tuned(0.0, CLOSE, CLOSE, repeated=told), 6, TASKS[:1]).findings[0]
+        for told in (True, False)
+    )
+    assert told.estimate == untold.estimate
+    assert told.high - told.low > untold.high - untold.low
+    assert (told.test.endswith("choice repeated"), "choice" in untold.test) == (True, False)
+    assert told.p >= untold.p
 
 
 @pytest.mark.slow
@@ -163,13 +198,11 @@ def test_a_study_of_many_false_claims_supports_any_in_one_of_twenty(claims: int)
 
 def main() -> None:
     """Print every rate."""
-    for wrong, claim, draw, tasks, times in BORDERS:
-        for seeds in (6, 10):
-            found = rates(claim, draw, seeds, tasks, times)[wrong == "refuted"]
-            noise = "seeds and examples" if draw.__qualname__.startswith("with") else "seeds"
-            print(
-                f"{claim.says:12} {claim.tasks:7} {len(tasks)} tasks {seeds:3} seeds {noise:19} {wrong:9} {found:.3f}"
-            )
+    for told, borders in ((True, BORDERS), (False, UNTOLD)):
+        for wrong, claim, draw, tasks, times in borders:
+            found = [f"{rates(claim, draw, s, tasks, times)[wrong == 'refuted']:.3f}" for s in (6, 10)]
+            noise = draw.__qualname__.split(".")[0] + ("" if told else ", choice left out")
+            print(f"{claim.says:12} {claim.tasks:7} {len(tasks)} tasks {noise:25} {wrong:9}", *found, flush=True)
 
 
 if __name__ == "__main__":

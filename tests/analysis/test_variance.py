@@ -171,7 +171,10 @@ def test_paired_seeds_cannot_be_taken_apart_and_holes_are_said(tmp_path: Path) -
     assert {row["source"] for row in made if row["scope"] == "between methods"} == {
         "method", "seed", "method × seed and what is left",
     }  # fmt: skip
-    assert all(row["why"] == TOGETHER for row in made)
+    assert all(row["why"] == TOGETHER for row in made if row["scope"] == "between methods")
+    alone = [row for row in made if row["scope"] == "within a method"]
+    assert all(row["why"] == f"nothing else varied, so no share; {TOGETHER}" for row in alone)
+    assert all(math.isnan(row["share"]) and row["low"] < row["variance"] < row["high"] for row in alone)
     holed = empty(tmp_path / "holed")
     crossed(holed, drop=True)
     assert rows(sources(*both(holed)))[0]["why"] == "crossed seeds are incomplete: 5 of 6 combinations are there"

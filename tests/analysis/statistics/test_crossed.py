@@ -64,14 +64,14 @@ CASES = pytest.mark.parametrize(
 def test_the_interval_covers(seeds: int, effects: Draw, paired: bool) -> None:
     draws = 400
     error = 2.6 * math.sqrt(0.05 * 0.95 / draws)
-    assert 0.92 - error / 2 <= covered(seeds, effects, paired, draws) <= 0.985 + error / 2
+    assert 0.92 - error / 2 <= covered(seeds, effects, paired, draws) <= 0.97 + error / 2
 
 
 @pytest.mark.slow
 @CASES
 @pytest.mark.parametrize("seeds", [3, 5, 10, 25])
 def test_the_interval_covers_in_many_draws(seeds: int, effects: Draw, paired: bool) -> None:
-    assert 0.92 <= covered(seeds, effects, paired, 2000) <= 0.98  # 2,000 draws: sd 0.005
+    assert 0.92 <= covered(seeds, effects, paired, 2000) <= 0.97  # 2,000 draws: sd 0.005
 
 
 def replicated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
