@@ -80,7 +80,8 @@ def _fronts(contents: Contents) -> Table:
         "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
         "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations; three "
         "seeds have ten different resamples, so that 0 % or 100 % of few seeds is no certainty. Costs are means over "
-        "seeds; several costs at once are beaten only by a method that is no worse in any of them."
+        "seeds, a seed whose run shared its device taking the mean of the others; several costs at once are beaten "
+        "only by a method that is no worse in any of them."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")

@@ -193,6 +193,29 @@ def test_plateau_by_hand(tmp_path: Path) -> None:
     assert row["open"] is False
 
 
+def test_a_learning_rate_without_all_its_seeds_is_on_no_plateau(tmp_path: Path) -> None:
+    """One lucky seed must not be the best that others are measured against."""
+    folder = empty(tmp_path)
+    for lr, scored in ((1e-4, (0.78, 0.79, 0.80)), (1e-3, (0.79, 0.80, 0.81)), (1e-2, (0.99,))):
+        for seed, score in enumerate(scored, start=1):
+            folder.add(seed=seed, lr=lr, score=score)
+    read = Read(folder)
+    (row,) = rows(plateau(sensitivity(read.runs, read.expected), read.tuning()))
+    assert (row["best_lr"], row["tried"]) == (1e-3, 2)
+    assert row["why"] == "1 of 3 learning rates left out, whose seeds are not all there"
+
+
+def test_tries_without_all_their_seeds_are_not_drawn_from(tmp_path: Path) -> None:
+    folder = empty(tmp_path, search={"optuna": {"sampler": "random", "trials": 3, "seeds": 2}})
+    for lr, scored in ((1e-4, (0.6, 0.8)), (1e-3, (0.8, 1.0)), (1e-2, (0.1,))):
+        for seed, score in enumerate(scored, start=1):
+            folder.add(stage="search", seed=seed, lr=lr, score=score, select_score=score)
+    folder.add(stage="search", seed=2, lr=1e-2, status="error", reason="boom")
+    made = rows(best_of(Read(folder).runs, folder.study))
+    assert [row["expected"] for row in made] == pytest.approx([0.8, 0.9])
+    assert {row["why"] for row in made} == {"1 of the tries left out, whose seeds are not all there"}
+
+
 def confirmed(folder: Folder) -> None:
     for lr, select in ((1e-4, 0.7), (1e-3, 0.9)):
         for seed in (1, 2):

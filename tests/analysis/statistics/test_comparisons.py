@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.aggregates import (
-    expand,
     expand_share,
     improvement,
     interval,
@@ -124,28 +123,6 @@ def test_resampling_by_counts_is_resampling_runs() -> None:
     first, second = within_tasks(a, rng(), 4000), within_tasks(b, np.random.default_rng(1), 4000)
     copied = (np.sign(first[:, :, None] - second[:, None]).mean(axis=(1, 2, 3)) + 1) / 2
     assert np.quantile(draws, [0.025, 0.5, 0.975]) == pytest.approx(np.quantile(copied, [0.025, 0.5, 0.975]), abs=0.02)
-
-
-@pytest.mark.parametrize("runs", [3, 5, 10])
-def test_the_iqm_interval_covers(runs: int) -> None:
-    draw, inside = np.random.default_rng(runs), 0
-    for _ in range(300):
-        scores = draw.normal(0.8, 0.05, (runs, 4))
-        draws = iqm_all(expand(within_tasks(scores, draw, 500), scores.mean(axis=0)))
-        low, high = np.quantile(draws, [0.025, 0.975])
-        inside += low <= 0.8 <= high
-    assert 0.92 - 2 * math.sqrt(0.05 * 0.95 / 300) <= inside / 300 <= 0.98
-
-
-@pytest.mark.parametrize("runs", [3, 5, 10])
-def test_the_interval_of_an_improvement_covers(runs: int) -> None:
-    """Normal scores half a standard deviation apart, three tasks."""
-    draw, inside, truth = np.random.default_rng(runs), 0, stats.norm.cdf(0.5 / math.sqrt(2))
-    for _ in range(300):
-        value, draws = improvement(draw.normal(0.5, 1, (runs, 3)), draw.normal(0, 1, (runs, 3)), draw, 500)
-        low, high = np.quantile(expand_share(draws, value, runs, 3), [0.025, 0.975])
-        inside += low <= truth <= high
-    assert 0.92 - 2 * math.sqrt(0.05 * 0.95 / 300) <= inside / 300 <= 0.98
 
 
 def test_widening_by_hand_and_within_bounds() -> None:
