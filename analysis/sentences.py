@@ -24,7 +24,7 @@ def findings(answer: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
         head = f"{task}, {word(rows[0]['fraction'], 'percent')} of the data" + (
             f", {rows[0]['budget_label']}" if several else ""
         )
-        here = [] if pairs.empty else records(pairs[pairs["task"].eq(task) & pairs["budget"].eq(budget)])
+        here = [] if pairs.empty else records(pairs[pairs["task"].eq(str(task)) & pairs["budget"].eq(str(budget))])
         held = [row for row in here if row["fraction"] == rows[0]["fraction"] and row["p_holm"] < ALPHA]
         made.append(f"{head}: {_compare(rows, held)}")
     return made
