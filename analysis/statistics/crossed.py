@@ -8,7 +8,8 @@ covariance of two seeds' moves.
 
 Readers of medical images are compared by the same design (readers for seeds, cases for examples), with as few readers:
 s² / S + max(0, covariance) is the error of Obuchowski and Rockette (1995) as Hillis (2007) has it. Like theirs, s²
-stands as it is where it is below the interaction: raised to it, intervals of three seeds cover 98 to 100 %, not 95 %.
+stands as it is where it is below the interaction: raised to it, intervals of three seeds cover 98 to 100 % where the
+interaction makes up most of it.
 """
 
 import math
