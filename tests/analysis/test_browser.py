@@ -1,5 +1,6 @@
 """The page in a real browser: drawn offline, usable by keyboard, readable when narrow, dark or printed, accessible."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(
         assert chart.bounding_box()["width"] <= width  # type: ignore[index]
     problems = [one for one in Axe().run(opened).response["violations"] if one["impact"] != "minor"]
     assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in problems] == []
+    opened.context.close()
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_layers_agree_on_the_titles_of_their_axes(browser: Browser, pages: dict[str, str], name: str) -> None:
+    """The grammar joins different titles of one axis with commas."""
+    opened, _ = open_page(browser, pages[name])
+    figures = json.loads(opened.locator("#charts").text_content() or "")["figures"]
+    assert figures
+    for figure in figures:
+        for axis in ("x", "y"):
+            channels = [layer.get("encoding", {}).get(axis) or {} for layer in figure["spec"]["layer"]]
+            assert len({one["title"] for one in channels if one.get("title")}) <= 1, (figure["id"], axis)
     opened.context.close()
 
 
