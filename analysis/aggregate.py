@@ -1,5 +1,6 @@
 """Methods over several tasks: on a common scale, over the tasks that every method has, by Agarwal et al. (2021)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,10 +12,18 @@ from analysis.frames import groups, records
 from analysis.planned import Key
 from analysis.runs import budget_label
 from analysis.statistics import ranks
-from analysis.statistics.aggregates import expand, improvement, interval, iqm_all, profile, within_tasks
+from analysis.statistics.aggregates import (
+    expand,
+    expand_share,
+    improvement,
+    interval,
+    iqm_all,
+    profile,
+    within_tasks,
+)
 from analysis.statistics.sample import Sample
 
-SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data"
+SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data ({gains})"
 
 LEVELS = 41
 """Heights at which a performance profile is given."""
@@ -34,6 +43,8 @@ class Block(NamedTuple):
     seeds: int
     reference: str
     why: str
+    gains: str = ""
+    """What the reference gains over the constant predictor in each task: the unit of its normalised scores."""
 
     @property
     def enough(self) -> bool:
@@ -44,7 +55,7 @@ class Block(NamedTuple):
     def head(self) -> dict[str, Any]:
         """The columns that say where a number is from."""
         made = {"fraction": self.fraction, "budget": self.budget, "budget_label": budget_label(self.budget)}
-        scale = SCALE.format(reference=self.reference)
+        scale = SCALE.format(reference=self.reference, gains=self.gains) if self.reference else ""
         return made | {"tasks": len(self.tasks), "seeds": self.seeds, "scale": scale, "why": self.why}
 
 
@@ -93,7 +104,7 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
     why = [f"left out, as some method lacks them: {', '.join(sorted(every - set(common)))}"] * (
         len(common) < len(every)
     )
-    why += [f"left out, as the reference is no better than a constant: {', '.join(flat)}"] * bool(flat)
+    why += [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(flat)
     if not tasks or not seeds:
         why.append("no task in common" if not tasks else "no seed in common")
         return Block(fraction, budget, {}, {}, tasks, len(seeds), "", "; ".join(why))
@@ -105,7 +116,8 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
         high = np.array([scales[task, budget][1] for task in tasks])
         scores[method] = (raw[method] - low) / (high - low)
     references = sorted({scales[task, budget][2] for task in tasks})
-    return Block(fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why))
+    gains = ", ".join(f"{task} +{scales[task, budget][1] - scales[task, budget][0]:.3f}" for task in tasks)
+    return Block(fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), gains)
 
 
 def aggregate(found: list[Block]) -> pd.DataFrame:
@@ -141,7 +153,8 @@ def _draws(block: Block, method: str) -> np.ndarray:
 def improvements(found: list[Block]) -> pd.DataFrame:
     """One row per block × two methods: probability that a run of `a` beats one of `b` on a task drawn at random.
 
-    Columns: as `aggregate`, with a, b, probability, low, high.
+    Columns: as `aggregate`, with a, b, probability, low, high. Where one is ahead in every pair of runs resamples of
+    them show nothing else: no interval.
     """
     made: list[dict[str, Any]] = []
     for block in found:
@@ -151,10 +164,23 @@ def improvements(found: list[Block]) -> pd.DataFrame:
         for i, a in enumerate(names):
             for b in names[i + 1 :]:
                 value, moved = improvement(block.raw[a], block.raw[b], generator("improvement", *block[:2], a, b))
+                moved = expand_share(moved, value, block.seeds, len(block.tasks))
                 one = interval(value, moved, block.seeds, "probability of improvement")
                 ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
+                if np.ptp(moved) == 0:
+                    said = f"{_order(value, a, b)}: no interval"
+                    ends |= {"low": math.nan, "high": math.nan, "interval": said}
+                    ends |= {"why": "; ".join(filter(None, [said, block.why]))}
                 made.append(block.head | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
+
+
+def _order(value: float, a: str, b: str) -> str:
+    """Why resamples of two methods' runs all show the same probability."""
+    if value not in (0, 1):
+        return "only ties"
+    ahead, behind = (a, b) if value == 1 else (b, a)
+    return f"every run of {ahead} is above every run of {behind}"
 
 
 def profiles(found: list[Block]) -> pd.DataFrame:

@@ -49,9 +49,13 @@ def _cell(rows: pd.DataFrame, reason: str) -> list[dict[str, Any]]:
     good = rows[rows["is_result"]]
     good = good.assign(train_seconds=good["train_seconds"].where(good["exclusive"].eq(True)))
     columns = ["entered", "select_score", "train_seconds", "train_flops"]
-    tries = good.groupby("configuration")[columns].mean().dropna(subset=["entered", "select_score"])
+    grouped = good.dropna(subset=["entered", "select_score"]).groupby("configuration")
+    seeds = grouped["seed"].nunique()
+    tries = grouped[columns].mean()[seeds == seeds.max()]
     if tries.empty:
         return [{"tries": None, "why": "no finished try"}]
+    holes = int(rows["configuration"].nunique()) - len(tries)
+    left = f"{holes} of the tries left out, whose seeds are not all there" if holes else ""
     expected = expected_best(
         tries["select_score"].to_numpy(dtype=np.float64), tries["entered"].to_numpy(dtype=np.float64)
     )
@@ -59,5 +63,5 @@ def _cell(rows: pd.DataFrame, reason: str) -> list[dict[str, Any]]:
     made = []
     for n, value in enumerate(expected, start=1):
         spent = {"train_seconds": n * seconds, "train_flops": n * flops}
-        made.append({"tries": n, "expected": float(value)} | spent | {"of": len(tries), "why": ""})
+        made.append({"tries": n, "expected": float(value)} | spent | {"of": len(tries), "why": left})
     return made

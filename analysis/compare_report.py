@@ -151,7 +151,10 @@ def _tables(made: Comparison) -> dict[str, Table]:
     return {table.name: table for table in shown}
 
 
-CHANGES_NOTE = "Means over seeds at each folder's chosen configuration. Difference and interval are of B less A."
+CHANGES_NOTE = (
+    "Means over each folder's own seeds at its chosen configuration. Difference and interval are of B less A over the "
+    "pairs, where runs pair: with other seeds on one side, the difference is not that of the two means."
+)
 COSTS_NOTE = (
     "Geometric means of B over A, over runs of the same cell, configuration and seed that were alone on their device "
     "in both; 95 % intervals by Student's t on the log scale. Below 1, B costs less."
@@ -159,7 +162,7 @@ COSTS_NOTE = (
 CHANGES = (
     *WHERE,
     *columns("metric", "score_a|score|A", "score_b|score|B", "difference|signed", "low|signed|95 % from"),
-    *columns("high|signed|95 % to", "p_holm|number|p (Holm)", "change", "pairs|count", "seeds_a|count|seeds A"),
+    *columns("high|signed|95 % to", "p_holm|p|p (Holm)", "change", "pairs|count", "seeds_a|count|seeds A"),
     *columns("seeds_b|count|seeds B", "how|prose", "setting_a|prose|setting A", "setting_b|prose|setting B"),
     *columns("why|prose|remarks"),
 )

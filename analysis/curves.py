@@ -73,17 +73,18 @@ def _point(lines: list[Curve], step: int) -> dict[str, Any]:
 
 
 def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curve:
-    """The score had training stopped at each evaluation: the last `score` value at or before it.
+    """The score had training stopped at each evaluation: that of the checkpoint which `select` would have chosen.
 
-    `score` is evaluated whenever `select` has improved, so that value belongs to the checkpoint a choice would have
-    taken. `constant` stands in where the metric is undefined, before the first `score` value, and after the last
-    evaluation of a run that diverged.
+    `score` is evaluated whenever `select` has improved, and at the last step whether it has or not: there the value is
+    of a checkpoint that nothing would have chosen, and the one before it stays. `constant` stands in where the metric
+    is undefined, before the first `score` value, and after the last evaluation of a run that diverged.
     """
     if evals is None:
         return np.array([0]), np.array([math.nan]), np.array([constant])
     points = evals.drop_duplicates("step").sort_values("step")
     steps, seconds = points["step"].to_numpy(), points["train_seconds"].to_numpy(dtype="float64")
     score = evals[evals["split"] == "score"].drop_duplicates("step", keep="last").sort_values("step")
+    score = score[~score["step"].isin(_worse(evals[evals["split"] == "select"]))]
     known = score["value"].to_numpy(dtype="float64")
     index = np.searchsorted(score["step"].to_numpy(), steps, side="right") - 1
     values = (
@@ -93,6 +94,18 @@ def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curv
     if diverged:
         return np.append(steps, steps[-1] + 1), np.append(seconds, math.nan), np.append(values, constant)
     return steps, seconds, values
+
+
+def _worse(select: pd.DataFrame) -> list[int]:
+    """The steps at which `select` was no better than before, by the rule of training."""
+    made, best = [], math.nan
+    points = select.drop_duplicates("step", keep="last").sort_values("step")
+    for number, (step, value) in enumerate(zip(points["step"], points["value"], strict=True)):
+        if number == 0 or value > best:
+            best = value
+        else:
+            made.append(int(step))
+    return made
 
 
 def _at(line: Curve, step: int) -> tuple[float, float]:

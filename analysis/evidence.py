@@ -265,7 +265,8 @@ def _settled(made: Finding, needed: Needed) -> Finding:
         return _replace(made, seeds_to_settle=needed.seeds)
     if needed.more_examples is not None:
         said = (
-            f"no number of seeds would settle it: the score split needs {needed.more_examples:.1f} times the examples"
+            f"no number of seeds would settle it at this margin: the score split needs {needed.more_examples:.1f} "
+            "times the examples"
         )
         return _replace(made, settling=said)
     return _replace(made, settling="more than 10,000 seeds would be needed to settle it")

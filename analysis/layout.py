@@ -11,7 +11,8 @@ from analysis.tables import Table
 
 INTERVAL = (
     "Mean over seeds at the configuration chosen on the select split; 95 % intervals hold the noise of seeds and, "
-    "where there are predictions, of the scored examples; the column interval says how each was made."
+    "where there are predictions, of the scored examples; the column interval of “Scores per task and fraction” says "
+    "how each was made."
 )
 
 
@@ -36,7 +37,7 @@ def _scores(contents: Contents) -> Table:
     )
     ended = (*ENDED, *columns("collapsed|count", "diverged|count"))
     chosen = columns("setting|prose|chosen setting", "source|text|scored on")
-    shown = (*WHERE, *SCORE, *columns("metric"), *SPREAD, *chosen, *ended, *REMARKS)
+    shown = (*WHERE, *SCORE, *columns("metric"), *SPREAD, *chosen, *ended, *columns("interval|prose"), *REMARKS)
     return Table("scores", "Scores per task and fraction", note, contents.frames["scores"], shown)
 
 
@@ -60,7 +61,8 @@ def _sensitivity(contents: Contents) -> Table:
 def _curves(contents: Contents) -> Table:
     note = (
         "The score had training stopped here. These are points inside longer runs, whose schedule was made "
-        "for their own end: no substitute for runs at a smaller budget."
+        "for their own end: no substitute for runs at a smaller budget. Figures cut bands that are far wider than "
+        "the scores lie apart; this table does not."
     )
     shown = (*WHERE, *columns("step|count", "train_seconds|seconds|train time"), *SCORE)
     return Table("curves", "Anytime curves", note, contents.frames["curves"], shown)

@@ -21,8 +21,8 @@ def _claims(contents: Contents) -> Table:
     )
     shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
     shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
-    shown += columns("p|number", "p_adjusted|number|p after Holm", "p_against|number|p against")
-    shown += columns("p_against_adjusted|number|against, after Holm", "seeds_to_settle|count|seeds to settle")
+    shown += columns("p|p", "p_adjusted|p|p after Holm", "p_against|p|p against")
+    shown += columns("p_against_adjusted|p|against, after Holm", "seeds_to_settle|count|seeds to settle")
     shown += columns("settling|prose|why no number", "test|prose", "note|prose")
     return Table("claims", "Claims and their verdicts", note, contents.frames["claims"], shown)
 
@@ -31,7 +31,7 @@ def _claims_by_task(contents: Contents) -> Table:
     note = "What each task says of each claim, before any correction; “pooled” is the average over tasks."
     shown = columns("id|text|claim", "task", "quantity|text|estimate of", "estimate|number", "low|number|from")
     shown += columns("high|number|to", "level|percent|interval", "pairs|count", "supports|flag", "refutes|flag")
-    shown += columns("p|number", "p_against|number|p against", "seeds_to_settle|count|seeds to settle")
+    shown += columns("p|p", "p_against|p|p against", "seeds_to_settle|count|seeds to settle")
     shown += columns("test|prose", "reason|prose|remarks")
     return Table("claims_by_task", "Claims, task by task", note, contents.frames["claims_by_task"], shown)
 
@@ -67,8 +67,8 @@ def _efficiency(contents: Contents) -> Table:
 def _ratios(contents: Contents) -> Table:
     note = (
         "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains"
-        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale. A count has no "
-        "interval: it is the same in every run."
+        " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale, of these tasks: "
+        "how far tasks lie apart is not in them. A count has no interval: it is the same in every run of a task."
     )
     shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
     shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to")
@@ -78,8 +78,10 @@ def _ratios(contents: Contents) -> Table:
 def _fronts(contents: Contents) -> Table:
     note = (
         "On the front: no other method scores at least as high at no higher cost. Probability: the share of 2,000 "
-        "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations. Costs are "
-        "means over seeds; several costs at once are beaten only by a method that is no worse in any of them."
+        "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations; three "
+        "seeds have ten different resamples, so that 0 % or 100 % of few seeds is no certainty. Costs are means over "
+        "seeds, a seed whose run shared its device taking the mean of the others; several costs at once are beaten "
+        "only by a method that is no worse in any of them."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")

@@ -26,7 +26,7 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
 def said(contents: Contents) -> dict[str, list[str]]:
     """The report's sentences: what was found, what did not learn, and what is there of what was planned."""
     return {
-        "findings": sentences.findings(answer(contents)),
+        "findings": sentences.findings(answer(contents), contents.frames["pairs"]),
         "degenerate": sentences.degenerate(contents.frames["scores"]),
         "state": sentences.state(contents.frames["cells"], contents.planned),
     }

@@ -12,7 +12,7 @@ Row = dict[str, Any]
 
 
 def plateau(sensitivity: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell with at least two learning rates.
+    """One row per cell with at least two learning rates, of those with as many finished seeds as any.
 
     Columns: the cell's, budget_label, metric, best_lr, best, se (standard error over seeds at best_lr), lr_low, lr_high
     (neighbouring learning rates around best_lr that score within one se of it), factor (lr_high / lr_low), decades,
@@ -26,7 +26,11 @@ def plateau(sensitivity: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(rows: pd.DataFrame, gains: dict[Any, float]) -> Row:
-    ordered = records(rows[rows["n"] > 0].sort_values("lr"))
+    scored = rows[rows["n"] > 0]
+    whole = scored[scored["n"] == scored["n"].max()]  # means of other seeds do not compare
+    ordered = records(whole.sort_values("lr"))
+    holes = len(rows) - len(whole)
+    left = f"{holes} of {len(rows)} learning rates left out, whose seeds are not all there" if holes else ""
     best = max(range(len(ordered)), key=lambda i: ordered[i]["score"])
     top = ordered[best]
     made: Row = {column: top[column] for column in (*CELL, "budget_label", "metric")}
@@ -34,12 +38,12 @@ def _row(rows: pd.DataFrame, gains: dict[Any, float]) -> Row:
     made["drop"] = top["score"] - min(row["score"] for row in ordered)
     made["regret"] = gains.get(tuple(top[c] for c in CELL), math.nan)
     if not top["n"] > 1:
-        return made | {"why": "one seed: no standard error"}
+        return made | {"why": "; ".join(filter(None, ["one seed: no standard error", left]))}
     se = top["sd"] / math.sqrt(top["n"])
     low, high = _reach(ordered, best, se, -1), _reach(ordered, best, se, 1)
     first, last = ordered[low]["lr"], ordered[high]["lr"]
     made |= {"se": se, "lr_low": first, "lr_high": last, "factor": last / first, "decades": math.log10(last / first)}
-    return made | {"open": low == 0 or high == len(ordered) - 1, "why": ""}
+    return made | {"open": low == 0 or high == len(ordered) - 1, "why": left}
 
 
 def _reach(ordered: list[Row], best: int, se: float, step: int) -> int:

@@ -1,16 +1,21 @@
 """Costs as ratios to the method that trains most parameters, over all tasks of a budget: paired by task and seed."""
 
+import math
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.costs import COUNTED, LABELS, cell, chosen_rows, largest, per_seed, reference
 from analysis.frames import records
 from analysis.runs import budget_label
 from analysis.statistics.estimate import Estimate
-from analysis.statistics.ratio import paired_ratio
+from analysis.statistics.located import average
+from analysis.statistics.ratio import log_ratio, paired_ratio
+
+Array = NDArray[np.float64]
 
 RATIOS = ("encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops", "energy_joules")
 """Costs that are shown as ratios."""
@@ -19,22 +24,44 @@ RATIOS = ("encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes",
 def paired(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str) -> Estimate:
     """The ratio of a cost between rows of one method and of another, paired by seed within each task's pair of frames.
 
-    A counted cost is a constant: its pairs have no spread and it gets no interval. A cost of 0 (no encoder parameter
-    trained) gives 0 where all of them are.
+    Over several tasks it is the geometric mean of the tasks' ratios, each with its own noise, as in claims: how far
+    tasks lie apart is no noise of these tasks. A counted cost is known exactly and gets no interval. A cost of 0 (no
+    encoder parameter trained) gives 0 where all of them are.
     """
-    own: list[float] = []
-    other: list[float] = []
-    for mine, theirs in pairs:
-        a, b = per_seed(mine, cost), per_seed(theirs, cost)
-        if cost in COUNTED and len(a) and len(b):  # no matter of seeds
-            a, b = a.iloc[:1].reset_index(drop=True), b.iloc[:1].reset_index(drop=True)
-        seeds = a.index.intersection(b.index)
-        own += a[seeds].tolist()
-        other += b[seeds].tolist()
-    x, y = np.array(own, dtype=np.float64), np.array(other, dtype=np.float64)
-    if x.size and (x == 0).all() and (y > 0).all():
-        return Estimate(0.0, float("nan"), float("nan"), x.size, "a cost of 0: no interval")
-    return paired_ratio(x, y)
+    sides = [both for mine, theirs in pairs if (both := _sides(mine, theirs, cost))[0].size]
+    if sides and all((x == 0).all() and (y > 0).all() for x, y in sides):
+        return Estimate(0.0, math.nan, math.nan, sum(x.size for x, _ in sides), "a cost of 0: no interval")
+    sides = [(x[known], y[known]) for x, y in sides if (known := (x > 0) & (y > 0)).any()]
+    x, y = (np.concatenate([*(both[i] for both in sides), np.empty(0)]) for i in (0, 1))
+    whole = paired_ratio(x, y)
+    if cost in COUNTED:
+        return _exact(whole, x / y)
+    found = average([log_ratio(x, y) for x, y in sides])
+    if len(sides) < 2 or not whole.has_interval:
+        return whole
+    value = math.exp(found.value)
+    if not found.testable:
+        said = "one pair in some task" if math.isnan(found.se) else "the same in every pair of a task"
+        return Estimate(value, math.nan, math.nan, found.n, f"{said}: no interval")
+    low, high = (math.exp(end) for end in found.interval(0.95))
+    return Estimate(value, low, high, found.n, f"log-ratio t, 95%, {found.n} pairs in {len(sides)} tasks")
+
+
+def _sides(mine: pd.DataFrame, theirs: pd.DataFrame, cost: str) -> tuple[Array, Array]:
+    """A cost of both by common seed; of a counted one a single value."""
+    a, b = per_seed(mine, cost), per_seed(theirs, cost)
+    if cost in COUNTED and len(a) and len(b):  # no matter of seeds
+        a, b = a.iloc[:1].reset_index(drop=True), b.iloc[:1].reset_index(drop=True)
+    seeds = a.index.intersection(b.index)
+    return np.asarray(a[seeds], dtype=np.float64), np.asarray(b[seeds], dtype=np.float64)
+
+
+def _exact(found: Estimate, ratios: Array) -> Estimate:
+    """A counted ratio: without an interval, and with its range where it differs by task (by the size of the head)."""
+    if not found.has_interval:
+        return found
+    said = f"{ratios.min():.3g} to {ratios.max():.3g} by task: a count, no interval"
+    return Estimate(found.value, math.nan, math.nan, found.n, said)
 
 
 def ratios(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

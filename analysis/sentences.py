@@ -9,21 +9,28 @@ from analysis.tables import word
 
 Row = dict[str, Any]
 
+ALPHA = 0.05
+"""Holm's p over all couples of the report below which one method is said to be ahead of another."""
 
-def findings(answer: pd.DataFrame) -> list[str]:
-    """One sentence or two per task and budget: which method scored highest, and from which its interval is apart."""
+
+def findings(answer: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
+    """A few sentences per task and budget: which method scored highest, from which its interval is apart, and which it
+    is ahead of by the paired differences of `pairs` (frame of that name).
+    """
     made = []
     several = answer["budget"].nunique() > 1
-    for (task, _), part in answer.groupby(["task", "budget"], sort=False):
+    for (task, budget), part in answer.groupby(["task", "budget"], sort=False):
         rows = records(part)
         head = f"{task}, {word(rows[0]['fraction'], 'percent')} of the data" + (
             f", {rows[0]['budget_label']}" if several else ""
         )
-        made.append(f"{head}: {_compare(rows)}")
+        here = [] if pairs.empty else records(pairs[pairs["task"].eq(str(task)) & pairs["budget"].eq(str(budget))])
+        held = [row for row in here if row["fraction"] == rows[0]["fraction"] and row["p_holm"] < ALPHA]
+        made.append(f"{head}: {_compare(rows, held)}")
     return made
 
 
-def _compare(rows: list[Row]) -> str:
+def _compare(rows: list[Row], held: list[Row]) -> str:
     whole = [row for row in rows if row["complete"] and row["n"] > 0]
     left = [row["method"] for row in rows if not (row["complete"] and row["n"] > 0)]
     said = [f"not compared, because seeds are missing: {', '.join(left)}."] if left else []
@@ -40,7 +47,23 @@ def _compare(rows: list[Row]) -> str:
     else:
         first = f"{best['method']} scored highest in {best['metric']}, {_number(best)}."
     others = [row for row in whole if row is not best and row["method"] not in equal]
-    return " ".join([first, *_apart(best, others), *map(_upper, said)])
+    return " ".join([first, *_apart(best, others), *_ahead(best, others, held), *map(_upper, said)])
+
+
+def _ahead(best: Row, others: list[Row], held: list[Row]) -> list[str]:
+    """Those others that the best one beats by paired differences, which can separate what intervals do not."""
+    signs = {(row["a"], row["b"]): row["difference"] for row in held}
+    name = best["method"]
+    behind = [
+        row["method"]
+        for row in others
+        if signs.get((name, row["method"]), 0.0) > 0 or signs.get((row["method"], name), 0.0) < 0
+    ]
+    return [f"Paired by seed, it is ahead of {_list(behind)} (p after Holm below {ALPHA:g})."] if behind else []
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _number(row: Row) -> str:
@@ -69,7 +92,7 @@ def _apart(best: Row, others: list[Row]) -> list[str]:
 
 
 def _those(names: list[str]) -> str:
-    return f"that of {names[0]}" if len(names) == 1 else f"those of {', '.join(names[:-1])} and {names[-1]}"
+    return f"{'that' if len(names) == 1 else 'those'} of {_list(names)}"
 
 
 def _upper(text: str) -> str:
@@ -82,13 +105,13 @@ def verdict(claim: Row) -> str:
     if claim["estimate"] is not None:
         span = ""
         if claim["low"] is not None and claim["high"] is not None:
-            span = f" ({claim['level']:.0%} interval {claim['low']:.3g} to {claim['high']:.3g})"
+            span = f" ({100 * claim['level']:g} % interval {claim['low']:.3g} to {claim['high']:.3g})"
         on = f" on {claim['task']}" if len(claim["per_task"]) > 1 else ""
         said.append(f"Found: {_quantity(claim)}{on} = {claim['estimate']:.3g}{span}, {claim['pairs']} pairs.")
     if claim["reason"]:
         said.append(f"Why: {claim['reason'].rstrip('.')}.")
     if claim["verdict"] == "inconclusive" and claim["seeds_to_settle"] is not None:
-        said.append(f"About {claim['seeds_to_settle']} seeds would settle it.")
+        said.append(f"About {claim['seeds_to_settle']} seeds would settle it at this margin.")
     elif claim["verdict"] == "inconclusive" and claim["settling"]:
         said.append(f"To settle it: {claim['settling'].rstrip('.')}.")
     return " ".join(said)

@@ -61,6 +61,8 @@ def _scope(key: Key, scope: str, method: str | None, label: str, table: pd.DataF
     if not np.ptp(scores) > 0:
         return [head | {"why": "every run scored the same"}]
     levels = ", ".join(f"{len(values)} × {name}" for name, values in axes)
+    if len(axes) == 1:
+        note = "; ".join(filter(None, ["nothing else varied, so no share", note]))
     found = shares(scores, generator("sources", scope, *key))
     return [head | _row(one, axes) | {"levels": levels, "runs": scores.size, "why": note} for one in found]
 
@@ -70,7 +72,8 @@ def _row(one: Share, axes: Axes) -> dict[str, Any]:
     if len(one.term) == len(axes):
         name += " and what is left" if len(axes) > 1 else ""
     made = {"source": name, "variance": one.variance, "low": one.low, "high": one.high, "sd": float(one.variance**0.5)}
-    made |= {"share": one.share, "share_low": one.share_low, "share_high": one.share_high}
+    if len(axes) > 1:  # of a single source 100 % by construction, which tells nothing
+        made |= {"share": one.share, "share_low": one.share_low, "share_high": one.share_high}
     return made | {"df": one.df, "negative": one.negative}
 
 

@@ -1,19 +1,24 @@
 """Figures as SVG and PNG files, rendered from the same specification that the page shows."""
 
 from functools import cache
+from textwrap import wrap
 from typing import Any
 
 import vl_convert
 
 from analysis.palette import config
 
+LETTERS = 64
+"""Letters of a title that a figure of 430 pixels holds in a line."""
+
 SCALE = 2.0
 """PNG pixels per pixel of the figure."""
 
 
 def to_svg(spec: dict[str, Any]) -> str:
-    """The chart as SVG, dark on a transparent ground."""
-    return str(vl_convert.vegalite_to_svg(spec, config=config(), show_warnings=False))
+    """The chart as SVG, dark on a transparent ground; a title longer than the chart is wide stands in lines."""
+    titled = spec | {"title": wrap(spec["title"], LETTERS)}
+    return str(vl_convert.vegalite_to_svg(titled, config=config(), show_warnings=False))
 
 
 def to_png(svg: str) -> bytes:

@@ -40,7 +40,7 @@ class Table:
     def shown(self) -> tuple[Column, ...]:
         """The columns that the frame has and that hold a value in some row; a column of blanks tells nothing."""
         present = [column for column in self.columns if column.key in self.frame]
-        return tuple(column for column in present if self.frame.empty or not self.frame[column.key].isna().all())
+        return tuple(column for column in present if self.frame.empty or _tells(self.frame[column.key]))
 
     def rows(self) -> list[list[str]]:
         """The cells of each row, in words."""
@@ -53,6 +53,11 @@ class Table:
         frame = self.frame[[column.key for column in self.shown]]
         rows = frame.astype(object).itertuples(index=False, name=None)
         return [[word(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]
+
+
+def _tells(values: pd.Series) -> bool:
+    """Whether some value is neither missing nor empty text."""
+    return bool((values.notna() & values.ne("")).any())
 
 
 def missing(value: Any) -> bool:
@@ -96,9 +101,16 @@ def _percent(value: float) -> str:
     return f"{100 * value:.4g} %"
 
 
+def _p(value: float) -> str:
+    """A p-value; the tails of a t distribution are not known to more than this."""
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
 def _ratio(value: float) -> str:
     if value >= 0.095:
         return f"{value:.2f}×"
+    if value == 0:
+        return "0×"
     return f"{value:.2g}×" if value >= 1e-4 else f"{value:.1e}×"
 
 
@@ -111,6 +123,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "number": lambda v: f"{v:,.4g}",
     "lr": lambda v: f"{v:g}",
     "id": lambda v: str(int(v)),
+    "p": _p,
     "percent": _percent,
     "bytes": _bytes,
     "seconds": _seconds,

@@ -82,7 +82,8 @@ def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample |
         confirm.empty and row["configuration"] == default_configuration(key[3])
     ):
         made = Estimate(row["score"], row["low"], row["high"], row["n"], "")
-        gain, note = Estimate(0.0, math.nan, math.nan, row["n"], ""), "the default was chosen"
+        chosen = "the default was chosen" if row["configurations"] > 1 else "nothing but the default was tried"
+        gain, note = Estimate(0.0, math.nan, math.nan, row["n"], ""), chosen
     elif confirm.empty and not (tried := _tried(rows, default_configuration(key[3]))).empty:
         default = bare(tried)
         made, note = mean_t(default.entered), "of the runs that chose"

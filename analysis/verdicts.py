@@ -54,7 +54,8 @@ def judge(claim: Claim, findings: Sequence[Finding]) -> Verdict:
     fewest = min(findings, key=lambda one: one.pairs)
     if fewest.pairs < LEAST and not all(one.exact for one in findings):
         reason = f"{fewest.pairs} pairs; a verdict needs at least {LEAST}"
-        return untested(claim, _about(fewest, reason, findings), findings)
+        alike = all(one.pairs == fewest.pairs for one in findings)
+        return untested(claim, reason if alike else _about(fewest, reason, findings), findings)
     p = max((one.p for one in findings if not one.exact), default=math.nan)
     against = min((one.p_against for one in findings if not one.exact), default=math.nan)
     tested = sum(not one.exact for one in findings)

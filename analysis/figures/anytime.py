@@ -3,7 +3,7 @@
 import altair as alt
 
 from analysis.figures import base
-from analysis.figures.base import Figure, Look, Rows
+from analysis.figures.base import Figure, Look, Row, Rows
 
 
 def by_step(rows: Rows, look: Look) -> Figure:
@@ -25,9 +25,23 @@ def by_flops(rows: Rows, look: Look) -> Figure:
     return _curve(counted, look, x, [base.tip("cost", "FLOPs", ".3~e")], " by FLOPs")
 
 
+def _cut(rows: Rows) -> Rows:
+    """Rows whose intervals end where they go farther beyond the scores than these lie apart."""
+    scores = [row["score"] for row in rows]
+    bottom, top = min(scores), max(scores)
+    room = max(top - bottom, 0.02)
+    return [row if row["low"] is None else _within(row, bottom - room, top + room) for row in rows]
+
+
+def _within(row: Row, bottom: float, top: float) -> Row:
+    return row | {"low": max(row["low"], bottom), "high": min(row["high"], top)}
+
+
 def _curve(rows: Rows, look: Look, x: alt.X, tips: list[alt.Tooltip], what: str = "") -> Figure:
     whole = [row | {"complete": True} for row in rows]
-    drawn = alt.layer(base.band(rows, x, look), base.line(rows, x, look), base.points(whole, x, look, tips, size=36))
+    drawn = alt.layer(
+        base.band(_cut(rows), x, look), base.line(rows, x, look), base.points(whole, x, look, tips, size=36)
+    )
     title = f"{look.where(rows)}: {rows[0]['metric']} had training stopped here{what}"
     last = {row["method"]: row for row in rows}
     return base.finish(drawn, title, base.in_words(list(last.values()), lambda row: f"step {row['step']}"))

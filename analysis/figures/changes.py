@@ -25,7 +25,8 @@ def _changes(rows: Rows, look: Look) -> Figure:
         row["place"] = f"{look.where([row])}, {row['fraction']:.3g}"
         row |= {"complete": row["low"] is not None, "n": row["pairs"]}
     title = f"Change in {rows[0]['metric']}: B less A, with 95 % intervals"
-    drawn = alt.layer(_zero(), *_marks(rows, look, rows[0]["metric"]))
+    axis = f"difference in {rows[0]['metric']}, B less A"
+    drawn = alt.layer(_zero(axis), *_marks(rows, look, axis))
     said = " ".join(f"{row['place']}, {row['method']}: {base.number(row, 'difference', '+.3f')}." for row in rows)
     return base.finish(drawn, title, said, height(rows, look))
 
@@ -35,16 +36,16 @@ def height(rows: Rows, look: Look) -> int:
     return len({row["place"] for row in rows}) * (14 * len(look.methods) + 22)
 
 
-def _zero() -> alt.Chart:
+def _zero(title: str) -> alt.Chart:
+    """The title is every layer's: different ones would stand one after the other."""
     rule = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3], color="#7F7F7F")
-    made: alt.Chart = rule.encode(x=alt.X("zero:Q", title="B less A"))
+    made: alt.Chart = rule.encode(x=alt.X("zero:Q", title=title))
     return made
 
 
-def _marks(rows: Rows, look: Look, metric: str) -> list[alt.Chart]:
+def _marks(rows: Rows, look: Look, title: str) -> list[alt.Chart]:
     y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False))
     aside = alt.YOffset("method:N", sort=list(look.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
-    title = f"difference in {metric}, B less A"
     spans = base.chart([row for row in rows if row["low"] is not None], KEEP).mark_rule(strokeWidth=2)
     marks = base.chart(rows, KEEP).mark_point(size=70, filled=False, strokeWidth=1.6).add_params(base.PICK)
     tips = [alt.Tooltip("place:N"), alt.Tooltip("method:N"), base.tip("difference", "difference", "+.4f")]

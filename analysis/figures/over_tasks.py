@@ -35,7 +35,7 @@ def _where(rows: Rows, look: Look) -> str:
 
 def _means(rows: Rows, look: Look) -> Figure:
     keep = ("method", "iqm", "low", "high")
-    title = "normalised score, interquartile mean over tasks"
+    title = "normalised score, IQM over tasks"
     x = alt.X("iqm:Q", title=title, scale=alt.Scale(zero=False, padding=8))
     y = alt.Y("method:N", title=None, sort=list(look.methods))
     colour, shape = look.colour().legend(None), look.shape().legend(None)

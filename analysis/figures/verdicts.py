@@ -65,7 +65,9 @@ def _strip(rows: Rows, ratio: bool) -> Figure:
     low, high = (min(ends) / span, max(ends) * span) if ratio else (min(ends) - span, max(ends) + span)
     scale = alt.Scale(type="log" if ratio else "linear", domain=[low, high], nice=False)
     x = alt.X("estimate:Q", title=title, scale=scale, axis=alt.Axis(labelOverlap=True, tickCount=6))
-    y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False))
+    # claim and task on two lines: what does not fit is cut from the claim, never the task
+    lines = alt.Axis(ticks=False, labelExpr="split(datum.label, ': ')")
+    y = alt.Y("place:N", title=None, sort=None, axis=lines)
     allowed = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
     held = base.chart(allowed, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]

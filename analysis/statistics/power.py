@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from scipy import stats
 
+from analysis.statistics.crossed import degrees
+
 POWER = 0.8
 """Probability with which the claim would be decided."""
 
@@ -60,8 +62,7 @@ def _power(per_seed: float, examples: float, n_examples: int, margin: float, see
     variance = per_seed / seeds + examples
     if not variance > 0:
         return 1.0
-    parts = (per_seed / seeds) ** 2 / (seeds - 1) + (examples**2 / (n_examples - 1) if n_examples > 1 else 0.0)
-    df = variance**2 / parts
+    df = degrees(per_seed / seeds, seeds, examples, n_examples)
     away = margin / math.sqrt(variance)
     if not two_sided:
         return float(stats.nct.sf(stats.t.ppf(0.975, df), df, away)) if away < 30 else 1.0

@@ -6,12 +6,19 @@
   const boxes = [...document.querySelectorAll(".pick input")];
   const views = new Map();
 
-  // A title in lines that fit `width` pixels: of bold 13 px letters, 7.2 px wide on average.
+  const pen = document.createElement("canvas").getContext("2d");
+
+  function wide(text, font) {
+    pen.font = `${font} ${charts.light.font}`;
+    return pen.measureText(text).width;
+  }
+
+  // A title in lines that fit `width` pixels.
   function lines(text, width) {
     const made = [""];
     for (const word of text.split(" ")) {
       const longer = made.at(-1) ? `${made.at(-1)} ${word}` : word;
-      if (made.at(-1) && longer.length * 7.2 > width) made.push(word);
+      if (made.at(-1) && wide(longer, "bold 13px") > width) made.push(word);
       else made[made.length - 1] = longer;
     }
     return made;
@@ -20,10 +27,12 @@
   function draw(id) {
     const place = document.getElementById(id);
     const width = place.parentElement.clientWidth;
-    const config = structuredClone(dark.matches ? charts.dark : charts.light);
-    config.legend.columns = width < 420 ? 2 : 4;
-    config.axis.labelLimit = Math.max(100, 0.36 * width);
     const spec = specs.get(id);
+    const config = structuredClone(dark.matches ? charts.dark : charts.light);
+    const names = spec.layer.flatMap((layer) => layer.encoding?.color?.scale?.domain ?? []);
+    const entry = Math.max(60, ...names.map((name) => wide(name, "12px"))) + 34;  // 34: the mark and the gap
+    config.legend.columns = Math.max(1, Math.min(6, Math.floor((width - 60) / entry)));
+    config.axis.labelLimit = Math.max(100, 0.36 * width);
     const sized = { ...spec, width: "container", autosize: { type: "fit-x", contains: "padding" } };
     sized.title = { text: lines(spec.title, width - 40), limit: width };  // 40: the menu in the corner
     vegaEmbed(place, sized, {

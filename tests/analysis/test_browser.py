@@ -1,5 +1,6 @@
 """The page in a real browser: drawn offline, usable by keyboard, readable when narrow, dark or printed, accessible."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(
         assert chart.bounding_box()["width"] <= width  # type: ignore[index]
     problems = [one for one in Axe().run(opened).response["violations"] if one["impact"] != "minor"]
     assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in problems] == []
+    opened.context.close()
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_layers_agree_on_the_titles_of_their_axes(browser: Browser, pages: dict[str, str], name: str) -> None:
+    """The grammar joins different titles of one axis with commas."""
+    opened, _ = open_page(browser, pages[name])
+    figures = json.loads(opened.locator("#charts").text_content() or "")["figures"]
+    assert figures
+    for figure in figures:
+        for axis in ("x", "y"):
+            channels = [layer.get("encoding", {}).get(axis) or {} for layer in figure["spec"]["layer"]]
+            assert len({one["title"] for one in channels if one.get("title")}) <= 1, (figure["id"], axis)
     opened.context.close()
 
 
@@ -158,3 +172,15 @@ def test_print_shows_still_pictures_and_whole_tables(page: Page) -> None:
     assert page.evaluate(clipped) == 0
     page.emulate_media(media="screen")
     page.emulate_media(media=None)
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_on_paper_no_table_is_cut_and_no_number_is_broken(browser: Browser, pages: dict[str, str], name: str) -> None:
+    paper, _ = open_page(browser, pages[name], 1047)  # A4 across less its margins, at 96 dots per inch
+    paper.emulate_media(media="print")
+    wide = "[...document.querySelectorAll('table.data')].filter((one) => one.getBoundingClientRect().width > {})"
+    assert paper.evaluate(wide.format(1047) + ".map((one) => one.id)") == []
+    broken = "[...document.querySelectorAll('td.num')].filter((one) => getComputedStyle(one).whiteSpace !== 'nowrap')"
+    assert paper.evaluate(broken + ".length") == 0
+    assert paper.locator("td.num").count() > 20
+    paper.context.close()

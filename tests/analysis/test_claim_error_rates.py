@@ -4,6 +4,7 @@ The rates stand in docs/verdicts.md; `python -m tests.analysis.test_claim_error_
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy import stats
 from analysis.claim import Claim
 from analysis.evidence import Source, evidence
 from analysis.planned import Key
+from analysis.statistics.reselect import Choice
 from analysis.statistics.sample import Sample
 from analysis.verdicts import Verdict, corrected, judge
 
@@ -56,6 +58,29 @@ def with_examples(shift: float, n: int = 300) -> Draw:
     return draw
 
 
+def tuned(shift: float, a: Sequence[float], b: Sequence[float], lucky: float = 0.0, repeated: bool = True) -> Draw:
+    """Each method's learning rate chosen on the seeds that score it, by a noisier select score.
+
+    `a` and `b` are their true scores by learning rate, a's `shift` higher: with equal lists, or where all of a list are
+    one number, the methods chosen differ by `shift` on average. A seed's effect is shared by the learning rates and,
+    half of it, by the methods. `lucky`: sd of what a run has by luck in its select score and its score at once.
+    `repeated` False: the verdict is not told that there was a choice.
+    """
+
+    def draw(rng: np.random.Generator, seeds: int) -> tuple[Sample, Sample]:
+        shared, made = rng.normal(0, 0.01, seeds), []
+        for name, given, more in (("a", a, shift), ("b", b, 0.0)):
+            true = np.array(given)[:, None] + more + shared + rng.normal(0, 0.01, seeds)
+            true = true + rng.normal(0, lucky, true.shape)
+            scores, select = true + rng.normal(0, 0.01, true.shape), true + rng.normal(0, 0.03, true.shape)
+            best = int(select.mean(axis=1).argmax())
+            one, choice = sample(name, scores[best]), Choice(select, scores, best)
+            made.append(replace(one, choice=choice) if repeated and len(given) > 1 else one)
+        return made[0], made[1]
+
+    return draw
+
+
 def verdict(claim: Claim, rng: np.random.Generator, draw: Draw, seeds: int, tasks: Sequence[str]) -> Verdict:
     """One simulated study's verdict on one claim, before correction over claims."""
     samples: dict[Key, Sample] = {}
@@ -82,6 +107,9 @@ POOLED = {"matches": Claim("c", "matches", "a", "b", margin=MARGIN, tasks="poole
           "better": Claim("c", "better", "a", "b", tasks="pooled"),
           "varies_more": Claim("c", "varies_more", "a", "b", tasks="pooled")}  # fmt: skip
 
+CLOSE, EQUAL = (0.80, 0.79, 0.78), (0.80, 0.80, 0.80)
+"""True scores by learning rate: the choice wavers, and costs something; it wavers, and costs nothing."""
+
 BORDERS: list[tuple[str, Claim, Draw, Sequence[str], int]] = [
     # (which verdict would be wrong, claim, truth at the border, tasks, simulated studies)
     ("supported", MATCHES, seeds_only(MARGIN), TASKS[:1], 1500),
@@ -99,6 +127,19 @@ BORDERS: list[tuple[str, Claim, Draw, Sequence[str], int]] = [
     ("supported", WIDE, with_examples(-0.08), TASKS[:1], 600),
     ("supported", BETTER, with_examples(0.0), TASKS[:1], 600),
     ("refuted", BETTER, with_examples(0.0), TASKS[:1], 600),
+    ("supported", MATCHES, tuned(MARGIN, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("refuted", BETTER, tuned(0.0, CLOSE, CLOSE), TASKS[:1], 1500),
+    ("supported", MATCHES, tuned(-MARGIN, EQUAL, EQUAL[:1]), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, EQUAL, EQUAL[:1], lucky=0.02), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, EQUAL, EQUAL[:1], lucky=0.02), TASKS[:1], 1500),
+]
+
+UNTOLD = [  # the same border where the verdict is not told of the choice: what repeating it is for
+    ("supported", MATCHES, tuned(MARGIN, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
+    ("refuted", MATCHES, tuned(MARGIN, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
+    ("supported", BETTER, tuned(0.0, CLOSE, CLOSE, repeated=False), TASKS[:1], 1500),
 ]
 
 
@@ -110,6 +151,25 @@ def test_wrong_verdicts_at_the_border_are_rare(border: int, seeds: int) -> None:
     supported, refuted = rates(claim, draw, seeds, tasks, times)
     rate = supported if wrong == "supported" else refuted
     assert rate <= 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / times)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", UNTOLD, ids=lambda one: f"{one[1].says}-{one[0]}")
+def test_without_repeating_the_choice_they_are_not(wrong: tuple[str, Claim, Draw, Sequence[str], int]) -> None:
+    word, claim, draw, tasks, _ = wrong
+    assert rates(claim, draw, 6, tasks, 600)[word == "refuted"] > 0.05
+
+
+def test_a_choice_repeated_widens_a_verdicts_interval() -> None:
+    """The long tests' ground in one study: the same draws, told of the choice and not."""
+    told, untold = (
+        verdict(MATCHES, np.random.default_rng(2), tuned(0.0, CLOSE, CLOSE, repeated=told), 6, TASKS[:1]).findings[0]
+        for told in (True, False)
+    )
+    assert told.estimate == untold.estimate
+    assert told.high - told.low > untold.high - untold.low
+    assert (told.test.endswith("choice repeated"), "choice" in untold.test) == (True, False)
+    assert told.p >= untold.p
 
 
 @pytest.mark.slow
@@ -138,13 +198,11 @@ def test_a_study_of_many_false_claims_supports_any_in_one_of_twenty(claims: int)
 
 def main() -> None:
     """Print every rate."""
-    for wrong, claim, draw, tasks, times in BORDERS:
-        for seeds in (6, 10):
-            found = rates(claim, draw, seeds, tasks, times)[wrong == "refuted"]
-            noise = "seeds and examples" if draw.__qualname__.startswith("with") else "seeds"
-            print(
-                f"{claim.says:12} {claim.tasks:7} {len(tasks)} tasks {seeds:3} seeds {noise:19} {wrong:9} {found:.3f}"
-            )
+    for told, borders in ((True, BORDERS), (False, UNTOLD)):
+        for wrong, claim, draw, tasks, times in borders:
+            found = [f"{rates(claim, draw, s, tasks, times)[wrong == 'refuted']:.3f}" for s in (6, 10)]
+            noise = draw.__qualname__.split(".")[0] + ("" if told else ", choice left out")
+            print(f"{claim.says:12} {claim.tasks:7} {len(tasks)} tasks {noise:25} {wrong:9}", *found, flush=True)
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ def test_seeds_to_settle_are_at_the_margin_or_examples_are_what_is_missing(tmp_p
     assert none["settling"] == "the claim names no margin, so how many seeds would settle it is not defined"
     examples = judged(_small_score_split(tmp_path / "examples"))["c"]
     assert examples["seeds_to_settle"] is None
-    assert examples["settling"].startswith("no number of seeds would settle it: the score split needs ")
+    assert examples["settling"].startswith("no number of seeds would settle it at this margin: the score split needs ")
     assert "by seed and example" in examples["test"]
 
 

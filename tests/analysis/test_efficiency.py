@@ -5,8 +5,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.costs import per_seed
 from analysis.crossovers import amount, crossovers
@@ -60,13 +62,42 @@ def test_ratios_pair_by_task_and_seed(tmp_path: Path) -> None:
     assert "energy_joules" not in found  # it was not read
 
 
+def test_tasks_whose_ratios_differ_do_not_widen_the_interval(tmp_path: Path) -> None:
+    """Ratios of 0.5 and 0.125 in two tasks, both within a few percent: 0.25 on these tasks, and surely below 0.3."""
+    folder = empty(tmp_path)
+    for task, share in (("alpha", 0.5), ("beta", 0.125)):
+        for seed, wobble in ((1, 1.0), (2, 1.02), (3, 0.98)):
+            for method, cost, params in (("big", 1.0, 10_100), ("small", share * wobble, 200)):
+                folder.add(task=task, method=method, seed=seed, train_seconds=8 * cost, trainable_params=params)
+    table, _, scored, _ = read(folder)
+    found = {row["cost"]: row for row in ratios(table, scored).to_dict("records")}
+    time = found["train_seconds"]
+    assert time["ratio"] == pytest.approx(0.25, rel=0.01)
+    logs = np.log([1.0, 1.02, 0.98])
+    half = stats.t.ppf(0.975, 4) * np.sqrt(2 * logs.var(ddof=1) / 3) / 2
+    assert time["high"] / time["ratio"] == pytest.approx(np.exp(half))
+    assert (time["n"], time["tasks"]) == (6, 2)
+
+
+def test_a_count_that_differs_by_task_has_a_range_and_no_interval(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    for task, head in (("alpha", 100), ("beta", 200)):
+        for method, params in (("big", 10_000), ("small", 100)):
+            folder.add(task=task, method=method, trainable_params=params + head, head_params=head,
+                       delta_bytes=4 * (params + head))  # fmt: skip
+    table, _, scored, _ = read(folder)
+    stored = ratios(table, scored).set_index("cost").loc["delta_bytes"]
+    assert np.isnan(stored["low"])
+    assert stored["why"] == f"{200 / 10100:.3g} to {300 / 10200:.3g} by task: a count, no interval"
+
+
 def test_what_shared_its_device_is_in_no_pair(tmp_path: Path) -> None:
     folder = priced(tmp_path)
     for row in folder.rows["trials"]:
         row["exclusive"] = not (row["seed"] == 3 and row["method"] == "small")
     table, _, scored, _ = read(folder)
     time = ratios(table, scored).set_index("cost").loc["train_seconds"]
-    assert (time["n"], time["ratio"]) == (4, 0.5)
+    assert (time["n"], time["ratio"]) == (4, pytest.approx(0.5))
 
 
 def test_per_seed_takes_the_device_with_most_runs(tmp_path: Path) -> None:
@@ -124,7 +155,8 @@ def crossing(path: Path, exclusive: bool = True) -> Folder:
     for seed in (1, 2, 3):
         for method, scale, ends in (("soon", 2.0, (0.7, 0.7, 0.75)), ("late", 1.0, (0.6, 0.65, 0.85))):
             trial = folder.add(method=method, seed=seed, exclusive=exclusive, score=ends[-1] + 0.001 * seed)
-            folder.curve(trial, [(step, 0.5, y + 0.001 * seed) for step, y in zip((4, 20, 100), ends, strict=True)])
+            scored = zip((4, 20, 100), (0.5, 0.6, 0.7), ends, strict=True)
+            folder.curve(trial, [(step, select, y + 0.001 * seed) for step, select, y in scored])
             for row in folder.rows["evals"]:
                 if row["trial_id"] == trial:
                     row["train_seconds"], row["train_flops"] = 0.1 * scale * row["step"], 1e9 * row["step"]

@@ -199,6 +199,17 @@ def test_an_anytime_curve_holds_the_last_improvement(tmp_path: Path) -> None:
     assert made["score"].iloc[-1] == pytest.approx(scores(frame, expected)["score"].iloc[0])
 
 
+def test_a_last_step_that_select_would_not_have_chosen_does_not_end_the_curve(tmp_path: Path) -> None:
+    """`score` is evaluated there for score_last; had training stopped, the checkpoint before it would have scored."""
+    folder = empty(tmp_path)
+    folder.curve(folder.add(seed=1, score=0.8, score_last=0.9), [(10, 0.7, 0.8), (20, 0.7, 0.9)])
+    frame, expected, evals = read(folder)
+    scored = scores(frame, expected)
+    made = curves(frame, evals, scored)
+    assert made["score"].tolist() == pytest.approx([0.8, 0.8])
+    assert made["score"].iloc[-1] == pytest.approx(scored["score"].iloc[0])
+
+
 def test_a_diverged_run_falls_to_the_constant_in_the_curve(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     good, bad = folder.add(seed=1, score=0.8), folder.add(seed=2, status="diverged")

@@ -171,7 +171,10 @@ def test_paired_seeds_cannot_be_taken_apart_and_holes_are_said(tmp_path: Path) -
     assert {row["source"] for row in made if row["scope"] == "between methods"} == {
         "method", "seed", "method × seed and what is left",
     }  # fmt: skip
-    assert all(row["why"] == TOGETHER for row in made)
+    assert all(row["why"] == TOGETHER for row in made if row["scope"] == "between methods")
+    alone = [row for row in made if row["scope"] == "within a method"]
+    assert all(row["why"] == f"nothing else varied, so no share; {TOGETHER}" for row in alone)
+    assert all(math.isnan(row["share"]) and row["low"] < row["variance"] < row["high"] for row in alone)
     holed = empty(tmp_path / "holed")
     crossed(holed, drop=True)
     assert rows(sources(*both(holed)))[0]["why"] == "crossed seeds are incomplete: 5 of 6 combinations are there"
@@ -188,6 +191,29 @@ def test_plateau_by_hand(tmp_path: Path) -> None:
     assert (row["best_lr"], row["lr_low"], row["lr_high"], row["tried"]) == (1e-3, 1e-4, 1e-3, 4)
     assert (row["factor"], row["decades"], row["drop"]) == pytest.approx((10, 1, 0.3))
     assert row["open"] is False
+
+
+def test_a_learning_rate_without_all_its_seeds_is_on_no_plateau(tmp_path: Path) -> None:
+    """One lucky seed must not be the best that others are measured against."""
+    folder = empty(tmp_path)
+    for lr, scored in ((1e-4, (0.78, 0.79, 0.80)), (1e-3, (0.79, 0.80, 0.81)), (1e-2, (0.99,))):
+        for seed, score in enumerate(scored, start=1):
+            folder.add(seed=seed, lr=lr, score=score)
+    read = Read(folder)
+    (row,) = rows(plateau(sensitivity(read.runs, read.expected), read.tuning()))
+    assert (row["best_lr"], row["tried"]) == (1e-3, 2)
+    assert row["why"] == "1 of 3 learning rates left out, whose seeds are not all there"
+
+
+def test_tries_without_all_their_seeds_are_not_drawn_from(tmp_path: Path) -> None:
+    folder = empty(tmp_path, search={"optuna": {"sampler": "random", "trials": 3, "seeds": 2}})
+    for lr, scored in ((1e-4, (0.6, 0.8)), (1e-3, (0.8, 1.0)), (1e-2, (0.1,))):
+        for seed, score in enumerate(scored, start=1):
+            folder.add(stage="search", seed=seed, lr=lr, score=score, select_score=score)
+    folder.add(stage="search", seed=2, lr=1e-2, status="error", reason="boom")
+    made = rows(best_of(Read(folder).runs, folder.study))
+    assert [row["expected"] for row in made] == pytest.approx([0.8, 0.9])
+    assert {row["why"] for row in made} == {"1 of the tries left out, whose seeds are not all there"}
 
 
 def confirmed(folder: Folder) -> None:
@@ -311,6 +337,8 @@ def test_tasks_are_put_on_one_scale(tmp_path: Path) -> None:
     assert (big["tasks"], big["seeds"], big["scale"].count("big")) == (2, 3, 1)
     (only,) = rows(improvements(found))
     assert (only["a"], only["b"], only["probability"]) == ("big", "small", 1.0)
+    assert math.isnan(only["low"])  # resamples of runs that are all ahead show nothing else
+    assert only["why"] == "every run of big is above every run of small: no interval"
     shape = profiles(found)
     assert set(shape["method"]) == {"big", "small"}
     assert shape.groupby("method")["share"].apply(lambda s: s.is_monotonic_decreasing).all()

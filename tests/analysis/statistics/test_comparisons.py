@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import expand, improvement, interval, iqm_all, profile, within_tasks
+from analysis.statistics.aggregates import (
+    expand_share,
+    improvement,
+    interval,
+    iqm_all,
+    profile,
+    widening,
+    within_tasks,
+)
 from analysis.statistics.proportion import clopper_pearson
 from analysis.statistics.ranks import cliques, mean_ranks
 from analysis.statistics.stochastic_order import almost_stochastic_order, violation
@@ -117,15 +125,13 @@ def test_resampling_by_counts_is_resampling_runs() -> None:
     assert np.quantile(draws, [0.025, 0.5, 0.975]) == pytest.approx(np.quantile(copied, [0.025, 0.5, 0.975]), abs=0.02)
 
 
-@pytest.mark.parametrize("runs", [3, 5, 10])
-def test_the_iqm_interval_covers(runs: int) -> None:
-    draw, inside = np.random.default_rng(runs), 0
-    for _ in range(300):
-        scores = draw.normal(0.8, 0.05, (runs, 4))
-        draws = iqm_all(expand(within_tasks(scores, draw, 500), scores.mean(axis=0)))
-        low, high = np.quantile(draws, [0.025, 0.975])
-        inside += low <= 0.8 <= high
-    assert inside / 300 >= 0.90
+def test_widening_by_hand_and_within_bounds() -> None:
+    assert widening(3, 2) == pytest.approx(math.sqrt(1.5) * 4.3027 / 1.95996, rel=1e-4)
+    assert expand_share(np.array([0.5, 0.9, 1.0]), 0.9, 3, 2).tolist() == [
+        pytest.approx(0.9 - 0.4 * widening(3, 8)),
+        0.9,
+        1,
+    ]
 
 
 def test_ranks_by_scipy_and_by_hand() -> None:

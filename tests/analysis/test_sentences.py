@@ -1,0 +1,51 @@
+"""What the report says in words, from frames made by hand."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.sentences import findings
+
+PLACE = {"task": "cola", "budget": "b", "fraction": 1.0}
+
+
+def answer(**scores: tuple[float, float, float]) -> pd.DataFrame:
+    """Complete cells of six seeds: score, low and high by method."""
+    rows: list[dict[str, Any]] = [
+        PLACE | {"method": name, "score": score, "low": low, "high": high, "n": 6, "complete": True, "majority": 0.0,
+                 "metric": "mcc", "budget_label": "b", "interval": ""}
+        for name, (score, low, high) in scores.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def pairs(*rows: tuple[str, str, float, float]) -> pd.DataFrame:
+    """Rows of a, b, difference and p after Holm."""
+    return pd.DataFrame([PLACE | dict(zip(("a", "b", "difference", "p_holm"), row, strict=True)) for row in rows])
+
+
+SCORES = answer(one=(0.8, 0.7, 0.9), two=(0.7, 0.6, 0.8), three=(0.5, 0.4, 0.6), four=(0.75, 0.65, 0.85))
+
+
+def test_paired_differences_separate_what_intervals_do_not() -> None:
+    (said,) = findings(
+        SCORES, pairs(("one", "two", 0.1, 0.01), ("four", "one", -0.05, 0.2), ("three", "one", -0.3, 0.001))
+    )
+    assert said == (
+        "cola, 100 % of the data: one scored highest in mcc, 0.800 (95 % over 6 seeds: 0.700 to 0.900). Its interval "
+        "lies above that of three. It overlaps those of two and four: the intervals alone do not separate them. Paired "
+        "by seed, it is ahead of two and three (p after Holm below 0.05)."
+    )
+
+
+def test_without_pairs_or_p_nothing_is_said_of_them() -> None:
+    for given in (pairs(), pairs(("one", "two", 0.1, math.nan)), pairs(("one", "two", 0.1, 0.06))):
+        (said,) = findings(SCORES, given)
+        assert "Paired" not in said
+
+
+def test_pairs_of_another_fraction_or_task_do_not_count() -> None:
+    other = pairs(("one", "two", 0.1, 0.01)).assign(fraction=0.1)
+    assert "Paired" not in findings(SCORES, other)[0]
+    assert "Paired" not in findings(SCORES, pairs(("one", "two", 0.1, 0.01)).assign(task="mrpc"))[0]
