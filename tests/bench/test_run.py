@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.report import write_report
-from bench import rerun
+from bench import rerun, resident
 from bench.cli import EXIT_INTERRUPTED
 from bench.errors import ResultsError
 from bench.recorder import Observer
@@ -193,7 +193,7 @@ def test_rerun_uses_what_the_trial_used(
     run_tiny(tmp_path, tasks=["mini-stsb"])
     row = rows_of(tmp_path)[0]
     if device is None:
-        monkeypatch.setattr(rerun, "_is_gpu", lambda: True)
+        monkeypatch.setattr(resident, "has_gpu", lambda: True)
     else:
         path = tmp_path / f"trials/{row['trial_id']}.parquet"
         table = pq.read_table(path)
