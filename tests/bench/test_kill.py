@@ -227,12 +227,14 @@ def test_ray_stop_force(tmp_path: Path) -> None:
 
 
 def test_a_second_driver_is_refused_with_exit_2(tmp_path: Path) -> None:
-    """And the first one is not disturbed."""
+    """And the first one is not disturbed. It is held up meanwhile: it could be through before the second has begun."""
     study = prepare(tmp_path, tasks=["mini-stsb"], methods={"full": {"lr": [1e-3]}}, budget={"steps": 60})
     out = tmp_path / "out"
     first = Life(study, out, "--debug")
-    first.wait(lambda: (out / "_driver.json").exists())
+    first.wait(lambda: list(out.glob("checkpoints/*.safetensors")))
+    first.send(signal.SIGSTOP)
     code, said = Life(study, out, "--debug").end()
+    first.send(signal.SIGCONT)
     assert code == 2, said
     assert f"pid {first.process.pid}" in said
     assert first.end()[0] == 0

@@ -8,9 +8,10 @@ crashes or is slow goes to a temporary folder too, unless `-artifact_prefix` say
 start. What is worth keeping is found by merging: the first folder gets the smallest set that covers all that the
 others do.
 
-python -m tests.fuzz.run study -merge=1 /tmp/kept tests/fuzz/corpus/study /tmp/finebench-fuzz-…
+python -m tests.fuzz.run study -set_cover_merge=1 /tmp/kept tests/fuzz/corpus/study /tmp/finebench-fuzz-…
 """
 
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -34,9 +35,17 @@ def arguments(name: str, given: list[str]) -> list[str]:
     return [*made, *(one for one in given if one.startswith("-")), *folders]
 
 
+def launcher(name: str) -> str:
+    """A program that does what this module does: a merge runs itself again and again, by the name of its program."""
+    path = Path(tempfile.mkdtemp(prefix="finebench-fuzz-program-")) / name
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m tests.fuzz.run {name} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
 if __name__ == "__main__":
     name = sys.argv[1]
     options = arguments(name, sys.argv[2:])
     print(" ".join(options), flush=True)
-    atheris.Setup([sys.argv[0], *options], TARGETS[name])
+    atheris.Setup([launcher(name), *options], TARGETS[name])
     atheris.Fuzz()
