@@ -41,7 +41,7 @@ def make_job(method: str, task: str, schedule: str, weight_decay: float) -> Job:
     cell = next(iter(ready.plan.cells()))
     trial = ready.plan.trial(cell, "grid", ready.plan.points(cell)[0], Seeds.paired(1), ready.known)
     resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0), Share())
-    job, _ = PackRun(resident, Pack((trial,))).members[0]._job()
+    job, _ = PackRun(resident, Pack((trial,))).members[0].make_job()
     for module in job.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
