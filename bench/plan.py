@@ -3,6 +3,7 @@
 Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-finished run is already balanced.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from bench.budget import Budget
 from bench.errors import StudyError
 from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
-from bench.space import Space
+from bench.space import MAX_COMBINATIONS, Space
 from bench.study import Study
 from bench.study_file import make_method, spaces
 from bench.trial import Identity, Trial
@@ -60,9 +61,22 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self._spaces: dict[str, dict[str, Space]] = {name: spaces(study, name) for name in study.methods}
+        for name, by_task in self._spaces.items():
+            for space in by_task.values():
+                self._check_distinct(name, space)
         total = self.count()
         if total > MAX_TRIALS:
             raise StudyError(f"study {study.name!r} asks for {total:,} trials; at most {MAX_TRIALS:,} are allowed")
+
+    def _check_distinct(self, name: str, space: Space) -> None:
+        """Refuse a space that writes one configuration twice, e.g. a default both as null and by its value."""
+        if math.prod(map(len, space.values.values())) > MAX_COMBINATIONS:
+            return
+        seen: dict[str, dict[str, Any]] = {}
+        for point in Space(space.values, {}).points():
+            complete = make_method(method(name), point, f"study: methods.{name}").model_dump_json()
+            if (twin := seen.setdefault(complete, point)) is not point:
+                raise StudyError(f"methods.{name}: {twin} and {point} are the same configuration; leave out one")
 
     def cells(self) -> Iterator[Cell]:
         """Every task × fraction × budget × method."""
@@ -92,9 +106,15 @@ class Plan:
         return given.init * given.order * (1 if fraction == 1.0 else given.subset)
 
     def configurations(self, cell: Cell) -> int:
-        """Configurations tried in a cell."""
+        """Configurations tried in a cell: a search tries none twice, so a space smaller than its budget is tried
+        whole."""
+        return self._tried(self.space(cell))
+
+    def _tried(self, space: Space) -> int:
         optuna = self.study.search.optuna
-        return optuna.trials if optuna else self.space(cell).size
+        if optuna is None:
+            return space.size
+        return optuna.trials if space.distinct is None else min(optuna.trials, space.distinct)
 
     def counts(self) -> Iterator[CellCount]:
         """Planned trials per cell and stage. Confirm counts are upper bounds: the best may be the default itself."""
@@ -113,9 +133,9 @@ class Plan:
         study, search = self.study, self.study.search
         cells = len(study.budget) * len(study.fractions) * len(study.task_names) * len(study.methods)
         confirm = cells * 2 * search.confirm_seeds
+        points = sum(self._tried(space) for by_task in self._spaces.values() for space in by_task.values())
         if search.optuna:
-            return cells * search.optuna.trials * search.optuna.seeds + confirm
-        points = sum(space.size for by_task in self._spaces.values() for space in by_task.values())
+            return len(study.budget) * len(study.fractions) * points * search.optuna.seeds + confirm
         return len(study.budget) * points * sum(map(self.n_seeds, study.fractions)) + confirm
 
     def complete(self, cell: Cell, point: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
 from bench.sources import TaskData, check_own, load_task, user_task
-from bench.space import Space
+from bench.space import MAX_COMBINATIONS, Space
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
@@ -99,13 +101,18 @@ def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
 
 
 def variations(space: Space) -> Iterator[dict[str, Any]]:
-    """The first point of a space, and it again with each other value, end of a range or choice, one at a time; the
-    learning rate stays."""
-    values = {**space.grids, **{key: found.values for key, found in space.distributions.items()}}
+    """What a search may draw, apart from the learning rate: every combination of choices and ends of ranges, or, past
+    MAX_COMBINATIONS of them, the first and it again with each other value, one at a time."""
+    values = space.values
     first = {key: given[0] for key, given in values.items()}
+    varied = {key: given for key, given in values.items() if key != "lr"}
+    if math.prod(map(len, varied.values())) <= MAX_COMBINATIONS:
+        for combination in itertools.product(*varied.values()):
+            yield first | dict(zip(varied, combination, strict=True))
+        return
     yield first
-    for key, given in values.items():
-        yield from (first | {key: value} for value in given[1:] if key != "lr")
+    for key, given in varied.items():
+        yield from (first | {key: value} for value in given[1:])
 
 
 def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:

@@ -7,10 +7,11 @@ would have.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ from bench.trial import Trial
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
+ATTEMPTS = 10
+"""How often a suggestion that repeats an earlier one is drawn again."""
 REDUCTION = 3
 """ASHA keeps the best third at each rung."""
 
@@ -95,7 +98,9 @@ class OptunaCell:
             direction="maximize",
             pruner=optuna.pruners.SuccessiveHalvingPruner(reduction_factor=REDUCTION),
         )
+        self.budget = plan.configurations(cell)
         self.asked: dict[str, _Asked] = {}
+        self.seen: set[str] = set()
         self.redo: list[Pack] = []
         self.number = 0
         self._resume(done, evals)
@@ -114,6 +119,7 @@ class OptunaCell:
                     "--results, or another study name"
                 )
             pack = self._pack(params)
+            self.seen.add(pack.name)
             rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
             finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
             self.number += 1
@@ -155,8 +161,9 @@ class OptunaCell:
         trials: list[Trial] = [self.plan.trial(self.cell, "search", complete, s, self.known) for s in seeds]
         return Pack(tuple(trials), rungs=self.settings.scheduler == "asha")
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        digest = hashlib.blake2b(f"{self.name}/{number}".encode(), digest_size=4).digest()
+    def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
+        again = f"/{attempt}" if attempt else ""
+        digest = hashlib.blake2b(f"{self.name}/{number}{again}".encode(), digest_size=4).digest()
         seed = int.from_bytes(digest, "big")
         if self.settings.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
@@ -164,39 +171,45 @@ class OptunaCell:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
 
     def ask(self) -> Pack | None:
-        """The next configuration's trials, its suggestion written down first; None when none can be asked for now.
-
-        A suggestion that repeats an earlier one (a small space of choices) is told that result and not trained again.
-        """
+        """The next configuration's trials, its suggestion written down first; None when none can be asked for now."""
         if self.redo:
             return self.redo.pop(0)
-        while self.number < self.settings.trials and len(self.asked) < self.parallel:
-            self.study.sampler = self._sampler(self.number)
+        if len(self.seen) >= self.budget or len(self.asked) >= self.parallel:
+            return None
+        new = self._new()
+        if new is None:
+            self.budget = len(self.seen)
+            return None
+        trial, pack = new
+        self.seen.add(pack.name)
+        self.folder.write_json(self._file(self.number), {"number": self.number, "params": trial.params})
+        self.number += 1
+        self.asked[pack.name] = _Asked(trial, pack)
+        return pack
+
+    def _new(self) -> tuple[optuna.Trial, Pack] | None:
+        """A suggestion not made before. A sampler repeats itself in a small space; what it repeats is drawn again from
+        its next seed, and after ATTEMPTS the first configuration left is taken. None when none is left."""
+        for attempt in range(ATTEMPTS):
+            self.study.sampler = self._sampler(self.number, attempt)
             trial = self.study.ask(self.drawn)
             pack = self._pack(trial.params)
-            self.folder.write_json(self._file(self.number), {"number": self.number, "params": trial.params})
-            self.number += 1
-            twin = self._twin(trial)
-            if twin is not None:
-                self._copy(trial, twin)
-                continue
-            if pack.name in self.asked:
-                self.study.tell(trial, state=TrialState.FAIL)
-                continue
-            self.asked[pack.name] = _Asked(trial, pack)
-            return pack
+            if pack.name not in self.seen:
+                return trial, pack
+            self.study.tell(trial, state=TrialState.FAIL)  # neither sampler nor pruner looks at a failed trial
+        for params in self._options():
+            pack = self._pack(params)
+            if pack.name not in self.seen:
+                self.study.enqueue_trial(params)
+                return self.study.ask(self.drawn), pack
         return None
 
-    def _twin(self, trial: optuna.Trial) -> optuna.trial.FrozenTrial | None:
-        finished = (TrialState.COMPLETE, TrialState.PRUNED)
-        past = self.study.get_trials(deepcopy=False, states=finished)
-        return next((one for one in past if one.params == trial.params), None)
-
-    def _copy(self, trial: optuna.Trial, twin: optuna.trial.FrozenTrial) -> None:
-        for step, value in sorted(twin.intermediate_values.items()):
-            trial.report(value, step)
-            trial.should_prune()
-        self.study.tell(trial, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
+    def _options(self) -> Iterator[dict[str, Any]]:
+        """Every configuration of a space without continuous ranges."""
+        options = {key: found.options for key, found in self.space.distributions.items()}
+        given = {key: values for key, values in {**self.space.grids, **options}.items() if key in self.drawn}
+        for values in itertools.product(*(values or () for values in given.values())):
+            yield dict(zip(given, values, strict=True))
 
     def rung(self, pack: Pack, index: int, value: float) -> bool:
         """Report the mean `select` score at evaluation `index` (1-based); True to stop the configuration."""
@@ -218,7 +231,7 @@ class OptunaCell:
     @property
     def exhausted(self) -> bool:
         """Whether nothing more will be asked for."""
-        return not self.redo and self.number >= self.settings.trials
+        return not self.redo and len(self.seen) >= self.budget
 
     @property
     def finished(self) -> bool:

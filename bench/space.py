@@ -2,11 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import StudyError, choose, shown
+
+MAX_COMBINATIONS = 200
+"""How many combinations of a space's values are looked at one by one before anything runs."""
 
 Scalar = str | int | float | bool | None
 
@@ -17,6 +20,14 @@ class Distribution:
 
     kind: str
     values: tuple[Scalar, ...]
+
+    @property
+    def options(self) -> Sequence[Scalar] | None:
+        """Everything that can be drawn; None where the range is continuous."""
+        if self.kind == "int":
+            low, high = (int(end or 0) for end in self.values)
+            return range(low, high + 1)
+        return self.values if self.kind == "choice" else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,19 @@ class Space:
     def size(self) -> int:
         """Number of grid points (a distribution counts as one)."""
         return math.prod(len(values) for values in self.grids.values())
+
+    @property
+    def values(self) -> dict[str, tuple[Scalar, ...]]:
+        """Each parameter's values, those of a choice and the ends of a range with them."""
+        return {**self.grids, **{key: found.values for key, found in self.distributions.items()}}
+
+    @property
+    def distinct(self) -> int | None:
+        """Number of different configurations that a search can draw; None where a range is continuous."""
+        drawn = [one.options for one in self.distributions.values()]
+        if None in drawn:
+            return None
+        return self.size * math.prod(len(options) for options in drawn if options is not None)
 
     def points(self) -> Iterator[dict[str, Scalar]]:
         """Every grid point, in the order written."""

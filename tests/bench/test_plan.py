@@ -105,7 +105,7 @@ def test_confirm_trials_run_on_seeds_that_chose_nothing() -> None:
 
 
 def test_a_search_gives_every_cell_the_same_tuning_budget() -> None:
-    space = {"full": {"lr": {"loguniform": [1e-5, 1e-3]}}, "head": {"lr": [1e-3, 1e-2]}}
+    space = {"full": {"lr": {"loguniform": [1e-5, 1e-3]}}, "head": {"lr": {"uniform": [1e-3, 1e-2]}}}
     made = plan(methods=space, search={"optuna": {"trials": 7, "seeds": 2, "confirm_seeds": 3}})
     for count in made.counts():
         assert (count.planned, count.configurations) == ((14, 7) if count.stage == "search" else (6, 2))
@@ -131,3 +131,11 @@ def test_too_many_trials_are_refused() -> None:
     lrs = [1e-3 * (1 + k / 1000) for k in range(1000)]
     with pytest.raises(StudyError, match="at most 10,000,000 are allowed"):
         plan(methods={"full": {"lr": lrs}, "head": {"lr": lrs}}, seeds=999, budget=[{"steps": k} for k in range(1, 9)])
+
+
+def test_one_configuration_written_twice_is_refused() -> None:
+    written = {"bitfit": {"lr": 1e-3, "terms": ["query+key", "key+query"]}}
+    with pytest.raises(StudyError, match=r"key\+query.* are the same configuration; leave out one"):
+        plan(methods=written)
+    with pytest.raises(StudyError, match="reduction_factor or bottleneck, not both"):
+        plan(methods={"adapter": {"reduction_factor": [16, None], "bottleneck": [None, 8]}})
