@@ -30,6 +30,11 @@ class CellProgress:
     running: int = 0
     best: float | None = None
 
+    def saw(self, score: float | None) -> None:
+        """Take in a score; None where a trial has none."""
+        if score is not None:
+            self.best = score if self.best is None else max(self.best, score)
+
 
 @dataclass
 class Tally:
@@ -51,6 +56,9 @@ class Tally:
         for key, done in conductor.there.items():
             if key in tally.cells:
                 tally.cells[key].done = done
+        for row in conductor.rows.values():
+            if row.cell in tally.cells:
+                tally.cells[row.cell].saw(row.score)
         return tally
 
     @property
@@ -90,8 +98,7 @@ class Tally:
             cell.done += 1
         else:
             cell.failed += 1
-        if row["score"] is not None:
-            cell.best = row["score"] if cell.best is None else max(cell.best, row["score"])
+        cell.saw(row["score"])
         return cell
 
     def eta(self) -> float | None:

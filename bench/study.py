@@ -23,7 +23,7 @@ class Training(_Part):
     """How every trial trains, whatever the method."""
 
     batch_size: int = Field(default=16, gt=0, le=4096, description="examples per optimiser step")
-    max_length: int = Field(default=128, gt=3, le=8192, description="longest input in tokens (or the model's limit)")
+    max_length: int = Field(default=128, ge=8, le=8192, description="longest input in tokens (or the model's limit)")
     warmup: float = Field(default=0.06, ge=0, le=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and norms")
     schedule: Literal["linear", "constant", "cosine"] = "linear"

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -160,3 +161,11 @@ def test_a_confirm_stage_that_needs_half_its_trials_leaves_nothing_open() -> Non
     assert (tally.done, tally.planned) == (3, 3)
     assert tally.eta() is None
     assert "3/3" in "".join(printed(cell_map(tally, 40)))
+
+
+def test_the_best_score_of_an_earlier_run_is_in_the_map() -> None:
+    """A map that forgot it would show a worse best after each resume."""
+    (first, *_) = drain(Conductor(Plan(tiny_study()), KNOWN, {}))
+    ((key, stored),) = done(first).items()
+    tally, _ = started({key: replace(stored, score=0.75)})
+    assert "1/1 0.750" in printed(cell_map(tally, 40))[1]
