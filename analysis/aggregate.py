@@ -1,6 +1,6 @@
 """Methods over several tasks: on a common scale, over the tasks that every method has, by Agarwal et al. (2021)."""
 
-import math
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,13 +14,12 @@ from analysis.runs import budget_label
 from analysis.statistics import ranks
 from analysis.statistics.aggregates import (
     expand,
-    expand_share,
-    improvement,
     interval,
     iqm_all,
     profile,
     within_tasks,
 )
+from analysis.statistics.improvement import improvement
 from analysis.statistics.sample import Sample
 
 SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data ({gains})"
@@ -147,40 +146,23 @@ def _few(block: Block) -> str:
 def _draws(block: Block, method: str) -> np.ndarray:
     scores = block.scores[method]
     rng = generator("aggregate", block.fraction, block.budget, method)
-    return expand(within_tasks(scores, rng), scores.mean(axis=0))
+    return expand(within_tasks(scores, rng), scores)
 
 
 def improvements(found: list[Block]) -> pd.DataFrame:
     """One row per block × two methods: probability that a run of `a` beats one of `b` on a task drawn at random.
 
-    Columns: as `aggregate`, with a, b, probability, low, high. Where one is ahead in every pair of runs resamples of
-    them show nothing else: no interval.
+    Columns: as `aggregate`, with a, b, probability, low, high.
     """
     made: list[dict[str, Any]] = []
     for block in found:
         if not block.enough:
             continue
-        names = list(block.raw)
-        for i, a in enumerate(names):
-            for b in names[i + 1 :]:
-                value, moved = improvement(block.raw[a], block.raw[b], generator("improvement", *block[:2], a, b))
-                moved = expand_share(moved, value, block.seeds, len(block.tasks))
-                one = interval(value, moved, block.seeds, "probability of improvement")
-                ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
-                if np.ptp(moved) == 0:
-                    said = f"{_order(value, a, b)}: no interval"
-                    ends |= {"low": math.nan, "high": math.nan, "interval": said}
-                    ends |= {"why": "; ".join(filter(None, [said, block.why]))}
-                made.append(block.head | {"a": a, "b": b} | ends)
+        for a, b in itertools.combinations(block.raw, 2):
+            one = improvement(block.raw[a], block.raw[b])
+            ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
+            made.append(block.head | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
-
-
-def _order(value: float, a: str, b: str) -> str:
-    """Why resamples of two methods' runs all show the same probability."""
-    if value not in (0, 1):
-        return "only ties"
-    ahead, behind = (a, b) if value == 1 else (b, a)
-    return f"every run of {ahead} is above every run of {behind}"
 
 
 def profiles(found: list[Block]) -> pd.DataFrame:

@@ -46,8 +46,7 @@ def _aggregates(contents: Contents) -> Table:
     note = (
         "Interquartile mean of normalised scores over the tasks and seeds that every method has (n beside it): per "
         "task 0 is the constant predictor and 1 the reference named in scale. Intervals resample seeds within each "
-        "task, widened for their small number, and speak of these tasks alone; of three seeds they still cover as "
-        "little as 89 %."
+        "task, widened for their small number, and speak of these tasks alone."
     )
     shown = columns("method", "iqm|score|IQM") + ENDS + columns("scale|prose") + REMARKS
     return Table("aggregates", "Over all tasks", note, contents.frames["aggregates"], (*ACROSS, *shown))
@@ -56,8 +55,7 @@ def _aggregates(contents: Contents) -> Table:
 def _improvements(contents: Contents) -> Table:
     note = (
         "Probability that a run of a scores above one of b on a task drawn at random, ties counting half; seeds are "
-        "not paired here. Intervals resample seeds within each task, widened for their small number; of three seeds "
-        "and a probability near 1 they cover as little as 85 %."
+        "not paired here. Intervals are Newcombe's, with t quantiles: what the runs do not contradict."
     )
     shown = columns("a", "b", "probability|number|P(a > b)", "low|number|95 % from", "high|number|95 % to")
     return Table(

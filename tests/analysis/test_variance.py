@@ -337,8 +337,8 @@ def test_tasks_are_put_on_one_scale(tmp_path: Path) -> None:
     assert (big["tasks"], big["seeds"], big["scale"].count("big")) == (2, 3, 1)
     (only,) = rows(improvements(found))
     assert (only["a"], only["b"], only["probability"]) == ("big", "small", 1.0)
-    assert math.isnan(only["low"])  # resamples of runs that are all ahead show nothing else
-    assert only["why"] == "every run of big is above every run of small: no interval"
+    assert 0.5 < only["low"] < 0.9  # resamples of runs that are all ahead would show nothing else
+    assert only["high"] == pytest.approx(1, abs=1e-3)
     shape = profiles(found)
     assert set(shape["method"]) == {"big", "small"}
     assert shape.groupby("method")["share"].apply(lambda s: s.is_monotonic_decreasing).all()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import expand, expand_share, improvement, iqm_all, within_tasks
+from analysis.statistics.aggregates import expand, iqm_all, within_tasks
+from analysis.statistics.improvement import improvement
 
 RESAMPLES = 400
 
@@ -24,54 +25,61 @@ def iqm_covered(tasks: int, runs: int, apart: float, times: int) -> float:
     truth = float(iqm_all(means + 0.05 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)[:, None]))
     for _ in range(times):
         scores = means + rng.normal(0, 0.05, (runs, tasks))
-        draws = iqm_all(expand(within_tasks(scores, rng, RESAMPLES), scores.mean(axis=0)))
+        draws = iqm_all(expand(within_tasks(scores, rng, RESAMPLES), scores))
         low, high = np.quantile(draws, [0.025, 0.975])
         inside += low <= truth <= high
     return float(inside / times)
 
 
-def improvement_covered(tasks: int, runs: int, shift: float, times: int) -> float:
-    """The same of the probability of improvement, of normal scores `shift` standard deviations apart."""
-    rng, inside, truth = np.random.default_rng([tasks, runs]), 0, stats.norm.cdf(shift / math.sqrt(2))
+def improvement_covered(tasks: int, runs: int, shift: float, times: int, sd: float = 1.0, apart: float = 0.0) -> float:
+    """The same of the probability of improvement: normal scores of `sd` against 1, `shift` apart on average, on the
+    outer tasks by `apart` more and less."""
+    rng, inside = np.random.default_rng([tasks, runs]), 0
+    shifts = shift + apart * np.linspace(-1, 1, tasks)
+    truth = stats.norm.cdf(shifts / math.hypot(1, sd)).mean()
     for _ in range(times):
-        value, draws = improvement(rng.normal(shift, 1, (runs, tasks)), rng.normal(0, 1, (runs, tasks)), rng, RESAMPLES)
-        low, high = np.quantile(expand_share(draws, value, runs, tasks), [0.025, 0.975])
-        inside += low <= truth <= high
+        made = improvement(rng.normal(shifts, sd, (runs, tasks)), rng.normal(0, 1, (runs, tasks)))
+        inside += made.low <= truth <= made.high
     return float(inside / times)
+
+
+def noise(times: int) -> float:
+    """Twice the standard error of a rate near 95 %."""
+    return 2 * math.sqrt(0.05 * 0.95 / times)
 
 
 @pytest.mark.parametrize("runs", [3, 5, 10])
 def test_intervals_over_tasks_cover(runs: int) -> None:
     times = 300
-    noise = 2 * math.sqrt(0.05 * 0.95 / times)
-    assert 0.92 - noise <= iqm_covered(4, runs, 0.0, times) <= 0.97 + noise
-    assert 0.92 - noise <= improvement_covered(3, runs, 0.5, times) <= 0.97 + noise
+    for apart in (0.0, 0.5):
+        assert 0.92 - noise(times) <= iqm_covered(4, runs, apart, times) <= 0.97 + noise(times)
+    for shift in (0.5, 2.5):
+        assert 0.92 - noise(times) <= improvement_covered(3, runs, shift, times) <= 0.98 + noise(times)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runs", [5, 10, 25])
+@pytest.mark.parametrize("runs", [3, 5, 10, 25])
 @pytest.mark.parametrize("tasks", [2, 3, 5])
 def test_intervals_over_tasks_cover_in_many_draws(tasks: int, runs: int) -> None:
     times = 1000
-    noise = 2 * math.sqrt(0.05 * 0.95 / times)
-    assert 0.90 <= iqm_covered(tasks, runs, 0.5, times) <= 0.97 + noise  # tasks far apart: trimming few runs is biased
-    assert 0.92 - noise <= improvement_covered(tasks, runs, 0.5, times) <= 0.97 + noise
+    for apart in (0.0, 0.2, 0.5):
+        assert 0.92 - noise(times) <= iqm_covered(tasks, runs, apart, times) <= 0.97 + noise(times)
+    for shift, sd in ((0.0, 1.0), (0.5, 1.0), (2.5, 1.0), (0.5, 5.0)):
+        assert 0.92 - noise(times) <= improvement_covered(tasks, runs, shift, times, sd) <= 0.99 + noise(times)
 
 
 def main() -> None:
     """Print every rate."""
+    seeds = (3, 5, 10, 25)
     for tasks in (2, 3, 5):
-        for apart in (0.0, 0.5):
+        for apart in (0.0, 0.2, 0.5):
             print(
-                "IQM",
-                tasks,
-                f"tasks {apart:g} apart",
-                [iqm_covered(tasks, s, apart, 500) for s in (3, 5, 10, 25)],
-                flush=True,
+                f"IQM, {tasks} tasks {apart:g} apart", [iqm_covered(tasks, s, apart, 1000) for s in seeds], flush=True
             )
-        for shift in (0.0, 0.5, 1.5):
-            rates = [improvement_covered(tasks, s, shift, 500) for s in (3, 5, 10, 25)]
-            print("improvement", tasks, f"tasks, {shift:g} sd apart", rates, flush=True)
+        for given in ((0.0, 1.0, 0.0), (0.5, 1.0, 0.0), (2.5, 1.0, 0.0), (0.5, 5.0, 0.0), (0.5, 1.0, 1.5)):
+            shift, sd, apart = given
+            rates = [improvement_covered(tasks, s, shift, 1000, sd, apart) for s in seeds]
+            print(f"improvement, {tasks} tasks, shift {shift:g}, sd {sd:g}, tasks {apart:g} apart", rates, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from analysis.statistics.aggregates import (
-    expand_share,
-    improvement,
     interval,
     iqm_all,
+    iqm_df,
     profile,
     widening,
     within_tasks,
 )
+from analysis.statistics.improvement import _variance, improvement
 from analysis.statistics.proportion import clopper_pearson
 from analysis.statistics.ranks import cliques, mean_ranks
 from analysis.statistics.stochastic_order import almost_stochastic_order, violation
@@ -112,26 +112,47 @@ def test_iqm_and_profiles_are_rliables(name: str) -> None:
 
 def test_improvement_is_rliables() -> None:
     for pair, wanted in RLIABLE["improvement"].items():
-        value, draws = improvement(SCORES[pair[0]], SCORES[pair[1]], rng())
-        assert value == pytest.approx(wanted, rel=1e-12)
-        assert draws.mean() == pytest.approx(value, abs=0.01)
+        assert improvement(SCORES[pair[0]], SCORES[pair[1]]).value == pytest.approx(wanted, rel=1e-12)
 
 
-def test_resampling_by_counts_is_resampling_runs() -> None:
-    a, b = SCORES["a"], SCORES["c"]
-    _, draws = improvement(a, b, rng(), 4000)
-    first, second = within_tasks(a, rng(), 4000), within_tasks(b, np.random.default_rng(1), 4000)
-    copied = (np.sign(first[:, :, None] - second[:, None]).mean(axis=(1, 2, 3)) + 1) / 2
-    assert np.quantile(draws, [0.025, 0.5, 0.975]) == pytest.approx(np.quantile(copied, [0.025, 0.5, 0.975]), abs=0.02)
+@pytest.mark.parametrize("p", [0.5, 0.8, 0.96])
+def test_the_variance_of_improvement_is_that_of_two_exponential_samples(p: float) -> None:
+    """Hanley and McNeil's formula is exact for exponential scores, whose rates give P(A > B) = rate b / (rates)."""
+    runs, times = 4, 40_000
+    a, b = rng().exponential(p, (times, runs)), np.random.default_rng(1).exponential(1 - p, (times, runs))
+    seen = (a[:, :, None] > b[:, None, :]).mean(axis=(1, 2)).var()
+    assert seen == pytest.approx(float(_variance(np.array(p), runs, runs)), rel=0.05)
 
 
-def test_widening_by_hand_and_within_bounds() -> None:
+def test_an_interval_of_improvement_by_hand() -> None:
+    """One task, three runs each, all of a ahead: the least P with 1 - P = t(4) times its standard error."""
+    made = improvement(np.array([[4.0], [5.0], [6.0]]), np.array([[1.0], [2.0], [3.0]]))
+    wanted = optimize.brentq(lambda p: 1 - p - 2.776445 * math.sqrt(_variance(np.array(p), 3, 3)), 0.05, 0.999)
+    assert made.value == 1
+    assert made.low == pytest.approx(wanted, abs=0.01)
+    assert made.high == pytest.approx(1, abs=1e-3)
+
+
+def test_improvement_the_other_way_round_and_of_ties() -> None:
+    there, back = improvement(SCORES["a"], SCORES["c"]), improvement(SCORES["c"], SCORES["a"])
+    assert [there.low, there.high] == pytest.approx([1 - back.high, 1 - back.low], abs=1e-9)
+    ties = improvement(np.ones((3, 2)), np.ones((3, 2)))
+    assert ties.value == 0.5
+    assert ties.low < 0.3
+    assert ties.high > 0.7
+    assert not improvement(np.ones((1, 2)), np.ones((1, 2))).has_interval
+
+
+def test_widening_by_hand() -> None:
     assert widening(3, 2) == pytest.approx(math.sqrt(1.5) * 4.3027 / 1.95996, rel=1e-4)
-    assert expand_share(np.array([0.5, 0.9, 1.0]), 0.9, 3, 2).tolist() == [
-        pytest.approx(0.9 - 0.4 * widening(3, 8)),
-        0.9,
-        1,
-    ]
+
+
+def test_degrees_of_freedom_of_an_iqm_come_from_the_tasks_in_the_middle() -> None:
+    near = np.array([[0.0, 0.1], [1.0, 1.1], [2.0, 2.1], [3.0, 3.1]])
+    assert iqm_df(near) == pytest.approx(2 * 3)
+    far = np.arange(3) * 10 + np.arange(4.0)[:, None] / 10
+    shares = np.array([1, 4, 1]) / 6  # of twelve runs the six in the middle
+    assert iqm_df(far) == pytest.approx(3 * (shares**2).sum() ** 2 / (shares**4).sum())
 
 
 def test_ranks_by_scipy_and_by_hand() -> None:
