@@ -77,10 +77,10 @@ def main() -> None:
         log = None if asked.no_history or asked.tiny else asked.history
         code = compare(wanted(every, asked.only), asked.repeats, asked.out, log, console, asked.device)
         names = asked.parts or ["tiny-b4-t16" if asked.tiny else "minilm-b16-t64"]
-        chosen = list(variants())
+        chosen = [one for one in variants() if not asked.tiny or (one.gpu == 1 and one.pack <= 2)]
         for setting in every:
             if code == 0 and setting.name in names:
-                show_parts(setting, chosen[:3] if asked.tiny else chosen, asked.out, console)
+                show_parts(setting, chosen, asked.out, console)
     sys.exit(code)
 
 
