@@ -108,10 +108,16 @@ def _flat(rows: list[list[int]], dtype: Any) -> NDArray[Any]:
     return np.fromiter(chain.from_iterable(rows), dtype=dtype)
 
 
-def cached_tokens(task_data: TaskData, split_name: str, folder: Path, max_length: int) -> Tokens:
+def cached_tokens(
+    task_data: TaskData,
+    split_name: str,
+    folder: Path,
+    max_length: int,
+    note: Callable[[str], None] = lambda text: None,
+) -> Tokens:
     """One split ("train" or "score") tokenised by the model folder's tokenizer: from the node's cache, or into it.
 
-    The arrays are memory-mapped, so that processes of one node share them.
+    The arrays are memory-mapped, so that processes of one node share them; where that cannot be, `note` is told.
     """
     split = {"train": task_data.train, "score": task_data.score}[split_name]
 
@@ -121,7 +127,7 @@ def cached_tokens(task_data: TaskData, split_name: str, folder: Path, max_length
         return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
 
     key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
-    found = cached(key, len(split), build)
+    found = cached(key, len(split), build, note)
     return Tokens(found.ids, found.offsets, found.type_ids)
 
 

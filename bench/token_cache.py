@@ -52,14 +52,17 @@ def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def cached(key: str, rows: int, build: Callable[[], Tokenised]) -> Tokenised:
+def cached(
+    key: str, rows: int, build: Callable[[], Tokenised], note: Callable[[str], None] = lambda text: None
+) -> Tokenised:
     """The entry `key` of `rows` rows; `build` makes it where it is absent or damaged.
 
-    Raises DataError where the cache folder cannot be written.
+    Where the cache cannot be written (a full disk, a read-only home), `note` is told so, and what was built is used
+    from this process's memory. Raises DataError where an entry does not read back as it was written.
     """
     folder = cache_folder() / "tokens"
     entry = folder / key
-    found = _read(entry, rows)
+    found, made = _read(entry, rows), None
     if found is not None:
         return found
     try:
@@ -71,9 +74,12 @@ def cached(key: str, rows: int, build: Callable[[], Tokenised]) -> Tokenised:
                 _write(entry, made)
                 found = _read(entry, rows)
     except OSError as error:
-        raise DataError(
-            f"cache folder {folder}: cannot be written: {error}; FINEBENCH_CACHE=DIR chooses another"
-        ) from error
+        why = error.strerror or error
+        note(
+            f"cache folder {folder}: cannot be written: {why}; each worker tokenises for itself. FINEBENCH_CACHE=DIR "
+            "chooses another folder"
+        )
+        return build() if made is None else made
     if found is None:
         raise DataError(f"cache folder {folder}: entry {key} does not read back as it was written; is the disk sound?")
     return found

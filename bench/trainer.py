@@ -38,6 +38,7 @@ class PackRun:
 
     def __init__(self, resident: Resident, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
         resident.watch.begin()
+        self.resident = resident
         together = 1 if pack.searches else len(pack.trials)
         beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
         self.members = [Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
@@ -112,7 +113,7 @@ class PackRun:
 
     def notes(self) -> list[str]:
         """What the user should know of its trials; each note once."""
-        found = [note for member in self.members for note in member.notes]
+        found = self.resident.notes() + [note for member in self.members for note in member.notes]
         for member in self.members:
             member.notes.clear()
         return found

@@ -1,7 +1,9 @@
 """Tokens equal the tokenizer's own, the cache survives damage, and batches hold every row once."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -189,11 +191,32 @@ def test_many_readers_at_once_tokenise_once(pairs: TaskData, monkeypatch: pytest
     assert all(equal(one, found[0]) for one in found)
 
 
-def test_a_cache_folder_that_cannot_be_written_is_named(pairs: TaskData, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_named_and_done_without(
+    pairs: TaskData, tmp_path: Path, monkeypatch: Any
+) -> None:
+    wanted = cached_tokens(pairs, "score", MODEL_DIR, 32)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"cache folder .*cannot be written: .*FINEBENCH_CACHE=DIR"):
-        cached_tokens(pairs, "score", MODEL_DIR, 32)
+    notes: list[str] = []
+    assert equal(cached_tokens(pairs, "score", MODEL_DIR, 32, notes.append), wanted)
+    (note,) = notes
+    assert re.fullmatch(r"cache folder .*/file/tokens: cannot be written: Not a directory; each .*", note)
+    assert "FINEBENCH_CACHE=DIR" in note
+
+
+def test_a_disk_that_fills_while_the_cache_is_written_costs_no_trial(
+    pairs: TaskData, tmp_path: Path, monkeypatch: Any
+) -> None:
+    wanted, notes = cached_tokens(pairs, "score", MODEL_DIR, 32), list[str]()
+
+    def full(*args: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(np, "save", full)
+    assert equal(cached_tokens(pairs, "score", MODEL_DIR, 32, notes.append), wanted)
+    assert "cannot be written: No space left on device; each worker" in notes[0]
+    assert [path.name for path in (tmp_path / "tokens").iterdir() if not path.name.endswith(".lock")] == []
 
 
 def test_a_folder_without_a_tokenizer_is_named(pairs: TaskData, tmp_path: Path) -> None:

@@ -236,3 +236,15 @@ def test_an_interrupt_exits_130_and_a_second_run_goes_on(tmp_path: Path, signum:
     assert 2 <= len(kept) < 40
     assert subprocess.run([*command, "--trials", "1"], cwd=tmp_path, env=env, check=False).returncode == 0
     assert len(list(tmp_path.glob("out/trials/*.parquet"))) == len(kept) + 1
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_costs_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds copies: a full disk there is no reason to lose a study."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path / "file"))
+    watch = CtrlC(after=10**9)
+    outcome = run_tiny(tmp_path / "results", observer=lambda conductor: watch, seeds=2)
+    assert outcome.statuses == {"ok": 4}
+    assert [note.partition(":")[0] for note in watch.notes] == [f"cache folder {tmp_path / 'file'}/tokens"]
