@@ -1,6 +1,6 @@
 """Can LoRA learn through a pooler that was never trained? With `peft` and a plain loop, nothing of finebench's.
 
-    python -m tests.benchmarks.untrained_pooler --model FOLDER --data GLUE_FOLDER [--steps 400] [--lr 1e-3]
+    python -m tests.benchmarks.untrained_pooler --model FOLDER --data GLUE_FOLDER [--steps 400] [--lr 3e-4]
 
 Trains LoRA (rank 8 on query and value) on STS-B twice, the classifier alone being trained beside it, then the pooler
 too, and prints Pearson's correlation on the validation split for both. FOLDER is a BERT-shaped encoder whose pooler's
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-4)
     arguments = parser.parse_args()
     train, held_out = (
         pd.read_parquet(arguments.data / "stsb" / f"{split}.parquet") for split in ("train", "validation")
