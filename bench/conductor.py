@@ -168,17 +168,16 @@ class Conductor:
 
     def next_pack(self) -> Pack | None:
         """The next pack to start, or None when nothing can start now (see `finished`)."""
-        room = len(self.line) if self.limit is None else self.limit - self.started
-        if self.limit is not None and room <= 0:
+        if self.limit is not None and self.started >= self.limit:
             return None
-        pack = self._take(room) or self._ask()
+        pack = self._take() or self._ask() or self._take()  # a search that ends may bring a confirm stage
         if pack is not None and pack.measures is None:
             self.started += len(pack.trials)
             self.running.update(trial.id for trial in pack.trials)
         return pack
 
-    def _take(self, room: int) -> Pack | None:
-        """The next pack out of the line, `room` trials at most; what waits for a measurement is passed over."""
+    def _take(self) -> Pack | None:
+        """The next pack out of the line, within the limit; what waits for a measurement is passed over."""
         found = self.line.first(lambda key, trial: self.sizes.missing(trial, self._alone(key, trial)) in self.measuring)
         if found is None:
             return None
@@ -189,6 +188,7 @@ class Conductor:
             return self._measure(trial, need)
         self._failed_alone.discard(trial.cell)
         most = 1 if alone else self.sizes.most(trial, len(self.line))
+        room = most if self.limit is None else self.limit - self.started
         return Pack(self.line.take(key, min(most, room)), alone=alone)
 
     def _alone(self, key: Key, trial: Trial) -> bool:
@@ -218,6 +218,7 @@ class Conductor:
                 for trial in pack.trials:
                     self.why(trial, "suggested by the search", True)
                 return self._ready(pack)
+            self._maybe_confirm(self._states[cell.key])  # it may have found only now that nothing is left
         return None
 
     def _ready(self, pack: Pack) -> Pack | None:

@@ -14,7 +14,7 @@ from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
 from bench.methods import Method
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_method, declared, variations
+from bench.prepare import check_method, check_together, declared, variations
 from bench.registry import method, methods
 from bench.sources import load_task
 from bench.study import OwnTask, Study
@@ -92,7 +92,9 @@ def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) 
     """What a method trains where that depends on its settings; raises MethodError where one of them cannot be used."""
     study, said = plan.study, list[str]()
     for name in study.methods:
-        cells = (Cell(task, name, study.fractions[0], study.budget[0]) for task in study.task_names)
+        cells = [Cell(task, name, study.fractions[0], study.budget[0]) for task in study.task_names]
+        for cell in cells:
+            check_together(plan, cell, architecture)
         points = ((cell, plan.complete(cell, point)) for cell in cells for point in variations(plan.space(cell)))
         shapes = {json.dumps([point, num_labels[cell.task]]): (point, num_labels[cell.task]) for cell, point in points}
         counts = [check_method(name, point, architecture, labels) for point, labels in shapes.values()]

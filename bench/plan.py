@@ -3,7 +3,6 @@
 Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-finished run is already balanced.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from bench.budget import Budget
 from bench.errors import StudyError
 from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
-from bench.space import MAX_COMBINATIONS, Space
+from bench.space import Space
 from bench.study import Study
 from bench.study_file import make_method, spaces
 from bench.trial import Identity, Trial
@@ -62,7 +61,7 @@ class Plan:
         self.study = study
         self._spaces: dict[str, dict[str, Space]] = {name: spaces(study, name) for name in study.methods}
         for name, by_task in self._spaces.items():
-            for space in by_task.values():
+            for space in {id(space): space for space in by_task.values()}.values():
                 self._check_distinct(name, space)
         total = self.count()
         if total > MAX_TRIALS:
@@ -70,10 +69,8 @@ class Plan:
 
     def _check_distinct(self, name: str, space: Space) -> None:
         """Refuse a space that writes one configuration twice, e.g. a default both as null and by its value."""
-        if math.prod(map(len, space.values.values())) > MAX_COMBINATIONS:
-            return
         seen: dict[str, dict[str, Any]] = {}
-        for point in Space(space.values, {}).points():
+        for point in space.few():
             complete = make_method(method(name), point, f"study: methods.{name}").model_dump_json()
             if (twin := seen.setdefault(complete, point)) is not point:
                 raise StudyError(f"methods.{name}: {twin} and {point} are the same configuration; leave out one")

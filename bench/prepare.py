@@ -1,8 +1,6 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
 from bench.sources import TaskData, check_own, load_task, user_task
-from bench.space import MAX_COMBINATIONS, Space
+from bench.space import Space
 from bench.splits import draw
 from bench.study import OwnTask, Study
 from bench.tasks import Files, Task
@@ -79,8 +77,11 @@ def _revision(found: TaskData) -> str:
 
 def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, TaskData]) -> None:
     """Check that each method applies to the model and that each fraction holds every class."""
-    structures: set[str] = set()
+    structures, together = set[str](), set[tuple[str, str]]()
     for cell in plan.cells():
+        if (cell.method, cell.task) not in together:
+            together.add((cell.method, cell.task))
+            check_together(plan, cell, architecture)
         for point in structural_points(plan, cell):
             label = f"{cell.method}{sorted(point.items())}{tasks[cell.task].num_labels}"
             if label not in structures:
@@ -92,6 +93,18 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
                 _check_draw(plan.study, name, found, fraction, seeds.subset)
 
 
+def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
+    """Raise MethodError where values that a search may draw together cannot be used together; counts nothing, since
+    that may take building a model for each."""
+    for point in plan.space(cell).few():
+        tuned = method(cell.method)(**plan.complete(cell, point))
+        try:
+            tuned.check(architecture)
+            cost.closed_form(tuned, architecture)
+        except MethodError as error:
+            raise MethodError(f"methods.{cell.method}: {error}") from error
+
+
 def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
     """The distinct grid points of a cell when the learning rate is left out, and each value that a search may draw."""
     points = [*plan.points(cell), *(plan.complete(cell, point) for point in variations(plan.space(cell)))]
@@ -101,18 +114,10 @@ def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
 
 
 def variations(space: Space) -> Iterator[dict[str, Any]]:
-    """What a search may draw, apart from the learning rate: every combination of choices and ends of ranges, or, past
-    MAX_COMBINATIONS of them, the first and it again with each other value, one at a time."""
-    values = space.values
-    first = {key: given[0] for key, given in values.items()}
-    varied = {key: given for key, given in values.items() if key != "lr"}
-    if math.prod(map(len, varied.values())) <= MAX_COMBINATIONS:
-        for combination in itertools.product(*varied.values()):
-            yield first | dict(zip(varied, combination, strict=True))
-        return
-    yield first
-    for key, given in varied.items():
-        yield from (first | {key: value} for value in given[1:])
+    """The first point of a space, and it again with each other value, end of a range or choice, one at a time; the
+    learning rate stays."""
+    first = next(space.one_at_a_time())
+    yield from (point for point in space.one_at_a_time() if point.get("lr") == first.get("lr"))
 
 
 def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:

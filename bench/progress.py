@@ -1,6 +1,7 @@
 """Live progress of a run: a map of cells with counts, best score and ETA on a terminal; plain lines when piped."""
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from rich.text import Text
 from bench.conductor import Conductor, Pack
 from bench.plan import Plan
 from bench.recorder import Observer
+from bench.results import KEPT
 
 Key = tuple[str, str, float, str]
 PLAIN_EVERY_SECONDS = 10.0
@@ -30,9 +32,9 @@ class CellProgress:
     running: int = 0
     best: float | None = None
 
-    def saw(self, score: float | None) -> None:
-        """Take in a score; None where a trial has none."""
-        if score is not None:
+    def saw(self, status: str, score: float | None) -> None:
+        """Take in a trial's score: of a whole run, where it has one."""
+        if status in KEPT and score is not None and math.isfinite(score):
             self.best = score if self.best is None else max(self.best, score)
 
 
@@ -58,7 +60,7 @@ class Tally:
                 tally.cells[key].done = done
         for row in conductor.rows.values():
             if row.cell in tally.cells:
-                tally.cells[row.cell].saw(row.score)
+                tally.cells[row.cell].saw(row.status, row.score)
         return tally
 
     @property
@@ -98,7 +100,7 @@ class Tally:
             cell.done += 1
         else:
             cell.failed += 1
-        cell.saw(row["score"])
+        cell.saw(row["status"], row["score"])
         return cell
 
     def eta(self) -> float | None:

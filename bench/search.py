@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import math
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -161,10 +162,11 @@ class OptunaCell:
         trials: list[Trial] = [self.plan.trial(self.cell, "search", complete, s, self.known) for s in seeds]
         return Pack(tuple(trials), rungs=self.settings.scheduler == "asha")
 
+    def _seed(self, what: str) -> int:
+        return int.from_bytes(hashlib.blake2b(f"{self.name}/{what}".encode(), digest_size=4).digest(), "big")
+
     def _sampler(self, number: int, attempt: int) -> optuna.samplers.BaseSampler:
-        again = f"/{attempt}" if attempt else ""
-        digest = hashlib.blake2b(f"{self.name}/{number}{again}".encode(), digest_size=4).digest()
-        seed = int.from_bytes(digest, "big")
+        seed = self._seed(f"{number}/{attempt}" if attempt else f"{number}")
         if self.settings.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
         startup = min(10, max(1, self.settings.trials // 3))
@@ -189,7 +191,7 @@ class OptunaCell:
 
     def _new(self) -> tuple[optuna.Trial, Pack] | None:
         """A suggestion not made before. A sampler repeats itself in a small space; what it repeats is drawn again from
-        its next seed, and after ATTEMPTS the first configuration left is taken. None when none is left."""
+        its next seed, and after ATTEMPTS one of the configurations left is taken. None when none is left."""
         for attempt in range(ATTEMPTS):
             self.study.sampler = self._sampler(self.number, attempt)
             trial = self.study.ask(self.drawn)
@@ -197,19 +199,21 @@ class OptunaCell:
             if pack.name not in self.seen:
                 return trial, pack
             self.study.tell(trial, state=TrialState.FAIL)  # neither sampler nor pruner looks at a failed trial
-        for params in self._options():
+        for params in self._others():
             pack = self._pack(params)
             if pack.name not in self.seen:
                 self.study.enqueue_trial(params)
                 return self.study.ask(self.drawn), pack
         return None
 
-    def _options(self) -> Iterator[dict[str, Any]]:
-        """Every configuration of a space without continuous ranges."""
-        options = {key: found.options for key, found in self.space.distributions.items()}
-        given = {key: values for key, values in {**self.space.grids, **options}.items() if key in self.drawn}
-        for values in itertools.product(*(values or () for values in given.values())):
-            yield dict(zip(given, values, strict=True))
+    def _others(self) -> Iterator[dict[str, Any]]:
+        """Configurations of a space without continuous ranges: at random from a seed of this suggestion's own, then
+        all, so that a space nearly used up ends too."""
+        size = self.space.distinct or 0
+        rng = random.Random(self._seed(f"{self.number}/others"))
+        places = itertools.chain((rng.randrange(size) for _ in range(ATTEMPTS * ATTEMPTS)), range(size))
+        for place in places if size else ():
+            yield {key: value for key, value in self.space.configuration(place).items() if key in self.drawn}
 
     def rung(self, pack: Pack, index: int, value: float) -> bool:
         """Report the mean `select` score at evaluation `index` (1-based); True to stop the configuration."""

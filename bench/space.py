@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,21 @@ class Distribution:
     values: tuple[Scalar, ...]
 
     @property
-    def options(self) -> Sequence[Scalar] | None:
-        """Everything that can be drawn; None where the range is continuous."""
+    def options(self) -> int | None:
+        """Number of values that can be drawn; None where the range is continuous."""
         if self.kind == "int":
-            low, high = (int(end or 0) for end in self.values)
-            return range(low, high + 1)
-        return self.values if self.kind == "choice" else None
+            low, high = self._ends
+            return high - low + 1
+        return len(self.values) if self.kind == "choice" else None
+
+    def option(self, index: int) -> Scalar:
+        """The value at a place, from 0, in a choice or a range of whole numbers."""
+        return self._ends[0] + index if self.kind == "int" else self.values[index]
+
+    @property
+    def _ends(self) -> tuple[int, int]:
+        low, high = self.values
+        return int(low or 0), int(high or 0)
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,30 @@ class Space:
     def distinct(self) -> int | None:
         """Number of different configurations that a search can draw; None where a range is continuous."""
         drawn = [one.options for one in self.distributions.values()]
-        if None in drawn:
-            return None
-        return self.size * math.prod(len(options) for options in drawn if options is not None)
+        return None if None in drawn else self.size * math.prod(number for number in drawn if number is not None)
+
+    def configuration(self, index: int) -> dict[str, Scalar]:
+        """The configuration at a place, from 0, of a space without continuous ranges."""
+        found: dict[str, Scalar] = {}
+        for key, values in self.grids.items():
+            index, place = divmod(index, len(values))
+            found[key] = values[place]
+        for key, drawn in self.distributions.items():
+            index, place = divmod(index, drawn.options or 1)
+            found[key] = drawn.option(place)
+        return found
+
+    def one_at_a_time(self) -> Iterator[dict[str, Scalar]]:
+        """The first configuration, and it again with each other value, end of a range or choice, one at a time."""
+        first = {key: given[0] for key, given in self.values.items()}
+        yield first
+        for key, given in self.values.items():
+            yield from (first | {key: value} for value in given[1:])
+
+    def few(self) -> Iterator[dict[str, Scalar]]:
+        """Every combination of values and ends of ranges, or, past MAX_COMBINATIONS, `one_at_a_time`."""
+        every = math.prod(map(len, self.values.values()))
+        return Space(self.values, {}).points() if every <= MAX_COMBINATIONS else self.one_at_a_time()
 
     def points(self) -> Iterator[dict[str, Scalar]]:
         """Every grid point, in the order written."""

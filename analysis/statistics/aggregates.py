@@ -51,14 +51,16 @@ def expand(draws: Array, scores: Array) -> Array:
 
 
 def iqm_df(scores: Array) -> float:
-    """Degrees of freedom of the IQM of `scores` [S, T]: S - 1 for each task, those of few runs in the middle half
-    counting little (Satterthwaite, of the squared shares). Of tasks far apart only some make up the IQM's noise.
+    """Degrees of freedom of the IQM of `scores` [S, T], by Satterthwaite: each task's S - 1, its part in the noise
+    being its variance times the square of its share of the middle half. Few tasks may make up all of it: those in the
+    middle where tasks lie far apart, and those whose runs vary most.
     """
     runs, tasks = scores.shape
     cut = int(0.25 * scores.size)
     middle = np.argsort(scores, axis=None, kind="stable")[cut : scores.size - cut] % tasks
     share = np.bincount(middle, minlength=tasks) / middle.size
-    return float((runs - 1) * (share**2).sum() ** 2 / (share**4).sum())
+    part = share**2 * scores.var(axis=0, ddof=1)
+    return float((runs - 1) * part.sum() ** 2 / (part**2).sum()) if part.any() else float(tasks * (runs - 1))
 
 
 def widening(runs: int, df: float, level: float = 0.95) -> float:

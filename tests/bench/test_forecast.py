@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 import threadpoolctl
 
-from bench import estimate
+from bench import cost, estimate
+from bench.architecture import read_architecture
 from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.embedded import MODEL_DIR
 from bench.forecast import forecast
-from bench.registry import methods
+from bench.plan import Plan
+from bench.prepare import check_cells
+from bench.registry import methods, task
+from bench.sources import load_task
 from tests.bench.tiny import tiny_study
 
 ADAPTER = {"lr": [1e-3], "variant": ["pfeiffer", "houlsby"], "reduction_factor": [8, 16]}
@@ -94,3 +98,23 @@ def test_a_method_that_does_not_apply_is_refused_wherever_it_stands(
     )
     assert ("no bias terms" if place == "first" else "query, key and value share one bias") in error
     assert "methods that do: " in error
+
+
+def test_values_that_do_not_go_together_are_refused_before_a_search_draws_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of them alone is fine."""
+    space = {"lr": 1e-3, "reduction_factor": {"choice": [None, 16]}, "bottleneck": {"choice": [None, 8]}}
+    code = plan(tmp_path, tasks=["mini-cola"], methods={"adapter": space}, search={"optuna": {"trials": 2}})
+    assert code == EXIT_BAD_INPUT
+    assert "give reduction_factor or bottleneck, not both" in capsys.readouterr().err
+
+
+def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a closed form each count builds a model: one for each value, not for each combination."""
+    counted: list[Any] = []
+    monkeypatch.setattr(cost, "count", lambda tuned, *rest: counted.append(tuned) or cost.Counts(1, 1, 2))
+    space = {"lr": 1e-3, **{key: {"choice": [2, 4, 6, 8]} for key in ("r", "alpha")}, "dropout": {"choice": [0.0, 0.1]}}
+    made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
+    check_cells(made, read_architecture(MODEL_DIR), {"mini-cola": load_task(task("mini-cola"), None)})
+    assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value

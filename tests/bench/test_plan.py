@@ -138,4 +138,31 @@ def test_one_configuration_written_twice_is_refused() -> None:
     with pytest.raises(StudyError, match=r"key\+query.* are the same configuration; leave out one"):
         plan(methods=written)
     with pytest.raises(StudyError, match="reduction_factor or bottleneck, not both"):
-        plan(methods={"adapter": {"reduction_factor": [16, None], "bottleneck": [None, 8]}})
+        plan(methods={"adapter": {"reduction_factor": [None, 16], "bottleneck": [None, 8]}})
+
+
+def test_sizes_of_spaces_are_counted_and_never_materialised() -> None:
+    search = {"optuna": {"trials": 7, "seeds": 1, "confirm_seeds": 0}}
+    for high, wanted in ((3, 3), (10**9, 7), (10**30, 7)):
+        made = plan(tasks=["mini-cola"], methods={"lora": {"lr": 1e-3, "r": {"int": [1, high]}}}, search=search)
+        assert [made.configurations(cell) for cell in made.cells()] == [wanted] * 2
+
+
+def test_every_configuration_of_a_space_has_a_place() -> None:
+    made = plan(
+        methods={
+            "adapter": {
+                "lr": [1e-3, 1e-2],
+                "bottleneck": {"int": [2, 4]},
+                "variant": {"choice": ["pfeiffer", "houlsby"]},
+            }
+        },
+        search={"optuna": {"trials": 7, "seeds": 1, "confirm_seeds": 0}},
+    )
+    space = made.space(next(iter(made.cells())))
+    assert space.distinct == 12
+    found = {tuple(sorted(space.configuration(place).items())) for place in range(12)}
+    assert found == {
+        tuple(sorted({"lr": lr, "bottleneck": size, "variant": variant}.items()))
+        for lr in (1e-3, 1e-2) for size in (2, 3, 4) for variant in ("pfeiffer", "houlsby")
+    }  # fmt: skip

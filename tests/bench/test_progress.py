@@ -1,8 +1,8 @@
 """What a run shows while it goes on: counts, what is left, and a map in which no two cells look alike."""
 
 import io
+import math
 import re
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from bench import progress
 from bench.conductor import Conductor, Pack
 from bench.plan import Identities, Plan
 from bench.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
-from bench.results import Done
+from bench.results import Done, done_of
 from bench.trial import Identity
 from tests.bench.tiny import drain, tiny_study
 
@@ -164,8 +164,15 @@ def test_a_confirm_stage_that_needs_half_its_trials_leaves_nothing_open() -> Non
 
 
 def test_the_best_score_of_an_earlier_run_is_in_the_map() -> None:
-    """A map that forgot it would show a worse best after each resume."""
-    (first, *_) = drain(Conductor(Plan(tiny_study()), KNOWN, {}))
-    ((key, stored),) = done(first).items()
-    tally, _ = started({key: replace(stored, score=0.75)})
-    assert "1/1 0.750" in printed(cell_map(tally, 40))[1]
+    """A map that forgot it would show a worse best after each resume; what a search stopped early counts in neither."""
+    packs = drain(Conductor(Plan(tiny_study(seeds=3)), KNOWN, {}))
+    stored: dict[tuple[str, bool], Done] = {}
+    for pack, status, score in zip(packs[::2], ("ok", "ok", "pruned"), (0.25, 0.75, 0.9), strict=True):
+        whole = dict.fromkeys(Done.__dataclass_fields__ | {"hyperparameters": None}) | row(pack, status, score)
+        stored[whole["trial_id"], status == "pruned"] = done_of(whole | {"seed": 1, "stage": "grid"})
+    tally, conductor = started(stored, seeds=3)
+    assert "2/3 0.750" in printed(cell_map(tally, 40))[1]
+    (left,) = (pack for pack in drain(conductor) if pack.trials[0].cell == packs[0].trials[0].cell)
+    for status, score in (("pruned", 0.9), ("diverged", math.nan), ("ok", 0.5)):
+        tally.end(row(left, status, score))
+    assert tally.cells[left.trials[0].cell].best == 0.75

@@ -1,5 +1,7 @@
 """One Optuna study per cell: equal budgets, own scales, durable suggestions, right states told."""
 
+import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 from optuna.trial import TrialState
 
 from bench.conductor import Conductor, Pack
+from bench.errors import StudyError
 from bench.plan import Identities, Plan
 from bench.results import Done, ResultsFolder
 from bench.search import OptunaCell
@@ -68,7 +71,7 @@ def test_lists_become_choices(tmp_path: Path) -> None:
     """Trap: grid_search with OptunaSearch raises; a list in a searched space is a choice."""
     log = drive(conduct(search_plan(), ResultsFolder(str(tmp_path))), lr_score)
     lrs = {p.trials[0].hyperparameters["lr"] for p, _ in log if p.trials[0].method == "bitfit"}
-    assert lrs <= {1e-3, 1e-2}
+    assert lrs == {1e-3, 1e-2}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
@@ -160,6 +163,57 @@ def test_a_resumed_search_continues_as_if_never_interrupted(tmp_path: Path) -> N
     rest = drive(conduct(plan, folder, done), lr_score)
     assert rest[0][0] == lost
     assert [p.name for p, _ in whole] == [i for i, _ in done] + [p.name for p, _ in rest]
+
+
+SMALL = {"adapter": {"lr": {"choice": [1e-3, 1e-2]}, "bottleneck": {"int": [3, 7]}}}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_of_a_small_space_resumes_at_any_point_with_the_same_suggestions(tmp_path: Path, sampler: str) -> None:
+    """Whatever was drawn again, and whatever was taken once nothing new was drawn, comes the same way again."""
+    plan = search_plan(methods=SMALL, trials=10, seeds=1, sampler=sampler)
+    whole = drive(conduct(plan, ResultsFolder(str(tmp_path / "whole"))), lr_score)
+    assert len({pack.name for pack, _ in whole}) == 10
+    for cut in (1, 4, 7, 9):
+        folder, done = ResultsFolder(str(tmp_path / str(cut))), dict[tuple[str, bool], Done]()
+        first = conduct(plan, folder)
+        for _ in range(cut):
+            pack = first.next_pack()
+            assert pack is not None
+            rows = [done_row(trial, "ok", lr_score(pack)) for trial in pack.trials]
+            first.on_done(pack, rows)
+            done |= {(row.trial_id, False): row for row in rows}
+        again = conduct(plan, folder, done)
+        assert [pack.name for pack, _ in drive(again, lr_score)] == [pack.name for pack, _ in whole[cut:]]
+
+
+def test_what_a_sampler_repeats_is_told_failed_and_the_rest_is_taken_at_random(tmp_path: Path) -> None:
+    """A trial left running would count for the sampler, and the first value left in order would be no search."""
+    space = {"adapter": {"lr": {"choice": [1e-3 * (1 + k) for k in range(8)]}, "bottleneck": {"int": [1, 8]}}}
+    plan = search_plan(methods=space, trials=20, seeds=1)
+    conductor = conduct(plan, ResultsFolder(str(tmp_path)))
+    log = drive(conductor, lambda pack: float(pack.trials[0].hyperparameters["lr"] == 3e-3))
+    (search,) = conductor.searches.values()
+    states = Counter(trial.state for trial in search.study.trials)  # type: ignore[attr-defined]
+    assert states.keys() == {TrialState.COMPLETE, TrialState.FAIL}
+    assert states[TrialState.COMPLETE] == len(log) == 20
+    tried = Counter(pack.trials[0].hyperparameters["lr"] for pack, _ in log)
+    assert tried.most_common(1)[0][0] == 3e-3
+    sizes = Counter(pack.trials[0].hyperparameters["bottleneck"] for pack, _ in log)
+    assert max(sizes.values()) < 8  # in order, all eight of the first size would come
+
+
+def test_a_search_that_finds_nothing_left_goes_on_to_its_confirm_stage(tmp_path: Path) -> None:
+    """Past a size, equal configurations written differently are not found beforehand."""
+    terms = ["query+key", "key+query", *(f"{a}+{b}+value" for a, b in itertools.permutations(("query", "key")))]
+    space = {"bitfit": {"lr": [1e-3 * (1 + k / 100) for k in range(60)], "terms": terms}}
+    with pytest.raises(StudyError, match="same configuration"):
+        search_plan(methods=space)
+    plan = search_plan(methods={"bitfit": {"lr": [1e-3, 1e-2]}}, trials=9, seeds=1, confirm_seeds=1)
+    (cell,) = plan.cells()
+    conductor = conduct(plan, ResultsFolder(str(tmp_path)))
+    conductor.searches[cell].budget = 9  # type: ignore[attr-defined]
+    assert [pack.trials[0].stage for pack, _ in drive(conductor, lr_score)] == ["search", "search", "confirm"]
 
 
 def test_a_suggestion_that_an_older_version_recorded_twice_is_run_once(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"fraction": 0.3}, ["x.yaml: ", "unknown key 'fraction'", "did you mean 'fractions'?"]),
+    ({"training": {"max_length": 7}}, ["training.max_length", "greater than or equal to 8"]),
     ({"training": {"batchsize": 3}}, ["training: unknown key 'batchsize'", "did you mean 'batch_size'?"]),
     (
         {"methods": {"bitfitt": {"lr": 1e-3}}},

@@ -15,16 +15,18 @@ from analysis.statistics.improvement import improvement
 RESAMPLES = 400
 
 
-def iqm_covered(tasks: int, runs: int, apart: float, times: int) -> float:
+def iqm_covered(tasks: int, runs: int, apart: float, times: int, noisier: float = 1.0) -> float:
     """Share of simulated studies whose interval holds the interquartile mean of very many runs.
 
-    Normal scores of sd 0.05; the tasks' means lie evenly over a range of `apart`.
+    Normal scores of sd 0.05, `noisier` times as much in the middle task; the tasks' means lie evenly over a range of
+    `apart`.
     """
     rng, inside = np.random.default_rng([tasks, runs]), 0
     means = 0.5 + apart * np.linspace(0, 1, tasks)
-    truth = float(iqm_all(means + 0.05 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)[:, None]))
+    sds = np.where(np.arange(tasks) == tasks // 2, noisier, 1.0) * 0.05
+    truth = float(iqm_all(means + sds * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)[:, None]))
     for _ in range(times):
-        scores = means + rng.normal(0, 0.05, (runs, tasks))
+        scores = means + rng.normal(0, sds, (runs, tasks))
         draws = iqm_all(expand(within_tasks(scores, rng, RESAMPLES), scores))
         low, high = np.quantile(draws, [0.025, 0.975])
         inside += low <= truth <= high
@@ -54,7 +56,11 @@ def test_intervals_over_tasks_cover(runs: int) -> None:
     for apart in (0.0, 0.5):
         assert 0.92 - noise(times) <= iqm_covered(4, runs, apart, times) <= 0.97 + noise(times)
     for shift in (0.5, 2.5):
-        assert 0.92 - noise(times) <= improvement_covered(3, runs, shift, times) <= 0.98 + noise(times)
+        assert 0.92 - noise(times) <= improvement_covered(3, runs, shift, times) <= 0.99
+
+
+CASES = ((0.0, 1.0, 0.0), (0.5, 1.0, 0.0), (2.5, 1.0, 0.0), (0.5, 5.0, 0.0), (0.5, 1.0, 1.5))
+"""Shift, sd of one method, and how far tasks are apart."""
 
 
 @pytest.mark.slow
@@ -64,20 +70,21 @@ def test_intervals_over_tasks_cover_in_many_draws(tasks: int, runs: int) -> None
     times = 1000
     for apart in (0.0, 0.2, 0.5):
         assert 0.92 - noise(times) <= iqm_covered(tasks, runs, apart, times) <= 0.97 + noise(times)
-    for shift, sd in ((0.0, 1.0), (0.5, 1.0), (2.5, 1.0), (0.5, 5.0)):
-        assert 0.92 - noise(times) <= improvement_covered(tasks, runs, shift, times, sd) <= 0.99 + noise(times)
+    least = 0.83 if tasks == 2 else 0.90  # one task five times as noisy: trimming so few runs is biased too
+    assert least <= iqm_covered(tasks, runs, 0.5, times, 5.0) <= 0.97 + noise(times)
+    for shift, sd, apart in CASES:
+        most = 0.9995 if (tasks, runs) == (2, 3) else 0.992  # nine pairs on each of two tasks are few values
+        assert 0.92 - noise(times) <= improvement_covered(tasks, runs, shift, times, sd, apart) <= most
 
 
 def main() -> None:
     """Print every rate."""
     seeds = (3, 5, 10, 25)
     for tasks in (2, 3, 5):
-        for apart in (0.0, 0.2, 0.5):
-            print(
-                f"IQM, {tasks} tasks {apart:g} apart", [iqm_covered(tasks, s, apart, 1000) for s in seeds], flush=True
-            )
-        for given in ((0.0, 1.0, 0.0), (0.5, 1.0, 0.0), (2.5, 1.0, 0.0), (0.5, 5.0, 0.0), (0.5, 1.0, 1.5)):
-            shift, sd, apart = given
+        for apart, noisier in ((0.0, 1.0), (0.2, 1.0), (0.5, 1.0), (0.5, 5.0)):
+            rates = [iqm_covered(tasks, s, apart, 1000, noisier) for s in seeds]
+            print(f"IQM, {tasks} tasks {apart:g} apart, one {noisier:g} times as noisy", rates, flush=True)
+        for shift, sd, apart in CASES:
             rates = [improvement_covered(tasks, s, shift, 1000, sd, apart) for s in seeds]
             print(f"improvement, {tasks} tasks, shift {shift:g}, sd {sd:g}, tasks {apart:g} apart", rates, flush=True)
 

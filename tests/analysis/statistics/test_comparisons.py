@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from analysis.statistics.aggregates import (
     interval,
@@ -133,6 +133,27 @@ def test_an_interval_of_improvement_by_hand() -> None:
     assert made.high == pytest.approx(1, abs=1e-3)
 
 
+def test_an_interval_of_improvement_over_two_tasks_by_hand() -> None:
+    """The runs' own variance is the greater one here; half the tasks' sum, and t with the runs of both tasks."""
+    a, b = np.array([[0.0, 3.0], [10.0, 13.0], [11.0, -7.0]]), np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 4.0]])
+    wins = (a[:, None] > b[None]).mean(axis=(0, 1))
+    assert wins.tolist() == pytest.approx([6 / 9, 5 / 9])
+    placed = (9 * wins + 0.5) / 10
+    rows = [[0, 1, 1], [2 / 3, 1, 0]]  # how much of b each run of a beats
+    columns = [[2 / 3] * 3, [2 / 3, 2 / 3, 1 / 3]]  # how much of a beats each run of b
+    seen = sum(np.var(of, ddof=1) / 3 for of in (*rows, *columns))
+    raised = seen / _variance(placed, 3, 3).sum()
+    assert raised > 1
+
+    def edge(shift: float) -> float:
+        moved = special.expit(special.logit(placed) + shift)
+        return abs(wins.mean() - moved.mean()) - 2.306004 * math.sqrt(raised * _variance(moved, 3, 3).sum()) / 2
+
+    ends = [special.expit(special.logit(placed) + optimize.brentq(edge, *at)).mean() for at in ((-9, 0), (0, 9))]
+    made = improvement(a, b)
+    assert [made.low, made.high] == pytest.approx(ends, abs=0.003)
+
+
 def test_improvement_the_other_way_round_and_of_ties() -> None:
     there, back = improvement(SCORES["a"], SCORES["c"]), improvement(SCORES["c"], SCORES["a"])
     assert [there.low, there.high] == pytest.approx([1 - back.high, 1 - back.low], abs=1e-9)
@@ -153,6 +174,9 @@ def test_degrees_of_freedom_of_an_iqm_come_from_the_tasks_in_the_middle() -> Non
     far = np.arange(3) * 10 + np.arange(4.0)[:, None] / 10
     shares = np.array([1, 4, 1]) / 6  # of twelve runs the six in the middle
     assert iqm_df(far) == pytest.approx(3 * (shares**2).sum() ** 2 / (shares**4).sum())
+    noisy = near * [1, 1000]
+    assert iqm_df(noisy) == pytest.approx(3, abs=0.01)
+    assert iqm_df(np.ones((4, 2))) == 6
 
 
 def test_ranks_by_scipy_and_by_hand() -> None:
