@@ -69,7 +69,6 @@ class Bridge:
         self.kernel = kernel
         self.running: dict[str, _Running] = {}
         self.again = Retries()
-        self.said: set[str] = set()
         self._losses: dict[str, int] = {}
         self._stopped_at: float | None = None
 
@@ -110,10 +109,7 @@ class Bridge:
 
     def heard(self, trial_id: str, payload: dict[str, Any]) -> None:
         """A worker has reported; trials of its pack may have ended."""
-        for note in payload.get("notes", []):
-            if note not in self.said:  # several workers may meet the same trouble
-                self.said.add(note)
-                self.recorder.observer.on_note(note)
+        self.recorder.pass_on(payload.get("notes", []))
         one = self.running.get(trial_id)
         if one is not None:
             one.heard = time.monotonic()

@@ -59,8 +59,7 @@ def run_in_process(
             recorder.observer.tick()
         while run.stopped and run.advance() is not None:
             pass  # the other members write their checkpoints too
-        for note in run.notes():
-            recorder.observer.on_note(note)
+        recorder.pass_on(run.notes())
         if not pack.searches:
             recorder.store(pack, again.settle(pack, run.ended()))
         elif not run.stopped:

@@ -1,6 +1,6 @@
 """The one writer of a results folder: takes finished records, stores them, tells the conductor and the observers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,14 @@ class Recorder:
     after: Callable[[Done, int | None], None] = lambda done, memory: None
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    _said: set[str] = field(default_factory=set)
+
+    def pass_on(self, notes: Iterable[str]) -> None:
+        """Tell the user what training processes noted, each thing once: several may meet the same trouble."""
+        for note in notes:
+            if note not in self._said:
+                self._said.add(note)
+                self.observer.on_note(note)
 
     def store(self, pack: Pack, records: list[Record], gpu_memory: int | None = None) -> None:
         """Write a pack's records (rows last), then let the conductor go on.

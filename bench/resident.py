@@ -31,7 +31,7 @@ class Resident:
         self.architecture: Architecture = read_architecture(self.folder)
         self._backbones: dict[tuple[int, bool], Backbone] = {}
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
-        self._notes: dict[str, bool] = {}
+        self.notes: list[str] = []
         self.features = FeatureStore()
 
     def take(self, share: Share) -> None:
@@ -49,17 +49,8 @@ class Resident:
         """One split, tokenised once per node."""
         key = (task.task.name, split, max_length)
         if key not in self._tokens:
-            self._tokens[key] = cached_tokens(task, split, self.folder, max_length, self._note)
+            self._tokens[key] = cached_tokens(task, split, self.folder, max_length, self.notes.append)
         return self._tokens[key]
-
-    def _note(self, text: str) -> None:
-        self._notes.setdefault(text, False)
-
-    def notes(self) -> list[str]:
-        """What the user should know of this process; each note once."""
-        new = [text for text, told in self._notes.items() if not told]
-        self._notes.update(dict.fromkeys(new, True))
-        return new
 
     def draw(self, trial: Trial) -> Draw:
         """The rows of train that this trial fits and chooses on."""

@@ -112,10 +112,11 @@ class PackRun:
         return any(member.status == "stopped" for member in self.members)
 
     def notes(self) -> list[str]:
-        """What the user should know of its trials; each note once."""
-        found = self.resident.notes() + [note for member in self.members for note in member.notes]
-        for member in self.members:
-            member.notes.clear()
+        """What the user should know of its trials and its process, since this was last asked."""
+        sources = [self.resident.notes, *(member.notes for member in self.members)]
+        found = [note for notes in sources for note in notes]
+        for notes in sources:
+            notes.clear()
         return found
 
     def ended(self) -> list[Record]:

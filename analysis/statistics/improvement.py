@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from analysis.statistics.estimate import Estimate
 
@@ -37,10 +37,11 @@ def improvement(a: Array, b: Array, level: float = 0.95) -> Estimate:
     placed = (observed * pairs + 0.5) / (pairs + 1)
     seen = wins.mean(axis=1).var(axis=0, ddof=1) / runs + wins.mean(axis=0).var(axis=0, ddof=1) / others
     raised = max(1.0, float(seen.sum() / _variance(placed, runs, others).sum()))
-    moved = 1 / (1 + np.exp(-(np.log(placed / (1 - placed))[:, None] + REACH)))
+    moved: Array = special.expit(special.logit(placed)[:, None] + REACH)
     error = np.sqrt(raised * _variance(moved, runs, others).sum(axis=0)) / tasks
     quantile = stats.t.ppf((1 + level) / 2, tasks * (runs + others - 2))
-    possible = moved.mean(axis=0)[np.abs(value - moved.mean(axis=0)) <= quantile * error]
+    over_tasks = moved.mean(axis=0)
+    possible = over_tasks[np.abs(value - over_tasks) <= quantile * error]
     low, high = min(value, float(possible.min())), max(value, float(possible.max()))
     return Estimate(value, low, high, runs, f"{said}, Newcombe's score interval with t, {level:.0%}")
 
