@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.heap import give_back
+
 if TYPE_CHECKING:
     import torch
 
@@ -40,6 +42,7 @@ class Meter:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            give_back()  # what the trial before freed would count as this one's
             self._resettable = _reset_peak_rss()
         self._energy = self._joules()
 

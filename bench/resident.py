@@ -9,6 +9,7 @@ import torch
 from bench.architecture import Architecture, read_architecture
 from bench.data import Tokens, cached_tokens
 from bench.features import FeatureStore
+from bench.heap import keep_freed_memory
 from bench.keeper import Watch
 from bench.methods import Method
 from bench.model import Backbone, load_backbone
@@ -91,12 +92,13 @@ def _logical() -> bool:
 
 
 def _claim(share: Share) -> torch.device:
-    """Set threads, determinism and the memory cap of this process; returns the device its trials train on."""
+    """Set threads, determinism and how this process holds memory; returns the device its trials train on."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
     torch.set_num_threads(max(1, math.floor(share.cpus)))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if share.gpu <= 0 or _logical():
+        keep_freed_memory()
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")
