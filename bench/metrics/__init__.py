@@ -1,19 +1,25 @@
-"""Metrics: one file each, by being present; computed through `evaluate` modules that live here, never by a hub call.
+"""Metrics: one file each, by being present; each is an `evaluate` module too, never by a hub call.
 
     compute(("f1", "accuracy"), labels, predictions)   # {"f1": 0.81, "accuracy": 0.68}
+    evaluate_module("f1").compute(predictions=predictions, references=labels)   # {"f1": 0.81}
 
-Importing this package is cheap; evaluate, scikit-learn and SciPy are imported by the first computation.
+Importing this package is cheap. scikit-learn or SciPy is imported by the first computation, evaluate by the first
+module only: it takes every worker half a second, and adds nothing to the number.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import StudyError, choose
 from bench.metrics._info import Array, Metric
+
+if TYPE_CHECKING:
+    from bench.metrics._module import Module
 
 
 def _discover() -> Mapping[str, Metric]:
@@ -39,14 +45,16 @@ def compute(names: Sequence[str], labels: Array, predictions: Array) -> dict[str
     Where a metric is undefined because the predictions (or labels) are constant or not finite, a correlation or MCC is
     0 and an error is NaN. Raises StudyError for an unknown name and ValueError for shapes that do not match.
     """
-    from bench.metrics._module import module
-
     if labels.shape != predictions.shape or labels.ndim != 1 or len(labels) == 0:
         raise ValueError(f"labels {labels.shape} and predictions {predictions.shape} must be equally long vectors")
-    found: dict[str, float] = {}
-    for name in names:
-        found |= module(metric(name).name)._compute(predictions=predictions, references=labels)
-    return found
+    return {name: float(metric(name).score(labels, predictions)) for name in names}
+
+
+def evaluate_module(name: str) -> "Module":
+    """The metric as a module of `evaluate`; raises StudyError for an unknown name."""
+    from bench.metrics._module import module
+
+    return module(metric(name).name)
 
 
 def majority_score(names: Sequence[str], train_labels: Array, score_labels: Array) -> float:

@@ -13,8 +13,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bench.errors import StudyError
-from bench.metrics import METRICS, compute, majority_score, metric
-from bench.metrics._module import module
+from bench.metrics import METRICS, compute, evaluate_module, majority_score, metric
 
 DIRECT = {
     "mcc": sk.matthews_corrcoef,
@@ -110,7 +109,7 @@ def test_shapes_that_do_not_match_are_refused(n: int, m: int) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_each_is_an_evaluate_module_that_writes_nothing(name: str, tmp_path, monkeypatch) -> None:
-    one = module(name)
+    one = evaluate_module(name)
     monkeypatch.setattr(one, "_data_dir_root", str(tmp_path / "none"))
     values = [0, 1, 1, 0] if METRICS[name].kind == "classification" else [0.0, 1.0, 2.0, 4.0]
     found = one.compute(predictions=values, references=values)
@@ -134,3 +133,13 @@ def test_a_thousand_rows_are_scored_in_milliseconds(kind: str) -> None:
         compute(OF_KIND[kind], labels, predictions)
     per_metric = (time.process_time() - begin) / 10 / len(OF_KIND[kind])
     assert per_metric < 0.02, f"{per_metric * 1e3:.1f} ms per metric"  # measured 0.5-2.5 ms; the bound has room
+
+
+def test_scoring_does_not_import_evaluate() -> None:
+    code = (
+        "import sys, numpy as np, bench.metrics as m\n"
+        "values = {'classification': np.array([0, 1, 1]), 'regression': np.array([0.0, 1.0, 3.0])}\n"
+        "[m.compute((one.name,), values[one.kind], values[one.kind]) for one in m.METRICS.values()]\n"
+        "assert 'evaluate' not in sys.modules and 'sklearn' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
