@@ -1,5 +1,6 @@
 """The Ray that a run uses: started here, quietly and on localhost, or joined at an address; and whether it lives."""
 
+import importlib
 import logging
 import os
 import socket
@@ -23,7 +24,9 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
+from bench import own_ray
 from bench.errors import InputError
+from bench.quick_imports import uncollected
 
 GONE_AFTER = 10.0
 """Seconds for which Ray's control service must not answer before it counts as gone; it can be slow under load."""
@@ -41,7 +44,8 @@ class RayOptions:
 def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
 
-    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join.
+    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join. Ray Tune
+    is imported by the time the block begins.
     """
     started_here = not ray.is_initialized()
     if started_here:
@@ -50,6 +54,7 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             _start(num_cpus=cpus, **common)
         else:
             _join(options.address, **common)
+    import_tune()
     try:
         yield
     finally:
@@ -57,11 +62,16 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             ray.shutdown()
 
 
+def import_tune() -> None:
+    """Import Ray Tune, which takes long enough to be done while Ray starts."""
+    with uncollected():
+        importlib.import_module("ray.tune")
+
+
 def _start(**options: Any) -> None:
     """Start a Ray of our own; raises InputError where it does not come up."""
     try:
-        with _loopback():
-            ray.init(address="local", include_dashboard=False, **options)
+        own_ray.start(import_tune, **options)
     except Exception as error:  # Ray says with a bare Exception that its services did not start in time
         raise InputError(
             f"Ray cannot be started on this machine: {' '.join(str(error).split())}. Is it short of memory, of disk "
@@ -76,23 +86,6 @@ def _join(address: str, **options: Any) -> None:
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
-
-
-@contextmanager
-def _loopback() -> Iterator[None]:
-    """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
-
-    Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked
-    for.
-    """
-    from ray._private import ray_constants
-
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def cpus_available() -> float:

@@ -255,12 +255,14 @@ def _run_here(
 def _run_ray(
     ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Shipment, options: RunOptions, stop: Stop
 ) -> None:
-    from bench import sweep
-    from bench.worker import pack_files
+    from bench.cluster import RayOptions, ray_session  # and no more: Ray Tune is imported while Ray starts
 
-    ray_options = sweep.RayOptions(options.address, ready.study.retries)
-    files = pack_files(ready.model.folder) if options.address else None
-    with sweep.ray_session(ray_options):
+    ray_options = RayOptions(options.address, ready.study.retries)
+    with ray_session(ray_options):
+        from bench import sweep
+        from bench.worker import pack_files
+
+        files = pack_files(ready.model.folder) if options.address else None
         gpus = sweep.gpus_available()
         if options.address is None:
             check_fits(ready.study, sweep.cpus_available(), gpus)

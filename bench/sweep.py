@@ -37,7 +37,7 @@ from bench.pack_sizes import PackSizes
 from bench.recorder import Recorder
 from bench.shipment import Shipment
 from bench.stop import Stop
-from bench.worker import Worker
+from bench.worker import Worker, placement
 
 __all__ = ["RayOptions", "cpus_available", "gpus_available", "ray_session", "run_sweep", "watched"]
 
@@ -128,10 +128,7 @@ def run_sweep(
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
     scratch = tempfile.mkdtemp(prefix="finebench-ray-")
-    trainable = tune.with_resources(
-        tune.with_parameters(Worker, shipment=shipment, files=files),
-        lambda config: tune.PlacementGroupFactory([{"CPU": config["cpus"], **_gpu(config["gpu"])}]),
-    )
+    trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -165,10 +162,6 @@ def _ours(error: BaseException) -> FinebenchError | _Done | None:
     while inner is not None and not isinstance(inner, FinebenchError | _Done):
         inner = inner.__cause__ or inner.__context__
     return inner
-
-
-def _gpu(share: float) -> dict[str, float]:
-    return {"GPU": share} if share > 0 else {}
 
 
 @contextmanager

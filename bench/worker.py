@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray import tune
-
+from bench.quick_imports import uncollected
 from bench.shipment import Share, Shipment
+
+with uncollected():
+    from ray import tune
 
 if TYPE_CHECKING:
     from bench.trainer import PackRun
@@ -27,7 +29,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's resident state; torch is imported here, on the worker."""
-        from bench.resident import Resident
+        with uncollected():
+            from bench.resident import Resident
+            from bench.trainer import PackRun  # noqa: F401  with all that training needs
 
         self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))
         self._begin(config)
@@ -95,6 +99,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""
+
+
+def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a pack takes of the machine; here, since Ray asks for it in the worker's process too."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})])
 
 
 def pack_files(folder: Path) -> dict[str, bytes]:

@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from bench import sweep
+from bench import own_ray, sweep
 from bench.conductor import Conductor, Pack
 from bench.errors import InputError, StudyError
 from bench.recorder import Observer
@@ -64,6 +65,28 @@ def test_ray_listens_on_localhost_only() -> None:
             listening |= {(one.laddr.ip, process.name()) for one in sockets if one.status == psutil.CONN_LISTEN}
     assert {name for _, name in listening} >= {"gcs_server", "raylet"}
     assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_ray_runs_no_service_that_a_sweep_does_not_use() -> None:
+    """They would cost every run seconds; and what leaves them out has gone once Ray is there."""
+    commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    assert any("gcs_server" in command for command in commands)
+    for script in ("autoscaler/_private/monitor.py", "log_monitor.py", "dashboard/dashboard.py", "ray::IDLE"):
+        assert not [command for command in commands if script in command]
+    assert {getattr(Node, name).__name__ for name in own_ray.LEFT_OUT} == set(own_ray.LEFT_OUT)
+    assert ray._private.services.get_node.__module__ == "ray._private.services"
+
+
+def test_a_ray_without_what_is_replaced_starts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names inside Ray may go in a later version."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(own_ray.ray, "init", lambda **options: asked.update(options))
+    for name in own_ray.LEFT_OUT:
+        monkeypatch.delattr(Node, name)
+    monkeypatch.delattr(own_ray.services, "get_node")
+    own_ray.start(lambda: None, num_cpus=1)
+    assert asked["address"] == "local"
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,7 @@ def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
     data = None if setting.data is None else Path(setting.data)
     with tempfile.TemporaryDirectory(prefix="finebench-yardstick-") as scratch:
         options = RunOptions(f"{scratch}/results", data)
-        from bench import sweep
-
-        with patch.object(sweep, "Worker", worker or sweep.Worker):
+        with _in_place_of_worker(worker):
             run_study(setting.built(), options, lambda conductor: Watch(), lambda trial, reason, runs: None)
     failed = [row for row in rows if row["status"] != "ok"]
     if failed:
@@ -60,6 +59,14 @@ def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
         "stored": clock.stored,
         "rows": rows,
     }
+
+
+def _in_place_of_worker(worker: type | None) -> AbstractContextManager[Any]:
+    if worker is None:
+        return nullcontext()
+    from bench import sweep
+
+    return patch.object(sweep, "Worker", worker)
 
 
 if __name__ == "__main__":
