@@ -28,8 +28,20 @@ def row(name: str, score: float = 0.5, **more: float) -> dict[str, Any]:
 
 
 NAMES = ["a", "b", "c", "d"]
-BARE = Run("bare", 10.0, 1, 1, {"trials": 4, "work_seconds": 8.0, "train_seconds": 6.0, "peak_flops": 1e9})
-BARE = Run("bare", 10.0, 1, 1, {**BARE.found, "rows": [row(name) for name in NAMES]})
+BARE = Run(
+    "bare",
+    10.0,
+    1,
+    1,
+    {
+        "trials": 4,
+        "load_seconds": 1.0,
+        "work_seconds": 8.0,
+        "train_seconds": 6.0,
+        "peak_flops": 1e9,
+        "rows": [row(name) for name in NAMES],
+    },
+)
 OURS = Run(
     "finebench",
     8.0,
@@ -61,6 +73,8 @@ def test_ratios_are_of_medians_and_marks_have_directions() -> None:
     table = [figures(1, run, BARE) for run in (STOCK, BARE, OURS)]
     found = ratios(table, [8.0])
     assert (found["times_stock"], found["times_floor"], found["loop_times_trainer"]) == (5.0, 2.0, 1.5)
+    # two slots: a floor of 4 s; rows came from 2.5 s to 7 s; a loop loads for 1 s
+    assert (found["running_times_floor"], found["loops_times_floor"]) == (4.5 / 4.0, 5.0 / 4.0)
     assert reached("times_stock", 6.1, 6.0)
     assert not reached("times_stock", 5.9, 6.0)
     assert reached("times_floor", 1.05, 1.1)

@@ -41,6 +41,8 @@ class Figures:
     overhead_per_trial: float | None = None
     warm_overhead_per_trial: float | None = None
     first_start_seconds: float | None = None
+    running_seconds: float | None = None
+    load_seconds: float | None = None
 
 
 class ScoresDiffer(Exception):
@@ -69,6 +71,8 @@ def figures(repeat: int, run: Run, bare: Run) -> Figures:
         overhead_per_trial=(run.makespan * run.slots - bare.found["work_seconds"]) / n if ours else None,
         warm_overhead_per_trial=warm_overhead(run, floor) if ours else None,
         first_start_seconds=run.found["first_start"] if ours else None,
+        running_seconds=run.found["stored"][-1] - run.found["first_start"] if ours else None,
+        load_seconds=run.found["load_seconds"] if run.way == "bare" else None,
     )
 
 
@@ -104,17 +108,21 @@ def ratios(table: Sequence[Figures], work: Sequence[float]) -> dict[str, float]:
     """What the marks are set on, from medians over repetitions; `work` is the bare loop's, one per repetition.
 
     times_stock: stock's makespan over finebench's. times_floor: finebench's makespan over the bare work divided by
-    slots. overhead, warm_overhead: seconds of a slot per trial. loop_times_trainer: Trainer's seconds inside training
-    over the bare loop's.
+    slots; running_times_floor: the same from the first trial's start on a worker to the last row; loops_times_floor:
+    the same of bare loops in as many processes as slots, each of which loads torch, transformers and the model too.
+    overhead, warm_overhead: seconds of a slot per trial. loop_times_trainer: Trainer's seconds inside training over the
+    bare loop's.
     """
     ways: dict[str, list[Figures]] = {way: [row for row in table if row.way == way] for way in WAYS}
 
     def median(way: str, key: str) -> float:
         return statistics.median(getattr(row, key) for row in ways[way])
 
-    slots = ways["finebench"][0].slots
+    floor = statistics.median(work) / ways["finebench"][0].slots
     found = {
-        "times_floor": median("finebench", "makespan_seconds") * slots / statistics.median(work),
+        "times_floor": median("finebench", "makespan_seconds") / floor,
+        "running_times_floor": median("finebench", "running_seconds") / floor,
+        "loops_times_floor": (median("bare", "load_seconds") + floor) / floor,
         "overhead": median("finebench", "overhead_per_trial"),
     }
     if all(row.warm_overhead_per_trial is not None for row in ways["finebench"]):
