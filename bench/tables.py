@@ -146,7 +146,8 @@ def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise DamagedFile(f"{where}: cannot be read: {one_line(error)}", f"{table}/{name}") from error
     try:
-        rows = found.select(schema.names).cast(schema)
+        rows = found.select(schema.names)
+        rows = rows if rows.schema.equals(schema) else rows.cast(schema)
         rows.validate(full=True)  # text is UTF-8, offsets lie inside their buffers
         records = _records(metadata, found["trial_id"], name)
     except (pa.ArrowException, ValueError, TypeError, RecursionError) as error:
@@ -166,10 +167,12 @@ def _parse(data: bytes, columns: list[str]) -> tuple[pa.Table, dict[bytes, bytes
     with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
         if file.metadata.num_rows > MAX_ROWS:
             raise _Foreign(f"{file.metadata.num_rows:,} rows; a file has at most {MAX_ROWS:,}")
-        absent = [column for column in columns if column not in file.schema_arrow.names]
+        schema = file.schema_arrow  # it and its names are made anew each time they are asked for
+        there = set(schema.names)
+        absent = [column for column in columns if column not in there]
         if absent:
             raise _Foreign(f"column {absent[0]!r} is missing")
-        metadata = dict(file.schema_arrow.metadata or {})
+        metadata = dict(schema.metadata or {})
         return file.read(columns=columns, use_threads=False).select(columns).replace_schema_metadata(None), metadata
 
 
