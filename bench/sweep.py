@@ -25,6 +25,7 @@ from bench.cluster import (  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
+from ray.tune.experiment import Trial  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
@@ -58,11 +59,25 @@ class _Searcher(Searcher):  # type: ignore[misc]
 
 
 class _Scheduler(FIFOScheduler):  # type: ignore[misc]
-    """Stops what its cell's search stops; otherwise first in, first out."""
+    """Stops what its cell's search stops; otherwise first in, first out.
+
+    Ray's own looks through every trial that there ever was before each decision, so that a trial costs the more the
+    more there were.
+    """
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.bridge = bridge
+        self.unfinished: list[Any] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A pack was suggested."""
+        self.unfinished.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The oldest pack that has no worker, or None."""
+        self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
+        return next((trial for trial in self.unfinished if trial.status == Trial.PENDING), None)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""

@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 import ray
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
+from ray.tune.experiment import Trial
 
 from bench import own_ray, sweep
 from bench.conductor import Conductor, Pack
@@ -252,3 +254,28 @@ def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.Monke
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+class Asked(SimpleNamespace):
+    """A trial of Ray Tune as its scheduler sees it; counts how often it is looked at."""
+
+    looked = 0
+
+    def is_finished(self) -> bool:
+        """As Trial's own."""
+        self.looked += 1
+        return self.status in (Trial.TERMINATED, Trial.ERROR)
+
+
+def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again() -> None:
+    """Ray's own scheduler looks through all trials there ever were, so that ten thousand cost their square."""
+    scheduler, packs = sweep._Scheduler(cast(Any, None)), [Asked(status=Trial.PENDING) for _ in range(4)]
+    assert scheduler.choose_trial_to_run(None) is None
+    for pack in packs:
+        scheduler.on_trial_add(None, pack)
+    assert scheduler.choose_trial_to_run(None) is packs[0]
+    packs[0].status, packs[1].status, packs[2].status = Trial.TERMINATED, Trial.RUNNING, Trial.ERROR
+    assert scheduler.choose_trial_to_run(None) is packs[3]
+    packs[3].status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(None) is None
+    assert [pack.looked for pack in packs] == [2, 3, 2, 3]
