@@ -78,8 +78,13 @@ class Bridge:
         return (object, ())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next pack as a config, None to wait, FINISHED at the end."""
+        """The next pack as a config, None to wait, FINISHED at the end.
+
+        Raises KeyboardInterrupt where the run is told to stop and nothing is in flight.
+        """
         if self.stop.requested:
+            if not self.running:
+                raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
         pack = self.again.next() or self.conductor.next_pack()
         if pack is None:

@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,8 +55,8 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             _start(num_cpus=cpus, **common)
         else:
             _join(options.address, **common)
-    import_tune()
     try:
+        import_tune()
         yield
     finally:
         if started_here:
@@ -64,6 +65,8 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
 
 def import_tune() -> None:
     """Import Ray Tune, which takes long enough to be done while Ray starts."""
+    if "ray.tune" in sys.modules:
+        return
     with uncollected():
         importlib.import_module("ray.tune")
 

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Collect nothing inside the block, and never look again at what is alive at its end: it is a process's own code,
-    which stays until the process ends."""
+    """Collect nothing inside the block, and never look again at what is there at its end.
+
+    That is mostly modules, which stay until the process ends anyway; a cycle that is garbage by then stays too. So this
+    is for imports that a process does once.
+    """
     if not gc.isenabled():  # inside another such block
         yield
         return

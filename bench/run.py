@@ -255,17 +255,17 @@ def _run_here(
 def _run_ray(
     ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Shipment, options: RunOptions, stop: Stop
 ) -> None:
-    from bench.cluster import RayOptions, ray_session  # and no more: Ray Tune is imported while Ray starts
+    from bench import cluster  # and no more yet: Ray Tune is imported while Ray starts
 
-    ray_options = RayOptions(options.address, ready.study.retries)
-    with ray_session(ray_options):
+    ray_options = cluster.RayOptions(options.address, ready.study.retries)
+    with cluster.ray_session(ray_options):
         from bench import sweep
         from bench.worker import pack_files
 
         files = pack_files(ready.model.folder) if options.address else None
-        gpus = sweep.gpus_available()
+        gpus = cluster.gpus_available()
         if options.address is None:
-            check_fits(ready.study, sweep.cpus_available(), gpus)
+            check_fits(ready.study, cluster.cpus_available(), gpus)
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
@@ -281,7 +281,7 @@ def _run_ray(
 
         recorder.after = after
         stop.arm()
-        with sweep.watched(lambda: _ray_is_gone(recorder)):
+        with cluster.watched(lambda: _ray_is_gone(recorder)):
             sweep.run_sweep(conductor, recorder, sizes, shipment, files, ray_options, stop)
 
 

@@ -19,9 +19,14 @@ class Stop:
         return self
 
     def arm(self) -> None:
-        """From now on the first signal is a request. Ray puts a handler of its own in place of ours when it starts."""
+        """From now on the first signal is a request. Ray puts a handler of its own in place of ours when it starts.
+
+        Raises KeyboardInterrupt where a signal came already: what it raised is lost where it came during an import.
+        """
         self._install()
         self._graceful = True
+        if self.requested:
+            raise KeyboardInterrupt
 
     def _install(self) -> dict[int, object]:
         try:
@@ -34,6 +39,7 @@ class Stop:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on(self, signum: int, frame: FrameType | None) -> None:
-        if self.requested or not self._graceful:
-            raise KeyboardInterrupt
+        at_once = self.requested or not self._graceful
         self.requested = True
+        if at_once:
+            raise KeyboardInterrupt

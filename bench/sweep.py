@@ -14,14 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench.cluster import (  # before ray: how Ray behaves
-    Pulse,
-    RayOptions,
-    cpus_available,
-    gpus_available,
-    ray_session,
-    watched,
-)
+from bench.cluster import Pulse, RayOptions  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -39,8 +32,6 @@ from bench.recorder import Recorder
 from bench.shipment import Shipment
 from bench.stop import Stop
 from bench.worker import Worker, placement
-
-__all__ = ["RayOptions", "cpus_available", "gpus_available", "ray_session", "run_sweep", "watched"]
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -161,6 +152,8 @@ def run_sweep(
     try:
         with _quiet(), losses_are_outcomes():
             tuner.fit()
+        if not bridge.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
+            raise KeyboardInterrupt
     except Exception as error:
         ours = _ours(error)
         if ours is None:

@@ -1,4 +1,4 @@
-"""Metrics: one file each, by being present; each is an `evaluate` module too, never by a hub call.
+"""Metrics: one file each, by being present; also as modules of `evaluate`, which live here and need no hub.
 
     compute(("f1", "accuracy"), labels, predictions)   # {"f1": 0.81, "accuracy": 0.68}
     evaluate_module("f1").compute(predictions=predictions, references=labels)   # {"f1": 0.81}

@@ -121,6 +121,18 @@ def make_bridge(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Bridg
     return Bridge(conductor, recorder, sizes, shipment, retries), watch
 
 
+def test_a_stop_with_nothing_in_flight_ends_the_run_at_once(tmp_path: Path) -> None:
+    """Ray Tune would wait ten minutes for a pack, and call nothing of ours meanwhile."""
+    bridge, _ = make_bridge(tmp_path, seeds=2)
+    bridge.stop.requested = True
+    with pytest.raises(KeyboardInterrupt):
+        bridge.suggest("one")
+    bridge.stop.requested = False
+    assert isinstance(bridge.suggest("one"), dict)
+    bridge.stop.requested = True
+    assert bridge.suggest("two") is None
+
+
 def ended(pack: Pack, over: Bridge, status: str) -> dict[str, Any]:
     """What a worker reports of a pack whose trials all ended so."""
     reason = None if status == "ok" else f"{status} on purpose"

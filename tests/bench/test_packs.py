@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.report import write_report
-from bench import sweep
+from bench import cluster
 from bench.recorder import Observer
 from bench.rerun import rerun_command
 from bench.results import ResultsFolder
@@ -41,7 +41,7 @@ def solo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One small Ray for this file's tests."""
-    with sweep.ray_session(sweep.RayOptions(), cpus=2):
+    with cluster.ray_session(cluster.RayOptions(), cpus=2):
         yield
 
 

@@ -1,6 +1,7 @@
 """The sweep on a real Ray: the same numbers as in process, nothing vanishes, extensions run, clusters work."""
 
 import contextlib
+import gc
 import os
 import signal
 import threading
@@ -17,7 +18,7 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
-from bench import own_ray, sweep
+from bench import cluster, own_ray, sweep
 from bench.conductor import Conductor, Pack
 from bench.errors import InputError, StudyError
 from bench.recorder import Observer
@@ -31,7 +32,7 @@ TIMES = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes"
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     """One small Ray for this file's tests."""
-    with sweep.ray_session(sweep.RayOptions(), cpus=2):
+    with cluster.ray_session(cluster.RayOptions(), cpus=2):
         yield
 
 
@@ -74,21 +75,50 @@ def test_ray_runs_no_service_that_a_sweep_does_not_use() -> None:
     """They would cost every run seconds; and what leaves them out has gone once Ray is there."""
     commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
     assert any("gcs_server" in command for command in commands)
-    for script in ("autoscaler/_private/monitor.py", "log_monitor.py", "dashboard/dashboard.py", "ray::IDLE"):
+    left_out = ["autoscaler/_private/monitor.py", "log_monitor.py", "ray::IDLE"]
+    left_out += ["dashboard/dashboard.py"] * (own_ray.API_SERVER in own_ray.left_out())
+    for script in left_out:
         assert not [command for command in commands if script in command]
-    assert {getattr(Node, name).__name__ for name in own_ray.LEFT_OUT} == set(own_ray.LEFT_OUT)
+    assert {getattr(Node, name).__name__ for name in own_ray.left_out()} == set(own_ray.left_out())
     assert ray._private.services.get_node.__module__ == "ray._private.services"
 
 
-def test_a_ray_without_what_is_replaced_starts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names inside Ray may go in a later version."""
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(own_ray.ray, "init", lambda **options: asked.update(options))
-    for name in own_ray.LEFT_OUT:
-        monkeypatch.delattr(Node, name)
+    name, _ = own_ray._NO_IDLE_WORKERS
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(own_ray.ray, "init", lambda **options: seen.update(options, idle=os.environ.get(name)))
+    for method in (*own_ray.MONITORS, own_ray.API_SERVER):
+        monkeypatch.delattr(Node, method)
     monkeypatch.delattr(own_ray.services, "get_node")
+    monkeypatch.delattr(own_ray.utils, "get_dashboard_dependency_error")
     own_ray.start(lambda: None, num_cpus=1)
-    assert asked["address"] == "local"
+    assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": "0"}
+    assert name not in os.environ
+
+
+def test_what_goes_wrong_while_ray_starts_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question for the node is put also where the wait for it, or what is done meanwhile, fails."""
+    monkeypatch.delattr(own_ray.state.GlobalState, "node_table")
+    asked = []
+    find = own_ray._found_at_once(lambda *words: asked.append(words) or "node", lambda: 1 / 0)
+    assert find("127.0.0.1:1", "id") == "node"
+    assert asked == [("127.0.0.1:1", "id")]
+
+
+def test_the_api_server_is_left_out_where_no_agent_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ray[default] the node's agent would log a traceback every second."""
+    monkeypatch.setattr(own_ray.utils, "get_dashboard_dependency_error", lambda: None)
+    assert own_ray.left_out() == own_ray.MONITORS
+    monkeypatch.setattr(own_ray.utils, "get_dashboard_dependency_error", lambda: ImportError("opencensus"))
+    assert own_ray.left_out() == (*own_ray.MONITORS, own_ray.API_SERVER)
+
+
+def test_ray_tune_is_imported_once() -> None:
+    """What an import ends with keeps everything that is there for good: later sessions of a process must not."""
+    frozen = gc.get_freeze_count()
+    cluster.import_tune()
+    assert gc.get_freeze_count() == frozen
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -120,7 +150,7 @@ def test_a_ray_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
     says = r"Ray cannot be started on this machine: The current node timed out.*--debug"
-    with pytest.raises(InputError, match=says), sweep.ray_session(sweep.RayOptions()):
+    with pytest.raises(InputError, match=says), cluster.ray_session(cluster.RayOptions()):
         pass
 
 
@@ -254,6 +284,27 @@ def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.Monke
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+class Usr1(Observer):
+    """Sends this process the signal by which Ray Tune ends, once."""
+
+    sent = False
+
+    def on_start(self, pack: Pack) -> None:
+        """A pack has its worker."""
+        if not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_signal_that_ends_ray_tune_does_not_end_the_study_as_if_it_were_done(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_tiny(tmp_path, debug=False, seeds=4, observer=lambda conductor: Usr1())
+    assert len(science(tmp_path)) < 8
+    run_tiny(tmp_path, debug=False, seeds=4)
+    assert len(science(tmp_path)) == 8
 
 
 class Asked(SimpleNamespace):

@@ -109,7 +109,7 @@ def ratios(table: Sequence[Figures], work: Sequence[float]) -> dict[str, float]:
 
     times_stock: stock's makespan over finebench's. times_floor: finebench's makespan over the bare work divided by
     slots; running_times_floor: the same from the first trial's start on a worker to the last row; loops_times_floor:
-    the same of bare loops in as many processes as slots, each of which loads torch, transformers and the model too.
+    the same of bare loops in as many processes as slots, reckoned as if each loaded as fast as one alone does.
     overhead, warm_overhead: seconds of a slot per trial. loop_times_trainer: Trainer's seconds inside training over the
     bare loop's.
     """
