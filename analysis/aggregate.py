@@ -1,6 +1,7 @@
 """Methods over several tasks: on a common scale, over the tasks that every method has, by Agarwal et al. (2021)."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ from analysis.statistics.aggregates import (
     profile,
     within_tasks,
 )
+from analysis.statistics.design import design
+from analysis.statistics.estimate import Estimate
 from analysis.statistics.improvement import improvement
 from analysis.statistics.sample import Sample
 
@@ -42,6 +45,8 @@ class Block(NamedTuple):
     seeds: int
     reference: str
     why: str
+    crossed: bool = False
+    """Whether seeds are crossed: their runs are no independent draws, and resampling them would say too little."""
     gains: str = ""
     """What the reference gains over the constant predictor in each task: the unit of its normalised scores."""
 
@@ -66,7 +71,7 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[Block]:
     ahead on it.
     """
     scored = scores[(scores["n"] > 0) & scores["complete"].astype(bool)]
-    scales = _scales(scored)
+    scales = reference_scales(scored)
     made = []
     for (fraction, budget), rows in groups(scored, ["fraction", "budget"]).items():
         have: dict[str, dict[str, Sample]] = {}
@@ -79,7 +84,7 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[Block]:
     return made
 
 
-def _scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, str]]:
+def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, str]]:
     """By task and budget: the constant's score, the reference's, and the reference."""
     made = {}
     for (task, budget), rows in scored.groupby(["task", "budget"]):
@@ -114,9 +119,13 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
         low = np.array([scales[task, budget][0] for task in tasks])
         high = np.array([scales[task, budget][1] for task in tasks])
         scores[method] = (raw[method] - low) / (high - low)
+    crossed = design(np.array(seeds, dtype=np.int64)).crossed
+    why += ["crossed seeds: no interval"] * crossed
     references = sorted({scales[task, budget][2] for task in tasks})
     gains = ", ".join(f"{task} +{scales[task, budget][1] - scales[task, budget][0]:.3f}" for task in tasks)
-    return Block(fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), gains)
+    return Block(
+        fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), crossed, gains
+    )
 
 
 def aggregate(found: list[Block]) -> pd.DataFrame:
@@ -131,11 +140,16 @@ def aggregate(found: list[Block]) -> pd.DataFrame:
             made.append(block.head | {"why": _few(block)})
             continue
         for method, scores in block.scores.items():
-            draws = _draws(block, method)
-            one = interval(float(iqm_all(scores)), iqm_all(draws), block.seeds, "IQM")
+            value = float(iqm_all(scores))
+            one = _without(value, block) or interval(value, iqm_all(_draws(block, method)), block.seeds, "IQM")
             made.append(block.head | {"method": method, "iqm": one.value, "low": one.low, "high": one.high})
             made[-1]["interval"] = one.method
     return pd.DataFrame(made)
+
+
+def _without(value: float, block: Block) -> Estimate | None:
+    """The value alone where no interval can be had of these seeds."""
+    return Estimate(value, math.nan, math.nan, block.seeds, "crossed seeds: no interval") if block.crossed else None
 
 
 def _few(block: Block) -> str:
@@ -160,6 +174,7 @@ def improvements(found: list[Block]) -> pd.DataFrame:
             continue
         for a, b in itertools.combinations(block.raw, 2):
             one = improvement(block.raw[a], block.raw[b])
+            one = _without(one.value, block) or one
             ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
             made.append(block.head | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
@@ -180,7 +195,7 @@ def profiles(found: list[Block]) -> pd.DataFrame:
         for method, scores in block.scores.items():
             draws = within_tasks(scores, generator("profile", block.fraction, block.budget, method))
             share = np.stack([(draws > level).mean(axis=(1, 2)) for level in levels], axis=1)
-            low, high = np.quantile(share, [0.025, 0.975], axis=0)
+            low, high = np.quantile(share, [0.025, 0.975], axis=0) * (math.nan if block.crossed else 1.0)
             rows = zip(levels, profile(scores, levels), low, high, strict=True)
             for at, one, least_share, most_share in rows:
                 ends = {"share": float(one), "low": float(least_share), "high": float(most_share)}

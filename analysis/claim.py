@@ -1,13 +1,20 @@
 """A study's claims as its file states them, and the verdict each one gets."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import ResultsError
 
-SAYS = ("matches", "better", "varies_more", "cheaper", "saturates_by")
+SAYS = ("matches", "better", "varies_more", "collapses_more", "cheaper", "saturates_by")
+
+GIVEN = ("not_collapsed",)
+"""What a claim may be restricted to: pairs in which neither run collapsed."""
+
+SCALES = ("points", "gain")
+"""Units of a claim about means: points of the metric, or shares of what the task's reference gains over a constant."""
 
 Word = Literal["supported", "refuted", "inconclusive"]
 
@@ -31,6 +38,13 @@ class Claim:
     over: str = "seeds"
     tasks: str | tuple[str, ...] = "all"
     note: str = ""
+    given: str = ""
+    scale: str = "points"
+
+    @property
+    def of_means(self) -> bool:
+        """Whether it is about a difference of mean scores."""
+        return self.says in ("matches", "better", "saturates_by")
 
 
 def claims_of(study: Mapping[str, Any]) -> list[Claim]:
@@ -65,7 +79,16 @@ def _claim(raw: Any, at: str) -> Claim:
         over=str(raw.get("over") or "seeds"),
         tasks=tuple(map(str, tasks)) if isinstance(tasks, list) else str(tasks),
         note=str(raw.get("note") or ""),
+        given=_word(raw, "given", GIVEN, at) or "",
+        scale=_word(raw, "scale", SCALES, at) or SCALES[0],
     )
+
+
+def _word(raw: Mapping[str, Any], key: str, choices: tuple[str, ...], at: str) -> str | None:
+    value = raw.get(key)
+    if value is not None and value not in choices:
+        raise ResultsError(f"{at}: {key} is one of {', '.join(choices)}, not {value!r}")
+    return value
 
 
 def _number(raw: Mapping[str, Any], key: str, at: str) -> float | None:
@@ -85,11 +108,39 @@ def _budget(raw: Any) -> str | None:
 
 
 @dataclass(frozen=True)
+class Collapses:
+    """Of one method's runs on a task: how many collapsed, of how many, and the one-sided 95 % upper bound of their
+    rate.
+
+    cost: what one collapse in every run would take from the estimate, NaN where no run shows it.
+    """
+
+    task: str
+    method: str
+    collapsed: int
+    runs: int
+    upper: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean of the pairs over their standard deviation (Cohen's d_z), with its 95 % interval; the margin over it."""
+
+    size: float
+    low: float
+    high: float
+    margin: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one task, or all tasks pooled, says of a claim.
 
     p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
-    whether the interval itself satisfies the rule. `per_seed` and `examples` are variance components (NaN unknown).
+    whether the interval itself satisfies the rule. bound: what the estimate is held against (NaN: 0, or nothing).
+    seeds_to_settle, with its 80 % interval (None at an end: no number), is of support alone; settling says why it is
+    not known. needs: pairs below which there is no verdict.
     """
 
     task: str
@@ -104,6 +155,12 @@ class Finding:
     supports: bool
     refutes: bool
     exact: bool = False
+    bound: float = math.nan
+    needs: int = 6
     seeds_to_settle: int | None = None
+    seeds_low: int | None = None
+    seeds_high: int | None = None
     settling: str = ""
     reason: str = ""
+    collapses: tuple[Collapses, ...] = ()
+    effect: Effect | None = None

@@ -12,9 +12,23 @@ claims.json is a list with one object per claim, in the study's order:
     test, pairs              the test in words; fewest pairs in any task
     p, p_adjusted            of the claim's being false, and after Holm over the study's claims
     p_against, p_against_adjusted   of its being true
-    seeds_to_settle          seeds per task at the claim's own margin, before correction; if null, `settling` says why
+    seeds_to_settle          seeds that would support it at its own margin, before correction; if null, `settling`
+                             says why, or the data have decided; seeds_low, seeds_high: its 80 % interval (null: none)
+    given, scale             the restriction (null: none); points of the metric, or shares of the reference's gain
+    missing                  the planned runs that its cells lack, in words (null: none)
+    filled                   {verdict, estimate, low, high}: what it would be if each missing run counted as the
+                             constant predictor; null where none is missing
+    collapses                list of {task, method, collapsed, runs, upper, changes_at, excluded}: runs that did no
+                             better than a constant predictor, the one-sided 95 % bound of their rate, the rate from
+                             which the verdict would change, and whether that is above the bound; of claims about means
+    effect                   {size, low, high, margin}: d_z of the deciding task with its 95 % interval, and the claim's
+                             margin, both in standard deviations of a pair
+    choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
+    next                     {said, seeds, command, trials, seconds}: what would settle an inconclusive claim
+    look                     which look at the study's data this is (of a report that records looks)
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
-                             seeds_to_settle, reason}; one entry named "pooled" where tasks were pooled
+                             seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
+                             pooled
 
 What is not defined is null. Keys may be added; none will change its meaning.
 """
@@ -22,24 +36,31 @@ What is not defined is null. Keys may be added; none will change its meaning.
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
 
+from analysis.aggregate import reference_scales
 from analysis.claim import Claim, Finding, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of, evidence
+from analysis.evidence_collapse import told
 from analysis.frames import records
-from analysis.planned import Key
+from analysis.load import Results
+from analysis.planned import Expectation, Key
 from analysis.runs import budget_label
+from analysis.settling import Extension, next_step
 from analysis.statistics.sample import Sample
 from analysis.tables import word
-from analysis.verdicts import Verdict, corrected, judge, untested
+from analysis.verdict_words import collapse_words
+from analysis.verdicts import Verdict, corrected, judge, untested, with_holes
 
 QUANTITY = {
     "matches": "a − b",
     "better": "a − b",
-    "varies_more": "sd(a) / sd(b)",
+    "varies_more": "spread of a / spread of b",
+    "collapses_more": "share in which a alone collapsed",
     "cheaper": "cost of b / cost of a",
     "saturates_by": "with all data − with the fraction",
 }
@@ -47,23 +68,28 @@ QUANTITY = {
 
 
 def verdicts(
-    study: Mapping[str, Any], runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+    results: Results, runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample], expected: Expectation
 ) -> list[dict[str, Any]]:
     """One plain dict per claim, as in claims.json; empty where the study has none."""
+    study = results.study
     given = claims_of(study)
     if not given:
         return []
     scored = scores[scores["n"] > 0]
     constants = {_key(row): float(row["majority"]) for row in records(scored)}
     fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
-    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions))
+    gains = {key: high - low for key, (low, high, _) in reference_scales(scored).items()}
+    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
-    judged = [(claim, _tasks(claim, tasks), claim.budget or first) for claim in given]
-    made = corrected([_judge(claim, on, budget, source) for claim, on, budget in judged])
+    places = [(_tasks(claim, tasks), claim.budget or first) for claim in given]
+    made = corrected(
+        [judge_claim(claim, on, budget, source) for claim, (on, budget) in zip(given, places, strict=True)]
+    )
+    plan = Extension(study, runs, expected, results.uri)
     return [
-        _plain(one, on, budget, source.top) for one, (_, on, budget) in zip(made, judged, strict=True)
+        _plain(one, on, budget, source) | _next(one, plan) for one, (on, budget) in zip(made, places, strict=True)
     ]  # fmt: skip
 
 
@@ -83,15 +109,39 @@ def _tasks(claim: Claim, tasks: list[str]) -> list[str]:
     return tasks if isinstance(claim.tasks, str) else list(claim.tasks)
 
 
-def _judge(claim: Claim, tasks: list[str], budget: str, source: Source) -> Verdict:
+def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source) -> Verdict:
+    """The verdict on one claim, before correction over the study's claims."""
     held = source.costs if claim.says == "cheaper" else source.samples
     absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
     if absent:
         return untested(claim, _not_run(absent, budget))
     if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
         return untested(claim, "the claimed fraction is all of the data that was used")
+    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
+    if flat:
+        return untested(claim, f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale")
     together = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
-    return judge(claim, [evidence(claim, some, budget, source) for some in together])
+    made = judge(claim, [evidence(claim, some, budget, source) for some in together])
+    lacking = _lacking(claim, tasks, budget, source)
+    if not lacking or all(one.exact for one in made.findings):
+        return made
+    if claim.says == "cheaper":  # what a run that is not there would have cost is bounded by nothing
+        return with_holes(made, lacking, None)
+    whole = replace(source, filled=True)
+    return with_holes(made, lacking, judge(claim, [evidence(claim, some, budget, whole) for some in together]))
+
+
+def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
+    """The runs that the claim's cells lack, in words; empty where none are missing."""
+    said = []
+    for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
+        absent = source.samples[key].absent
+        named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
+        more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
+        if absent:
+            shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
+            said.append(f"{key[3]} on {key[0]} lacks {', '.join(shown)}")
+    return "; ".join(said)
 
 
 def _not_run(absent: list[Key], budget: str) -> str:
@@ -100,8 +150,8 @@ def _not_run(absent: list[Key], budget: str) -> str:
     return f"not run: {', '.join(places[:3])}{more} ({budget_label(budget)})"
 
 
-def _plain(one: Verdict, tasks: list[str], budget: str, top: float) -> dict[str, Any]:
-    claim, found = one.claim, one.decides
+def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[str, Any]:
+    claim, found, top = one.claim, one.decides, source.top
     made: dict[str, Any] = {
         "id": claim.id,
         "says": claim.says,
@@ -117,6 +167,8 @@ def _plain(one: Verdict, tasks: list[str], budget: str, top: float) -> dict[str,
         "factor": claim.factor,
         "cost": claim.cost if claim.says == "cheaper" else None,
         "over": claim.over if claim.says == "varies_more" else None,
+        "given": claim.given or None,
+        "scale": claim.scale,
         "verdict": one.verdict,
         "reason": one.reason,
         "quantity": QUANTITY[claim.says],
@@ -126,6 +178,9 @@ def _plain(one: Verdict, tasks: list[str], budget: str, top: float) -> dict[str,
     made |= {key: getattr(found, key) if found else None for key in keys}
     made |= {"pairs": one.pairs, "p": one.p, "p_adjusted": one.p_adjusted}
     made |= {"p_against": one.p_against, "p_against_adjusted": one.p_against_adjusted, **_settling(one)}
+    made |= {"missing": one.missing or None, "filled": _filled(one), "effect": _effect(found)}
+    made["collapses"] = [row for finding in one.findings for row in told(claim, finding, one.verdict)]
+    made["choice"] = _choice(claim, tasks, budget, source)
     made["per_task"] = [_finding(finding) for finding in one.findings]
     return {key: _null(value) for key, value in made.items()}
 
@@ -135,13 +190,48 @@ def _settling(one: Verdict) -> dict[str, Any]:
     without = next((found for found in one.findings if found.settling), None)
     named = without is not None and len(one.findings) > 1 and len({found.settling for found in one.findings}) > 1
     never = "" if without is None else f"{without.task}: {without.settling}" if named else without.settling
-    known = [f.seeds_to_settle for f in one.findings if f.seeds_to_settle is not None]
-    return {"seeds_to_settle": max(known) if known and not never else None, "settling": never}
+    known = [found for found in one.findings if found.seeds_to_settle is not None]
+    most = max(known, key=lambda found: found.seeds_to_settle or 0, default=None)
+    keys = ("seeds_to_settle", "seeds_low", "seeds_high")
+    seeds = {key: None if most is None or never else getattr(most, key) for key in keys}
+    return {**seeds, "settling": never}
+
+
+def _filled(one: Verdict) -> dict[str, Any] | None:
+    """What the verdict would be with each missing run at the constant predictor's score."""
+    if one.filled is None:
+        return None
+    found = one.filled.decides
+    ends = {key: _null(getattr(found, key)) if found else None for key in ("estimate", "low", "high")}
+    return {"verdict": one.filled.verdict, **ends}
+
+
+def _effect(found: Finding | None) -> dict[str, Any] | None:
+    if found is None or found.effect is None:
+        return None
+    return {key: _null(value) for key, value in asdict(found.effect).items()}
+
+
+def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str | None:
+    """Whether other seeds chose the configurations than those that scored them."""
+    keys = [key for task in tasks for key in cells_of(claim, task, budget, source)]
+    held = [source.samples[key] for key in keys if key in source.samples]
+    if not held:
+        return None
+    if any(one.choice is not None for one in held):
+        return "same seeds"
+    return "fresh seeds" if any(one.stage == "confirm" for one in held) else "nothing to choose"
+
+
+def _next(one: Verdict, plan: Extension) -> dict[str, Any]:
+    if one.verdict != "inconclusive" or not one.findings:
+        return {"next": None}
+    return {"next": asdict(next_step(one.findings, bool(one.missing), plan))}
 
 
 def _finding(found: Finding) -> dict[str, Any]:
     keys = ("task", "estimate", "low", "high", "level", "test", "pairs", "p", "p_against", "supports", "refutes",
-            "seeds_to_settle", "reason")  # fmt: skip
+            "seeds_to_settle", "seeds_low", "seeds_high", "reason")  # fmt: skip
     return {key: _null(getattr(found, key)) for key in keys}
 
 
@@ -157,19 +247,24 @@ def statement(claim: Claim, budget: str, top: float) -> str:
     on = {"all": "on every task", "pooled": "on average over the tasks"}
     where = on.get(claim.tasks, "") if isinstance(claim.tasks, str) else f"on {', '.join(claim.tasks)}"
     a, b = claim.a, claim.b
+    if claim.given:
+        at += ", in the pairs in which neither collapsed"
+    unit = " of the reference's gain over a constant" if claim.scale == "gain" and claim.margin else ""
     if claim.says == "matches":
-        return f"{a} matches {b} to within ±{claim.margin:g} {where}, {at}"
+        return f"{a} matches {b} to within ±{claim.margin:g}{unit} {where}, {at}"
     if claim.says == "better":
-        by = f" by more than {claim.margin:g}" if claim.margin else ""
+        by = f" by more than {claim.margin:g}{unit}" if claim.margin else ""
         return f"{a} scores higher than {b}{by} {where}, {at}"
     if claim.says == "varies_more":
         by = f" by more than {claim.factor:g} times" if claim.factor else ""
         over = "seeds" if claim.over == "seeds" else "learning rates"
         return f"{a} varies more than {b} over {over}{by} {where}, {at}"
+    if claim.says == "collapses_more":
+        return f"{a} collapses more often than {b} {where}, {at}"
     if claim.says == "cheaper":
         cost = LABELS.get(claim.cost, claim.cost)
         return f"{a} is at least {claim.factor:g} times cheaper than {b} in {cost} {where}, {at}"
-    within = f"within {claim.margin:g}" if claim.margin else "within 5 % of the gain over a constant predictor"
+    within = f"within {claim.margin:g}{unit}" if claim.margin else "within 5 % of the gain over a constant predictor"
     full = "its own score" if b is None else f"the score of {b}"
     return f"{a} with {share} of the data comes {within} of {full} with all data {where}, {budget_label(budget)}"
 
@@ -182,8 +277,12 @@ def frame(given: list[dict[str, Any]]) -> pd.DataFrame:
 def _flat(one: dict[str, Any]) -> dict[str, Any]:
     budget = json.dumps(one["budget"], sort_keys=True)
     words = {key: value if isinstance(value := one[key], str) else ", ".join(value) for key in ("tasks", "task_names")}
-    rest = {key: value for key, value in one.items() if key != "per_task"}
-    return rest | words | {"budget": budget, "budget_label": budget_label(budget)}
+    rest = {key: value for key, value in one.items() if not isinstance(value, list | dict)}
+    extra = {f"effect_{key}": value for key, value in (one["effect"] or {}).items()}
+    step = one["next"] or {}
+    extra |= {"filled_verdict": (one["filled"] or {}).get("verdict"), "command": step.get("command") or None}
+    extra |= {"collapsed": collapse_words(one["collapses"])}
+    return rest | extra | words | {"budget": budget, "budget_label": budget_label(budget)}
 
 
 def by_task(given: list[dict[str, Any]]) -> pd.DataFrame:

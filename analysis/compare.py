@@ -32,9 +32,6 @@ ALPHA = 0.05
 FEWEST = 6
 """Pairs (or seeds on a side, where nothing pairs) below which no change is called; the rule of the claims' verdicts."""
 
-SEED = 20240108
-"""Of the resampling, so that a comparison repeats."""
-
 OTHER_SPLIT = "not scored on the same examples"
 
 
@@ -84,9 +81,8 @@ def _side(uri: str) -> Side:
 
 def _changes(left: Side, right: Side) -> pd.DataFrame:
     """One row per cell that both have: both means, the difference with interval and p-value, and how it was made."""
-    rng = np.random.default_rng(SEED)
     keys = [key for key in left.samples if key in right.samples]
-    made = [_change(key, left.samples, right.samples, rng) for key in keys]
+    made = [_change(key, left.samples, right.samples) for key in keys]
     if not made:
         return pd.DataFrame()
     frame = pd.DataFrame(made)
@@ -95,9 +91,9 @@ def _changes(left: Side, right: Side) -> pd.DataFrame:
     return frame.sort_values(CELL, ignore_index=True)
 
 
-def _change(key: Key, left: Samples, right: Samples, rng: np.random.Generator) -> dict[str, Any]:
+def _change(key: Key, left: Samples, right: Samples) -> dict[str, Any]:
     a, b = left[key], right[key]
-    found, p, how = _difference(b, a, rng)
+    found, p, how = _difference(b, a)
     settings = {"setting_a": left.rows(key)["setting"].iloc[0], "setting_b": right.rows(key)["setting"].iloc[0]}
     means = {"score_a": mean_t(a.entered).value, "score_b": mean_t(b.entered).value}
     counts = {"seeds_a": a.seeds.size, "seeds_b": b.seeds.size, "pairs": found.n if how.startswith("paired") else 0}
@@ -110,17 +106,26 @@ def _change(key: Key, left: Samples, right: Samples, rng: np.random.Generator) -
     return head | means | ends | counts | settings | {"same_configuration": same, "how": how, "why": "; ".join(why)}
 
 
-def _difference(b: Sample, a: Sample, rng: np.random.Generator) -> tuple[Estimate, float, str]:
+def _difference(b: Sample, a: Sample) -> tuple[Estimate, float, str]:
     """B less A with its p-value, and how it was made: paired where seeds are common and the score split is one."""
     if a.metric != b.metric:
         return Estimate(np.nan, np.nan, np.nan, 0, "no difference of two metrics"), np.nan, "not comparable"
     pairs = pair(b, a)
     if pairs.seeds.size == 0:
-        return *mean_difference(b.entered, a.entered), "unpaired: no seed in common"
+        return *_unpaired(b, a), "unpaired: no seed in common"
     if pairs.why == OTHER_SPLIT:
-        return *mean_difference(b.entered, a.entered), "unpaired: other score split"
-    how = "paired by seed and example" if pairs.replicates is not None else f"paired by seed ({pairs.why})"
-    return difference(pairs, rng), paired_p(pairs), how
+        return *_unpaired(b, a), "unpaired: other score split"
+    how = "paired by seed and example" if pairs.scored.n_examples else f"paired by seed ({pairs.why})"
+    return difference(pairs), paired_p(pairs), how
+
+
+def _unpaired(b: Sample, a: Sample) -> tuple[Estimate, float]:
+    if a.scored.of.crossed or b.scored.of.crossed:
+        value = float(b.entered.mean() - a.entered.mean())
+        return Estimate(
+            value, np.nan, np.nan, a.seeds.size + b.seeds.size, "crossed seeds that do not pair: no interval"
+        ), np.nan
+    return mean_difference(b.entered, a.entered)
 
 
 def _word(row: dict[str, Any]) -> str:
@@ -156,8 +161,14 @@ def _alone(frame: pd.DataFrame) -> pd.DataFrame:
 def _ratios(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
     for cost in COSTS:
         a, b = (rows[f"{cost}_{side}"].to_numpy(dtype="float64") for side in "ab")
-        found = paired_ratio(b, a)
+        found = paired_ratio(b, a, seeds=_seeds(rows))
         yield from ((cost, found.value), (f"{cost}_low", found.low), (f"{cost}_high", found.high))
+
+
+def _seeds(rows: pd.DataFrame) -> "np.ndarray | None":
+    """The seeds of pairs that are one a seed; None where several cells or configurations share them."""
+    seeds = rows["seed"].to_numpy(dtype=np.int64)
+    return seeds if len(set(seeds)) == len(seeds) else None
 
 
 def _again(left: pd.DataFrame, right: pd.DataFrame) -> tuple[int, pd.DataFrame]:

@@ -45,7 +45,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     """Compute every frame of the report."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    samples = Samples(results, table)
+    samples = Samples(results, table, expected)
     scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
@@ -67,7 +67,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     frames |= variance(results, table, scored, frames["sensitivity"], samples, methods)
     tasks = _order(results.study.get("tasks"), scored["task"])
     ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
-    judged = claims.verdicts(results.study, table, scored, samples)
+    judged = claims.verdicts(results, table, scored, samples, expected)
     ordered |= {"claims": claims.frame(judged), "claims_by_task": claims.by_task(judged)}  # in the study's order
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged

@@ -13,6 +13,7 @@ from analysis.costs import alone
 from analysis.frames import groups, records
 from analysis.runs import CELL, budget_label
 from analysis.scores import reporting
+from analysis.statistics.design import Design, design
 from analysis.statistics.mean import mean_t
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -52,7 +53,10 @@ def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataF
             steps = set(line[0].tolist()) if steps is None else steps & set(line[0].tolist())
     head |= {"budget_label": budget_label(head["budget"]), "metric": rows["metric"].iloc[0]}
     flops = _flops([part for trial in rows["trial_id"] if (part := by_trial.get(trial)) is not None])
-    return [head | _point(lines, step) | {"train_flops": flops.get(step, math.nan)} for step in sorted(steps or ())]
+    over = design(rows["seed"].to_numpy(dtype=np.int64))
+    return [
+        head | _point(lines, step, over) | {"train_flops": flops.get(step, math.nan)} for step in sorted(steps or ())
+    ]
 
 
 def _flops(parts: list[pd.DataFrame]) -> dict[int, float]:
@@ -63,9 +67,9 @@ def _flops(parts: list[pd.DataFrame]) -> dict[int, float]:
     return {int(str(step)): float(value) for step, value in by_step.items()}
 
 
-def _point(lines: list[Curve], step: int) -> dict[str, Any]:
+def _point(lines: list[Curve], step: int, over: Design) -> dict[str, Any]:
     at = [_at(line, step) for line in lines]
-    estimate = mean_t([score for _, score in at])
+    estimate = mean_t([score for _, score in at], over=over)
     seconds = np.array([s for s, _ in at])
     mean = float(np.nanmean(seconds)) if np.isfinite(seconds).any() else math.nan
     ends = {"score": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}

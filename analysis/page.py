@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import render, sentences
+from analysis import render, sentences, verdict_words
 from analysis.contents import Contents, answer
 from analysis.frames import records
 from analysis.protocol import caveats, protocol, versions
@@ -36,7 +36,7 @@ def _words(contents: Contents, best: bool) -> dict[str, Any]:
     return {
         "name": str(contents.frames["runs"]["study"].iloc[0]),
         "verdicts": [
-            {"verdict": claim["verdict"], "sentence": sentences.verdict(claim)} for claim in contents.verdicts
+            {"verdict": claim["verdict"], "sentence": verdict_words.verdict(claim)} for claim in contents.verdicts
         ],
         **said(contents),
         "warnings": contents.warnings,

@@ -10,6 +10,7 @@ from analysis.costs import COSTS, LABELS, chosen_rows, largest, per_seed
 from analysis.frames import groups, records
 from analysis.planned import Key
 from analysis.runs import budget_label
+from analysis.statistics.design import design
 from analysis.statistics.pareto import front, front_probability
 from analysis.statistics.sample import Sample
 
@@ -60,9 +61,9 @@ def _front(
     score = np.stack([_by_seed(samples[name], seeds) for name in names], axis=1)
     cost = np.stack([np.stack([_costs(costs[name][c], seeds) for c in wanted], axis=1) for name in names], axis=1)
     means, mean_costs = score.mean(axis=0), cost.mean(axis=0)
-    on = front(means, mean_costs)
-    share = front_probability(score, cost, np.random.default_rng(SEED))
-    why = "" if len(seeds) > 1 else "one seed in common: no probability"
+    on, over = front(means, mean_costs), design(np.array(seeds, dtype=np.int64))
+    share = front_probability(score, cost, np.random.default_rng(SEED), over)
+    why = over.why if len(seeds) > 1 else "one seed in common: no probability"
     return [
         head
         | {"method": name, "score": float(means[i]), "value": float(mean_costs[i, 0]) if len(wanted) == 1 else None}

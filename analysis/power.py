@@ -10,7 +10,7 @@ from analysis.pairs import PLACE, couples
 from analysis.planned import Key
 from analysis.runs import budget_label
 from analysis.statistics.crossed import components
-from analysis.statistics.power import seeds_for_margin
+from analysis.statistics.power import seeds_for_margin, seeds_range
 from analysis.statistics.sample import Sample, pair
 
 DEFAULT_MARGIN = 0.01
@@ -29,8 +29,8 @@ def power(
 
     Columns: task, fraction, budget, budget_label, a, b, margin, margin_from (claim ids, or `default`), pairs,
     sd_seeds (of the difference from seed to seed), sd_examples (of its mean, that no number of seeds removes), needed
-    (seeds), more_examples (by what factor the score split would have to grow where no number of seeds is enough),
-    settles (in words).
+    (seeds that would support a true difference of 0) with its 80 % interval needed_low and needed_high, more_examples
+    (by what factor the score split would have to grow where no number of seeds is enough), settles (in words).
     """
     made = []
     for a, b in couples(samples, methods):
@@ -58,17 +58,28 @@ def _row(samples: Mapping[Key, Sample], a: Key, b: Key, margin: float) -> dict[s
     blank = {"sd_seeds": math.nan, "sd_examples": math.nan, "needed": math.nan, "more_examples": math.nan}
     if both.seeds.size < LEAST_SEEDS:
         return row | blank | {"settles": f"not known from {both.seeds.size} common seeds"}
-    found = components(both.difference, both.replicates, both.n_examples, both.choice, both.against)
+    if both.design.why:
+        return row | blank | {"settles": f"not known: {both.design.why}"}
+    found = components(both.scored)
     if not found.variance > 0:
         return row | blank | {"settles": "not known: every pair differs by the same"}
     needed = seeds_for_margin(found.of_seeds, found.examples, found.n_examples, margin)
+    ends = seeds_range(found.of_seeds, found.seeds_df, found.examples, found.n_examples, margin)
+    row |= {"needed_low": ends[0] or math.nan, "needed_high": ends[1] or math.nan}
     row |= {"sd_seeds": math.sqrt(found.of_seeds), "sd_examples": math.sqrt(found.examples)}
     row |= {"needed": needed.seeds or math.nan, "more_examples": needed.more_examples or math.nan}
-    return row | {"settles": _words(needed.seeds, needed.more_examples, both.seeds.size, bool(both.why))}
+    have = 0 if both.design.crossed else int(both.seeds.size)
+    return row | {"settles": _words(needed.seeds, needed.more_examples, have, not both.scored.n_examples)}
 
 
 def _words(seeds: int | None, examples: float | None, have: int, no_examples: bool) -> str:
     if seeds is None:
         return f"no number of seeds: {examples:.2g} times the scored examples are needed" if examples else FAR
-    said = "enough seeds are there" if seeds <= have else f"{seeds - have} more seeds"
+    said = (
+        "enough seeds are there"
+        if seeds <= have
+        else f"{seeds - have} more seeds"
+        if have
+        else f"{seeds} independent seeds"
+    )
     return f"{said}; the examples’ own noise is not in it" if no_examples else said

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.contents import Contents
 from analysis.frames import records
 from analysis.runs import budget_label
+from analysis.statistics.design import CROSSED, design
 
 Facts = list[tuple[str, str]]
 
@@ -74,10 +75,6 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"unreadable": text[:80]}
 
 
-CROSSED = 1_000_000
-"""Seed codes from here on are crossed: sources of randomness varied apart."""
-
-
 def caveats(contents: Contents) -> list[str]:
     """What the numbers of this very report do not say."""
     runs, scores = contents.frames["runs"], contents.frames["scores"]
@@ -93,20 +90,23 @@ def caveats(contents: Contents) -> list[str]:
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
     if (runs["seed"] >= CROSSED).any():
-        made.append(
-            "Seeds are crossed: runs share sources of randomness, so the intervals over them are narrower "
-            "than they should be."
-        )
+        made.append(_crossed(runs))
     if runs["model"].nunique() > 1:
-        made.append(
-            f"The rows are of {runs['model'].nunique()} models: scores of different models are averaged where "
-            "their seeds meet."
-        )
+        made.append(f"The rows are of {runs['model'].nunique()} models: {', '.join(sorted(set(runs['model'])))}.")
     if not contents.frames["efficiency"].empty and contents.frames["efficiency"]["energy_joules"].isna().all():
         made.append("Energy was not read on this machine.")
     if not contents.results.study:
         made.append("The folder has no study.yaml: the study's settings are not known, and there is no best.yaml.")
     return [*made, *_machines(runs)]
+
+
+def _crossed(runs: pd.DataFrame) -> str:
+    """What crossed seeds mean for the intervals, and the sources that they do not speak of."""
+    found = [design(seeds.unique()) for _, seeds in runs.groupby(["task", "fraction"])["seed"]]
+    single = sorted({name for one in found for name in one.fixed})
+    said = "Seeds are crossed: intervals come from the mean squares of the sources' main effects, not from the runs as "
+    said += "independent draws; aggregates over tasks have none."
+    return f"{said} Nothing is said of other levels of what had one: {', '.join(single)}." if single else said
 
 
 def _noise(scores: pd.DataFrame) -> str:

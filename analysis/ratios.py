@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from analysis.costs import COUNTED, LABELS, cell, chosen_rows, largest, per_seed
 from analysis.frames import records
 from analysis.runs import budget_label
 from analysis.statistics.estimate import Estimate
-from analysis.statistics.located import average
-from analysis.statistics.ratio import log_ratio, paired_ratio
+from analysis.statistics.ratio import paired_ratio
 
 Array = NDArray[np.float64]
 
@@ -24,36 +24,41 @@ RATIOS = ("encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes",
 def paired(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str) -> Estimate:
     """The ratio of a cost between rows of one method and of another, paired by seed within each task's pair of frames.
 
-    Over several tasks it is the geometric mean of the tasks' ratios, each with its own noise, as in claims: how far
-    tasks lie apart is no noise of these tasks. A counted cost is known exactly and gets no interval. A cost of 0 (no
-    encoder parameter trained) gives 0 where all of them are.
+    Over several tasks it is the geometric mean over them, by the seeds that all have: a seed's tasks are no independent
+    pairs, and how far tasks lie apart is no noise of these tasks. A counted cost is known exactly and gets no
+    interval. A cost of 0 (no encoder parameter trained) gives 0 where all of them are.
     """
     sides = [both for mine, theirs in pairs if (both := _sides(mine, theirs, cost))[0].size]
-    if sides and all((x == 0).all() and (y > 0).all() for x, y in sides):
-        return Estimate(0.0, math.nan, math.nan, sum(x.size for x, _ in sides), "a cost of 0: no interval")
-    sides = [(x[known], y[known]) for x, y in sides if (known := (x > 0) & (y > 0)).any()]
+    if sides and all((x == 0).all() and (y > 0).all() for x, y, _ in sides):
+        return Estimate(0.0, math.nan, math.nan, sum(x.size for x, _, _ in sides), "a cost of 0: no interval")
+    sides = [(x[known], y[known], own[known]) for x, y, own in sides if (known := (x > 0) & (y > 0)).any()]
     x, y = (np.concatenate([*(both[i] for both in sides), np.empty(0)]) for i in (0, 1))
-    whole = paired_ratio(x, y)
     if cost in COUNTED:
-        return _exact(whole, x / y)
-    found = average([log_ratio(x, y) for x, y in sides])
-    if len(sides) < 2 or not whole.has_interval:
-        return whole
-    value = math.exp(found.value)
-    if not found.testable:
-        said = "one pair in some task" if math.isnan(found.se) else "the same in every pair of a task"
-        return Estimate(value, math.nan, math.nan, found.n, f"{said}: no interval")
-    low, high = (math.exp(end) for end in found.interval(0.95))
-    return Estimate(value, low, high, found.n, f"log-ratio t, 95%, {found.n} pairs in {len(sides)} tasks")
+        return _exact(paired_ratio(x, y), x / y)
+    if len(sides) < 2:
+        return paired_ratio(x, y, seeds=sides[0][2] if sides else None)
+    common = reduce(np.intersect1d, [own for _, _, own in sides])
+    if common.size < 2:
+        value = math.exp(float(np.mean([np.log(a / b).mean() for a, b, _ in sides])))
+        return Estimate(value, math.nan, math.nan, x.size, "fewer than two seeds that all tasks have: no interval")
+    logs = np.mean([np.log(a / b)[np.isin(own, common)] for a, b, own in sides], axis=0)
+    made = paired_ratio(np.exp(logs), np.ones_like(logs), seeds=common)
+    how = f"log-ratio t, 95%, {common.size} seeds on {len(sides)} tasks" if made.has_interval else made.method
+    return made._replace(n=common.size * len(sides), method=how)
 
 
-def _sides(mine: pd.DataFrame, theirs: pd.DataFrame, cost: str) -> tuple[Array, Array]:
-    """A cost of both by common seed; of a counted one a single value."""
+Side = tuple[Array, Array, NDArray[np.int64]]
+
+
+def _sides(mine: pd.DataFrame, theirs: pd.DataFrame, cost: str) -> Side:
+    """A cost of both by common seed, and those seeds; of a counted one a single value."""
     a, b = per_seed(mine, cost), per_seed(theirs, cost)
     if cost in COUNTED and len(a) and len(b):  # no matter of seeds
         a, b = a.iloc[:1].reset_index(drop=True), b.iloc[:1].reset_index(drop=True)
     seeds = a.index.intersection(b.index)
-    return np.asarray(a[seeds], dtype=np.float64), np.asarray(b[seeds], dtype=np.float64)
+    both = (np.asarray(side[seeds], dtype=np.float64) for side in (a, b))
+    x, y = both
+    return x, y, np.asarray(seeds, dtype=np.int64)
 
 
 def _exact(found: Estimate, ratios: Array) -> Estimate:

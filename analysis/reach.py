@@ -16,6 +16,7 @@ from analysis.costs import reference
 from analysis.frames import groups
 from analysis.planned import Key
 from analysis.runs import budget_label
+from analysis.statistics.design import design
 from analysis.statistics.root import Root
 from analysis.statistics.sample import Sample
 from analysis.statistics.saturation import reach
@@ -68,7 +69,8 @@ def _method(
             made.append(row | {"why": why})
             continue
         x = np.array([key[1] for key in keys], dtype=np.float64)
-        made.append(row | _shown(reach(x, table[:, :-1], table[:, -1], constant, share)))
+        over = design(np.array(seeds, dtype=np.int64))
+        made.append(row | _shown(reach(x, table[:, :-1], table[:, -1], constant, share, over=over)))
     return made
 
 

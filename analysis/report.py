@@ -54,7 +54,8 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     loaded = load_results(results)
     looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.trials, loaded.plan))
     contents = analyse(loaded, price_per_hour)
-    contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)))
+    numbered = tuple(one | {"look": len(looked)} for one in contents.verdicts)
+    contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)), verdicts=numbered)
     made = tables(contents)
     drawn = draw_all(figures(contents))
     best = best_study(contents.results.study, contents.frames["scores"])
@@ -67,7 +68,8 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
     table = runs(results)
-    return _summary(scores(table, Expectation(results.plan, table), Samples(results, table)))
+    expected = Expectation(results.plan, table)
+    return _summary(scores(table, expected, Samples(results, table, expected)))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.frames import records
 from analysis.load import Results
+from bench.errors import ResultsError
 
 CELL = ["task", "fraction", "budget", "method"]
 """What is compared with what: a cell is one value of each."""
@@ -29,10 +31,13 @@ def runs(results: Results) -> pd.DataFrame:
     is_result, is_failed: by status; a pruned row is neither.
     constant: score of the best constant predictor (0 where the metric is undefined for one, as correlations are).
     collapsed: it predicted one constant for every example, or its metric is undefined.
-    entered: the score that enters the analysis: `constant` where the run diverged or collapsed, else `score`; NaN for
-    non-results. degenerate: a result that diverged, collapsed, or scored no better than `constant`.
+    entered: the score that enters the analysis: where the run diverged or collapsed `constant`, or its own where that
+    is lower (a collapse onto the wrong class earns no more than it scored), else `score`; NaN for non-results.
+    degenerate: a result that diverged, collapsed, or scored no better than `constant`.
     configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the
     same without lr; budget_label: the budget in words.
+
+    Raises ResultsError where two results are of one configuration and seed.
     """
     frame = results.trials.copy()
     frame["is_result"] = frame["status"].isin(RESULT)
@@ -43,11 +48,37 @@ def runs(results: Results) -> pd.DataFrame:
     no_better = frame["is_result"] & (diverged | score.isna() | (score <= frame["constant"] + TOLERANCE))
     frame["collapsed"] = _collapsed(results, frame, no_better & ~diverged)
     replaced = diverged | frame["collapsed"]
-    frame["entered"] = np.where(replaced, frame["constant"], score)
+    frame["entered"] = np.where(replaced, np.fmin(frame["constant"], score), score)
     frame.loc[~frame["is_result"], "entered"] = math.nan
     frame["degenerate"] = no_better
     frame["budget_label"] = frame["budget"].map(_each(budget_label, frame["budget"]))
-    return _describe(frame)
+    frame = _describe(frame)
+    _refuse_twins(frame, results.uri)
+    return frame
+
+
+TOLD_APART = ("model", "versions", "git_commit", "batch_size", "n_fit", "n_select", "device")
+"""Columns that may say why two trials of one configuration and seed are two."""
+
+
+def _refuse_twins(frame: pd.DataFrame, uri: str) -> None:
+    """Two results of one configuration and seed are of two models, versions or settings: a mean of both is of
+    neither."""
+    keys = [*CELL, "configuration", "seed", "stage"]
+    results = frame[frame["is_result"]]
+    twins = results[results.duplicated(keys, keep=False)]
+    if twins.empty:
+        return
+    first, second = records(twins.sort_values([*keys, "finished_at"]).head(2))
+    differ = [
+        f"{name} {first[name]} and {second[name]}" for name in TOLD_APART if str(first[name]) != str(second[name])
+    ]
+    where = f"{first['method']} on {first['task']}, {first['setting']}, seed {first['seed']}"
+    raise ResultsError(
+        f"{uri}: {len(twins)} results share configuration and seed with another one, so that a mean would mix them: "
+        f"trials {first['trial_id']} and {second['trial_id']} ({where}) differ in "
+        f"{', '.join(differ) or 'training options'}. Move the files of one kind out of trials/, or give each a folder"
+    )
 
 
 def _collapsed(results: Results, frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:

@@ -10,11 +10,11 @@ import pandas as pd
 from analysis.choice import choose, rivals
 from analysis.frames import groups, records
 from analysis.load import Results
-from analysis.planned import Key
+from analysis.planned import Expectation, Key, Missing
 from analysis.runs import CELL
 from analysis.scores import reporting
 from analysis.statistics.resample import measured
-from analysis.statistics.sample import Sample
+from analysis.statistics.sample import Absent, Sample
 from analysis.statistics.weighted_metrics import METRICS
 
 __all__ = ["Sample", "Samples", "bare"]
@@ -33,16 +33,19 @@ class Samples(Mapping[Key, Sample]):
     float32 where that loses nothing.
     """
 
-    def __init__(self, results: Results, runs: pd.DataFrame) -> None:
+    def __init__(self, results: Results, runs: pd.DataFrame, expected: Expectation | None = None) -> None:
         self._results = results
+        self._expected = expected or Expectation(results.plan, runs)
         self._rows: dict[Key, pd.DataFrame] = {}
+        self._absent: dict[Key, tuple[Absent, ...]] = {}
         parts = groups(runs, [*CELL, "configuration"])
         for row in records(choose(runs)):
             key = (row["task"], row["fraction"], row["budget"], row["method"])
-            rows, _ = reporting(parts[(*key, row["configuration"])])
-            rows = rows[rows["is_result"]]
+            reported, stage = reporting(parts[(*key, row["configuration"])])
+            rows = reported[reported["is_result"]]
             if len(rows):
-                self._rows[key] = rows.drop_duplicates("seed").sort_values("seed")
+                self._rows[key] = rows.sort_values("seed")
+                self._absent[key] = absent(reported, self._expected.missing(key, stage, set(rows["seed"].astype(int))))
         self._cells: dict[Key, pd.DataFrame] = groups(runs, CELL)
         self._made: dict[Key, Sample] = {}
 
@@ -54,7 +57,7 @@ class Samples(Mapping[Key, Sample]):
 
     def __getitem__(self, key: Key) -> Sample:
         if key not in self._made:
-            made = with_predictions(bare(self._rows[key]), self._rows[key], self._predicted)
+            made = with_predictions(bare(self._rows[key], self._absent[key]), self._rows[key], self._predicted)
             fresh = made.stage == "confirm"
             self._made[key] = made if fresh else replace(made, choice=rivals(self._cells[key], made))
         return self._made[key]
@@ -82,7 +85,14 @@ def _small(values: np.ndarray) -> np.ndarray:
     return short if np.array_equal(short, values, equal_nan=True) else values
 
 
-def bare(rows: pd.DataFrame) -> Sample:
+def absent(reported: pd.DataFrame, missing: Missing) -> tuple[Absent, ...]:
+    """The planned runs of one configuration that gave no score, with how they ended."""
+    ended = {int(row["seed"]): str(row["status"]) for row in records(reported[~reported["is_result"]])}
+    named = [Absent(seed, ended.get(seed, "not run")) for seed in missing.named]
+    return (*named, *[Absent(None, "not run")] * missing.unnamed)
+
+
+def bare(rows: pd.DataFrame, lacking: tuple[Absent, ...] = ()) -> Sample:
     """A sample without predictions, from finished rows of one configuration ordered by seed."""
     first = rows.iloc[0]
     return Sample(
@@ -95,7 +105,15 @@ def bare(rows: pd.DataFrame) -> Sample:
         lr=float(first["lr"]),
         stage=str(first["stage"]),
         why="no predictions",
+        collapsed=rows["degenerate"].to_numpy(dtype=bool),
+        constant=float(rows["constant"].mean()),
+        absent=lacking,
     )
+
+
+def _enough(known: np.ndarray, sample: Sample) -> bool:
+    """Whether at least two runs (of one, that one) can be followed through resamples: by predictions, or as fixed."""
+    return int((known | sample.fixed).sum()) >= min(2, known.size)
 
 
 def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -> Sample:
@@ -103,18 +121,24 @@ def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -
     if sample.metric not in METRICS:
         return replace(sample, why=f"{sample.metric} cannot be recomputed on resampled examples")
     found = [predicted.get(trial) for trial in rows["trial_id"]]
-    free = [one for one, fixed in zip(found, sample.fixed, strict=True) if one is not None and not fixed]
-    if not free:
+    known = np.array([one is not None for one in found]) & ~sample.fixed
+    if not known.any():
         why = "every run collapsed or diverged" if sample.fixed.all() else "no predictions"
         return replace(sample, why=why)
-    if len(free) < int((~sample.fixed).sum()):
+    if not _enough(known, sample):
         return replace(sample, why="some runs have no predictions")
+    free = [one for one, use in zip(found, known, strict=True) if use and one is not None]
     examples, labels, _ = free[0]
     if any(not np.array_equal(examples, e) or not np.array_equal(labels, y) for e, y, _ in free):
         return replace(sample, why="runs were not scored on the same examples")
     predictions = np.full((len(found), labels.size), np.nan, dtype=np.result_type(*(p for _, _, p in free)))
-    predictions[~sample.fixed] = [p for _, _, p in free]
-    again = measured(sample.metric, labels, predictions[~sample.fixed])
-    if not np.allclose(again, sample.entered[~sample.fixed], rtol=0, atol=AGREES):
+    predictions[known] = [p for _, _, p in free]
+    again = measured(sample.metric, labels, predictions[known])
+    known[known] = np.isclose(again, sample.entered[known], rtol=0, atol=AGREES)
+    unknown = ~known & ~sample.fixed
+    if not (known.any() and _enough(known, sample)):
         return replace(sample, why="predictions do not give the score that was stored")
-    return replace(sample, examples=examples, labels=labels, predictions=predictions, why="")
+    predictions[unknown] = np.nan
+    lack = int(unknown.sum())
+    why = f"{lack} of {len(found)} runs without predictions that give their score" if lack else ""
+    return replace(sample, examples=examples, labels=labels, predictions=predictions, unknown=unknown, why=why)

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.choice import CHOOSING, choose
-from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Expectation, Key, Missing
 from analysis.runs import CELL, budget_label
 from analysis.statistics.crossed import crossed_mean
-from analysis.statistics.estimate import Estimate
+from analysis.statistics.design import design
 from analysis.statistics.location import iqm, median
 from analysis.statistics.mean import mean_t
 from analysis.statistics.sample import Sample
@@ -23,9 +23,9 @@ SAME = "same seeds"
 
 COLUMNS = (
     *CELL, "budget_label", "metric", "score", "low", "high", "n", "interval", "sd", "median", "iqm", "min", "max",
-    "setting", "configuration", "lr", "select_mean", "source", "stage", "complete", "planned_seeds", "missing",
-    "degenerate", "collapsed", "diverged", "failed", "configurations", "configurations_planned", "majority",
-    "train_seconds", "trainable_params", "why",
+    "setting", "configuration", "lr", "select_mean", "select_n", "left_out", "source", "stage", "complete",
+    "planned_seeds", "missing", "degenerate", "collapsed", "diverged", "failed", "configurations",
+    "configurations_planned", "majority", "train_seconds", "trainable_params", "why",
 )  # fmt: skip
 
 
@@ -63,9 +63,11 @@ def _score(
     reported, stage = reporting(mine)
     missing = expected.missing(key, stage, set(reported.loc[reported["is_result"], "seed"].astype(int)))
     row = head | summarise(reported, missing)
-    row |= {column: chosen[column] for column in ("configuration", "select_mean", "configurations")}
+    row |= {
+        column: chosen[column] for column in ("configuration", "select_mean", "select_n", "configurations", "left_out")
+    }
     if sample is not None:
-        made = estimate(key, sample)
+        made = crossed_mean(sample.scored)
         row |= {"score": made.value, "low": made.low, "high": made.high, "n": made.n, "interval": made.method}
     row["stage"] = stage
     row["source"] = FRESH if stage == "confirm" else SAME
@@ -73,13 +75,6 @@ def _score(
     confirm_due = stage != "confirm" and expected.trials(key, "confirm") is not None
     row["why"] = _why(row, fewer, confirm_due)
     return row
-
-
-def estimate(key: Key, sample: Sample) -> Estimate:
-    """The mean of a cell's sample, with an interval that repeats the choice where it was made on the same seeds."""
-    rng = generator("score", *key)
-    entered = sample.entered
-    return crossed_mean(entered, sample.replicates, sample.n_examples, rng, why=sample.why, choice=sample.choice)
 
 
 def reporting(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -96,7 +91,7 @@ def summarise(rows: pd.DataFrame, missing: Missing) -> dict[str, Any]:
     """The statistics of one configuration's rows; failed ones are counted and never averaged."""
     good = rows[rows["is_result"]]
     entered = good["entered"].to_numpy(dtype="float64")
-    estimate, ends = mean_t(entered), extremes(entered)
+    estimate, ends = mean_t(entered, over=design(good["seed"].to_numpy(dtype=np.int64))), extremes(entered)
     first = rows.iloc[0]
     alone = rows[rows["status"].eq("ok") & rows["exclusive"].eq(True)]
     return {
@@ -154,6 +149,8 @@ def _why(row: dict[str, Any], fewer: bool, confirm_due: bool) -> str:
         parts.append(f"incomplete: {row['n']} of {row['planned_seeds']} seeds, missing {row['missing']}")
     if fewer:
         parts.append(f"chosen from {row['configurations']} of {row['configurations_planned']} configurations")
+    if row["left_out"]:
+        parts.append(row["left_out"])
     if confirm_due:
         parts.append("confirm runs not there yet")
     if pd.isna(row["low"]):

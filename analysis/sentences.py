@@ -99,31 +99,6 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def verdict(claim: Row) -> str:
-    """One claim of claims.json: its statement, the estimate with its interval, the pairs, and what would settle it."""
-    said = [f"{claim['statement']}."]
-    if claim["estimate"] is not None:
-        span = ""
-        if claim["low"] is not None and claim["high"] is not None:
-            span = f" ({100 * claim['level']:g} % interval {claim['low']:.3g} to {claim['high']:.3g})"
-        on = f" on {claim['task']}" if len(claim["per_task"]) > 1 else ""
-        said.append(f"Found: {_quantity(claim)}{on} = {claim['estimate']:.3g}{span}, {claim['pairs']} pairs.")
-    if claim["reason"]:
-        said.append(f"Why: {claim['reason'].rstrip('.')}.")
-    if claim["verdict"] == "inconclusive" and claim["seeds_to_settle"] is not None:
-        said.append(f"About {claim['seeds_to_settle']} seeds would settle it at this margin.")
-    elif claim["verdict"] == "inconclusive" and claim["settling"]:
-        said.append(f"To settle it: {claim['settling'].rstrip('.')}.")
-    return " ".join(said)
-
-
-def _quantity(claim: Row) -> str:
-    """What the estimate is, by the names of its methods."""
-    a, b = claim["a"], claim["b"]
-    named = {"matches": f"{a} − {b}", "better": f"{a} − {b}", "varies_more": f"sd({a}) / sd({b})"}
-    return {**named, "cheaper": f"cost of {b} / cost of {a}"}.get(claim["says"], str(claim["quantity"]))
-
-
 def degenerate(scores: pd.DataFrame) -> list[str]:
     """Which cells hold degenerate runs, one sentence per method."""
     made = []

@@ -12,13 +12,9 @@ from analysis.draws import generator
 from analysis.frames import groups
 from analysis.planned import Key
 from analysis.runs import CELL, budget_label
+from analysis.statistics.design import CROSSED, INCOMPLETE, SOURCES, level_of
 from analysis.statistics.sample import Sample
 from analysis.statistics.shares import Share, shares
-
-CROSSED = 1_000_000
-"""A `seed` from here on holds init · 10⁶ + order · 10³ + subset; below it stands for all three at once."""
-
-SOURCES = ("head initialisation", "data order", "subset")
 
 TOGETHER = (
     "a seed sets head initialisation, data order and subset at once, which cannot be told apart; cross them in seeds"
@@ -107,23 +103,17 @@ def _seed_axes(seeds: list[int]) -> tuple[Axes | None, str]:
         return None, "no seed that every setting has"
     if max(seeds) < CROSSED:
         return [("seed", sorted(seeds))], TOGETHER if len(seeds) > 1 else "one seed"
-    parts = [_parts(seed) for seed in seeds]
+    parts = [level_of(seed) for seed in seeds]
     axes: Axes = [(name, sorted({part[i] for part in parts})) for i, name in enumerate(SOURCES)]
     planned = int(np.prod([len(values) for _, values in axes]))
     if planned != len(seeds):
-        return None, f"crossed seeds are incomplete: {len(seeds)} of {planned} combinations are there"
+        return None, INCOMPLETE.format(there=len(seeds), planned=planned)
     single = [name for name, values in axes if len(values) == 1]
     return axes, f"not varied: {', '.join(single)}" if single else ""
-
-
-def _parts(seed: int) -> tuple[int, int, int]:
-    if seed < CROSSED:
-        return seed, seed, seed
-    return seed // CROSSED, seed // 1000 % 1000, seed % 1000
 
 
 def _code(cell: tuple[Any, ...], axes: Axes, seeds: list[Any]) -> Any:
     """The column that holds a combination of the seed factors."""
     if len(axes) == 1:
         return cell[0]
-    return next(seed for seed in seeds if _parts(int(seed)) == cell)
+    return next(seed for seed in seeds if level_of(int(seed)) == cell)

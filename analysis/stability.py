@@ -27,7 +27,7 @@ def stability(samples: Mapping[Key, Sample]) -> pd.DataFrame:
 
 
 def _row(key: Key, sample: Sample) -> dict[str, Any]:
-    free = ~sample.fixed
+    free = sample.predicted
     if sample.labels is None or sample.predictions is None or free.sum() < 2:
         return {}
     classes = sample.metric not in CONTINUOUS

@@ -10,7 +10,6 @@ import pandas as pd
 
 from analysis.choice import CHOOSING
 from analysis.costs import occupied
-from analysis.draws import generator
 from analysis.frames import groups, records
 from analysis.planned import Key
 from analysis.runs import CELL, budget_label
@@ -75,9 +74,9 @@ def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample |
     gain, made, note = none, none, UNKNOWN
     if others["configuration"].nunique() == 1:
         default = bare(others.drop_duplicates("seed").sort_values("seed"))
-        made, note = mean_t(default.entered), ""
+        made, note = mean_t(default.entered, over=default.scored.of), ""
         if sample is not None:
-            gain = paired_difference(sample, default, generator("tuning", *key))
+            gain = paired_difference(sample, default)
     elif (not confirm.empty and others.empty and row["complete"]) or (
         confirm.empty and row["configuration"] == default_configuration(key[3])
     ):
@@ -86,9 +85,9 @@ def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample |
         gain, note = Estimate(0.0, math.nan, math.nan, row["n"], ""), chosen
     elif confirm.empty and not (tried := _tried(rows, default_configuration(key[3]))).empty:
         default = bare(tried)
-        made, note = mean_t(default.entered), "of the runs that chose"
+        made, note = mean_t(default.entered, over=default.scored.of), "of the runs that chose"
         if sample is not None:
-            gain = paired_difference(sample, default, generator("tuning", *key))
+            gain = paired_difference(sample, default)
     return {
         "default": made.value, "default_low": made.low, "default_high": made.high, "default_n": made.n,
         "default_note": note, "gain": gain.value, "gain_low": gain.low, "gain_high": gain.high,

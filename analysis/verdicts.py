@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 from analysis.claim import Claim, Finding, Word
 from analysis.statistics.holm import holm
-from analysis.statistics.power import LEAST
 
 ALPHA = 0.05
 
@@ -34,6 +33,10 @@ class Verdict:
     reason: str
     p_adjusted: float = math.nan
     p_against_adjusted: float = math.nan
+    missing: str = ""
+    """The runs that its cells lack, in words; empty where none are."""
+    filled: "Verdict | None" = None
+    """What it would be if each missing run counted as the constant predictor."""
 
     @property
     def pairs(self) -> int:
@@ -52,8 +55,8 @@ def judge(claim: Claim, findings: Sequence[Finding]) -> Verdict:
     if undefined:
         return untested(claim, _about(undefined[0], undefined[0].reason, findings), findings)
     fewest = min(findings, key=lambda one: one.pairs)
-    if fewest.pairs < LEAST and not all(one.exact for one in findings):
-        reason = f"{fewest.pairs} pairs; a verdict needs at least {LEAST}"
+    if fewest.pairs < fewest.needs and not all(one.exact for one in findings):
+        reason = f"{_counted(fewest.pairs)}; a verdict needs at least {fewest.needs}"
         alike = all(one.pairs == fewest.pairs for one in findings)
         return untested(claim, reason if alike else _about(fewest, reason, findings), findings)
     p = max((one.p for one in findings if not one.exact), default=math.nan)
@@ -65,6 +68,26 @@ def judge(claim: Claim, findings: Sequence[Finding]) -> Verdict:
         return Verdict(claim, "refuted", hit, tuple(findings), p, p_against, "")
     word: Word = "supported" if all(one.supports for one in findings) and _holds(p) else "inconclusive"
     return Verdict(claim, word, _weakest(findings), tuple(findings), p, p_against, "")
+
+
+def _counted(pairs: int) -> str:
+    return {0: "no pair", 1: "1 pair"}.get(pairs, f"{pairs} pairs")
+
+
+def with_holes(one: Verdict, missing: str, filled: Verdict | None) -> Verdict:
+    """The verdict of a claim whose cells lack runs: what it is only where it comes out alike with each of them at the
+    constant predictor's score. Its p-values are then the larger of both.
+    """
+    p, against = (_larger(getattr(one, key), getattr(filled, key, math.nan)) for key in ("p", "p_against"))
+    made = replace(one, p=p, p_against=against, missing=missing, filled=filled)
+    if one.verdict == "inconclusive" or (filled is not None and filled.verdict == one.verdict):
+        return made
+    other = "" if filled is None else f", and with each at the constant predictor's score it would not be {one.verdict}"
+    return replace(made, verdict="inconclusive", reason=f"runs are missing{other}: {missing}")
+
+
+def _larger(a: float, b: float) -> float:
+    return a if math.isnan(b) else b if math.isnan(a) else max(a, b)
 
 
 def _holds(p: float) -> bool:
@@ -93,8 +116,17 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
                 f"(adjusted p {decided[0]:.2g})"
             )
             now = replace(now, verdict="inconclusive", reason=reason)
-        made.append(now if now.reason else replace(now, reason=_reason(now)))
+        made.append(_noted(now if now.reason else replace(now, reason=_reason(now))))
     return made
+
+
+def _noted(one: Verdict) -> Verdict:
+    """With what its missing runs mean, where that is not said yet."""
+    if not one.missing or one.missing in one.reason:
+        return one
+    alike = "it comes out alike where each missing run counts as the constant predictor"
+    said = "runs are missing" if one.verdict == "inconclusive" else alike
+    return replace(one, reason=f"{one.reason}; {said}: {one.missing}")
 
 
 def _reason(one: Verdict) -> str:
@@ -115,10 +147,7 @@ def _where(one: Verdict, found: Finding) -> str:
         band = f"±{claim.margin:g}"
         words = {"supported": f"lies inside {band}", "refuted": f"lies outside {band}"}
         return words.get(one.verdict, f"neither lies inside {band} nor is the 95 % interval outside it")
-    bound = {"better": claim.margin or 0.0, "varies_more": claim.factor or 1.0, "cheaper": claim.factor or 1.0}.get(
-        says
-    )
-    shown = "the margin" if bound is None else f"{bound:g}"
+    shown = f"{found.bound:.3g}"
     high = (one.verdict == "supported") != (says == "saturates_by")
     words = {"supported": "above" if high else "below", "refuted": "above" if high else "below"}
     return f"lies {words[one.verdict]} {shown}" if one.verdict in words else f"contains {shown}"

@@ -55,7 +55,7 @@ class Done:
     @property
     def scored(self) -> Scored:
         """What a choice may see of it."""
-        return Scored(self.configuration, self.status, self.select_score)
+        return Scored(self.configuration, self.seed, self.status, self.select_score)
 
     @property
     def record(self) -> str:

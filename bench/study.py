@@ -137,11 +137,15 @@ COSTS = (
 """What a claim that says `cheaper` can be about; seconds of training where it does not say."""
 
 
+OF_MEANS = ("matches", "better", "saturates_by")
+"""What claims about a difference of mean scores say; their unit and the runs that they are about can be set."""
+
+
 class Claim(_Part):
     """A sentence the study exists to test; the report gives it a verdict."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    says: Literal["matches", "better", "varies_more", "cheaper", "saturates_by"]
+    says: Literal["matches", "better", "varies_more", "collapses_more", "cheaper", "saturates_by"]
     a: str
     b: str | None = None
     fraction: float | None = Field(default=None, gt=0, le=1)
@@ -151,15 +155,20 @@ class Claim(_Part):
     cost: str | None = None
     over: Literal["seeds", "lr"] = "seeds"
     tasks: Literal["all", "pooled"] | list[str] = "all"
+    given: Literal["not_collapsed"] | None = None
+    scale: Literal["points", "gain"] = "points"
     note: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         needs = {"matches": ("b", "margin"), "better": ("b",), "varies_more": ("b",)}
-        needs |= {"cheaper": ("b", "factor"), "saturates_by": ("fraction",)}
+        needs |= {"collapses_more": ("b",), "cheaper": ("b", "factor"), "saturates_by": ("fraction",)}
         missing = [key for key in needs[self.says] if getattr(self, key) is None]
         if missing:
             raise ValueError(f"a claim that says {self.says!r} also needs {' and '.join(missing)}")
+        if self.says not in OF_MEANS and (self.scale == "gain" or (self.given and self.says != "varies_more")):
+            key = "scale" if self.scale == "gain" else "given"
+            raise ValueError(f"a claim that says {self.says!r} has no {key}; it is for {', '.join(OF_MEANS)}")
         return self
 
 

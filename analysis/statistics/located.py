@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.crossed import components
-from analysis.statistics.sample import Pairs
+from analysis.statistics.crossed import over_tasks
+from analysis.statistics.design import Design, independent, mean_variance
+from analysis.statistics.mean import flat
+from analysis.statistics.sample import Pairs, common
 
 
 class Located(NamedTuple):
@@ -55,36 +57,27 @@ def p_beyond(found: Located, margin: float) -> float:
     return min(1.0, 2 * min(found.p_above(margin), found.p_below(-margin))) if found.testable else math.nan
 
 
-def of_pairs(pairs: Pairs) -> Located:
-    """The mean paired difference; the noise of seeds is in its error, of examples where there are predictions, and
-    of the choice of configurations where the same seeds made it.
+def of_pairs(parts: Sequence[Pairs]) -> Located:
+    """The mean paired difference, of several tasks the mean over them by the seeds that all have.
+
+    The noise of seeds is in its error, of examples where there are predictions, and of the choice of configurations
+    where the same seeds made it.
     """
-    values = pairs.difference
+    alike = common(parts)
+    values = np.mean([one.difference for one in alike], axis=0)
     if values.size < 2:
         return Located(float(values.mean()) if values.size else math.nan, math.nan, math.nan, values.size)
-    found = components(values, pairs.replicates, pairs.n_examples, pairs.choice, pairs.against)
+    found = over_tasks([one.scored for one in alike])
     return Located(float(values.mean()), math.sqrt(found.variance), found.df, values.size)
 
 
-def of_values(values: Sequence[float] | NDArray[np.float64]) -> Located:
-    """The mean of independent `values` [n]."""
+def of_values(values: Sequence[float] | NDArray[np.float64], over: Design | None = None) -> Located:
+    """The mean of `values` [n] over seeds: independent ones, or as they stand to each other in `over`."""
     data = np.asarray(values, dtype=np.float64)
-    n = data.size
+    n, of = data.size, over or independent(data.size)
     if n < 2:
         return Located(float(data.mean()) if n else math.nan, math.nan, math.nan, n)
-    spread = float(data.std(ddof=1)) / math.sqrt(n) if np.ptp(data) > 0 else 0.0
-    return Located(float(data.mean()), spread, n - 1.0, n)
-
-
-def average(parts: Sequence[Located]) -> Located:
-    """Mean of independent estimates with equal weight; degrees of freedom by Satterthwaite (1946); n adds up."""
-    number = len(parts)
-    if not number:
-        return Located(math.nan, math.nan, math.nan, 0)
-    value = sum(part.value for part in parts) / number
-    n = sum(part.n for part in parts)
-    variance = sum(part.se**2 for part in parts)
-    if not variance > 0:
-        return Located(value, math.nan if math.isnan(variance) else 0.0, math.nan, n)
-    df = variance**2 / sum(part.se**4 / part.df for part in parts if part.se > 0)
-    return Located(value, math.sqrt(variance) / number, df, n)
+    if flat(data) and not of.why:
+        return Located(float(data.mean()), 0.0, float(max(1, min(of.counts) - 1)), n)
+    variance, df = mean_variance(data, of)
+    return Located(float(data.mean()), float(np.sqrt(variance)), float(df), n)

@@ -2,31 +2,28 @@
 
 import math
 
-import numpy as np
-
 from analysis.statistics.crossed import crossed_mean, p_value
 from analysis.statistics.estimate import Estimate
 from analysis.statistics.sample import Pairs, Sample, pair
 
 
-def paired_difference(a: Sample, b: Sample, rng: np.random.Generator, level: float = 0.95) -> Estimate:
+def paired_difference(a: Sample, b: Sample, level: float = 0.95) -> Estimate:
     """Mean of a − b over common seeds, with an interval that holds the noise of seeds and of scored examples, and that
     of the choice of configurations where the same seeds made it.
 
     Pairs by seed and by example (`pair`); `n` counts pairs. NaN with the reason where there are no common seeds.
     """
-    return difference(pair(a, b), rng, level)
+    return difference(pair(a, b), level)
 
 
-def difference(pairs: Pairs, rng: np.random.Generator, level: float = 0.95) -> Estimate:
+def difference(pairs: Pairs, level: float = 0.95) -> Estimate:
     """`paired_difference` of samples already paired."""
     if pairs.seeds.size == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, "no seed in common")
-    made = crossed_mean(pairs.difference, pairs.replicates, pairs.n_examples, rng, level, pairs.why,
-                        pairs.choice, pairs.against)  # fmt: skip
+    made = crossed_mean(pairs.scored, level)
     return made._replace(method=made.method.replace("seeds", "pairs"))
 
 
 def paired_p(pairs: Pairs) -> float:
     """Two-sided p-value of no difference, by the variance of the same interval; NaN where it is undefined."""
-    return p_value(pairs.difference, pairs.replicates, pairs.n_examples, pairs.choice, pairs.against)
+    return p_value(pairs.scored)

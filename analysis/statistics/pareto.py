@@ -8,6 +8,8 @@ for all methods, since they are paired) says how much of it would be found again
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.statistics.design import Design, independent
+
 Array = NDArray[np.float64]
 
 REPLICATES = 2000
@@ -25,15 +27,19 @@ def front(scores: Array, costs: Array) -> NDArray[np.bool_]:
     return np.asarray(~(as_good & better).any(axis=-1))
 
 
-def front_probability(scores: Array, costs: Array, rng: np.random.Generator, replicates: int = REPLICATES) -> Array:
+def front_probability(
+    scores: Array, costs: Array, rng: np.random.Generator, over: Design | None = None, replicates: int = REPLICATES
+) -> Array:
     """Share [M] of `replicates` in which each method is on the front of means over resampled seeds.
 
-    `scores` [S, M] and `costs` [S, M, K] of the same seeds. NaN with fewer than two seeds.
+    `scores` [S, M] and `costs` [S, M, K] of the same seeds; of crossed ones (`over`) the levels of each source are
+    resampled. NaN with fewer than two seeds, and where a crossing is incomplete.
     """
     seeds, methods = scores.shape
-    if seeds < 2:
+    of = over or independent(seeds)
+    if seeds < 2 or of.why:
         return np.full(methods, np.nan)
-    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=replicates) / seeds  # [R, S]
+    weights = of.draws(rng, replicates) / seeds  # [R, S]
     on = front(weights @ scores, np.einsum("rs,smk->rmk", weights, costs))
     share: Array = on.mean(axis=0)
     return share

@@ -62,22 +62,21 @@ def _power(per_seed: float, examples: float, n_examples: int, margin: float, see
     variance = per_seed / seeds + examples
     if not variance > 0:
         return 1.0
-    df = degrees(per_seed / seeds, seeds, examples, n_examples)
+    df = degrees(per_seed / seeds, seeds - 1.0, examples, n_examples)
     away = margin / math.sqrt(variance)
     if not two_sided:
         return float(stats.nct.sf(stats.t.ppf(0.975, df), df, away)) if away < 30 else 1.0
     return max(0.0, 2 * float(stats.t.cdf(away - stats.t.ppf(0.95, df), df)) - 1)
 
 
-def seeds_for_spread(factor: float, r: float) -> Needed:
-    """Pairs with which the Pitman–Morgan test (95 %, two-sided) finds standard deviations `factor` apart.
+def seeds_range(
+    per_seed: float, df: float, examples: float, n_examples: int, margin: float, two_sided: bool = True
+) -> tuple[int | None, int | None]:
+    """The seeds needed at either end of the 80 % interval of `per_seed`, which has `df` degrees of freedom (χ²).
 
-    By Fisher's z of the correlation between sums and differences, for pairs whose own correlation is `r`.
+    A pilot's variance is itself an estimate, and the number of seeds rests on it. Browne (1995) plans with its upper
+    80 % bound; None: no number.
     """
-    ratio = factor**2
-    wanted = abs(ratio - 1) / math.sqrt((ratio + 1) ** 2 - 4 * r * r * ratio)
-    if wanted == 0:
-        return Needed(None)
-    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
-    seeds = math.ceil((z / math.atanh(min(wanted, 1 - 1e-12))) ** 2 + 3)
-    return Needed(max(LEAST, seeds)) if seeds <= MOST else Needed(None)
+    ends = [per_seed * df / float(stats.chi2.ppf(tail, df)) for tail in (0.9, 0.1)]
+    low, high = (seeds_for_margin(one, examples, n_examples, margin, two_sided).seeds for one in ends)
+    return low, high

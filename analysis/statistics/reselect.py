@@ -6,7 +6,8 @@ the noise of the choice between the configurations that were tried; not the opti
 their runs, and not that of trying other configurations.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,18 @@ class Choice(NamedTuple):
     select: Array
     scores: Array
     chosen: int
+
+    def at(self, seeds: NDArray[Any]) -> "Choice":
+        """The same choice on some of its seeds, by their places or a mask."""
+        return Choice(self.select[:, seeds], self.scores[:, seeds], self.chosen)
+
+    def scaled(self, by: float) -> "Choice":
+        """The same choice, its scores in another unit."""
+        return self._replace(scores=self.scores * by)
+
+
+Choices = tuple[Choice, Choice | None]
+"""How a mean's configuration was chosen, and that of what is taken from it."""
 
 
 class Reselected(NamedTuple):
@@ -35,19 +48,23 @@ def alone(scores: Array) -> Choice:
     return Choice(np.zeros((1, scores.size)), scores[None], 0)
 
 
-def reselected(choice: Choice, drawn: Array, against: Choice | None = None) -> Reselected:
-    """Repeat the choice on seeds drawn `drawn` [R, S] times each, and score it on the same draws.
+def reselected(choices: Sequence[Choices], drawn: Array, fewest: int | None = None) -> Reselected:
+    """Repeat each choice on seeds drawn `drawn` [R, S] times each, and score it on the same draws.
 
-    With `against`, the mean is that of a difference, chosen less against, both choices repeated on the same draws.
-    variance is what the choice adds to that of the chosen configuration's mean, times S/(S − 1) for the bootstrap's own
-    bias; 0 where repeating it adds none. same: how often every choice was the one that was made.
+    Several `choices` are of one mean over tasks. Where a choice is against another, its mean is that of a difference,
+    both repeated on the same draws. variance is what the choices add to that of the chosen configurations' mean, times
+    n/(n − 1) for the bootstrap's own bias, n being the seeds or, of crossed ones, the `fewest` levels of a source; 0
+    where repeating them adds none. same: how often every choice was the one that was made.
     """
-    seeds = drawn.shape[1]
-    again, fixed, same = _repeated(choice, drawn)
-    if against is not None:
-        others = _repeated(against, drawn)
-        again, fixed, same = again - others[0], fixed - others[1], same & others[2]
-    added = max(0.0, float(again.var() - fixed.var())) * seeds / max(1, seeds - 1)
+    levels = drawn.shape[1] if fewest is None else fewest
+    again, fixed, same = np.zeros(len(drawn)), np.zeros(len(drawn)), np.ones(len(drawn), bool)
+    for choice, against in choices:
+        for sign, one in ((1, choice), (-1, against)):
+            if one is not None:
+                moved = _repeated(one, drawn)
+                again, fixed, same = again + sign * moved[0], fixed + sign * moved[1], same & moved[2]
+    again, fixed = again / len(choices), fixed / len(choices)
+    added = max(0.0, float(again.var() - fixed.var())) * levels / max(1, levels - 1)
     return Reselected(again - fixed, added, float(np.mean(same)))
 
 

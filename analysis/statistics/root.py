@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from analysis.statistics.design import Design, independent, mean_variance
+
 Array = NDArray[np.float64]
 
 GRID = 64
@@ -39,11 +41,14 @@ class Root(NamedTuple):
     outcome: Outcome
 
 
-def first_root(x: Array, curves: Array, level: float = 0.95, log: bool = True, last: bool = False) -> Root:
+def first_root(
+    x: Array, curves: Array, level: float = 0.95, log: bool = True, last: bool = False, over: Design | None = None
+) -> Root:
     """First (or `last`) upward crossing of the mean of `curves` [S, P] at increasing `x` [P] (positive where `log`).
 
     "above from the start": at or above zero at x[0] already, so the crossing is at or below it; "never": below zero at
-    every measured point. The value is then x[0] or NaN. Raises ValueError for shapes that do not match.
+    every measured point. The value is then x[0] or NaN. `over`: how the seeds stand to each other, independent without.
+    Raises ValueError for shapes that do not match.
     """
     if curves.ndim != 2 or curves.shape[1] != x.size or (np.diff(x) <= 0).any():
         raise ValueError(f"curves [S, P] {curves.shape} need increasing x [P] {x.shape}")
@@ -53,7 +58,8 @@ def first_root(x: Array, curves: Array, level: float = 0.95, log: bool = True, l
     at = np.log(x) if log else x.astype(np.float64)
     mean = curves.mean(axis=0)
     value, outcome = _crossing(at, mean, last)
-    low, high = _inside(at, curves, value if outcome == "crosses" else None, level)
+    of = independent(seeds) if over is None else over
+    low, high = _inside(at, curves, value if outcome == "crosses" else None, level, of)
     back = np.exp if log else float
     value = float(x[0]) if outcome == "above from the start" else _back(value, back)  # to the last digit
     return Root(value, _back(low, back), _back(high, back), seeds, outcome)
@@ -77,22 +83,21 @@ def _crossing(at: Array, mean: Array, last: bool) -> tuple[float, Outcome]:
     return float(at[i - 1] + share * (at[i] - at[i - 1])), "crosses"
 
 
-def _inside(at: Array, curves: Array, value: float | None, level: float) -> tuple[float, float]:
+def _inside(at: Array, curves: Array, value: float | None, level: float, of: Design) -> tuple[float, float]:
     """Ends of the stretch of x, about `value`, where zero is inside the t interval; the whole range's without it."""
     seeds = curves.shape[0]
-    if seeds < 2:
+    if seeds < 2 or of.why:
         return math.nan, math.nan
     mean = curves.mean(axis=0)
-    spread = np.atleast_2d(np.cov(curves, rowvar=False)) * float(stats.t.ppf((1 + level) / 2, seeds - 1)) ** 2 / seeds
 
     def holds_zero(x: Array) -> NDArray[np.bool_]:
         """Whether zero is inside the interval at each of `x`."""
         i = np.clip(np.searchsorted(at, x, side="right") - 1, 0, max(0, at.size - 2))
         j = np.minimum(i + 1, at.size - 1)
         w = np.where(i < j, (x - at[i]) / np.where(i < j, at[j] - at[i], 1.0), 0.0)
-        middle = (1 - w) * mean[i] + w * mean[j]
-        half = (1 - w) ** 2 * spread[i, i] + 2 * w * (1 - w) * spread[i, j] + w**2 * spread[j, j]
-        return np.asarray(middle**2 <= half)
+        values = (1 - w) * curves[:, i] + w * curves[:, j]
+        variance, df = mean_variance(values, of)
+        return np.asarray(values.mean(axis=0) ** 2 <= variance * stats.t.ppf((1 + level) / 2, df) ** 2)
 
     grid = _grid(at) if value is None else np.unique(np.append(_grid(at), value))
     possible = holds_zero(grid)

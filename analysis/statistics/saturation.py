@@ -9,17 +9,25 @@ learned, against what could be.
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.statistics.design import Design
 from analysis.statistics.root import Root, first_root
 
 Array = NDArray[np.float64]
 
 
 def reach(
-    fractions: Array, scores: Array, reference: Array, constant: float, share: float, level: float = 0.95
+    fractions: Array,
+    scores: Array,
+    reference: Array,
+    constant: float,
+    share: float,
+    level: float = 0.95,
+    over: Design | None = None,
 ) -> Root:
     """First fraction at which `scores` [S, F] at `fractions` [F] reach constant + share · (reference − constant).
 
-    `reference` [S] are the reference's scores with all data on the same seeds, so that its noise is in the interval.
+    `reference` [S] are the reference's scores with all data on the same seeds, so that its noise is in the interval;
+    `over`: how those stand to each other, independent without.
     """
     target = constant + share * (reference - constant)
-    return first_root(fractions, scores - target[:, None], level)
+    return first_root(fractions, scores - target[:, None], level, over=over)

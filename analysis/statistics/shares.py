@@ -50,6 +50,12 @@ def mean_squares(scores: Array) -> dict[Term, tuple[float, int]]:
     return made
 
 
+def components(scores: Array) -> dict[Term, float]:
+    """The unbiased estimate of every term's variance, which chance can make negative; `scores` as in `shares`."""
+    observed = {term: np.array([ms]) for term, (ms, _) in mean_squares(scores).items()}
+    return {term: float(_component(scores.shape, term, observed)[0]) for term in observed}
+
+
 def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list[Share]:
     """Components of `scores` [n_1, …, n_K], every factor random with at least 2 levels and no value missing.
 
@@ -59,19 +65,18 @@ def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list
     """
     squares = mean_squares(scores)
     drawn = {term: ms * df / rng.chisquare(df, DRAWS) for term, (ms, df) in squares.items()}
-    observed = {term: np.array([ms]) for term, (ms, _) in squares.items()}
-    values = {term: _component(scores.shape, term, observed) for term in squares}
+    values = components(scores)
     draws = {term: np.maximum(0.0, _component(scores.shape, term, drawn)) for term in squares}
-    total, totals = sum(max(0.0, float(v[0])) for v in values.values()), np.sum(list(draws.values()), axis=0)
+    total, totals = sum(max(0.0, one) for one in values.values()), np.sum(list(draws.values()), axis=0)
     tails = [(1 - level) / 2, (1 + level) / 2]
     made = []
     for term, (_, df) in squares.items():
-        value = max(0.0, float(values[term][0]))
+        value = max(0.0, values[term])
         low, high = np.quantile(draws[term], tails)
         share_low, share_high = np.quantile(draws[term] / np.where(totals > 0, totals, 1.0), tails)
         share = value / total if total > 0 else float("nan")
         ends = (float(low), float(high), share, float(share_low), float(share_high))
-        made.append(Share(term, value, *ends, df, bool(values[term][0] < 0)))
+        made.append(Share(term, value, *ends, df, values[term] < 0))
     return made
 
 

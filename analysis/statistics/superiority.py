@@ -6,55 +6,53 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.statistics.design import Design
 from analysis.statistics.estimate import Estimate
-from analysis.statistics.proportion import clopper_pearson
+from analysis.statistics.proportion import binomial_p, clopper_pearson, effective
 
 Array = NDArray[np.float64]
+
+ALPHA = 0.05
 
 GAMMA = 0.75
 """P(A > B) from which a difference is called meaningful; the paper's recommendation."""
 
-BOOTSTRAP_FROM = 29
-"""Pairs that the paper's rule needs for 5 % errors of both kinds (Noether, 1987: 28.86)."""
-
 LEAST = 6
 """Below this no verdict: even six wins in six have a two-sided p of 0.03, five in five 0.06."""
 
-RESAMPLES = 2000
-
 
 class Superiority(NamedTuple):
-    """P(A > B) with its interval, and the verdict: a word, or why there is none."""
+    """P(A > B) with its interval, and the two-sided p of its being one half."""
 
     estimate: Estimate
-    verdict: str
+    p: float
 
 
-def superiority(difference: Array, rng: np.random.Generator, level: float = 0.95) -> Superiority:
-    """P(A > B) of pair differences [n], ties counting half, and the three-way verdict of the paper's appendix C.
+def superiority(difference: Array, of: Design, level: float = 0.95) -> Superiority:
+    """P(A > B) of pair differences [n] over seeds, ties counting half.
 
-    From 29 pairs on the interval is the percentile bootstrap over pairs; below, it is the exact binomial one, since at
-    3 pairs the bootstrap declares a winner in one null comparison of four. The rule is applied to the side ahead.
+    The interval is the exact binomial one at any number of pairs, so that the p-value of the same test agrees with
+    it; the paper's percentile bootstrap declares a winner in one null comparison of four at 3 pairs. Crossed seeds
+    count for as many independent pairs as they are worth (`effective`).
     """
     n = difference.size
-    wins = float(np.sum(difference > 0) + 0.5 * np.sum(difference == 0))
     if n == 0:
-        return Superiority(Estimate(math.nan, math.nan, math.nan, 0, "no seed in common"), "no pairs")
-    if n >= BOOTSTRAP_FROM:
-        score = np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
-        draws = rng.choice(score, (RESAMPLES, n)).mean(axis=1)
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        made = Estimate(wins / n, float(low), float(high), n, f"percentile bootstrap, {level:.0%}, {n} pairs")
-    else:
-        exact = clopper_pearson(wins, n, level)
-        made = exact._replace(method=f"exact binomial, {level:.0%}, {n} pairs")
-    return Superiority(made, _verdict(made))
+        return Superiority(Estimate(math.nan, math.nan, math.nan, 0, "no seed in common"), math.nan)
+    won = np.where(difference > 0, 1.0, np.where(difference == 0, 0.5, 0.0))
+    worth = effective(won, of)
+    hits = float(won.mean()) * worth
+    exact = clopper_pearson(hits, worth, level)
+    pairs = f"{n} crossed pairs, worth {worth:.3g}" if of.crossed else f"{n} pairs"
+    return Superiority(exact._replace(n=n, method=f"exact binomial, {level:.0%}, {pairs}"), binomial_p(hits, worth))
 
 
-def _verdict(made: Estimate) -> str:
-    if made.n < LEAST:
-        return f"none: {made.n} of the {LEAST} pairs that a verdict needs"
-    low, high = (made.low, made.high) if made.value >= 0.5 else (1 - made.high, 1 - made.low)
-    if low <= 0.5:
+def verdict(found: Estimate, p: float) -> str:
+    """The three-way verdict of the paper's appendix C on the side that is ahead; `p`: corrected over what is
+    compared."""
+    if found.n == 0:
+        return "no pairs"
+    if found.n < LEAST:
+        return f"none: {found.n} of the {LEAST} pairs that a verdict needs"
+    if not p <= ALPHA:
         return "not significant"
-    return "meaningful" if high > GAMMA else "significant, not meaningful"
+    return "meaningful" if max(found.high, 1 - found.low) > GAMMA else "significant, not meaningful"

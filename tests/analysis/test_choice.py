@@ -9,7 +9,9 @@ import pytest
 
 from analysis.choice import choose
 from analysis.load import load_results
+from analysis.planned import Expectation
 from analysis.runs import CELL, runs
+from analysis.scores import scores
 from bench.choice import Scored, best_configuration
 from tests.analysis.fixtures import Folder, draw, empty
 
@@ -72,7 +74,9 @@ def test_agrees_with_the_harness(tmp_path: Path, seed: int) -> None:
         tuple(row[key] for key in CELL): json.loads(row["configuration"]) for row in choose(frame).to_dict("records")
     }
     for key, rows in frame.groupby(CELL):
-        scored = [Scored(r["configuration"], r["status"], r["select_score"]) for r in rows.to_dict("records")]
+        scored = [
+            Scored(r["configuration"], r["seed"], r["status"], r["select_score"]) for r in rows.to_dict("records")
+        ]
         assert mine.get(key) == best_configuration(scored)
 
 
@@ -80,3 +84,25 @@ def test_nothing_to_choose_from(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     folder.add(status="error", reason="boom")
     assert choose(runs(load_results(folder.write()))).empty
+
+
+def test_what_a_choice_left_out_is_said_where_it_is_shown(tmp_path: Path) -> None:
+    """Eight seeds; one out-of-memory neither drops the better learning rate nor goes unsaid."""
+    folder = empty(tmp_path)
+    for seed in range(1, 9):
+        lost = {"status": "oom", "reason": "out of memory"} if seed == 3 else {"score": 0.901, "select_score": 0.9}
+        folder.add(lr=1e-2, seed=seed, **lost)
+        folder.add(lr=1e-3, seed=seed, score=0.832, select_score=0.83)
+    for seed in (1, 2):
+        folder.add(lr=1e-4, seed=seed, score=0.5, select_score=0.99)
+    row = chosen(folder)
+    assert json.loads(row["configuration"]) == {"lr": 1e-2}
+    assert (row["select_n"], row["runners"], row["configurations"]) == (7, 2, 3)
+    assert row["left_out"] == (
+        "chosen on 7 seeds that all have, without 3; not compared, for want of seeds that the others have: "
+        "lr 0.0001 (2 seeds)"
+    )
+    table = runs(load_results(str(tmp_path)))
+    (cell,) = scores(table, Expectation(None, table)).to_dict("records")
+    assert row["left_out"] in cell["why"]
+    assert cell["missing"] == "3"

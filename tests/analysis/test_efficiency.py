@@ -55,7 +55,7 @@ def test_ratios_pair_by_task_and_seed(tmp_path: Path) -> None:
     assert (time["method"], time["reference"], time["n"], time["tasks"]) == ("small", "big", 6, 2)
     assert time["ratio"] == pytest.approx(0.5 * 1.1 ** (1 / 3))
     # pairs take the slow seeds out: seeds differ fourfold, and the interval is a few percent wide
-    assert 0.45 < time["low"] < 0.5 < time["high"] < 0.58
+    assert 0.4 < time["low"] < 0.5 < time["high"] < 0.62
     assert found["encoder_params"]["ratio"] == pytest.approx(0.01)
     assert found["peak_memory_bytes"]["ratio"] == 0.5
     assert found["peak_memory_bytes"]["why"] == "the same in every pair: no interval"
@@ -74,7 +74,7 @@ def test_tasks_whose_ratios_differ_do_not_widen_the_interval(tmp_path: Path) -> 
     time = found["train_seconds"]
     assert time["ratio"] == pytest.approx(0.25, rel=0.01)
     logs = np.log([1.0, 1.02, 0.98])
-    half = stats.t.ppf(0.975, 4) * np.sqrt(2 * logs.var(ddof=1) / 3) / 2
+    half = stats.t.ppf(0.975, 2) * np.sqrt(logs.var(ddof=1) / 3)  # a seed is slow on both tasks: three pairs, not six
     assert time["high"] / time["ratio"] == pytest.approx(np.exp(half))
     assert (time["n"], time["tasks"]) == (6, 2)
 

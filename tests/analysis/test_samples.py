@@ -110,7 +110,7 @@ def test_pairs_are_by_common_seed_and_common_example(tmp_path: Path) -> None:
     assert both.replicates is not None
     # the errors are nested, so a resample moves both alike: ten examples make the difference
     assert both.replicates.std(axis=0) == pytest.approx(np.sqrt(0.1 * 0.9 / 100), rel=0.1)
-    made = paired_difference(samples[key("one")], samples[key("two")], np.random.default_rng(0))
+    made = paired_difference(samples[key("one")], samples[key("two")])
     assert (made.value, made.n) == (pytest.approx(0.1), 2)
     assert "2 pairs × 100 examples" in made.method
 
@@ -120,7 +120,7 @@ def test_no_common_seed_is_no_difference(tmp_path: Path) -> None:
     scored(folder, range(10), seed=1, method="one")
     scored(folder, range(10), seed=2, method="two")
     samples = read(folder)[2]
-    made = paired_difference(samples[key("one")], samples[key("two")], np.random.default_rng(0))
+    made = paired_difference(samples[key("one")], samples[key("two")])
     assert (made.n, made.method) == (0, "no seed in common")
 
 

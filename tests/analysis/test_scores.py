@@ -92,7 +92,7 @@ def test_an_undefined_correlation_counts_as_zero(tmp_path: Path) -> None:
     assert (row["degenerate"], row["collapsed"]) == (1, 1)
 
 
-def test_a_run_that_predicts_one_class_enters_with_the_constant_predictors_score(tmp_path: Path) -> None:
+def test_a_run_that_predicts_one_class_enters_with_the_constants_score_or_its_own_lower_one(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     wrong = folder.add(seed=1, score=0.0, metric="f1", majority_score=0.8)
     weak = folder.add(seed=2, score=0.7, metric="f1", majority_score=0.8)
@@ -101,7 +101,7 @@ def test_a_run_that_predicts_one_class_enters_with_the_constant_predictors_score
         folder.predict(trial_id, predictions)
     table, _, _ = read(folder)
     entered = table.set_index("seed")[["entered", "collapsed", "degenerate"]]
-    assert entered.loc[1].tolist() == [0.8, True, True]
+    assert entered.loc[1].tolist() == [0.0, True, True]  # of the wrong class: never more than its own score
     assert entered.loc[2].tolist() == [0.7, False, True]  # below the constant, but it did predict: its own score
     assert entered.loc[3].tolist() == [0.9, False, False]
 

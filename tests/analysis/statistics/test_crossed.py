@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.crossed import BOOTSTRAP_FROM, components, crossed_mean, degrees, p_value
+from analysis.statistics.crossed import Scored, components, crossed_mean, degrees, p_value
+from analysis.statistics.design import independent
 from analysis.statistics.located import of_pairs
 from analysis.statistics.mean import mean_t
 from analysis.statistics.paired import difference, paired_p
@@ -17,6 +18,11 @@ from analysis.statistics.sample import Pairs, Sample, pair
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 EXAMPLES = 150
+
+
+def scored(values: np.ndarray, moved: np.ndarray | None = None, n: int = 0, choice: Choice | None = None) -> Scored:
+    """Independent seeds."""
+    return Scored(values, independent(values.size), moved, n, () if choice is None else ((choice, None),))
 
 
 def hits(rng: np.random.Generator, seeds: int, effects: Draw) -> np.ndarray:
@@ -49,7 +55,7 @@ def covered(seeds: int, effects: Draw, paired: bool, draws: int) -> float:
         values = hits(rng, seeds, effects)
         if paired:
             values = values - hits(rng, seeds, effects)
-        made = crossed_mean(values.mean(axis=1), weights @ values.T / EXAMPLES, EXAMPLES, rng)
+        made = crossed_mean(scored(values.mean(axis=1), weights @ values.T / EXAMPLES, EXAMPLES))
         inside += made.low <= target <= made.high
     return inside / draws
 
@@ -75,9 +81,9 @@ def test_the_interval_covers_in_many_draws(seeds: int, effects: Draw, paired: bo
     assert 0.92 - noise <= covered(seeds, effects, paired, 2000) <= 0.97 + noise
 
 
-def replicated(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def replicated(values: np.ndarray) -> Scored:
     (weights,) = counts(values.shape[1])
-    return values.mean(axis=1), weights @ values.T / values.shape[1], values.shape[1]
+    return scored(values.mean(axis=1), weights @ values.T / values.shape[1], values.shape[1])
 
 
 def test_components_recover_planted_variances() -> None:
@@ -85,22 +91,22 @@ def test_components_recover_planted_variances() -> None:
     found = []
     for _ in range(60):
         values = 0.1 * rng.normal(size=(6, 1)) + 2 * rng.normal(size=(1, 200)) + rng.normal(size=(6, 200))
-        found.append(components(*replicated(values)))
+        found.append(components(replicated(values)))
     assert np.mean([one.interaction for one in found]) == pytest.approx(1 / 200, rel=0.1)
     assert np.mean([one.examples for one in found]) == pytest.approx(4 / 200, rel=0.15)
-    assert np.mean([one.per_seed for one in found]) == pytest.approx(0.01 + 1 / 200, rel=0.2)
+    assert np.mean([one.one_seed for one in found]) == pytest.approx(0.01 + 1 / 200, rel=0.2)
 
 
 def test_without_predictions_it_is_students_t_and_says_so() -> None:
     scores = np.array([0.8, 0.82, 0.85])
-    made, wanted = crossed_mean(scores, None, 0, np.random.default_rng(0)), mean_t(scores)
+    made, wanted = crossed_mean(scored(scores)), mean_t(scores)
     assert made[:4] == pytest.approx(wanted[:4])
     assert made.method == "Student t, 95%, 3 seeds; not over examples: no predictions"
 
 
 def test_one_seed_and_equal_seeds_get_no_interval() -> None:
-    assert "one seed" in crossed_mean(np.array([0.5]), None, 0, np.random.default_rng(0)).method
-    same = crossed_mean(np.full(3, 0.5), np.full((1000, 3), 0.5), 100, np.random.default_rng(0))
+    assert "one seed" in crossed_mean(scored(np.array([0.5]))).method
+    same = crossed_mean(scored(np.full(3, 0.5), np.full((1000, 3), 0.5), 100))
     assert not same.has_interval
     assert "all 3 seeds scored the same" in same.method
 
@@ -109,7 +115,7 @@ def test_seeds_that_tie_by_chance_still_have_the_examples_noise() -> None:
     values = np.zeros((3, 100))
     for seed in range(3):
         values[seed, seed * 5 : 80 + seed * 5] = 1  # 0.8 each, on different examples
-    made = crossed_mean(*replicated(values), np.random.default_rng(0))
+    made = crossed_mean(replicated(values))
     shared = np.array([0.75, 0.70, 0.75]) - 0.8**2  # covariances of right answers: on how many both are right
     wanted = stats.t.ppf(0.975, 99) * math.sqrt(shared.mean() / 99)
     assert made.high - made.low == pytest.approx(2 * wanted, rel=0.05)
@@ -124,7 +130,7 @@ def test_the_degrees_of_freedom_hold_at_any_share_of_the_examples(level: float, 
         of_seeds = rng.chisquare(seeds - 1, draws) / (seeds - 1) / seeds
         of_examples = examples / seeds * rng.chisquare(299, draws) / 299
         mean = rng.normal(0, math.sqrt((1 + examples) / seeds), draws)
-        df = np.array([degrees(x, seeds, y, 300) for x, y in zip(of_seeds, of_examples, strict=True)])
+        df = np.array([degrees(x, seeds - 1.0, y, 300) for x, y in zip(of_seeds, of_examples, strict=True)])
         half = stats.t.ppf((1 + level) / 2, df) * np.sqrt(of_seeds + of_examples)
         rates.append(float(np.mean(np.abs(mean) <= half)))
     noise = 3 * math.sqrt(level * (1 - level) / draws)
@@ -133,38 +139,28 @@ def test_the_degrees_of_freedom_hold_at_any_share_of_the_examples(level: float, 
 
 
 def test_degrees_of_freedom_by_hand() -> None:
-    assert degrees(2.0, 3, 0.0, 0) == 2
-    assert degrees(0.0, 3, 2.0, 100) == pytest.approx(99)
-    assert degrees(1.0, 3, 3.0, 101) == pytest.approx(1 / (0.25 / 2 + 0.75 / 100))
-    assert degrees(0.0, 3, 0.0, 0) == 2
+    assert degrees(2.0, 2, 0.0, 0) == 2
+    assert degrees(0.0, 2, 2.0, 100) == pytest.approx(99)
+    assert degrees(1.0, 2, 3.0, 101) == pytest.approx(1 / (0.25 / 2 + 0.75 / 100))
+    assert degrees(0.0, 2, 0.0, 0) == 2
 
 
-def test_the_bootstrap_takes_over_at_twenty_seeds_with_the_same_width() -> None:
-    rng = np.random.default_rng(3)
-    for seeds, word in ((BOOTSTRAP_FROM - 1, "variance components"), (BOOTSTRAP_FROM, "multi-bootstrap")):
-        scores, moved, n = replicated(hits(rng, seeds, normal))
-        made, found = crossed_mean(scores, moved, n, rng), components(scores, moved, n)
-        assert made.method.startswith(word)
-        half = stats.t.ppf(0.975, found.df) * math.sqrt(found.variance)
-        assert made.high - made.low == pytest.approx(2 * half, rel=0.1)
-
-
-def test_p_and_interval_agree() -> None:
+@pytest.mark.parametrize("seeds", [8, 30])
+def test_p_and_interval_agree_at_any_number_of_seeds(seeds: int) -> None:
     rng = np.random.default_rng(5)
-    values = hits(rng, 8, normal) - hits(rng, 8, normal)
-    scores, moved, n = replicated(values)
-    p = p_value(scores, moved, n)
-    made = crossed_mean(scores, moved, n, rng, level=1 - p)
+    values = hits(rng, seeds, normal) - hits(rng, seeds, normal)
+    p = p_value(replicated(values))
+    made = crossed_mean(replicated(values), level=1 - p)
     assert min(abs(made.low), abs(made.high)) == pytest.approx(0, abs=1e-9)
-    assert p_value(scores, None, 0) == pytest.approx(stats.ttest_1samp(scores, 0).pvalue)
-    assert math.isnan(p_value(np.zeros(4), None, 0))
+    scores = values.mean(axis=1)
+    assert p_value(scored(scores)) == pytest.approx(stats.ttest_1samp(scores, 0).pvalue)
+    assert math.isnan(p_value(scored(np.zeros(4))))
 
 
 def test_a_choice_that_never_changes_adds_nothing() -> None:
     scores = np.array([[0.8, 0.85, 0.9], [0.1, 0.2, 0.3]])
     choice = Choice(scores, scores, 0)
-    rng = np.random.default_rng(0)
-    made = crossed_mean(scores[0], None, 0, rng, choice=choice)
+    made = crossed_mean(scored(scores[0], choice=choice))
     assert made[:4] == pytest.approx(mean_t(scores[0])[:4])
     assert made.method.endswith("the same in 100%")
 
@@ -172,7 +168,7 @@ def test_a_choice_that_never_changes_adds_nothing() -> None:
 def test_a_choice_that_wavers_widens_the_interval() -> None:
     select = np.array([[0.7, 0.9, 0.8], [0.81, 0.79, 0.8]])
     scores = np.array([[0.7, 0.72, 0.71], [0.5, 0.52, 0.51]])
-    made = crossed_mean(scores[0], None, 0, np.random.default_rng(0), choice=Choice(select, scores, 0))
+    made = crossed_mean(scored(scores[0], choice=Choice(select, scores, 0)))
     plain = mean_t(scores[0])
     assert made.value == plain.value
     assert made.high - made.low > 3 * (plain.high - plain.low)
@@ -180,7 +176,7 @@ def test_a_choice_that_wavers_widens_the_interval() -> None:
 
 def test_reselection_by_hand() -> None:
     choice = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
-    made = reselected(choice, np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
+    made = reselected([(choice, None)], np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
     assert made.moves == pytest.approx([0.0, 0.0, 0.2 - 0.6])  # only seed 2 alone would choose the second
     assert made.same == pytest.approx(2 / 3)
     again, fixed = np.array([0.8, 0.7, 0.2]), np.array([0.8, 0.7, 0.6])
@@ -194,7 +190,7 @@ def test_repeating_the_choice_covers_where_ignoring_it_does_not() -> None:
     for _ in range(300):
         scores, select = true[:, None] + 0.015 * rng.normal(size=(3, 5)), true[:, None] + 0.04 * rng.normal(size=(3, 5))
         best = int(select.mean(axis=1).argmax())
-        made.append(crossed_mean(scores[best], None, 0, rng, choice=Choice(select, scores, best)))
+        made.append(crossed_mean(scored(scores[best], choice=Choice(select, scores, best))))
         plain.append(mean_t(scores[best]))
         chosen.append(true[best])
     target = float(np.mean(chosen))
@@ -206,7 +202,7 @@ def test_repeating_the_choice_covers_where_ignoring_it_does_not() -> None:
 def test_reselection_of_a_difference_by_hand() -> None:
     a = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
     b = Choice(np.array([[0.1, 0.1], [0.2, 0.0]]), np.array([[0.7, 0.5], [0.1, 0.4]]), 1)
-    made = reselected(a, np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]), b)
+    made = reselected([(a, b)], np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]]))
     # a chooses its 1st, 1st, 2nd; b its 2nd, then its 1st of two equals, then its 1st
     again, fixed = np.array([0.8 - 0.1, 0.7 - 0.6, 0.2 - 0.5]), np.array([0.8 - 0.1, 0.7 - 0.25, 0.6 - 0.4])
     assert made.moves == pytest.approx(again - fixed)
@@ -217,7 +213,7 @@ def test_reselection_of_a_difference_by_hand() -> None:
 def test_what_was_not_chosen_is_a_choice_among_one() -> None:
     a = Choice(np.array([[0.9, 0.1], [0.4, 0.5]]), np.array([[0.8, 0.6], [0.3, 0.2]]), 0)
     drawn = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 2.0]])
-    against, without = reselected(a, drawn, alone(np.array([0.1, 0.1]))), reselected(a, drawn)
+    against, without = reselected([(a, alone(np.array([0.1, 0.1])))], drawn), reselected([(a, None)], drawn)
     assert against.moves == pytest.approx(without.moves)
     assert (against.variance, against.same) == pytest.approx((without.variance, without.same))
 
@@ -243,7 +239,7 @@ def test_a_difference_of_tuned_methods_covers_where_ignoring_the_choice_does_not
     with_choice, without, times = 0, 0, 300
     for _ in range(times):
         both, _ = chosen_pair(rng, seeds, true)
-        made, plain = difference(both, rng), mean_t(both.difference)
+        made, plain = difference(both), mean_t(both.difference)
         with_choice += made.low <= 0 <= made.high
         without += plain.low <= 0 <= plain.high
     assert with_choice / times >= 0.92
@@ -254,13 +250,13 @@ def test_a_difference_of_tuned_methods_covers_where_ignoring_the_choice_does_not
 
 def test_p_interval_and_located_agree_where_the_choice_is_repeated() -> None:
     both, _ = chosen_pair(np.random.default_rng(4), 6, np.array([0.80, 0.79]))
-    p, rng = paired_p(both), np.random.default_rng(0)
-    made = difference(both, rng, level=1 - p)
+    p = paired_p(both)
+    made = difference(both, level=1 - p)
     assert min(abs(made.low), abs(made.high)) == pytest.approx(0, abs=1e-9)
-    found = of_pairs(both)
+    found = of_pairs([both])
     assert 2 * min(found.p_above(0), found.p_below(0)) == pytest.approx(p)
     assert p > stats.ttest_1samp(both.difference, 0).pvalue
-    assert components(both.difference, None, 0, both.choice, both.against).of_seeds == pytest.approx(6 * found.se**2)
+    assert components(both.scored).of_seeds == pytest.approx(6 * found.se**2)
 
 
 def test_pairing_keeps_the_choice_on_common_seeds() -> None:

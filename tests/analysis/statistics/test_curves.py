@@ -90,5 +90,5 @@ def test_front_probabilities_follow_the_noise() -> None:
 def test_front_probability_is_calibrated_where_two_methods_are_equal() -> None:
     rng = np.random.default_rng(3)
     costs = np.tile([[2.0], [1.0]], (10, 1, 1))
-    shares = [front_probability(rng.normal(0, 1, (10, 2)), costs, rng, 200)[0] for _ in range(400)]
+    shares = [front_probability(rng.normal(0, 1, (10, 2)), costs, rng, replicates=200)[0] for _ in range(400)]
     assert np.mean(shares) == pytest.approx(0.5, abs=0.05)

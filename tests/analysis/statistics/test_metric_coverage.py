@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.crossed import crossed_mean
+from analysis.statistics.crossed import Scored, crossed_mean
+from analysis.statistics.design import independent
 from analysis.statistics.resample import counts
 from analysis.statistics.weighted_metrics import METRICS
 
@@ -101,7 +102,7 @@ def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
             scores, moved = (
                 made - METRICS[metric](drawn.labels, drawn.first, w) for made, w in ((scores, one), (moved, weights))
             )
-        made = crossed_mean(scores[0], moved, EXAMPLES, rng)
+        made = crossed_mean(Scored(scores[0], independent(seeds), moved, EXAMPLES))
         inside += made.low <= target <= made.high
     return inside / times
 

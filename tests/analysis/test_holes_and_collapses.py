@@ -1,0 +1,231 @@
+"""Verdicts where runs are missing, collapse, or stand twice: what a report may say of them, and what it must."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.load import load_results
+from analysis.planned import Expectation
+from analysis.report import write_report
+from analysis.runs import runs
+from analysis.samples import Samples
+from bench.errors import ResultsError
+from bench.seeds import crossed
+from tests.analysis.claim_folder import drawn
+from tests.analysis.fixtures import Folder, empty
+from tests.analysis.test_claims import judged
+
+BETTER = {"id": "c", "says": "better", "a": "a", "b": "b"}
+
+
+def two(path: Path, claim: dict[str, Any], seeds: int = 20, **given: Any) -> Folder:
+    """Two methods, a ahead by 0.05; constant predictor 0.5."""
+    return drawn(path, {"a": {"mean": 0.85}, "b": {"mean": 0.8}}, [BETTER | claim], seeds=seeds, **given)
+
+
+def lose(folder: Folder, method: str, seeds: range, status: str = "timeout") -> None:
+    for row in folder.rows["trials"]:
+        if row["method"] == method and row["seed"] in seeds:
+            row.update(status=status, score=None, select_score=None, reason=status)
+
+
+def test_a_method_that_timed_out_on_its_hard_seeds_is_not_better(tmp_path: Path) -> None:
+    folder = two(tmp_path, {})
+    lose(folder, "a", range(11, 21))
+    made = judged(folder)["c"]
+    assert made["verdict"] == "inconclusive"
+    assert made["missing"].startswith("a on alpha lacks seed 11 (timeout), seed 12 (timeout)")
+    assert made["reason"].startswith(
+        "runs are missing, and with each at the constant predictor's score it would not be"
+    )
+    assert made["filled"]["verdict"] == "refuted"
+    assert made["next"]["command"].startswith("finebench run ")
+
+
+def test_holes_that_change_nothing_are_said_and_change_nothing(tmp_path: Path) -> None:
+    folder = two(tmp_path, {})
+    lose(folder, "b", range(3, 5), "oom")  # at the constant predictor's score a is farther ahead
+    made = judged(folder)["c"]
+    assert made["verdict"] == "supported"
+    assert made["reason"].endswith(
+        "it comes out alike where each missing run counts as the constant predictor: b on alpha lacks seed 3 (oom), "
+        "seed 4 (oom)"
+    )
+    assert made["filled"]["estimate"] > made["estimate"]
+
+
+def test_runs_that_no_method_has_made_yet_leave_a_claim_open(tmp_path: Path) -> None:
+    folder = two(tmp_path, {"says": "better"}, seeds=8)
+    folder.plan("alpha", "a", 1.0, 20, 1)
+    folder.plan("alpha", "b", 1.0, 20, 1)
+    made = judged(folder)["c"]
+    assert (made["verdict"], made["missing"]) == (
+        "supported",
+        "a on alpha lacks 12 not run; b on alpha lacks 12 not run",
+    )
+
+
+def test_costs_of_runs_that_are_missing_are_not_known(tmp_path: Path) -> None:
+    folder = two(tmp_path, {"says": "cheaper", "factor": 1.5})
+    for row in folder.rows["trials"]:
+        row["train_seconds"] *= 0.2 if row["method"] == "a" else 1
+    assert judged(folder)["c"]["verdict"] == "supported"
+    lose(folder, "a", range(19, 21))
+    assert judged(folder)["c"]["verdict"] == "inconclusive"
+    counted = two(tmp_path / "counted", {"says": "cheaper", "factor": 1, "cost": "trainable_params"})
+    lose(counted, "a", range(19, 21))
+    assert judged(counted)["c"]["verdict"] == "supported"  # a count is the same in every run
+
+
+def test_beside_a_verdict_stand_the_collapses_and_the_rate_at_which_it_would_change(tmp_path: Path) -> None:
+    made = judged(two(tmp_path, {}, seeds=6))["c"]
+    assert made["verdict"] == "supported"
+    a, b = made["collapses"]
+    assert (a["method"], a["collapsed"], a["runs"]) == ("a", 0, 6)
+    assert a["upper"] == pytest.approx(1 - 0.05 ** (1 / 6))
+    cost = 0.85 - 0.5
+    assert a["changes_at"] == pytest.approx(made["low"] / cost, abs=0.02)
+    assert (a["excluded"], b["changes_at"]) == (False, None)  # b's collapses would only make a better
+    page = write_report(str(tmp_path))
+    text = (tmp_path / "report/report.md").read_text("utf-8")
+    assert "It holds unless a collapses in more than" in text
+    assert "which these runs do not exclude" in text
+    assert page.verdicts[0]["look"] == 1
+
+
+def test_a_claim_may_be_restricted_to_the_runs_that_did_not_collapse(tmp_path: Path) -> None:
+    folder = two(tmp_path, {}, seeds=12)
+    for row in folder.rows["trials"]:
+        if row["method"] == "a" and row["seed"] in (2, 5):
+            row["score"] = 0.5
+    whole = judged(folder)["c"]
+    folder.study["claims"][0]["given"] = "not_collapsed"
+    made = judged(folder)["c"]
+    assert (whole["pairs"], made["pairs"]) == (12, 10)
+    assert made["verdict"] == "supported"
+    assert made["statement"].endswith("in the pairs in which neither collapsed")
+    assert [(row["collapsed"], row["changes_at"]) for row in made["collapses"]] == [(2, None), (0, None)]
+    lose(folder, "a", range(8, 11))  # a restricted claim does not leave out what is missing
+    assert judged(folder)["c"]["verdict"] == "inconclusive"
+
+
+@pytest.mark.parametrize(("hits", "verdict"), [(7, "supported"), (4, "inconclusive"), (0, "inconclusive")])
+def test_which_collapses_more_is_an_exact_test(tmp_path: Path, hits: int, verdict: str) -> None:
+    folder = two(tmp_path, {"says": "collapses_more"})
+    for row in folder.rows["trials"]:
+        if row["method"] == "a" and row["seed"] <= hits:
+            row["score"] = 0.4
+    made = judged(folder)["c"]
+    assert made["verdict"] == verdict
+    if hits:
+        assert made["p"] == pytest.approx(min(1.0, 2 * 0.5**hits))
+        assert made["estimate"] == 1.0
+    else:
+        assert made["reason"].startswith("no pair in which one method collapsed")
+    folder.study["claims"][0] |= {"a": "b", "b": "a"}
+    assert judged(folder)["c"]["verdict"] == {"supported": "refuted"}.get(verdict, verdict)
+
+
+def test_a_collapse_onto_the_wrong_class_earns_no_more_than_it_scored(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    for seed, score in ((1, 0.0), (2, 0.9)):
+        trial = folder.add(seed=seed, metric="f1", score=score, majority_score=0.829)
+        folder.predict(trial, [0.0] * 8 if seed == 1 else [0, 1] * 4)
+    table = runs(load_results(folder.write())).sort_values("seed")
+    assert table["entered"].tolist() == [0.0, 0.9]
+    assert table["degenerate"].tolist() == [True, False]
+
+
+def test_two_results_of_one_seed_and_configuration_are_refused(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    for seed in (1, 2):
+        folder.add(seed=seed)
+    folder.add(seed=2, model="other", score=0.3, budget=folder.rows["trials"][0]["budget"])
+    folder.rows["trials"][-1]["trial_id"] = "f" * 20
+    with pytest.raises(ResultsError, match="differ in model tiny and other"):
+        runs(load_results(folder.write()))
+
+
+def test_one_trial_without_predictions_does_not_drop_the_examples_noise(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    rng = np.random.default_rng(0)
+    for seed in range(1, 7):
+        wrong = rng.random(40) < 0.2
+        trial = folder.add(seed=seed, score=float(1 - wrong.mean()))
+        if seed != 4:
+            folder.predict(trial, ((np.arange(40) % 2) ^ wrong).tolist())
+    results = load_results(folder.write())
+    table = runs(results)
+    (sample,) = Samples(results, table, Expectation(None, table)).values()
+    assert sample.n_examples == 40
+    assert sample.unknown.tolist() == [False, False, False, True, False, False]
+    assert sample.scored.replicates is not None
+    assert sample.scored.replicates.shape[1] == 5
+    assert sample.why == "1 of 6 runs without predictions that give their score"
+
+
+def crossed_folder(path: Path, shape: tuple[int, int, int], apart: float = 0.0) -> Folder:
+    """Two methods whose runs share the effect of their initialisation; a is `apart` ahead."""
+    rng = np.random.default_rng(4)
+    folder = empty(path, methods={"a": {}, "b": {}}, seeds=dict(zip(("init", "order", "subset"), shape, strict=True)))
+    effects = {name: rng.normal(0, 0.02, 10) for name in "ab"}
+    for seed in crossed(*shape):
+        for name in "ab":
+            score = 0.8 + apart * (name == "a") + effects[name][seed.init] + rng.normal(0, 0.002)
+            folder.add(method=name, seed=seed.code, fraction=0.3, score=float(score))
+    folder.study |= {"fractions": [0.3], "claims": [BETTER]}
+    return folder
+
+
+def test_crossed_seeds_are_no_independent_pairs(tmp_path: Path) -> None:
+    made = judged(crossed_folder(tmp_path, (3, 3, 3)))["c"]
+    assert made["pairs"] == 27
+    assert made["verdict"] == "inconclusive"
+    assert "seeds crossed, 3 head initialisation × 3 data order × 3 subset" in made["test"]
+    apart = judged(crossed_folder(tmp_path / "apart", (5, 3, 3), 0.2))["c"]
+    assert apart["verdict"] == "supported"
+
+
+def test_two_levels_of_a_source_give_no_verdict_and_one_is_said_not_to_be_generalised_over(tmp_path: Path) -> None:
+    two_levels = judged(crossed_folder(tmp_path, (3, 3, 2), 0.2))["c"]
+    assert two_levels["verdict"] == "inconclusive"
+    assert two_levels["reason"].startswith("crossed seeds have 2 of subset; a verdict needs 3 levels")
+    assert "--set seeds=6" in two_levels["next"]["command"]
+    single = judged(crossed_folder(tmp_path / "one", (4, 3, 1), 0.2))["c"]
+    assert single["verdict"] == "supported"
+    assert "not generalised over subset, of one level" in single["test"]
+    write_report(str(tmp_path))
+    text = (tmp_path / "report/report.md").read_text("utf-8")
+    assert "main effects" in text
+
+
+def test_tasks_of_different_metrics_are_pooled_on_a_common_scale_or_not_at_all(tmp_path: Path) -> None:
+    folder = two(tmp_path, {"tasks": "pooled", "says": "matches", "margin": 0.3}, tasks=("alpha", "beta"), seeds=8)
+    for row in folder.rows["trials"]:
+        row["trainable_params"] = 2000 if row["method"] == "b" else 1000
+        if row["task"] == "beta":
+            row.update(metric="mcc", majority_score=0.0)
+    assert (
+        "accuracy and mcc have no mean: pool tasks of one metric, or write scale: gain" in judged(folder)["c"]["reason"]
+    )
+    folder.study["claims"][0]["scale"] = "gain"
+    made = judged(folder)["c"]
+    assert made["verdict"] == "supported"
+    assert made["estimate"] == pytest.approx((0.05 / 0.3 + 0.05 / 0.8) / 2, abs=0.03)
+    assert "of the reference's gain over a constant" in made["statement"]
+
+
+def test_seeds_are_said_to_support_never_of_a_claim_that_is_outside_its_margin(tmp_path: Path) -> None:
+    folder = drawn(tmp_path, {"a": {"mean": 0.6}, "b": {"mean": 0.8}}, [BETTER | {"says": "matches", "margin": 0.01}],
+                   seeds=4)  # fmt: skip
+    made = judged(folder)["c"]
+    assert (made["verdict"], made["seeds_to_settle"]) == ("inconclusive", None)
+    assert made["next"]["said"] == "already outside its bound: 2 more seeds reach the 6 that a verdict needs"
+    assert made["next"]["command"].endswith("--set seeds=6")
+    noisy = {"mean": 0.8, "sd": 0.05}
+    open_ = judged(drawn(tmp_path / "open", {"a": noisy, "b": noisy}, [BETTER | {"says": "matches", "margin": 0.02}],
+                         seeds=6))["c"]  # fmt: skip
+    assert open_["seeds_low"] < open_["seeds_to_settle"] < open_["seeds_high"]
+    assert f"--set seeds={open_['seeds_to_settle']}" in open_["next"]["command"]
