@@ -116,6 +116,7 @@ class Collapses:
     """
 
     task: str
+    fraction: float
     method: str
     collapsed: int
     runs: int

@@ -18,7 +18,8 @@ claims.json is a list with one object per claim, in the study's order:
     missing                  the planned runs that its cells lack, in words (null: none)
     filled                   {verdict, estimate, low, high}: what it would be if each missing run counted as the
                              constant predictor; null where none is missing
-    collapses                list of {task, method, collapsed, runs, upper, changes_at, excluded}: runs that did no
+    collapses                list of {task, fraction, method, collapsed, runs, upper, changes_at, excluded}: runs that
+    did no
                              better than a constant predictor, the one-sided 95 % bound of their rate, the rate from
                              which the verdict would change, and whether that is above the bound; of claims about means
     effect                   {size, low, high, margin}: d_z of the deciding task with its 95 % interval, and the claim's
@@ -65,6 +66,10 @@ QUANTITY = {
     "saturates_by": "with all data − with the fraction",
 }
 """What the estimate of each kind of claim is."""
+
+
+SHOWN = 3
+"""Cells named in a sentence; the others are counted."""
 
 
 def verdicts(
@@ -141,13 +146,13 @@ def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str
         if absent:
             shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
             said.append(f"{key[3]} on {key[0]} lacks {', '.join(shown)}")
-    return "; ".join(said)
+    return "; ".join(said[:SHOWN] + [f"and {len(said) - SHOWN} more cells lack runs"] * (len(said) > SHOWN))
 
 
 def _not_run(absent: list[Key], budget: str) -> str:
     places = list(dict.fromkeys(f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" for key in absent))
-    more = f" and {len(places) - 3} more cells" if len(places) > 3 else ""
-    return f"not run: {', '.join(places[:3])}{more} ({budget_label(budget)})"
+    more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
+    return f"not run: {', '.join(places[:SHOWN])}{more} ({budget_label(budget)})"
 
 
 def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[str, Any]:

@@ -104,5 +104,5 @@ def _collapses(claim: Claim, pairs: list[Pairs], keys: list[list[Key]], source: 
     for own in keys:
         unit = source.gains[own[0][0], own[0][2]] if claim.scale == "gain" else 1.0
         order = own[::-1] if claim.says == "saturates_by" else own
-        made += [collapses(key[0], source.samples[key], unit * len(pairs)) for key in order]
+        made += [collapses(key, source.samples[key], unit * len(pairs)) for key in order]
     return tuple(made)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.claim import Claim, Collapses, Finding
+from analysis.planned import Key
 from analysis.statistics.proportion import binomial_p, clopper_pearson, upper_bound
 from analysis.statistics.sample import Pairs, Sample, common
 
@@ -35,12 +36,12 @@ def collapses_more(name: str, pairs: list[Pairs]) -> Finding:
     )
 
 
-def collapses(task: str, sample: Sample, unit: float) -> Collapses:
-    """How often a method collapsed on a task; `unit`: what divides its points in the estimate."""
+def collapses(key: Key, sample: Sample, unit: float) -> Collapses:
+    """How often the runs of a cell collapsed; `unit`: what divides its points in the estimate."""
     runs, hits = int(sample.seeds.size), int(sample.collapsed.sum())
     healthy = sample.entered[~sample.collapsed]
     cost = (float(healthy.mean()) - sample.constant) / unit if healthy.size else math.nan
-    return Collapses(task, sample.name, hits, runs, upper_bound(hits, runs), cost)
+    return Collapses(key[0], key[1], sample.name, hits, runs, upper_bound(hits, runs), cost)
 
 
 def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
@@ -77,7 +78,8 @@ def told(claim: Claim, found: Finding, verdict: str) -> list[Mapping[str, object
     """The collapses of a finding as claims.json has them."""
     rates = changes(claim, found, verdict)
     return [
-        {"task": one.task, "method": one.method, "collapsed": one.collapsed, "runs": one.runs, "upper": one.upper}
+        {"task": one.task, "fraction": one.fraction, "method": one.method}
+        | {"collapsed": one.collapsed, "runs": one.runs, "upper": one.upper}
         | {"changes_at": None if math.isnan(rate) else rate, "excluded": None if math.isnan(rate) else one.upper < rate}
         for one, rate in zip(found.collapses, rates, strict=True)
     ]

@@ -32,7 +32,8 @@ def spread(claim: Claim, name: str, pairs: list[Pairs]) -> Finding:
         why = "seeds are crossed: runs that share a source do not scatter independently; use seeds: N for this claim"
         return replace(made, reason=why)
     if not found.testable:
-        return replace(made, reason="one of them scored the same in every seed: no test of spread")
+        same = "one of them scored the same in every seed: no test of spread"
+        return replace(made, reason=same if found.u.size >= LEAST_PAIRS else "")
     if claim.factor is None or claim.factor == 1:
         return replace(made, settling=UNNAMED)
     return settled_at(made, *_one_factor_away(found, bound))
@@ -62,7 +63,9 @@ def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
     p, against = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
     made = Finding(name, math.exp(found.value), low, high, 0.95, test, found.n, p, against, low > factor, high < factor,
                    bound=factor)  # fmt: skip
-    why = next((why for _, why in logs if why), "" if found.testable else "no spread between pairs: no test")
+    why = next(
+        (why for _, why in logs if why), "" if found.testable or found.n < 2 else "no spread between pairs: no test"
+    )
     if why:
         return replace(made, reason=why)
     if claim.factor is None or claim.factor == 1:

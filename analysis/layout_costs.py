@@ -14,8 +14,12 @@ def _claims(contents: Contents) -> Table:
         "What the study exists to test. A claim about every task is shown by the task that decides it. matches: "
         "supported where the 90 % interval lies inside ±margin, refuted where the 95 % interval lies outside; the "
         "others by the 95 % interval against the claim's bound. Both must hold after Holm's correction over the "
-        "claims. With fewer than 6 pairs there is no verdict. Seeds to settle: per task, at the claim's own margin, "
-        "with a chance of 80 %, before correction. Where the same seeds chose a configuration and scored it, intervals "
+        "claims. With fewer than 6 pairs (8 for varies_more) there is no verdict. Where runs are missing there is "
+        "one only if it comes out alike with each of them at the constant predictor's score. Collapsed: runs no "
+        "better than that predictor, with the one-sided 95 % bound of their rate. Seeds to settle: per task, at the "
+        "claim's own margin, were the truth not near its bound, with a chance of 80 % and before correction; its "
+        "80 % interval beside it. Effect: in standard deviations of a pair. "
+        "Where the same seeds chose a configuration and scored it, intervals "
         "of differences repeat the choice (test says so); those of spreads and costs are given the chosen "
         "configurations."
     )
@@ -23,7 +27,10 @@ def _claims(contents: Contents) -> Table:
     shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
     shown += columns("p|p", "p_adjusted|p|p after Holm", "p_against|p|p against")
     shown += columns("p_against_adjusted|p|against, after Holm", "seeds_to_settle|count|seeds to settle")
-    shown += columns("settling|prose|why no number", "test|prose", "note|prose")
+    shown += columns("seeds_low|count|80 % from", "seeds_high|count|80 % to", "settling|prose|why no number")
+    shown += columns("collapsed|prose", "missing|prose|runs missing", "filled_verdict|text|those as constant")
+    shown += columns("effect_size|number|effect", "effect_low|number|95 % from", "effect_high|number|95 % to")
+    shown += columns("effect_margin|number|margin in sd", "choice", "test|prose", "command|prose", "note|prose")
     return Table("claims", "Claims and their verdicts", note, contents.frames["claims"], shown)
 
 

@@ -28,18 +28,22 @@ def _robustness(contents: Contents) -> Table:
 
 def _pairs(contents: Contents) -> Table:
     note = (
-        "a less b by common seed and common example, each at its chosen configuration. P(a > b) on one seed: "
-        "meaningful where its interval lies above 0.5 and reaches above 0.75 (Bouthillier et al., 2021), exact "
-        "below 29 pairs. Fewer than 6 pairs give no p and no verdict. p is corrected over all p-values of this "
-        "table (Holm). Order: below 0.5 the method that is ahead is almost stochastically larger; from 10 seeds on. "
+        "Exploratory: every couple, whatever the study set out to test; where a claim is about the same "
+        "difference, its verdict is the one that counts. a less b by common seed and common example, each at its "
+        "chosen configuration. P(a > b) on one seed, with the exact binomial interval: significant where its p is "
+        "below 0.05 after Holm's correction over the couples of this table, meaningful where its interval then "
+        "reaches above 0.75 (Bouthillier et al., 2021). p, of no difference, is corrected over the same couples. "
+        "Fewer than 6 pairs give neither. Order: below 0.5 the method that is ahead is almost stochastically larger; "
+        "from 10 seeds on. "
         "Where the same seeds chose a configuration and scored it, the difference's interval and p repeat the choice; "
         "P(a > b) and the order are given the chosen configurations."
     )
     shown = columns("difference|score|a − b") + ENDS + columns("pairs|count", "superiority|number|P(a > b)")
     shown += columns("superiority_low|number|95 % from", "superiority_high|number|95 % to", "verdict|prose")
-    shown += columns("p|p", "p_holm|p|p after Holm", "order_bound|number|order", "order_note|prose|of")
+    shown += columns("superiority_p_holm|p|p of P(a > b), after Holm", "p|p|p of a − b", "p_holm|p|p after Holm")
+    shown += columns("order_bound|number|order", "order_note|prose|of")
     shown += columns("interval|prose", *("why|prose|remarks",))
-    return Table("pairs", "Method against method", note, contents.frames["pairs"], (*COUPLE, *shown))
+    return Table("pairs", "Method against method (exploratory)", note, contents.frames["pairs"], (*COUPLE, *shown))
 
 
 def _aggregates(contents: Contents) -> Table:
@@ -142,12 +146,14 @@ def _stability(contents: Contents) -> Table:
 
 def _power(contents: Contents) -> Table:
     note = (
-        "Seeds with which a true difference of 0 would be found to lie within ±margin, with a chance of 80 %; the "
+        "Seeds with which a true difference of 0 would be found to lie within ±margin, with a chance of 80 %, and "
+        "the 80 % interval of that number: it rests on a variance that few seeds show only roughly. The "
         "margin is a claim's own, or 0.01 where no claim names the pair, never what was observed. What the examples "
         "add does not shrink with seeds."
     )
     shown = columns("margin|number", "margin_from|prose|margin from", "pairs|count", "sd_seeds|score|sd over seeds")
     shown += columns("sd_examples|score|sd over examples", "needed|count|seeds needed")
+    shown += columns("needed_low|count|80 % from", "needed_high|count|80 % to")
     shown += columns("more_examples|number|examples ×", "settles|prose|what it takes")
     return Table("power", "What would settle it", note, contents.frames["power"], (*COUPLE, *shown))
 

@@ -1,5 +1,6 @@
 """What the report's page and its Markdown file say: sentences, facts and the map of cells, for `render`."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -26,17 +27,36 @@ def markdown(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], b
 def said(contents: Contents) -> dict[str, list[str]]:
     """The report's sentences: what was found, what did not learn, and what is there of what was planned."""
     return {
-        "findings": sentences.findings(answer(contents), contents.frames["pairs"]),
+        "findings": sentences.findings(answer(contents), _exploratory(contents)),
         "degenerate": sentences.degenerate(contents.frames["scores"]),
         "state": sentences.state(contents.frames["cells"], contents.planned),
     }
+
+
+def _exploratory(contents: Contents) -> pd.DataFrame:
+    """The couples of methods whose difference no claim of the study judges: of those that one does its verdict
+    speaks."""
+    couples, claimed = contents.frames["pairs"], set[tuple[str, float, str, frozenset[str]]]()
+    for claim in contents.verdicts:
+        if claim["says"] in ("matches", "better"):
+            budget = json.dumps(claim["budget"], sort_keys=True)
+            sides = frozenset((claim["a"], claim["b"]))
+            claimed |= {(task, claim["fraction"], budget, sides) for task in claim["task_names"]}
+    if couples.empty:
+        return couples
+    kept = [
+        (row["task"], row["fraction"], row["budget"], frozenset((row["a"], row["b"]))) not in claimed
+        for row in records(couples)
+    ]
+    return couples[kept]
 
 
 def _words(contents: Contents, best: bool) -> dict[str, Any]:
     return {
         "name": str(contents.frames["runs"]["study"].iloc[0]),
         "verdicts": [
-            {"verdict": claim["verdict"], "sentence": verdict_words.verdict(claim)} for claim in contents.verdicts
+            {"verdict": one["verdict"], "sentence": verdict_words.verdict(one), "details": verdict_words.details(one)}
+            for one in contents.verdicts
         ],
         **said(contents),
         "warnings": contents.warnings,

@@ -65,7 +65,7 @@ def next_step(findings: tuple[Finding, ...], missing: bool, plan: "Extension") -
     if pairs < least and all(one.supports or one.refutes for one in known):
         side = "outside" if any(one.refutes for one in known) else "inside"
         return plan.more(
-            f"already {side} its bound: {least - pairs} more seeds reach the {least} that a verdict needs", least
+            f"already {side} its bound: {least - pairs} more reach the {least} pairs that a verdict needs", least
         )
     if any(one.refutes for one in known):
         return plan.more("the interval is already outside its bound on a task; more seeds narrow it", 2 * plan.have)

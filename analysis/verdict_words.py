@@ -9,13 +9,19 @@ Row = dict[str, Any]
 
 
 def verdict(claim: Row) -> str:
-    """Its statement, the estimate with its interval, the pairs, and what the verdict rests on."""
+    """Its statement, the estimate with its interval and pairs, why the verdict is what it is, and what would settle
+    it."""
     said = [f"{claim['statement']}."]
     if claim["estimate"] is not None:
         said.append(f"Found: {quantity(claim)}{_on(claim)} = {claim['estimate']:.3g}{_span(claim)}, {_pairs(claim)}.")
     if claim["reason"]:
         said.append(f"Why: {claim['reason'].rstrip('.')}.")
-    return " ".join([*said, *_effect(claim), *_collapses(claim), *_choice(claim), *_look(claim), *_next(claim)])
+    return " ".join([*said, *_next(claim)])
+
+
+def details(claim: Row) -> str:
+    """What the verdict rests on: the size of the effect, collapses, the choice, the look."""
+    return " ".join([*_effect(claim), *_collapses(claim), *_choice(claim), *_look(claim)])
 
 
 def _on(claim: Row) -> str:
@@ -60,7 +66,7 @@ def _collapses(claim: Row) -> list[str]:
     turns = [row for row in rows if row["changes_at"] is not None]
     for row in sorted(turns, key=lambda row: row["changes_at"])[:2]:
         left = "which these runs exclude" if row["excluded"] else "which these runs do not exclude"
-        place = f" on {row['task']}" if len({one["task"] for one in rows}) > 1 else ""
+        place = _place(row, rows)
         said.append(
             f"It holds unless {row['method']} collapses in more than {_rate(row['changes_at'])} of runs{place}, {left}."
         )
@@ -69,12 +75,15 @@ def _collapses(claim: Row) -> list[str]:
 
 def collapse_words(rows: Sequence[Row]) -> str:
     """Each method's collapses, tasks apart where there are several."""
-    several = len({row["task"] for row in rows}) > 1
-    said = []
-    for row in rows:
-        place = f" on {row['task']}" if several else ""
-        said.append(f"{row['method']}{place} {row['collapsed']} of {row['runs']} (at most {_rate(row['upper'])})")
-    return ", ".join(said)
+    made = [f"{row['method']}{_place(row, rows)} {row['collapsed']} of {row['runs']}" for row in rows]
+    return ", ".join(f"{text} (at most {_rate(row['upper'])})" for text, row in zip(made, rows, strict=True))
+
+
+def _place(row: Row, rows: Sequence[Row]) -> str:
+    """Task and fraction of a row, where the rows have several."""
+    said = f" on {row['task']}" if len({one["task"] for one in rows}) > 1 else ""
+    share = len({one["fraction"] for one in rows}) > 1
+    return f"{said} with {word(row['fraction'], 'percent')} of the data" if share else said
 
 
 def _rate(value: float) -> str:

@@ -12,20 +12,28 @@ LOOKS = {"supported": ("#009E73", "circle"), "refuted": ("#D55E00", "cross"), "i
 """Colour and shape of each verdict."""
 
 RATIOS = ("varies_more", "cheaper")
-"""Claims whose estimate is a ratio; the others' is a difference in points of the metric."""
+"""Claims whose estimate is a ratio."""
+
+SHARES = ("collapses_more",)
+"""Claims whose estimate is a share of runs; the others' is a difference in points of the metric."""
 
 KEPT = ("place", "verdict", "estimate", "low", "high", "level", "pairs", "from", "to")
 
 
 def verdict_strips(claims: list[dict[str, Any]]) -> list[Figure]:
-    """Two figures at most, differences and ratios, a row per claim and task; `claims` as in claims.json."""
+    """Three figures at most, differences, ratios and shares, a row per claim and task; `claims` as in claims.json."""
     made = []
-    for kind, ratio in (("differences", False), ("ratios", True)):
-        rows = [row for one in claims if (one["says"] in RATIOS) == ratio for row in _rows(one)]
+    for kind in ("differences", "ratios", "shares"):
+        rows = [row for one in claims if _kind(one) == kind for row in _rows(one)]
         if rows:
-            figure = _strip(rows, ratio)
+            figure = _strip(rows, kind)
             made.append(base.named(figure, f"claims-{kind}", "claims"))
     return made
+
+
+def _kind(claim: dict[str, Any]) -> str:
+    says = claim["says"]
+    return "ratios" if says in RATIOS else "shares" if says in SHARES else "differences"
 
 
 def _rows(claim: dict[str, Any]) -> Rows:
@@ -52,11 +60,18 @@ def _allowed(claim: dict[str, Any]) -> Row:
         return {"from": margin or 0.0, "to": None}
     if claim["says"] == "saturates_by":
         return {"from": None, "to": margin}
-    return {"from": factor or 1.0, "to": None}
+    return {"from": 0.5 if claim["says"] in SHARES else factor or 1.0, "to": None}
 
 
-def _strip(rows: Rows, ratio: bool) -> Figure:
-    title = "ratio" if ratio else "difference in points of the metric"
+TITLES = {
+    "differences": "difference in points of the metric (or as the claim has it)",
+    "ratios": "ratio",
+    "shares": "share in which the first alone collapsed",
+}
+
+
+def _strip(rows: Rows, kind: str) -> Figure:
+    title, ratio = TITLES[kind], kind == "ratios"
     ends = [
         v for row in rows for v in (row["estimate"], row["low"], row["high"], row["from"], row["to"]) if v is not None
     ]
@@ -73,14 +88,14 @@ def _strip(rows: Rows, ratio: bool) -> Figure:
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     drawn = alt.layer(
         held.encode(x=alt.X("from:Q", title=title, scale=scale), x2="to:Q", y=y),
-        _neutral(1.0 if ratio else 0.0, x),
+        _neutral({"ratios": 1.0, "shares": 0.5}.get(kind, 0.0), x),
         base.chart(whole, KEPT).mark_rule(strokeWidth=2.2).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=_colour()),
         base.chart(rows, KEPT)
         .mark_point(size=90, filled=True, opacity=1)
         .encode(x=x, y=y, color=_colour(), shape=_shape(), tooltip=_tips(title)),
     )
     said = " ".join(_said(row) for row in rows)
-    heading = f"Claims: estimate and interval against what each claim allows ({'ratios' if ratio else 'differences'})"
+    heading = f"Claims: estimate and interval against what each claim allows ({kind})"
     return base.finish(drawn, heading, said, 30 * len({row["place"] for row in rows}) + 20)
 
 

@@ -54,9 +54,10 @@ class SpreadRatio(NamedTuple):
         """One-sided p of the hypothesis that it is at least `bound`: the largest p of any such ratio."""
         if not self.testable:
             return math.nan
-        turn, endless = self._turn, -self.v.mean() / (self.v.std(ddof=1) / math.sqrt(self.v.size))
-        inner = self._ts(np.array([bound, turn if turn > bound else bound]))
-        return float(stats.t.cdf(max(float(inner.max()), float(endless)), self.u.size - 1))
+        turn, error = self._turn, float(self.v.std(ddof=1)) / math.sqrt(self.v.size)
+        endless = -float(self.v.mean()) / error if error > 0 else -math.inf
+        inner = self._ts(np.array([bound, max(turn, bound)]))
+        return float(stats.t.cdf(max(float(inner.max()), endless), self.u.size - 1))
 
     def _ts(self, bounds: Array) -> Array:
         """t at each of `bounds`; where u − bound · v is constant, infinite with its sign."""
@@ -103,6 +104,8 @@ def spread_ratio(parts: Sequence[tuple[Array, Array]]) -> SpreadRatio:
     for a, b in parts:
         if a.shape != b.shape or a.ndim != 1:
             raise ValueError(f"pairs need equal lengths, not {a.shape} and {b.shape}")
+        if not a.size:
+            return SpreadRatio(a, b)
         u, v = np.abs(a - np.median(a)), np.abs(b - np.median(b))
         scale = float(u.mean() + v.mean()) if len(parts) > 1 else 1.0
         us.append(u / scale if scale > 0 else u)

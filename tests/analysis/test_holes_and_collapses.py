@@ -222,7 +222,7 @@ def test_seeds_are_said_to_support_never_of_a_claim_that_is_outside_its_margin(t
                    seeds=4)  # fmt: skip
     made = judged(folder)["c"]
     assert (made["verdict"], made["seeds_to_settle"]) == ("inconclusive", None)
-    assert made["next"]["said"] == "already outside its bound: 2 more seeds reach the 6 that a verdict needs"
+    assert made["next"]["said"] == "already outside its bound: 2 more reach the 6 pairs that a verdict needs"
     assert made["next"]["command"].endswith("--set seeds=6")
     noisy = {"mean": 0.8, "sd": 0.05}
     open_ = judged(drawn(tmp_path / "open", {"a": noisy, "b": noisy}, [BETTER | {"says": "matches", "margin": 0.02}],
