@@ -21,9 +21,9 @@ def unsettled(plan: Plan, seconds: Seconds, cores: int) -> list[dict[str, Any]]:
 
 
 def _row(plan: Plan, need: Need, seconds: Seconds, cores: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"claims": list(need.claims), "why": need.why, "set": list(need.arguments)}
+    row = uncosted(need)
     if not need.sets:
-        return row | {"trials": None, "seconds": None}
+        return row
     after = Plan(with_sets(plan.study, need))
     more = {cell: number for cell, number in more_trials(plan, after).items() if number}
     times = [(seconds(after, cell), number) for cell, number in more.items()]
@@ -32,11 +32,18 @@ def _row(plan: Plan, need: Need, seconds: Seconds, cores: int) -> dict[str, Any]
     return row | {"trials": sum(more.values()), "seconds": total / cores if known else None}
 
 
+def uncosted(need: Need) -> dict[str, Any]:
+    """The row of a need whose trials and seconds are not looked into."""
+    row: dict[str, Any] = {"claims": list(need.claims), "why": need.why, "set": list(need.arguments)}
+    return row | {"trials": None, "seconds": None}
+
+
 def sentence(row: dict[str, Any], command: Sequence[str], time: str = "") -> str:
     """A row in words; `command` is what `--set` is added to, `time` what the trials take, in words."""
     said = f"no verdict on {', '.join(row['claims'])} as planned: {row['why']}"
     if not row["set"]:
         return said
     settings = [part for one in row["set"] for part in ("--set", one)]
-    cost = ", ".join([f"{row['trials']:,} more trials", *([time] if time else [])])
-    return f"{said}. For a verdict: {shlex.join([*command, *settings])} ({cost})"
+    cost = [] if row["trials"] is None else [f"{row['trials']:,} more trials", *([time] if time else [])]
+    shown = f" ({', '.join(cost)})" if cost else ""
+    return f"{said}. For a verdict: {shlex.join([*command, *settings])}{shown}"
