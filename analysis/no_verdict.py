@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from analysis.load import Results
 from bench.claim_needs import needs
+from bench.errors import StudyError
 from bench.study import Study
 from bench.unsettled import sentence, uncosted
 
@@ -13,12 +14,17 @@ def no_verdict(results: Results) -> list[str]:
     if not results.study.get("claims"):
         return []
     try:
-        study = Study.model_validate(results.study)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return [f"which claims can get a verdict is not known: study.yaml: {where}: {first['msg']}"]
-    return [sentence(uncosted(need), _command(results.uri)) for need in needs(study)]
+        found = needs(Study.model_validate(results.study))
+    except (ValidationError, StudyError) as error:
+        return [f"which claims can get a verdict is not known: study.yaml: {_first(error)}"]
+    return [sentence(uncosted(need), _command(results.uri)) for need in found]
+
+
+def _first(error: ValidationError | StudyError) -> str:
+    if isinstance(error, StudyError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _command(uri: str) -> list[str]:

@@ -91,6 +91,10 @@ def _sources(*fractions: float) -> tuple[str, ...]:
 
 
 def _lacks(study: Study, claim: Claim) -> Iterator[_Lack]:
+    unknown = [name for name in (claim.a, claim.b) if name is not None and name not in study.methods]
+    if unknown:  # refused before a run; a results folder's study may have been edited since
+        yield _Lack(f"not among the methods that are run: {', '.join(unknown)}")
+        return
     yield from _not_run(study, claim)
     if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= max(study.fractions):
         yield _Lack(f"fraction {claim.fraction:g} is all of the data that the study uses; name a smaller one")

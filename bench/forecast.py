@@ -64,7 +64,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "seconds": None if total is None else total / cpu_count(),
         "cores": cpu_count(),
         "per_cell": cells,
-        "no_verdict": unsettled(plan, _seconds(known), cpu_count()),
+        "no_verdict": unsettled(plan, _seconds(known, estimates), cpu_count()),
         "notes": notes,
     }
 
@@ -72,7 +72,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
 def no_verdict(study: Study, data: Path | None) -> list[dict[str, Any]]:
     """The claims that cannot get a verdict, as `forecast` has them; reads no data where all of them can."""
     plan = Plan(study)
-    return unsettled(plan, _seconds(_known(study, data, [])), cpu_count()) if needs(study) else []
+    return unsettled(plan, _seconds(_known(study, data, []), {}), cpu_count()) if needs(study) else []
 
 
 def _packs(study: Study) -> list[str]:
@@ -111,13 +111,15 @@ def _estimates(plan: Plan, known: Known | None, notes: list[str]) -> dict[Cell, 
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
 
 
-def _seconds(known: Known | None) -> Seconds:
-    """Seconds of a trial; not known without the model, or on a task that the study does not have."""
+def _seconds(known: Known | None, made: dict[Cell, CellEstimate]) -> Seconds:
+    """Seconds of a trial, those of cells not in `made` estimated anew; not known without the model, or of a task that
+    the study does not have."""
 
     def seconds(plan: Plan, cell: Cell) -> float | None:
         if known is None or cell.task not in known.sizes:
             return None
-        return _finite(trial_seconds(estimate(plan, cell, known.architecture, known.sizes[cell.task]), cpu_speed()))
+        one = made.get(cell) or estimate(plan, cell, known.architecture, known.sizes[cell.task])
+        return _finite(trial_seconds(one, cpu_speed()))
 
     return seconds
 

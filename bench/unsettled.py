@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.claim_needs import Need, more_trials, needs, with_sets
+from bench.errors import StudyError
 from bench.plan import Cell, Plan
 
 Seconds = Callable[[Plan, Cell], float | None]
@@ -24,7 +25,10 @@ def _row(plan: Plan, need: Need, seconds: Seconds, cores: int) -> dict[str, Any]
     row = uncosted(need)
     if not need.sets:
         return row
-    after = Plan(with_sets(plan.study, need))
+    try:
+        after = Plan(with_sets(plan.study, need))
+    except StudyError as error:  # more trials than a study may have
+        return row | {"why": f"{need.why}; with {' and '.join(need.arguments)}, {error}", "set": []}
     more = {cell: number for cell, number in more_trials(plan, after).items() if number}
     times = [(seconds(after, cell), number) for cell, number in more.items()]
     total = math.fsum(one * number for one, number in times if one is not None)

@@ -35,10 +35,22 @@ def test_nothing_is_said_where_every_claim_can_get_one(tmp_path: Path, claims: l
     assert lines(tmp_path, claims, seeds) == []
 
 
-def test_a_study_that_does_not_read_is_said(tmp_path: Path) -> None:
-    (line,) = lines(tmp_path, [BETTER], 3, training={"later_key": 1})
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"training": {"later_key": 1}}, "training.later_key"),
+        ({"methods": {"a": {"lr": []}, "b": {}}}, "methods.a.lr: the grid is empty"),
+    ],
+)
+def test_a_study_that_does_not_read_is_said(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    (line,) = lines(tmp_path, [VARIES | {"over": "lr"}], 3, **changes)
     assert "not known" in line
-    assert "training.later_key" in line
+    assert named in line
+
+
+def test_a_method_that_was_edited_out_is_named(tmp_path: Path) -> None:
+    (line,) = lines(tmp_path, [VARIES | {"over": "lr"}], 3, methods={"a": {}})
+    assert line == "no verdict on varies as planned: not among the methods that are run: b"
 
 
 @pytest.mark.slow

@@ -48,6 +48,15 @@ def test_time_that_is_not_known_is_null_and_so_is_the_cost_of_changing_the_file(
     assert (all_data["trials"], all_data["seconds"]) == (None, None)
 
 
+def test_a_setting_that_asks_for_too_many_trials_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.plan.MAX_TRIALS", 11)
+    (row,) = unsettled(Plan(tiny_study(seeds=5, claims=[BETTER])), second, cores=1)
+    assert row["set"] == []
+    assert row["why"] == (
+        "5 pairs, and a verdict needs 6; with seeds=6, study 'tiny' asks for 12 trials; at most 11 are allowed"
+    )
+
+
 def test_the_sentence_ends_in_a_command_that_runs() -> None:
     (row,) = unsettled(Plan(tiny_study(claims=[LESS])), second, cores=1)
     said = sentence(row, ["finebench", "run", "my study.yaml"], "about 1 min here")
