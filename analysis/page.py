@@ -8,6 +8,7 @@ import pandas as pd
 from analysis import render, sentences, verdict_words
 from analysis.contents import Contents, answer
 from analysis.frames import records
+from analysis.no_verdict import no_verdict
 from analysis.protocol import caveats, protocol, versions
 from analysis.render import Drawn
 from analysis.sections import SECTIONS
@@ -59,6 +60,7 @@ def _words(contents: Contents, best: bool) -> dict[str, Any]:
             for one in contents.verdicts
         ],
         **said(contents),
+        "no_verdict": no_verdict(contents.results),
         "warnings": contents.warnings,
         "facts": {"protocol": protocol(contents), "versions": versions(contents)},
         "caveats": caveats(contents),

@@ -9,9 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
+from bench.conductor import Conductor
 from bench.console import make_console
 from bench.errors import InputError, MethodError, StorageError, StudyError
 from bench.progress import failure_line, make_progress
+from bench.recorder import Observer
 from bench.study_file import find_study, load_study
 from bench.trial import Trial
 
@@ -35,7 +37,9 @@ def run_command(
     logger: str | None,
 ) -> int:
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
+    from bench.forecast import no_verdict
     from bench.run import RunOptions, run_study
+    from bench.show import run_words, without_verdict
 
     console = make_console()
     study = load_study(name, overrides, model)
@@ -53,10 +57,15 @@ def run_command(
         )
     options = RunOptions(folder, data, limit, address, debug, keep, logger)
     console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
+    command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
+
+    def observe(conductor: Conductor) -> Observer:
+        for line in without_verdict(no_verdict(study, data), command):
+            console.print(Text(line), soft_wrap=True)
+        return make_progress(conductor.plan, conductor, console)
+
     try:
-        outcome = run_study(
-            study, options, lambda conductor: make_progress(conductor.plan, conductor, console), _explain(console, why)
-        )
+        outcome = run_study(study, options, observe, _explain(console, why))
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:

@@ -4,10 +4,11 @@ allows."""
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench import cost
 from bench.architecture import Architecture, read_architecture
+from bench.claim_needs import needs
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.hub import known_architecture, resolve_model
@@ -20,6 +21,7 @@ from bench.sources import load_task
 from bench.study import OwnTask, Study
 from bench.study_file import method_resources
 from bench.tasks import Hub
+from bench.unsettled import Seconds, unsettled
 
 
 def find_architecture(model: str) -> Architecture:
@@ -42,7 +44,8 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
     """Counts and estimates of a study as one JSON-ready document; what cannot be known is null, with a note why."""
     plan = Plan(study)
     notes: list[str] = []
-    estimates = _estimates(plan, data, notes)
+    known = _known(study, data, notes)
+    estimates = _estimates(plan, known, notes)
     per_method: dict[str, dict[str, Any]] = {}
     cells = []
     for count in plan.counts():
@@ -61,8 +64,15 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "seconds": None if total is None else total / cpu_count(),
         "cores": cpu_count(),
         "per_cell": cells,
+        "no_verdict": unsettled(plan, _seconds(known, estimates), cpu_count()),
         "notes": notes,
     }
+
+
+def no_verdict(study: Study, data: Path | None) -> list[dict[str, Any]]:
+    """The claims that cannot get a verdict, as `forecast` has them; reads no data where all of them can."""
+    plan = Plan(study)
+    return unsettled(plan, _seconds(_known(study, data, []), {}), cpu_count()) if needs(study) else []
 
 
 def _packs(study: Study) -> list[str]:
@@ -73,8 +83,15 @@ def _packs(study: Study) -> list[str]:
     return [f"trained together after each cell's first seed, except in a search: {said}"] if packed else []
 
 
-def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, CellEstimate]:
-    study = plan.study
+class Known(NamedTuple):
+    """What estimates rest on: the model's shape, and the size of each task's data."""
+
+    architecture: Architecture
+    sizes: dict[str, Size]
+
+
+def _known(study: Study, data: Path | None, notes: list[str]) -> Known | None:
+    """None, with a note, where the model is not here."""
     try:
         architecture = find_architecture(study.model)
         found = {
@@ -83,9 +100,28 @@ def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, Ce
         }
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
+        return None
+    return Known(architecture, found)
+
+
+def _estimates(plan: Plan, known: Known | None, notes: list[str]) -> dict[Cell, CellEstimate]:
+    if known is None:
         return {}
-    notes += _ranges(plan, architecture, {name: size.num_labels for name, size in found.items()})
-    return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
+    notes += _ranges(plan, known.architecture, {name: size.num_labels for name, size in known.sizes.items()})
+    return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
+
+
+def _seconds(known: Known | None, made: dict[Cell, CellEstimate]) -> Seconds:
+    """Seconds of a trial, those of cells not in `made` estimated anew; not known without the model, or of a task that
+    the study does not have."""
+
+    def seconds(plan: Plan, cell: Cell) -> float | None:
+        if known is None or cell.task not in known.sizes:
+            return None
+        one = made.get(cell) or estimate(plan, cell, known.architecture, known.sizes[cell.task])
+        return _finite(trial_seconds(one, cpu_speed()))
+
+    return seconds
 
 
 def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) -> list[str]:

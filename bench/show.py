@@ -53,6 +53,22 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
     console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']} cores here")
     for note in found["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
+    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def run_words(name: str, model: str | None, data: Path | None, overrides: list[str]) -> list[str]:
+    """The words of the command that runs a study as it is asked for here."""
+    given = {"--model": model, "--data": data}
+    options = [word for key, value in given.items() if value is not None for word in (key, str(value))]
+    return ["finebench", "run", name, *options, *(word for one in overrides for word in ("--set", one))]
+
+
+def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]:
+    """A line for the claims that cannot get a verdict, per reason, with the command that would give them one."""
+    from bench.unsettled import sentence
+
+    return [sentence(row, command, f"about {_hours(row['seconds'])} here" if row["seconds"] else "") for row in rows]
 
 
 def _count(value: int | None) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from bench import study as models
 from bench.budget import Budget
+from bench.claim_seeds import with_enough_seeds
 from bench.errors import InputError, MethodError, StudyError, choose, shown
 from bench.registry import method, task, tasks
 from bench.safe_yaml import MAX_BYTES, parse_yaml
@@ -60,7 +61,7 @@ def _read(path: Path) -> str:
 
 
 def build_study(raw: Any, where: str, folder: Path) -> Study:
-    """Validate a parsed study; relative data paths are taken from `folder`."""
+    """Validate a parsed study; relative data paths are taken from `folder`; seeds left out are enough for claims."""
     if not isinstance(raw, dict):
         raise StudyError(f"{where}: a study is a mapping with the keys {', '.join(Study.model_fields)}")
     try:
@@ -68,6 +69,7 @@ def build_study(raw: Any, where: str, folder: Path) -> Study:
     except ValidationError as error:
         raise StudyError(_word(error, where)) from error
     study = study.model_copy(update={"tasks": [_absolute(entry, folder) for entry in study.tasks]})
+    study = with_enough_seeds(study)
     check(study, where)
     return study
 

@@ -30,7 +30,8 @@ HEAVY = {
 
 # Lowest first; a module may import, at its top level, modules of its own layer and of those below it.
 LAYERS: dict[str, str] = {
-    "pure": """errors registry study study_file safe_yaml space budget seeds trial identify plan plan_file cost
+    "pure": """errors registry study claim_seeds claim_needs study_file safe_yaml space budget seeds trial identify plan
+        plan_file cost unsettled
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation heap meter shipment stop
         estimate quick_imports embedded embedded.*""",

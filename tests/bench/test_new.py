@@ -7,6 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from bench.budget import Budget
+from bench.claim_needs import needs
+from bench.claim_seeds import LEAST_PAIRS, LEAST_PAIRS_OF_SPREAD
 from bench.errors import StudyError
 from bench.new import study_name, template, write_new
 from bench.plan import Plan
@@ -30,7 +32,7 @@ def test_what_is_written_is_a_study_under_its_own_name(tmp_path: Path) -> None:
     study = load_study(str(written))
     assert study.name == "my-study"
     assert study.model == "embedded"
-    assert Plan(study).count() == 72
+    assert Plan(study).count() == 192
     assert f"finebench run {written}" in written.read_text(encoding="utf-8")
 
 
@@ -45,6 +47,12 @@ def test_every_key_is_shown(part: type[BaseModel]) -> None:
     text = template()
     unsaid = [key for key in part.model_fields if re.search(rf"\b{key}\b", text) is None]
     assert unsaid == []
+
+
+def test_it_says_what_a_verdict_needs_and_has_it() -> None:
+    needed = re.findall(r"verdict on a claim needs (\d+) pairs, one on varies_more over seeds (\d+)", template())
+    assert needed == [(str(LEAST_PAIRS), str(LEAST_PAIRS_OF_SPREAD))]
+    assert needs(load_study("template")) == []
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
