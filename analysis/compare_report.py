@@ -141,8 +141,10 @@ def _tables(made: Comparison) -> dict[str, Table]:
         Table("changes", "Scores, cell by cell", CHANGES_NOTE, frames["changes"], CHANGES),
         Table("method_costs", "Costs per method", COSTS_NOTE, frames["method_costs"], _costs(columns("method"))),
         Table("cost_changes", "Costs per cell", COSTS_NOTE, frames["cost_changes"], _costs(WHERE)),
-        Table("reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN),
-        Table("settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS),
+        Table(
+            "reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN, True
+        ),
+        Table("settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS, True),
         Table("only", "Cells of one folder only", "Not compared.", frames["only"], ONLY),
     ]
     budgets = {b for frame in frames.values() if "budget" in frame for b in frame["budget"]}

@@ -11,7 +11,7 @@ from analysis.crossovers import crossovers
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
-from analysis.frames import largest
+from analysis.frames import finite, largest
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.origins import origins
@@ -45,19 +45,19 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     """Compute every frame of the report."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    samples = Samples(results, table)
+    samples, evals = Samples(results, table), finite(results.evals)
     scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
         "cells": cells(table, expected),
         "variants": variants(table, expected),
         "sensitivity": sensitivity(table, expected),
-        "curves": curves(table, results.evals, scored),
+        "curves": curves(table, evals, scored),
         "efficiency": efficiency(table, scored),
         "ratios": ratios(table, scored),
         "fronts": fronts(table, scored, samples),
         "reach": reached(scored, samples),
-        "crossovers": crossovers(table, results.evals, scored, samples),
+        "crossovers": crossovers(table, evals, scored, samples),
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
         "origins": origins(table, scored, samples),

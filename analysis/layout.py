@@ -82,7 +82,7 @@ def _failures(contents: Contents) -> Table:
         "Diverged ones are results and enter with the constant predictor's score."
     )
     shown = (*WHERE, *TRIAL, *columns("reason|prose", "trial_id|text|trial"))
-    return Table("failures", "Failed and diverged trials", note, contents.frames["failures"], shown)
+    return Table("failures", "Failed and diverged trials", note, contents.frames["failures"], shown, empty_tells=True)
 
 
 def _origins(contents: Contents) -> Table:

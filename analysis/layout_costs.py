@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.columns import REMARKS, WHERE, columns
 from analysis.contents import Contents
+from analysis.sentences import not_shown_to_swap
 from analysis.tables import Table
 
 PLACE = columns("task", "fraction|percent", "budget_label|text|budget")
@@ -103,17 +104,21 @@ def _reach(contents: Contents) -> Table:
 
 def _crossovers(contents: Contents) -> Table:
     note = (
-        "From here to the end of training the first method is ahead of the other; pairs whose order never changes are "
-        "not listed. Anytime curves are points inside longer runs; across budgets each point is a run made for it. "
-        "Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the scored "
-        "examples nor of the choice of configurations; where one is open, the curves may not cross at all on that "
-        "side."
+        "From here to the end of training the first method is ahead of the other. Listed where it is behind before and "
+        "ahead after by t tests over pairs of seeds, corrected for all points, couples and axes; two equal methods "
+        "cross by noise. Anytime curves are points inside longer runs; across budgets each point is a run made for "
+        "it. Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the "
+        "scored examples nor of the choice of configurations."
     )
+    frame = contents.frames["crossovers"]
+    listed = frame if frame.empty else frame[frame["shown"]].drop(columns="shown").reset_index(drop=True)
+    note = " ".join([note, *not_shown_to_swap(frame)])
     shown = (*PLACE, *columns("kind", "axis", "method|text|ahead after", "other|text|ahead before", "x|number|at"))
     shown += columns(
         "low|number|95 % from", "high|number|95 % to", "final|score|difference at the end", "n|count|pairs"
     )
-    return Table("crossovers", "Where methods swap places", note, contents.frames["crossovers"], (*shown, *REMARKS))
+    title = "Where methods swap places"
+    return Table("crossovers", title, note, listed, (*shown, *REMARKS), empty_tells=not frame.empty)
 
 
 def _ledger(contents: Contents) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.frames import finite
 from analysis.load import Results
 
 CELL = ["task", "fraction", "budget", "method"]
@@ -28,13 +29,13 @@ def runs(results: Results) -> pd.DataFrame:
 
     is_result, is_failed: by status; a pruned row is neither.
     constant: score of the best constant predictor (0 where the metric is undefined for one, as correlations are).
-    collapsed: it predicted one constant for every example, or its metric is undefined.
+    collapsed: it predicted one constant for every example, or its metric is undefined (infinite counts as that).
     entered: the score that enters the analysis: `constant` where the run diverged or collapsed, else `score`; NaN for
     non-results. degenerate: a result that diverged, collapsed, or scored no better than `constant`.
     configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the
     same without lr; budget_label: the budget in words.
     """
-    frame = results.trials.copy()
+    frame = finite(results.trials)
     frame["is_result"] = frame["status"].isin(RESULT)
     frame["is_failed"] = frame["status"].isin(FAILED)
     frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)

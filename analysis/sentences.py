@@ -124,6 +124,27 @@ def _quantity(claim: Row) -> str:
     return {**named, "cheaper": f"cost of {b} / cost of {a}"}.get(claim["says"], str(claim["quantity"]))
 
 
+MOST_CROSSINGS = 8
+"""Couples that a sentence names; the rest are counted."""
+
+
+def not_shown_to_swap(crossovers: pd.DataFrame) -> list[str]:
+    """Which couples' mean curves cross by no more than noise, so that their order is not shown to change; one sentence.
+
+    `crossovers` is the frame of that name.
+    """
+    axes: dict[str, list[str]] = {}
+    for row in records(crossovers[~crossovers["shown"]]) if not crossovers.empty else []:
+        where = f"{row['task']}, {row['budget_label']}" if row["budget"] is None else str(row["task"])
+        couple = " and ".join(sorted((row["method"], row["other"])))
+        axes.setdefault(f"{couple} on {where}", []).append(row["axis"])
+    if not axes:
+        return []
+    named = [f"{couple} ({', '.join(found)})" for couple, found in list(axes.items())[:MOST_CROSSINGS]]
+    more = f"; and {len(axes) - len(named)} more" if len(axes) > len(named) else ""
+    return [f"Mean curves that cross, but are not shown to differ before and after: {'; '.join(named)}{more}."]
+
+
 def degenerate(scores: pd.DataFrame) -> list[str]:
     """Which cells hold degenerate runs, one sentence per method."""
     made = []

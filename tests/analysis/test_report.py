@@ -4,6 +4,7 @@ import csv
 import html.parser
 import io
 import json
+import math
 import re
 from pathlib import Path
 
@@ -78,6 +79,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     folder.add(task="cola", method="strong", seed=77, stage="search", status="pruned", lr=5e-4)
     path = Path(folder.write())
     return write_report(str(path), price_per_hour=2.0), path / "report"
+
+
+INFINITE = re.compile(r"(?<![a-z])inf(inity)?(?![a-z])|∞", re.IGNORECASE)
+
+
+def test_infinite_values_are_shown_nowhere(tmp_path: Path) -> None:
+    """A metric that overflowed is undefined, such a run collapsed; a cost that overflowed is not known."""
+    folder = empty(tmp_path, claims=[{"id": "c", "says": "better", "a": "one", "b": "two"}])
+    for seed in range(1, 8):
+        folder.add(method="one", seed=seed, score=0.8 + 0.01 * seed)
+        overflowed = {"score": math.inf, "select_score": math.inf, "train_seconds": math.inf} if seed == 2 else {}
+        trial = folder.add(method="two", seed=seed, **{"score": 0.7 + 0.012 * seed, "lr": 1e-4} | overflowed)
+        folder.curve(trial, [(100, 0.5, 0.5), (200, 0.6, -math.inf if seed == 3 else 0.7)])
+    for row in folder.rows["trials"]:
+        row["metrics"] = "{}"  # text as it was stored
+    report = write_report(folder.write())
+    shown = {path.name: path.read_text() for path in (tmp_path / "report").rglob("*.*") if path.suffix in TEXTS}
+    shown |= {"index.html": " ".join(Page(shown["index.html"]).words), "terminal": repr(report)}
+    assert {name: found.group() for name, text in shown.items() if (found := INFINITE.search(text))} == {}
+    for path in (tmp_path / "report").rglob("*.parquet"):
+        frame = pd.read_parquet(path)
+        assert not frame.select_dtypes("number").abs().eq(math.inf).any().any(), path.name
+    (two,) = (row for row in report.summary if row["method"] == "two")
+    assert (two["n"], two["degenerate"]) == (7, 1)
+    assert two["score"] == pytest.approx((0.5 + sum(0.7 + 0.012 * seed for seed in (1, 3, 4, 5, 6, 7))) / 7)
+
+
+TEXTS = (".csv", ".md", ".tex", ".json", ".html", ".svg", ".yaml")
 
 
 def test_every_file_is_there(made: tuple[Report, Path]) -> None:
