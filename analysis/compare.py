@@ -15,6 +15,7 @@ from analysis.compare_settings import settings
 from analysis.frames import groups, records
 from analysis.load import Results, load_results
 from analysis.planned import Key
+from analysis.ranges import within_range
 from analysis.runs import CELL, budget_label, runs
 from analysis.samples import Sample, Samples
 from analysis.statistics.estimate import Estimate
@@ -92,7 +93,7 @@ def _changes(left: Side, right: Side) -> pd.DataFrame:
     frame = pd.DataFrame(made)
     frame["p_holm"] = holm(frame["p"].to_numpy(dtype="float64"))
     frame["change"] = [_word(row) for row in records(frame)]
-    return frame.sort_values(CELL, ignore_index=True)
+    return within_range("changes", frame.sort_values(CELL, ignore_index=True))
 
 
 def _change(key: Key, left: Samples, right: Samples, rng: np.random.Generator) -> dict[str, Any]:

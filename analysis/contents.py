@@ -11,12 +11,13 @@ from analysis.crossovers import crossovers
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
-from analysis.frames import finite, largest
+from analysis.frames import finite, largest, records
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.origins import origins
 from analysis.pareto import fronts
 from analysis.planned import Expectation
+from analysis.ranges import claim_within_range, within_range
 from analysis.ratios import ratios
 from analysis.reach import reached
 from analysis.runs import runs
@@ -66,8 +67,9 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     methods = _order(results.study.get("methods"), scored["method"])
     frames |= variance(results, table, scored, frames["sensitivity"], samples, methods)
     tasks = _order(results.study.get("tasks"), scored["task"])
-    ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
-    judged = claims.verdicts(results.study, table, scored, samples)
+    ordered = {name: within_range(name, _sort(frame, tasks, methods)) for name, frame in frames.items()}
+    metrics = {str(row["task"]): str(row["metric"]) for row in records(table.drop_duplicates("task"))}
+    judged = [claim_within_range(one, metrics) for one in claims.verdicts(results.study, table, scored, samples)]
     ordered |= {"claims": claims.frame(judged), "claims_by_task": claims.by_task(judged)}  # in the study's order
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged

@@ -12,7 +12,7 @@ from analysis.tables import Table
 INTERVAL = (
     "Mean over seeds at the configuration chosen on the select split; 95 % intervals hold the noise of seeds and, "
     "where there are predictions, of the scored examples; the column interval of “Scores per task and fraction” says "
-    "how each was made."
+    "how each was made. What is shown of an interval ends where the metric's range does."
 )
 
 

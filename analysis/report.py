@@ -16,6 +16,7 @@ from analysis.frames import records
 from analysis.layout import tables
 from analysis.load import Results, load_results
 from analysis.planned import Expectation
+from analysis.ranges import within_range
 from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
@@ -67,7 +68,7 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
 def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
     table = runs(results)
-    return _summary(scores(table, Expectation(results.plan, table), Samples(results, table)))
+    return _summary(within_range("scores", scores(table, Expectation(results.plan, table), Samples(results, table))))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:
