@@ -69,7 +69,10 @@ def _curves(contents: Contents) -> Table:
 
 
 def _cells(contents: Contents) -> Table:
-    note = "Done holds degenerate and diverged runs. Planned confirm runs are an upper bound until the best is known."
+    note = (
+        "Done holds degenerate and diverged runs. Planned confirm runs are an upper bound until the best is known. "
+        "Unplanned runs are of cells, settings or seeds that the plan does not have, or has no longer."
+    )
     if not contents.planned:
         note = "The folder has no plan.json: only what is there is counted, and what is still to come is not known."
     counts = columns(*(f"{key}|count" for key in COUNTS), "state")
@@ -104,7 +107,7 @@ def _runs(contents: Contents) -> Table:
     return Table("runs", "All runs", note, contents.frames["runs"], (*WHERE, *TRIAL, *scored, *cost))
 
 
-COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending")
+COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending", "unplanned")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
     _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, _origins,

@@ -159,8 +159,10 @@ def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
     assert scored["mrpc", "strong"]["complete"] is False
     total = 2 * 3 * (3 * 3 * 3 + 18)
     done = total - 3 - 9
-    assert report.state[0] == f"{done} of {total} planned runs are there, 3 failed, 1 were pruned, 9 are still to come."
-    assert report.state[1].startswith("This is a partial report")
+    there, beyond, partial = report.state
+    assert there == f"{done} of {total} planned runs are there, 3 failed, 9 are still to come."
+    assert beyond.startswith("1 more run is there of cells, settings or seeds that the plan does not have")
+    assert partial.startswith("This is a partial report")
 
 
 def test_csv_markdown_and_parquet_agree(made: tuple[Report, Path]) -> None:
