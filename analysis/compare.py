@@ -84,7 +84,9 @@ def _side(uri: str) -> Side:
 
 
 def _changes(left: Side, right: Side) -> pd.DataFrame:
-    """One row per cell that both have: both means, the difference with interval and p-value, and how it was made."""
+    """One row per cell that both have: both means (where runs pair, over common seeds), the difference with interval
+    and p-value, and how it was made.
+    """
     rng = np.random.default_rng(SEED)
     keys = [key for key in left.samples if key in right.samples]
     made = [_change(key, left.samples, right.samples, rng) for key in keys]
@@ -100,8 +102,9 @@ def _change(key: Key, left: Samples, right: Samples, rng: np.random.Generator) -
     a, b = left[key], right[key]
     found, p, how = _difference(b, a, rng)
     settings = {"setting_a": left.rows(key)["setting"].iloc[0], "setting_b": right.rows(key)["setting"].iloc[0]}
-    means = {"score_a": mean_t(a.entered).value, "score_b": mean_t(b.entered).value}
-    counts = {"seeds_a": a.seeds.size, "seeds_b": b.seeds.size, "pairs": found.n if how.startswith("paired") else 0}
+    paired = how.startswith("paired")
+    means = {f"score_{side}": _mean(one, other if paired else one) for side, one, other in (("a", a, b), ("b", b, a))}
+    counts = {"seeds_a": a.seeds.size, "seeds_b": b.seeds.size, "pairs": found.n if paired else 0}
     same = a.configuration == b.configuration
     ends = {"difference": found.value, "low": found.low, "high": found.high, "p": p}
     head = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2]), "metric": a.metric}
@@ -109,6 +112,11 @@ def _change(key: Key, left: Samples, right: Samples, rng: np.random.Generator) -
     why += [f"scored by {a.metric} and by {b.metric}"] if a.metric != b.metric else []
     why += [] if found.has_interval else [found.method]
     return head | means | ends | counts | settings | {"same_configuration": same, "how": how, "why": "; ".join(why)}
+
+
+def _mean(one: Sample, other: Sample) -> float:
+    """Over the seeds that both have, so that the difference of two means is the one beside them."""
+    return mean_t(one.entered[np.isin(one.seeds, other.seeds)]).value
 
 
 def _difference(b: Sample, a: Sample, rng: np.random.Generator) -> tuple[Estimate, float, str]:

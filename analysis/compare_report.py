@@ -154,8 +154,8 @@ def _tables(made: Comparison) -> dict[str, Table]:
 
 
 CHANGES_NOTE = (
-    "Means over each folder's own seeds at its chosen configuration. Difference and interval are of B less A over the "
-    "pairs, where runs pair: with other seeds on one side, the difference is not that of the two means."
+    "Means, difference (B less A) and interval at each folder's chosen configuration: over the seeds that both have "
+    "(pairs) where runs pair, else over each folder's own."
 )
 COSTS_NOTE = (
     "Geometric means of B over A, over runs of the same cell, configuration and seed that were alone on their device "

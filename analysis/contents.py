@@ -30,7 +30,10 @@ from analysis.variants import variants
 
 @dataclass(frozen=True)
 class Contents:
-    """The frames of a report by name, the order of its methods, and the ledger's warnings."""
+    """The frames of a report by name, the order of its methods, and the ledger's warnings.
+
+    `examples`: the size of each task's score split, as predictions show it; 0 where none do.
+    """
 
     results: Results
     frames: dict[str, pd.DataFrame]
@@ -38,6 +41,7 @@ class Contents:
     warnings: tuple[str, ...]
     planned: bool
     price_per_hour: float | None
+    examples: dict[str, int]
     verdicts: tuple[dict[str, Any], ...] = ()
     """The study's claims with their verdicts, as in claims.json."""
 
@@ -75,7 +79,14 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
     ]
     said = (*unread, *warnings(table, scored, expected))
-    return Contents(results, ordered, methods, said, expected.known, price_per_hour, tuple(judged))
+    return Contents(results, ordered, methods, said, expected.known, price_per_hour, _examples(samples), tuple(judged))
+
+
+def _examples(samples: Samples) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for key in samples:
+        found[key[0]] = max(found.get(key[0], 0), samples[key].n_examples)
+    return found
 
 
 def answer(contents: Contents) -> pd.DataFrame:

@@ -21,7 +21,7 @@ def _claims(contents: Contents) -> Table:
         "configurations."
     )
     shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
-    shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
+    shown += columns("estimate|number", "low|number|from", "high|number|to", "level|level|interval", "pairs|count")
     shown += columns("p|p", "p_adjusted|p|p after Holm", "p_against|p|p against")
     shown += columns("p_against_adjusted|p|against, after Holm", "seeds_to_settle|count|seeds to settle")
     shown += columns("settling|prose|why no number", "test|prose", "note|prose")
@@ -31,7 +31,7 @@ def _claims(contents: Contents) -> Table:
 def _claims_by_task(contents: Contents) -> Table:
     note = "What each task says of each claim, before any correction; “pooled” is the average over tasks."
     shown = columns("id|text|claim", "task", "quantity|text|estimate of", "estimate|number", "low|number|from")
-    shown += columns("high|number|to", "level|percent|interval", "pairs|count", "supports|flag", "refutes|flag")
+    shown += columns("high|number|to", "level|level|interval", "pairs|count", "supports|flag", "refutes|flag")
     shown += columns("p|p", "p_against|p|p against", "seeds_to_settle|count|seeds to settle")
     shown += columns("test|prose", "reason|prose|remarks")
     return Table("claims_by_task", "Claims, task by task", note, contents.frames["claims_by_task"], shown)

@@ -127,6 +127,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "id": lambda v: str(int(v)),
     "p": _p,
     "percent": _percent,
+    "level": lambda v: "exact" if v == 1 else _percent(v),  # an exact count has no interval
     "bytes": _bytes,
     "seconds": _seconds,
     "flops": _flops,

@@ -13,8 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.contents import analyse
 from analysis.load import load_results
 from analysis.palette import COLOURS
+from analysis.protocol import protocol
 from analysis.report import SUMMARY, Report, summary_rows, write_report
 from analysis.sections import SECTIONS as SECTIONS_OF_REPORT
 from analysis.sections import sections
@@ -145,6 +147,17 @@ def test_tables_have_headings_and_figures_have_words(made: tuple[Report, Path]) 
     assert len(alternatives) == 1 + 2 * len(PER_TASK)
     assert alternatives[0].startswith("Scores at the largest share of the data, with 95 % intervals. cola, strong: 0.")
     assert alternatives[1].startswith("cola: mcc against training data. strong: 0.")
+
+
+def test_protocol_says_what_was_trained_chosen_and_scored_on(tmp_path: Path) -> None:
+    folder = empty(tmp_path, tasks=["alpha", "beta"])
+    for seed in (1, 2):
+        trial = folder.add(task="alpha", seed=seed, score=0.8, n_fit=2160, n_select=240)
+        folder.predict(trial, [float(i % 2) if i > 1 else 1.0 - i % 2 for i in range(10)])
+        folder.add(task="beta", seed=seed, n_fit=90, n_select=10)
+    facts = dict(protocol(analyse(load_results(folder.write()))))
+    assert facts["trained and chosen on"] == "alpha: fit 2,160, select 240 rows; beta: fit 90, select 10 rows"
+    assert facts["scored on"] == "alpha: 10 examples; beta: not known without predictions"
 
 
 def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
