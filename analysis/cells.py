@@ -1,26 +1,30 @@
 """The map of all cells: what was planned, what is done, what failed, what is still to come."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.asked import asked
 from analysis.frames import groups
 from analysis.planned import Expectation, Key
 from analysis.runs import CELL, budget_label
 
 
-def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
-    """One row per cell, planned or run.
+def cells(runs: pd.DataFrame, expected: Expectation, study: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per cell, planned or run; `study` as study.yaml has it.
 
-    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, state. `planned`
-    and `pending` are missing without a plan.
+    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state.
+    `unplanned` counts rows of cells, settings or seeds that the plan does not have (any more), the others those that it
+    has. `planned` and `pending` are missing without a plan.
     """
-    parts = groups(runs, CELL)
-    keys = sorted(expected.planned_cells() | set(parts))
-    return pd.DataFrame([_cell(key, parts.get(key), expected) for key in keys])
+    mine = asked(runs, expected, study)
+    parts, others = groups(runs[mine], CELL), groups(runs[~mine], CELL)
+    keys = sorted(expected.planned_cells() | set(parts) | set(others))
+    return pd.DataFrame([_cell(key, parts.get(key), len(others.get(key, ())), expected) for key in keys])
 
 
-def _cell(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> dict[str, Any]:
+def _cell(key: Key, rows: pd.DataFrame | None, unplanned: int, expected: Expectation) -> dict[str, Any]:
     planned = _planned(key, rows, expected)
     counts = dict.fromkeys(("done", "failed", "degenerate", "diverged", "pruned"), 0)
     if rows is not None:
@@ -31,7 +35,8 @@ def _cell(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> dict[st
         counts["pruned"] = int(rows["status"].eq("pruned").sum())
     pending = None if planned is None else max(0, planned - counts["done"] - counts["failed"] - counts["pruned"])
     head = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
-    return head | {"planned": planned} | counts | {"pending": pending, "state": _state(counts, pending)}
+    left = {"pending": pending, "unplanned": unplanned}
+    return head | {"planned": planned} | counts | left | {"state": _state(counts, pending)}
 
 
 def _planned(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> int | None:

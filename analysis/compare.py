@@ -15,6 +15,7 @@ from analysis.compare_settings import settings
 from analysis.frames import groups, records
 from analysis.load import Results, load_results
 from analysis.planned import Key
+from analysis.ranges import within_range
 from analysis.runs import CELL, budget_label, runs
 from analysis.samples import Sample, Samples
 from analysis.statistics.estimate import Estimate
@@ -80,7 +81,9 @@ def _side(uri: str) -> Side:
 
 
 def _changes(left: Side, right: Side) -> pd.DataFrame:
-    """One row per cell that both have: both means, the difference with interval and p-value, and how it was made."""
+    """One row per cell that both have: both means (where runs pair, over common seeds), the difference with interval
+    and p-value, and how it was made.
+    """
     keys = [key for key in left.samples if key in right.samples]
     made = [_change(key, left.samples, right.samples) for key in keys]
     if not made:
@@ -88,15 +91,16 @@ def _changes(left: Side, right: Side) -> pd.DataFrame:
     frame = pd.DataFrame(made)
     frame["p_holm"] = holm(frame["p"].to_numpy(dtype="float64"))
     frame["change"] = [_word(row) for row in records(frame)]
-    return frame.sort_values(CELL, ignore_index=True)
+    return within_range("changes", frame.sort_values(CELL, ignore_index=True))
 
 
 def _change(key: Key, left: Samples, right: Samples) -> dict[str, Any]:
     a, b = left[key], right[key]
     found, p, how = _difference(b, a)
     settings = {"setting_a": left.rows(key)["setting"].iloc[0], "setting_b": right.rows(key)["setting"].iloc[0]}
-    means = {"score_a": mean_t(a.entered).value, "score_b": mean_t(b.entered).value}
-    counts = {"seeds_a": a.seeds.size, "seeds_b": b.seeds.size, "pairs": found.n if how.startswith("paired") else 0}
+    paired = how.startswith("paired")
+    means = {f"score_{side}": _mean(one, other if paired else one) for side, one, other in (("a", a, b), ("b", b, a))}
+    counts = {"seeds_a": a.seeds.size, "seeds_b": b.seeds.size, "pairs": found.n if paired else 0}
     same = a.configuration == b.configuration
     ends = {"difference": found.value, "low": found.low, "high": found.high, "p": p}
     head = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2]), "metric": a.metric}
@@ -104,6 +108,11 @@ def _change(key: Key, left: Samples, right: Samples) -> dict[str, Any]:
     why += [f"scored by {a.metric} and by {b.metric}"] if a.metric != b.metric else []
     why += [] if found.has_interval else [found.method]
     return head | means | ends | counts | settings | {"same_configuration": same, "how": how, "why": "; ".join(why)}
+
+
+def _mean(one: Sample, other: Sample) -> float:
+    """Over the seeds that both have, so that the difference of two means is the one beside them."""
+    return mean_t(one.entered[np.isin(one.seeds, other.seeds)]).value
 
 
 def _difference(b: Sample, a: Sample) -> tuple[Estimate, float, str]:

@@ -141,8 +141,10 @@ def _tables(made: Comparison) -> dict[str, Table]:
         Table("changes", "Scores, cell by cell", CHANGES_NOTE, frames["changes"], CHANGES),
         Table("method_costs", "Costs per method", COSTS_NOTE, frames["method_costs"], _costs(columns("method"))),
         Table("cost_changes", "Costs per cell", COSTS_NOTE, frames["cost_changes"], _costs(WHERE)),
-        Table("reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN),
-        Table("settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS),
+        Table(
+            "reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN, True
+        ),
+        Table("settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS, True),
         Table("only", "Cells of one folder only", "Not compared.", frames["only"], ONLY),
     ]
     budgets = {b for frame in frames.values() if "budget" in frame for b in frame["budget"]}
@@ -152,8 +154,8 @@ def _tables(made: Comparison) -> dict[str, Table]:
 
 
 CHANGES_NOTE = (
-    "Means over each folder's own seeds at its chosen configuration. Difference and interval are of B less A over the "
-    "pairs, where runs pair: with other seeds on one side, the difference is not that of the two means."
+    "Means, difference (B less A) and interval at each folder's chosen configuration: over the seeds that both have "
+    "(pairs) where runs pair, else over each folder's own."
 )
 COSTS_NOTE = (
     "Geometric means of B over A, over runs of the same cell, configuration and seed that were alone on their device "

@@ -11,12 +11,13 @@ from analysis.crossovers import crossovers
 from analysis.curves import curves
 from analysis.efficiency import efficiency
 from analysis.failures import failures
-from analysis.frames import largest
+from analysis.frames import finite, largest, records
 from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.origins import origins
 from analysis.pareto import fronts
 from analysis.planned import Expectation
+from analysis.ranges import claim_within_range, within_range
 from analysis.ratios import ratios
 from analysis.reach import reached
 from analysis.runs import runs
@@ -29,7 +30,10 @@ from analysis.variants import variants
 
 @dataclass(frozen=True)
 class Contents:
-    """The frames of a report by name, the order of its methods, and the ledger's warnings."""
+    """The frames of a report by name, the order of its methods, and the ledger's warnings.
+
+    `examples`: the size of each task's score split, as predictions show it; 0 where none do.
+    """
 
     results: Results
     frames: dict[str, pd.DataFrame]
@@ -37,6 +41,7 @@ class Contents:
     warnings: tuple[str, ...]
     planned: bool
     price_per_hour: float | None
+    examples: dict[str, int]
     verdicts: tuple[dict[str, Any], ...] = ()
     """The study's claims with their verdicts, as in claims.json."""
 
@@ -45,19 +50,19 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     """Compute every frame of the report."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    samples = Samples(results, table, expected)
+    samples, evals = Samples(results, table, expected), finite(results.evals)
     scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
-        "cells": cells(table, expected),
+        "cells": cells(table, expected, results.study),
         "variants": variants(table, expected),
         "sensitivity": sensitivity(table, expected),
-        "curves": curves(table, results.evals, scored),
+        "curves": curves(table, evals, scored),
         "efficiency": efficiency(table, scored),
         "ratios": ratios(table, scored),
         "fronts": fronts(table, scored, samples),
         "reach": reached(scored, samples),
-        "crossovers": crossovers(table, results.evals, scored, samples),
+        "crossovers": crossovers(table, evals, scored, samples),
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
         "origins": origins(table, scored, samples),
@@ -66,14 +71,22 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     methods = _order(results.study.get("methods"), scored["method"])
     frames |= variance(results, table, scored, frames["sensitivity"], samples, methods)
     tasks = _order(results.study.get("tasks"), scored["task"])
-    ordered = {name: _sort(frame, tasks, methods) for name, frame in frames.items()}
-    judged = claims.verdicts(results, table, scored, samples, expected)
+    ordered = {name: within_range(name, _sort(frame, tasks, methods)) for name, frame in frames.items()}
+    metrics = {str(row["task"]): str(row["metric"]) for row in records(table.drop_duplicates("task"))}
+    judged = [claim_within_range(one, metrics) for one in claims.verdicts(results, table, scored, samples, expected)]
     ordered |= {"claims": claims.frame(judged), "claims_by_task": claims.by_task(judged)}  # in the study's order
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
     ]
     said = (*unread, *warnings(table, scored, expected))
-    return Contents(results, ordered, methods, said, expected.known, price_per_hour, tuple(judged))
+    return Contents(results, ordered, methods, said, expected.known, price_per_hour, _examples(samples), tuple(judged))
+
+
+def _examples(samples: Samples) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for key in samples:
+        found[key[0]] = max(found.get(key[0], 0), samples[key].n_examples)
+    return found
 
 
 def answer(contents: Contents) -> pd.DataFrame:

@@ -3,6 +3,11 @@
 Within runs these are points of anytime curves (a run's schedule was made for its own end); across budgets, where a
 study has several of one unit, they are points of runs made for each. Both are paired by seed; between points scores are
 taken as straight in log x. Seconds come from runs that had their device to themselves.
+
+The mean curves of two equal methods cross somewhere in nearly every study. A swap is shown only where `method` is
+behind at a point before the crossing and ahead at one after it by t tests that are corrected for all points, couples
+and axes that were looked at (Bonferroni); the crossing's interval then ends on both sides. A wrong swap needs at least
+one wrong test, so a report has one with a chance of ALPHA / 2 at most.
 """
 
 import itertools
@@ -13,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from analysis.costs import alone, largest
 from analysis.curves import anytime
@@ -31,6 +37,10 @@ POINTS = 24
 """Points of the common axis, evenly spaced in log x, on which runs that were evaluated at different x are compared."""
 
 
+ALPHA = 0.05
+"""Of all two-sided t tests of a report; `tests/analysis/test_crossover_error_rates.py` simulates wrong swaps."""
+
+
 class Curves(NamedTuple):
     """Scores of one method by seed: each a curve of increasing x > 0 and y."""
 
@@ -45,14 +55,27 @@ def crossovers(
     """One row per pair of methods and axis whose mean curves cross: the last crossing, after which `method` is ahead.
 
     Columns: task, fraction, budget, budget_label, kind (anytime | across budgets), axis (steps, seconds or flops),
-    method (ahead after), other (ahead before), x, low, high, n (pairs), final (the difference at the end), why. At the
-    largest fraction for anytime curves; budget is missing across budgets.
+    method (ahead after), other (ahead before), x, low, high (95 %), n (pairs), final (the difference at the end),
+    shown (beyond the noise of the seeds, as above), why. At the largest fraction for anytime curves; budget is missing
+    across budgets.
     """
-    made = [*_within(runs, evals, scores), *_across(scores, samples)]
-    return pd.DataFrame(made)
+    compared = [one for one in (*_within(runs, evals, scores), *_across(scores, samples)) if one.difference.size]
+    tests = sum(one.axis.size for one in compared)
+    made = [(one, swap(one.axis, one.difference, tests)) for one in compared]
+    return pd.DataFrame([_row(one, crossing) for one, crossing in made if crossing is not None])
 
 
-def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[dict[str, Any]]:
+class Compared(NamedTuple):
+    """Two methods on one axis [P]: the difference a − b on it by seed [S, P], and what the row says of the place."""
+
+    head: dict[str, Any]
+    a: str
+    b: str
+    axis: np.ndarray
+    difference: np.ndarray
+
+
+def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Compared]:
     top = largest(scores)
     parts = groups(runs, [*CELL, "configuration"])
     rows_of: dict[tuple[Any, ...], dict[str, pd.DataFrame]] = {}
@@ -67,9 +90,7 @@ def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> It
         for axis, column in AXES.items():
             found = {name: _curves(rows, by_trial, axis, column) for name, rows in methods.items()}
             for a, b in itertools.combinations(sorted(name for name in found if found[name].by_seed), 2):
-                made = _pair(*_common(found[a], found[b]))
-                if made is not None:
-                    yield head | {"kind": "anytime", "axis": axis} | _named(made, a, b)
+                yield Compared(head | {"kind": "anytime", "axis": axis}, a, b, *_common(found[a], found[b]))
 
 
 def _curves(rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame], axis: str, column: str) -> Curves:
@@ -126,27 +147,46 @@ class Crossing(NamedTuple):
     root: Root
     final: float
     flipped: bool
+    shown: bool
+    """Whether the order before and after it is more than noise of the seeds."""
 
 
-def _pair(axis: np.ndarray, difference: np.ndarray) -> Crossing | None:
-    """The last crossing of the mean difference [S, P], or None where its sign is the same throughout."""
-    if difference.size == 0:
-        return None
+def swap(axis: np.ndarray, difference: np.ndarray, tests: int) -> Crossing | None:
+    """The last crossing of the mean of `difference` [S, P] over `axis` [P]; None where its sign is the same throughout.
+
+    `tests` is the number of points, on all axes of all couples, that the report looks at.
+    """
     final = float(difference[:, -1].mean())
     flipped = final < 0
-    root = first_root(axis, -difference if flipped else difference, last=True)
-    return Crossing(root, abs(final), flipped) if root.outcome == "crosses" and final != 0 else None
+    curves = -difference if flipped else difference
+    root = first_root(axis, curves, last=True)
+    if root.outcome != "crosses" or final == 0:
+        return None
+    order = _order(curves, tests)
+    before = order[(axis < root.value) & (order != 0)]
+    shown = bool(before.size and before[-1] < 0 and (order[axis > root.value] > 0).any())
+    return Crossing(root, abs(final), flipped, shown)
 
 
-def _named(made: Crossing, a: str, b: str) -> dict[str, Any]:
-    ahead, behind = (b, a) if made.flipped else (a, b)
+def _order(curves: np.ndarray, tests: int) -> np.ndarray:
+    """Sign of the mean [P] of `curves` [S, P] where it differs from 0 by a corrected t test, else 0."""
+    seeds, mean = len(curves), curves.mean(axis=0)
+    if seeds < 2:
+        return np.zeros_like(mean)
+    least = stats.t.ppf(1 - ALPHA / (2 * tests), seeds - 1) * curves.std(axis=0, ddof=1) / math.sqrt(seeds)
+    made: np.ndarray = np.where(np.abs(mean) > least, np.sign(mean), 0.0)
+    return made
+
+
+def _row(one: Compared, made: Crossing) -> dict[str, Any]:
+    ahead, behind = (one.b, one.a) if made.flipped else (one.a, one.b)
     root = made.root
     ends = {key: value if math.isfinite(value) else math.nan for key, value in (("low", root.low), ("high", root.high))}
-    shown = {"method": ahead, "other": behind, "x": root.value} | ends
-    return shown | {"n": root.n, "final": made.final, "why": open_ends(root)}
+    named = one.head | {"method": ahead, "other": behind, "x": root.value} | ends
+    return named | {"n": root.n, "final": made.final, "shown": made.shown, "why": open_ends(root)}
 
 
-def _across(scores: pd.DataFrame, samples: Mapping[Key, Sample]) -> Iterator[dict[str, Any]]:
+def _across(scores: pd.DataFrame, samples: Mapping[Key, Sample]) -> Iterator[Compared]:
     scored = scores[scores["n"] > 0]
     amounts = {budget: amount(str(budget)) for budget in scored["budget"].unique()}
     for unit in AXES:
@@ -163,12 +203,10 @@ def _across(scores: pd.DataFrame, samples: Mapping[Key, Sample]) -> Iterator[dic
             }
             lines = {m: stacked([samples[k] for k in own]) for m, own in keys.items() if all(k in samples for k in own)}
             for a, b in itertools.combinations(lines, 2):
+                head = {"task": task, "fraction": fraction, "budget": None, "budget_label": "across budgets"}
                 seeds = sorted(set(lines[a]) & set(lines[b]))
-                if seeds:
-                    made = _pair(x, np.array([np.subtract(lines[a][s], lines[b][s]) for s in seeds]))
-                    if made is not None:
-                        head = {"task": task, "fraction": fraction, "budget": None, "budget_label": "across budgets"}
-                        yield head | {"kind": "across budgets", "axis": unit} | _named(made, a, b)
+                difference = np.array([np.subtract(lines[a][s], lines[b][s]) for s in seeds])
+                yield Compared(head | {"kind": "across budgets", "axis": unit}, a, b, x, difference)
 
 
 def stacked(given: list[Sample]) -> dict[int, list[float]]:

@@ -7,6 +7,7 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.frames import finite
 from analysis.tables import Table, missing
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -102,7 +103,7 @@ def to_latex(table: Table) -> str:
 
 def to_parquet(table: Table) -> bytes:
     """The whole frame at full precision; a column without any value is written as text."""
-    frame = table.frame.reset_index(drop=True)
+    frame = finite(table.frame.reset_index(drop=True))
     data = pa.Table.from_pandas(frame, preserve_index=False)
     for index, field in enumerate(data.schema):
         if pa.types.is_null(field.type):

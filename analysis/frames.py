@@ -1,5 +1,6 @@
 """Frames as plain Python: rows as dicts, groups as a dict."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,19 @@ Row = dict[str, Any]
 def records(frame: pd.DataFrame) -> list[Row]:
     """The rows as dicts, missing values as pandas holds them."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy with NaN in place of infinite numbers: an overflow, or a division by zero, is no value to show."""
+    return frame.apply(_finite) if len(frame) else frame.copy()
+
+
+def _finite(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_float_dtype(column):
+        return column.replace([math.inf, -math.inf], math.nan)
+    if column.dtype != object:
+        return column
+    return column.map(lambda value: math.nan if isinstance(value, float) and math.isinf(value) else value)
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> dict[Any, pd.DataFrame]:

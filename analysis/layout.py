@@ -12,7 +12,7 @@ from analysis.tables import Table
 INTERVAL = (
     "Mean over seeds at the configuration chosen on the select split; 95 % intervals hold the noise of seeds and, "
     "where there are predictions, of the scored examples; the column interval of “Scores per task and fraction” says "
-    "how each was made."
+    "how each was made. What is shown of an interval ends where the metric's range does."
 )
 
 
@@ -69,7 +69,10 @@ def _curves(contents: Contents) -> Table:
 
 
 def _cells(contents: Contents) -> Table:
-    note = "Done holds degenerate and diverged runs. Planned confirm runs are an upper bound until the best is known."
+    note = (
+        "Done holds degenerate and diverged runs. Planned confirm runs are an upper bound until the best is known. "
+        "Unplanned runs are of cells, settings or seeds that the plan does not have, or has no longer."
+    )
     if not contents.planned:
         note = "The folder has no plan.json: only what is there is counted, and what is still to come is not known."
     counts = columns(*(f"{key}|count" for key in COUNTS), "state")
@@ -82,7 +85,7 @@ def _failures(contents: Contents) -> Table:
         "Diverged ones are results and enter with the constant predictor's score."
     )
     shown = (*WHERE, *TRIAL, *columns("reason|prose", "trial_id|text|trial"))
-    return Table("failures", "Failed and diverged trials", note, contents.frames["failures"], shown)
+    return Table("failures", "Failed and diverged trials", note, contents.frames["failures"], shown, empty_tells=True)
 
 
 def _origins(contents: Contents) -> Table:
@@ -104,7 +107,7 @@ def _runs(contents: Contents) -> Table:
     return Table("runs", "All runs", note, contents.frames["runs"], (*WHERE, *TRIAL, *scored, *cost))
 
 
-COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending")
+COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending", "unplanned")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
     _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, _origins,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.columns import REMARKS, WHERE, columns
 from analysis.contents import Contents
+from analysis.sentences import not_shown_to_swap
 from analysis.tables import Table
 
 PLACE = columns("task", "fraction|percent", "budget_label|text|budget")
@@ -24,7 +25,7 @@ def _claims(contents: Contents) -> Table:
         "configurations."
     )
     shown = columns("id|text|claim", "statement|prose", "verdict", "reason|prose|why", "quantity|text|estimate of")
-    shown += columns("estimate|number", "low|number|from", "high|number|to", "level|percent|interval", "pairs|count")
+    shown += columns("estimate|number", "low|number|from", "high|number|to", "level|level|interval", "pairs|count")
     shown += columns("p|p", "p_adjusted|p|p after Holm", "p_against|p|p against")
     shown += columns("p_against_adjusted|p|against, after Holm", "seeds_to_settle|count|seeds to settle")
     shown += columns("seeds_low|count|80 % from", "seeds_high|count|80 % to", "settling|prose|why no number")
@@ -37,7 +38,7 @@ def _claims(contents: Contents) -> Table:
 def _claims_by_task(contents: Contents) -> Table:
     note = "What each task says of each claim, before any correction; “pooled” is the average over tasks."
     shown = columns("id|text|claim", "task", "quantity|text|estimate of", "estimate|number", "low|number|from")
-    shown += columns("high|number|to", "level|percent|interval", "pairs|count", "supports|flag", "refutes|flag")
+    shown += columns("high|number|to", "level|level|interval", "pairs|count", "supports|flag", "refutes|flag")
     shown += columns("p|p", "p_against|p|p against", "seeds_to_settle|count|seeds to settle")
     shown += columns("test|prose", "reason|prose|remarks")
     return Table("claims_by_task", "Claims, task by task", note, contents.frames["claims_by_task"], shown)
@@ -110,17 +111,21 @@ def _reach(contents: Contents) -> Table:
 
 def _crossovers(contents: Contents) -> Table:
     note = (
-        "From here to the end of training the first method is ahead of the other; pairs whose order never changes are "
-        "not listed. Anytime curves are points inside longer runs; across budgets each point is a run made for it. "
-        "Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the scored "
-        "examples nor of the choice of configurations; where one is open, the curves may not cross at all on that "
-        "side."
+        "From here to the end of training the first method is ahead of the other. Listed where it is behind before and "
+        "ahead after by t tests over pairs of seeds, corrected for all points, couples and axes; two equal methods "
+        "cross by noise. Anytime curves are points inside longer runs; across budgets each point is a run made for "
+        "it. Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the "
+        "scored examples nor of the choice of configurations."
     )
+    frame = contents.frames["crossovers"]
+    listed = frame if frame.empty else frame[frame["shown"]].drop(columns="shown").reset_index(drop=True)
+    note = " ".join([note, *not_shown_to_swap(frame)])
     shown = (*PLACE, *columns("kind", "axis", "method|text|ahead after", "other|text|ahead before", "x|number|at"))
     shown += columns(
         "low|number|95 % from", "high|number|95 % to", "final|score|difference at the end", "n|count|pairs"
     )
-    return Table("crossovers", "Where methods swap places", note, contents.frames["crossovers"], (*shown, *REMARKS))
+    title = "Where methods swap places"
+    return Table("crossovers", title, note, listed, (*shown, *REMARKS), empty_tells=not frame.empty)
 
 
 def _ledger(contents: Contents) -> Table:

@@ -14,9 +14,8 @@ ACROSS = columns("fraction|percent", "budget_label|text|budget", "tasks|count", 
 
 def _robustness(contents: Contents) -> Table:
     note = (
-        "The same runs summed up otherwise: without those that collapsed or diverged (the sensitivity analysis), by "
-        "the median, and by the mean of the middle half (IQM). The share of degenerate runs has its exact binomial "
-        "interval."
+        "The same runs summed up otherwise: without the degenerate ones (the sensitivity analysis), by the median, and "
+        "by the mean of the middle half (IQM). The share of degenerate runs has its exact binomial interval."
     )
     shown = columns("score|score", "left_out|count|left out", "without|score|score without them")
     shown += columns("without_low|score|95 % from", "without_high|score|95 % to", "change|score")
@@ -101,8 +100,8 @@ def _shares(contents: Contents) -> Table:
 
 def _plateau(contents: Contents) -> Table:
     note = (
-        "The neighbouring learning rates that score within one standard error of the best one. Regret is what the "
-        "default loses against the tuned configuration."
+        "The best learning rate is the one that select prefers; the plateau is of its neighbours that score no more "
+        "than one standard error below it. Regret is what the default loses against the tuned configuration."
     )
     shown = columns("best_lr|lr|best lr", "best|score", "se|score|standard error", "lr_low|lr|plateau from")
     shown += columns("lr_high|lr|to", "factor|number|factor", "decades|number", "open|flag|reaches the end")

@@ -90,7 +90,8 @@ def _sign(row: dict[str, Any] | None) -> dict[str, str]:
     counted = f"{row['done']}" if missing(row["planned"]) else f"{row['done']}/{int(row['planned'])}"
     named = [
         f"{int(row[key])} {key}"
-        for key in ("failed", "degenerate", "pruned", "pending")
+        for key in ("failed", "degenerate", "pruned", "pending", "unplanned")
         if not missing(row[key]) and row[key]
     ]
-    return {"state": row["state"], "text": counted, "label": ", ".join([f"{counted} done", *named])}
+    more = f" +{row['unplanned']}" if row["unplanned"] else ""
+    return {"state": row["state"], "text": counted + more, "label": ", ".join([f"{counted} done", *named])}

@@ -1,4 +1,4 @@
-"""How much the learning rate matters: how wide the range is that does about as well as the best."""
+"""How much the learning rate matters: how wide the range is that does about as well as `select`'s best."""
 
 import math
 from typing import Any
@@ -14,10 +14,14 @@ Row = dict[str, Any]
 def plateau(sensitivity: pd.DataFrame, tuning: pd.DataFrame) -> pd.DataFrame:
     """One row per cell with at least two learning rates, of those with as many finished seeds as any.
 
-    Columns: the cell's, budget_label, metric, best_lr, best, se (standard error over seeds at best_lr), lr_low, lr_high
-    (neighbouring learning rates around best_lr that score within one se of it), factor (lr_high / lr_low), decades,
-    tried, open (the plateau reaches the end of what was tried: it may be wider), drop (best less the worst), regret
-    (best tuned less the default, from `tuning`), why. A grid shows a plateau no finer than its own steps.
+    The best learning rate is that of the highest mean `select` score, as in every choice (of equal ones that of the
+    alphabetically first configuration): the best by the held-out score would be lucky, and its neighbours fall short.
+
+    Columns: the cell's, budget_label, metric, best_lr, best (its score), se (standard error over seeds at best_lr),
+    lr_low, lr_high (neighbouring learning rates around best_lr that score no more than one se below it), factor
+    (lr_high / lr_low), decades, tried, open (the plateau reaches the end of what was tried: it may be wider), drop
+    (best less the worst), regret (best tuned less the default, from `tuning`), why. A grid shows a plateau no finer
+    than its own steps.
     """
     if sensitivity.empty:
         return pd.DataFrame()
@@ -31,7 +35,7 @@ def _row(rows: pd.DataFrame, gains: dict[Any, float]) -> Row:
     ordered = records(whole.sort_values("lr"))
     holes = len(rows) - len(whole)
     left = f"{holes} of {len(rows)} learning rates left out, whose seeds are not all there" if holes else ""
-    best = max(range(len(ordered)), key=lambda i: ordered[i]["score"])
+    best = min(range(len(ordered)), key=lambda i: (-ordered[i]["select_mean"], ordered[i]["configuration"]))
     top = ordered[best]
     made: Row = {column: top[column] for column in (*CELL, "budget_label", "metric")}
     made |= {"best_lr": top["lr"], "best": top["score"], "tried": len(ordered)}
@@ -47,7 +51,7 @@ def _row(rows: pd.DataFrame, gains: dict[Any, float]) -> Row:
 
 
 def _reach(ordered: list[Row], best: int, se: float, step: int) -> int:
-    """The last neighbour in a direction whose score is within one standard error of the best."""
+    """The last neighbour in a direction that scores no more than one standard error below the best."""
     at = best
     while 0 <= at + step < len(ordered) and ordered[at + step]["score"] >= ordered[best]["score"] - se:
         at += step

@@ -26,7 +26,8 @@ def protocol(contents: Contents) -> Facts:
         ("budgets", "; ".join(budgets)),
     ]
     facts += [(key, _text(study[key])) for key in ("seeds", "search", "select", "training") if key in study]
-    return [*facts, ("scored on", _sizes(runs))]
+    scored = _scored(contents.examples)
+    return [*facts, ("trained and chosen on", _sizes(runs)), *([("scored on", scored)] if scored else [])]
 
 
 def _text(value: Any) -> str:
@@ -41,6 +42,13 @@ def _sizes(runs: pd.DataFrame) -> str:
     top = known.sort_values("fraction").drop_duplicates("task", keep="last")
     rows = records(top.sort_values("task"))
     return "; ".join(f"{row['task']}: fit {int(row['n_fit']):,}, select {int(row['n_select']):,} rows" for row in rows)
+
+
+def _scored(examples: dict[str, int]) -> str:
+    """Examples of the score split of each task, which predictions show."""
+    known = [f"{task}: {number:,} examples" for task, number in sorted(examples.items()) if number]
+    unknown = ", ".join(sorted(task for task, number in examples.items() if not number))
+    return "; ".join([*known, *([f"{unknown}: not known without predictions"] if unknown else [])])
 
 
 def versions(contents: Contents) -> Facts:

@@ -16,6 +16,7 @@ from analysis.frames import records
 from analysis.layout import tables
 from analysis.load import Results, load_results
 from analysis.planned import Expectation
+from analysis.ranges import within_range
 from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
@@ -69,7 +70,7 @@ def summary_rows(results: Results) -> list[dict[str, Any]]:
     """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
     table = runs(results)
     expected = Expectation(results.plan, table)
-    return _summary(scores(table, expected, Samples(results, table, expected)))
+    return _summary(within_range("scores", scores(table, expected, Samples(results, table, expected))))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:

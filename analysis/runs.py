@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.frames import records
+from analysis.frames import finite, records
 from analysis.load import Results
 from bench.errors import ResultsError
 
@@ -30,7 +30,7 @@ def runs(results: Results) -> pd.DataFrame:
 
     is_result, is_failed: by status; a pruned row is neither.
     constant: score of the best constant predictor (0 where the metric is undefined for one, as correlations are).
-    collapsed: it predicted one constant for every example, or its metric is undefined.
+    collapsed: it predicted one constant for every example, or its metric is undefined (infinite counts as that).
     entered: the score that enters the analysis: where the run diverged or collapsed `constant`, or its own where that
     is lower (a collapse onto the wrong class earns no more than it scored), else `score`; NaN for non-results.
     degenerate: a result that diverged, collapsed, or scored no better than `constant`.
@@ -39,7 +39,7 @@ def runs(results: Results) -> pd.DataFrame:
 
     Raises ResultsError where two results are of one configuration and seed.
     """
-    frame = results.trials.copy()
+    frame = finite(results.trials)
     frame["is_result"] = frame["status"].isin(RESULT)
     frame["is_failed"] = frame["status"].isin(FAILED)
     frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)

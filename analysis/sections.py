@@ -85,9 +85,6 @@ SECTIONS: tuple[Section, ...] = (
     Section("caveats", "Caveats", "Caveats"),
 )  # fmt: skip
 
-EMPTY_TELLS = ("failures", "settings", "reproduced")
-"""Tables whose emptiness says something."""
-
 WRITTEN = ("answer", "runs", "protocol", "caveats")
 """Sections that have words of their own: there without any table."""
 
@@ -95,8 +92,8 @@ WRITTEN = ("answer", "runs", "protocol", "caveats")
 def sections(order: Sequence[Section], tables: Mapping[str, Table], kinds: Iterable[str]) -> list[Section]:
     """The sections of `order` that have something to show, with the blocks that do.
 
-    A table without rows is left out, but for those of `EMPTY_TELLS`. A table or a kind of
-    figure that no section names comes last under "More", so that nothing that was made is lost.
+    A table without rows is left out, unless that tells something. A table or a kind of figure that no section names
+    comes last under "More", so that nothing that was made is lost.
     """
     drawn = set(kinds)
     made = [replace(one, blocks=tuple(_present(one.blocks, tables, drawn))) for one in order]
@@ -112,7 +109,7 @@ def sections(order: Sequence[Section], tables: Mapping[str, Table], kinds: Itera
 def _present(blocks: Sequence[Block], tables: Mapping[str, Table], drawn: set[str]) -> Iterator[Block]:
     for block in blocks:
         table = block.table if block.table in tables else None
-        if table is not None and tables[table].frame.empty and table not in EMPTY_TELLS:
+        if table is not None and tables[table].frame.empty and not tables[table].empty_tells:
             table = None
         kinds = tuple(kind for kind in block.figures if kind in drawn)
         if table is not None or kinds:

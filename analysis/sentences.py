@@ -32,22 +32,32 @@ def findings(answer: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 def _compare(rows: list[Row], held: list[Row]) -> str:
     whole = [row for row in rows if row["complete"] and row["n"] > 0]
-    left = [row["method"] for row in rows if not (row["complete"] and row["n"] > 0)]
-    said = [f"not compared, because seeds are missing: {', '.join(left)}."] if left else []
+    rest = [row for row in rows if not (row["complete"] and row["n"] > 0)]
+    left = ", ".join(row["method"] for row in rest)
+    said = [f"not compared, because seeds are missing: {left}."] if rest else []
     if not whole:
         return " ".join(["no method has all of its planned seeds yet;", *said])
     best = max(whole, key=lambda row: row["score"])
     equal = [row["method"] for row in whole if row["score"] == best["score"] and row is not best]
+    higher = [row for row in rest if row["n"] > 0 and row["score"] > best["score"]]
+    said += [_higher_so_far(higher)] if higher else []
     if best["score"] <= best["majority"]:
-        return " ".join(
-            [f"no method scored above the constant predictor ({best['majority']:.3f}).", *map(_upper, said)]
-        )
+        none = "no method with all of its seeds" if higher else "no method"
+        return " ".join([f"{none} scored above the constant predictor ({best['majority']:.3f}).", *map(_upper, said)])
+    among = "of the methods with all of their seeds, " if higher else ""
     if equal:
-        first = f"{', '.join([best['method'], *equal])} scored the same, {best['score']:.3f} in {best['metric']}."
+        names = ", ".join([best["method"], *equal])
+        first = f"{among}{names} scored the same, {best['score']:.3f} in {best['metric']}."
     else:
-        first = f"{best['method']} scored highest in {best['metric']}, {_number(best)}."
+        first = f"{among}{best['method']} scored highest in {best['metric']}, {_number(best)}."
     others = [row for row in whole if row is not best and row["method"] not in equal]
     return " ".join([first, *_apart(best, others), *_ahead(best, others, held), *map(_upper, said)])
+
+
+def _higher_so_far(rows: list[Row]) -> str:
+    """Incomplete methods whose mean is above that of the best complete one."""
+    named = [f"{row['method']} ({row['score']:.3f} over {row['n']} seed{'s' * (row['n'] != 1)})" for row in rows]
+    return f"higher so far, though incomplete: {', '.join(named)}."
 
 
 def _ahead(best: Row, others: list[Row], held: list[Row]) -> list[str]:
@@ -99,6 +109,27 @@ def _upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+MOST_CROSSINGS = 8
+"""Couples that a sentence names; the rest are counted."""
+
+
+def not_shown_to_swap(crossovers: pd.DataFrame) -> list[str]:
+    """Which couples' mean curves cross by no more than noise, so that their order is not shown to change; one sentence.
+
+    `crossovers` is the frame of that name.
+    """
+    axes: dict[str, list[str]] = {}
+    for row in records(crossovers[~crossovers["shown"]]) if not crossovers.empty else []:
+        where = f"{row['task']}, {row['budget_label']}" if row["budget"] is None else str(row["task"])
+        couple = " and ".join(sorted((row["method"], row["other"])))
+        axes.setdefault(f"{couple} on {where}", []).append(row["axis"])
+    if not axes:
+        return []
+    named = [f"{couple} ({', '.join(found)})" for couple, found in list(axes.items())[:MOST_CROSSINGS]]
+    more = f"; and {len(axes) - len(named)} more" if len(axes) > len(named) else ""
+    return [f"Mean curves that cross, but are not shown to differ before and after: {'; '.join(named)}{more}."]
+
+
 def degenerate(scores: pd.DataFrame) -> list[str]:
     """Which cells hold degenerate runs, one sentence per method."""
     made = []
@@ -116,6 +147,17 @@ def degenerate(scores: pd.DataFrame) -> list[str]:
     return made
 
 
+def _unplanned(number: int) -> list[str]:
+    """Rows that a narrowed study left in its folder: scores use them."""
+    if not number:
+        return []
+    runs, they = ("1 more run is", "it counts") if number == 1 else (f"{number} more runs are", "they count")
+    return [
+        f"{runs} there of cells, settings or seeds that the plan does not have (any more): {they} in scores and "
+        "comparisons like the others, and not as planned."
+    ]
+
+
 def state(cells: pd.DataFrame, planned: bool) -> list[str]:
     """What is there of what was planned."""
     done, failed, pruned = (int(cells[key].sum()) for key in ("done", "failed", "pruned"))
@@ -128,10 +170,10 @@ def state(cells: pd.DataFrame, planned: bool) -> list[str]:
     first = f"{done} of {total} planned runs are there"
     rest = (
         [f"{failed} failed"] * bool(failed)
-        + [f"{pruned} were pruned"] * bool(pruned)
-        + [f"{pending} are still to come"] * bool(pending)
+        + [f"{pruned} {'was' if pruned == 1 else 'were'} pruned"] * bool(pruned)
+        + [f"{pending} {'is' if pending == 1 else 'are'} still to come"] * bool(pending)
     )
-    said = [", ".join([first, *rest]) + "."]
+    said = [", ".join([first, *rest]) + ".", *_unplanned(int(cells["unplanned"].sum()))]
     if failed or pending:
         said.append("This is a partial report: cells with missing seeds are marked, and stay out of every comparison.")
     return said

@@ -35,6 +35,8 @@ class Table:
     note: str
     frame: pd.DataFrame
     columns: tuple[Column, ...]
+    empty_tells: bool = False
+    """Whether it says something without a row, and is shown then too."""
 
     @cached_property
     def shown(self) -> tuple[Column, ...]:
@@ -57,12 +59,12 @@ class Table:
 
 def _tells(values: pd.Series) -> bool:
     """Whether some value is neither missing nor empty text."""
-    return bool((values.notna() & values.ne("")).any())
+    return any(not missing(value) and value != "" for value in values)
 
 
 def missing(value: Any) -> bool:
-    """Whether a cell holds no value."""
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+    """Whether a cell holds no value; an infinite number is none."""
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value))
 
 
 def word(value: Any, kind: str) -> str:
@@ -125,6 +127,7 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "id": lambda v: str(int(v)),
     "p": _p,
     "percent": _percent,
+    "level": lambda v: "exact" if v == 1 else _percent(v),  # an exact count has no interval
     "bytes": _bytes,
     "seconds": _seconds,
     "flops": _flops,

@@ -14,7 +14,7 @@ SHOWN_ROWS = 60
 
 CHANGES = (
     *("task", "fraction", "budget_label", "method", "score_a", "score_b", "difference", "low", "high"),
-    *("p_holm", "change", "pairs"),
+    *("p_holm", "change", "pairs", "seeds_a", "seeds_b"),
 )
 COSTS = ("method", "pairs", "train_seconds", "train_seconds_low", "train_seconds_high", "peak_memory_bytes")
 

@@ -1,4 +1,4 @@
-"""Live progress of a run: a map of cells with counts, best score and ETA on a terminal; plain lines when piped."""
+"""Live progress of a run: a map of cells with counts, select scores and ETA on a terminal; plain lines when piped."""
 
 import json
 import math
@@ -15,27 +15,40 @@ from rich.text import Text
 from bench.conductor import Conductor, Pack
 from bench.plan import Plan
 from bench.recorder import Observer
-from bench.results import KEPT
+from bench.results import KEPT, Done, done_of
 
 Key = tuple[str, str, float, str]
 PLAIN_EVERY_SECONDS = 10.0
 MOST_ROWS = 40
 
+KEY = "done/planned, and on select: the mean over its seeds of the best configuration so far"
+"""What a place of the map says."""
+
 
 @dataclass
 class CellProgress:
-    """One cell's counts, and the best `score` seen in it."""
+    """One cell's counts, and its `select` scores by configuration and seed: what a choice may see of it."""
 
     planned: int = 0
     done: int = 0
     failed: int = 0
     running: int = 0
-    best: float | None = None
+    selects: dict[str, dict[int, float]] = field(default_factory=dict)
 
-    def saw(self, status: str, score: float | None) -> None:
-        """Take in a trial's score: of a whole run, where it has one."""
-        if status in KEPT and score is not None and math.isfinite(score):
-            self.best = score if self.best is None else max(self.best, score)
+    def saw(self, one: Done) -> None:
+        """Take in a trial's `select` score: of a whole run, where it has one, on seeds that choose."""
+        score = math.nan if one.select_score is None else one.select_score
+        if one.stage != "confirm" and one.status in KEPT and math.isfinite(score):
+            self.selects.setdefault(one.configuration, {})[one.seed] = score
+
+    @property
+    def best(self) -> float | None:
+        """The mean `select` score, over its seeds, of the best configuration so far, of those with most seeds.
+
+        Never a held-out score: the maximum of those over configurations and seeds is nobody's result.
+        """
+        most = max(map(len, self.selects.values()), default=0)
+        return max((math.fsum(by.values()) / most for by in self.selects.values() if len(by) == most), default=None)
 
 
 @dataclass
@@ -60,7 +73,7 @@ class Tally:
                 tally.cells[key].done = done
         for row in conductor.rows.values():
             if row.cell in tally.cells:
-                tally.cells[row.cell].saw(row.status, row.score)
+                tally.cells[row.cell].saw(row)
         return tally
 
     @property
@@ -100,7 +113,7 @@ class Tally:
             cell.done += 1
         else:
             cell.failed += 1
-        cell.saw(row["status"], row["score"])
+        cell.saw(done_of(row))
         return cell
 
     def eta(self) -> float | None:
@@ -195,7 +208,9 @@ class LiveProgress(Observer):
             f" trials · {len(t.running)} running · {t.failed} failed · "
             f"{clock(time.monotonic() - t.started)} elapsed · {clock(t.eta())} left",
         )
-        return Group(head, cell_map(t, self.console.height - 6), *[Text(note, "yellow") for note in self.notes[-3:]])
+        key = Text(KEY, "dim")
+        notes = [Text(note, "yellow") for note in self.notes[-3:]]
+        return Group(head, cell_map(t, self.console.height - 7), key, *notes)
 
 
 def failure_line(row: dict[str, Any]) -> str:
@@ -205,7 +220,7 @@ def failure_line(row: dict[str, Any]) -> str:
 
 
 def cell_map(tally: Tally, height: int) -> Table:
-    """Tasks × fractions × budgets down, methods across; each place shows done/planned and the best score so far."""
+    """Tasks × fractions × budgets down, methods across; each place shows done/planned and the best select score."""
     methods = list(dict.fromkeys(key[1] for key in tally.cells))
     rows = list(dict.fromkeys((key[0], key[2], key[3]) for key in tally.cells))
     table = Table(box=None, pad_edge=False, header_style="bold")

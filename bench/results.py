@@ -45,7 +45,6 @@ class Done:
     peak_memory_bytes: int | None
     device: str | None
     exclusive: bool | None = True
-    score: float | None = None
 
     @property
     def costs(self) -> bool:
@@ -82,7 +81,6 @@ def done_of(row: dict[str, Any]) -> Done:
         peak_memory_bytes=row["peak_memory_bytes"],
         device=row["device"],
         exclusive=row["exclusive"],
-        score=row["score"],
     )
 
 

@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 
 from analysis.formats import plain
-from analysis.frames import records
+from analysis.frames import finite, records
 from analysis.palette import marks
 
 WIDTH, HEIGHT = 430, 280
@@ -98,7 +98,8 @@ def safe_rows(frame: pd.DataFrame) -> Rows:
     Axis titles end up inside Vega expressions, where quotes, backslashes and line ends would be read as code: those of
     metric names are replaced.
     """
-    return [_safe(row) for row in records(frame.astype(object).where(frame.notna(), None))]
+    known = finite(frame)
+    return [_safe(row) for row in records(known.astype(object).where(known.notna(), None))]
 
 
 def _safe(row: Row) -> Row:

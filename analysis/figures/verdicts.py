@@ -37,13 +37,15 @@ def _kind(claim: dict[str, Any]) -> str:
 
 
 def _rows(claim: dict[str, Any]) -> Rows:
-    """The findings of a claim that have an estimate, with the range in which it holds."""
+    """The findings of a claim that have an estimate, with the range in which it holds; an exact one has no interval."""
     several = len(claim["per_task"]) > 1
     made = []
     for found in claim["per_task"]:
         if found["estimate"] is not None and (claim["says"] not in RATIOS or found["estimate"] > 0):
             place = plain(f"{claim['id']}: {found['task']}" if several else str(claim["id"]))
-            made.append({key: found.get(key) for key in KEPT} | _allowed(claim) | {"place": place} | _word(claim))
+            known = {key: found.get(key) for key in KEPT} | _allowed(claim) | {"place": place} | _word(claim)
+            none = dict.fromkeys(("low", "high", "level")) if found["level"] == 1 else {}
+            made.append(known | none | {"exact": bool(none)})
     return made
 
 
@@ -133,4 +135,5 @@ def _said(row: Row) -> str:
     span = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] is not None and row["high"] is not None else ""
     ends = [f"{word} {row[end]:g}" for word, end in (("from", "from"), ("up to", "to")) if row[end] is not None]
     allowed = f"; the claim allows {' '.join(ends)}" if ends else ""
-    return f"{row['place']}: {row['estimate']:.3g}{span}{allowed}; {row['verdict']}."
+    exact = ", exact" if row["exact"] else ""
+    return f"{row['place']}: {row['estimate']:.3g}{exact}{span}{allowed}; {row['verdict']}."

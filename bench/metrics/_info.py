@@ -25,3 +25,5 @@ class Metric:
     higher_is_better: bool = True
     binary: bool = False
     """Whether it is defined for two classes only; class 1 is the positive one."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """Its least and its greatest value, whatever labels and predictions are."""

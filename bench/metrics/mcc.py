@@ -10,4 +10,4 @@ def score(labels: Array, predictions: Array) -> float:
     return float(matthews_corrcoef(labels, predictions))
 
 
-METRIC = Metric("mcc", "classification", "Matthews correlation coefficient, -1 to 1", "0", score)
+METRIC = Metric("mcc", "classification", "Matthews correlation coefficient, -1 to 1", "0", score, range=(-1.0, 1.0))

@@ -12,4 +12,12 @@ def score(labels: Array, predictions: Array) -> float:
     return float(mean_squared_error(labels, predictions)) if np.isfinite(predictions).all() else float("nan")
 
 
-METRIC = Metric("mse", "regression", "mean squared error", "the labels' variance", score, higher_is_better=False)
+METRIC = Metric(
+    "mse",
+    "regression",
+    "mean squared error",
+    "the labels' variance",
+    score,
+    higher_is_better=False,
+    range=(0.0, float("inf")),
+)

@@ -13,4 +13,4 @@ def score(labels: Array, predictions: Array) -> float:
     return correlate(pearsonr, labels, predictions)
 
 
-METRIC = Metric("pearson", "regression", "Pearson's product-moment correlation, -1 to 1", "0", score)
+METRIC = Metric("pearson", "regression", "Pearson's product-moment correlation, -1 to 1", "0", score, range=(-1.0, 1.0))

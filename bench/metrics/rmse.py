@@ -12,4 +12,12 @@ def score(labels: Array, predictions: Array) -> float:
     return float(root_mean_squared_error(labels, predictions)) if np.isfinite(predictions).all() else float("nan")
 
 
-METRIC = Metric("rmse", "regression", "root mean squared error", "the labels' spread", score, higher_is_better=False)
+METRIC = Metric(
+    "rmse",
+    "regression",
+    "root mean squared error",
+    "the labels' spread",
+    score,
+    higher_is_better=False,
+    range=(0.0, float("inf")),
+)

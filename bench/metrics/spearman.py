@@ -13,4 +13,11 @@ def score(labels: Array, predictions: Array) -> float:
     return correlate(spearmanr, labels, predictions)
 
 
-METRIC = Metric("spearman", "regression", "Spearman's rank correlation, ties at their mean rank, -1 to 1", "0", score)
+METRIC = Metric(
+    "spearman",
+    "regression",
+    "Spearman's rank correlation, ties at their mean rank, -1 to 1",
+    "0",
+    score,
+    range=(-1.0, 1.0),
+)

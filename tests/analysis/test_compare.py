@@ -66,6 +66,16 @@ def test_a_change_is_paired_by_seed_and_example(tmp_path: Path, left: Folder) ->
     assert cost["train_seconds"] == pytest.approx(0.5)
 
 
+def test_both_means_are_over_the_seeds_of_the_difference(tmp_path: Path, left: Folder) -> None:
+    """B's further seeds scored far higher: beside a paired difference their mean would contradict it."""
+    other = folder(tmp_path / "b", range(3, 13), change=lambda seed: {"score": 1.0} if seed > 8 else {})
+    other.rows["predictions"] = []
+    (row,) = both(tmp_path, left, other).document()["changes"]
+    assert (row["pairs"], row["seeds_a"], row["seeds_b"]) == (6, 8, 10)
+    assert row["score_b"] - row["score_a"] == row["difference"] == 0
+    assert row["score_a"] == pytest.approx(sum((50 - seed % 2) / 60 for seed in range(3, 9)) / 6)
+
+
 def test_other_examples_are_not_paired(tmp_path: Path, left: Folder) -> None:
     other = folder(tmp_path / "b", range(1, 9), shift=3)
     for row in other.rows["predictions"]:
@@ -80,6 +90,7 @@ def test_no_common_seed_is_not_paired(tmp_path: Path, left: Folder) -> None:
     (row,) = both(tmp_path, left, folder(tmp_path / "b", range(11, 19))).document()["changes"]
     assert row["how"] == "unpaired: no seed in common"
     assert row["change"] == "no change shown"
+    assert row["score_b"] - row["score_a"] == pytest.approx(row["difference"])  # each over its own eight
 
 
 def test_few_seeds_give_an_interval_and_no_verdict(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Cell map, ledger, failures and efficiency, by numbers counted by hand."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from analysis.load import load_results
 from analysis.planned import Expectation
 from analysis.runs import runs
 from analysis.scores import scores
-from tests.analysis.fixtures import Folder, empty
+from analysis.sentences import state
+from bench.registry import methods
+from tests.analysis.fixtures import BUDGET, Folder, empty
 
 
 def read(folder: Folder) -> tuple[pd.DataFrame, Expectation]:
@@ -23,8 +27,47 @@ def read(folder: Folder) -> tuple[pd.DataFrame, Expectation]:
     return table, Expectation(results.plan, table)
 
 
+def narrowed(path: Path, seeds: int = 2, lrs: Sequence[float] = (1e-3,)) -> Folder:
+    """Four seeds of two learning rates and two methods, of which the study of today asks for few."""
+    tiny = {"tasks": ["mini-cola"], "model": "embedded", "budget": [json.loads(BUDGET)]}
+    folder = empty(path, **tiny, methods={"full": {"lr": list(lrs)}}, seeds=seeds)
+    folder.plan("mini-cola", "full", 1.0, seeds * len(lrs), len(lrs))
+    for method in ("full", "bitfit"):
+        default = methods()[method]().model_dump()
+        for seed in (1, 2, 3, 4):
+            for lr in (1e-3, 1e-4):
+                hp = {key: value for key, value in default.items() if key != "lr"}
+                folder.add(task="mini-cola", method=method, seed=seed, lr=lr, hp=hp)
+    return folder
+
+
+def test_what_a_narrowed_study_asks_for_no_more_is_counted_apart(tmp_path: Path) -> None:
+    found = mapped(narrowed(tmp_path))
+    counts = ("done", "pending", "unplanned", "state")
+    assert [found["full"][key] for key in ("planned", *counts)] == [2, 2, 0, 6, "done"]
+    assert [found["bitfit"][key] for key in counts] == [0, None, 8, "empty"]
+    said = state(pd.DataFrame(found.values()), True)
+    assert said[0] == "2 of 2 planned runs are there."
+    assert said[1].startswith("14 more runs are there of cells, settings or seeds that the plan does not have")
+
+
+def test_rows_of_other_settings_stand_in_for_none_that_is_planned(tmp_path: Path) -> None:
+    """Of what is planned half is there; as many rows of a learning rate that has left do not fill the hole."""
+    folder = narrowed(tmp_path, seeds=4, lrs=(1e-3, 3e-4))
+    found = mapped(folder)["full"]
+    assert [found[key] for key in ("planned", "done", "pending", "unplanned")] == [8, 4, 4, 4]
+
+
+def test_a_study_that_cannot_be_read_here_counts_no_more_than_planned(tmp_path: Path) -> None:
+    folder = narrowed(tmp_path)
+    folder.study["methods"] = {"a method of its own": {"lr": [1e-3]}}
+    found = mapped(folder)["full"]
+    assert [found[key] for key in ("planned", "done", "unplanned")] == [2, 2, 6]
+
+
 def mapped(folder: Folder) -> dict[str, dict[str, Any]]:
-    return {row["method"]: row for row in cells(*read(folder)).to_dict("records")}
+    found = cells(*read(folder), folder.study).astype(object)
+    return {row["method"]: row for row in found.where(found.notna(), None).to_dict("records")}
 
 
 def test_the_map_counts_every_ending(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.contents import analyse
 from analysis.costs import per_seed
 from analysis.crossovers import amount, crossovers
+from analysis.layout import tables
 from analysis.load import load_results
 from analysis.pareto import fronts
 from analysis.planned import Expectation
@@ -187,6 +189,25 @@ def test_methods_that_never_swap_are_not_listed(tmp_path: Path) -> None:
     assert crossovers(*read(folder)).empty
 
 
+def test_curves_that_cross_by_noise_are_not_listed_but_told(tmp_path: Path) -> None:
+    """Seed 1 swaps the other way round: the mean curves cross, and three seeds do not show that the methods do."""
+    folder = crossing(tmp_path)
+    swapped = {row["trial_id"]: row["method"] for row in folder.rows["trials"] if row["seed"] == 1}
+    for row in folder.rows["evals"]:
+        if row["split"] == "score" and row["trial_id"] in swapped:
+            row["value"] += (0.08 if swapped[row["trial_id"]] == "late" else -0.08) * (1 if row["step"] < 100 else -1)
+    found = crossovers(*read(folder))
+    assert set(found["axis"]) >= {"steps", "flops"}
+    assert not found["shown"].any()
+    table = tables(analyse(load_results(str(tmp_path))))["crossovers"]
+    assert table.frame.empty
+    assert "cross, but are not shown to differ before and after: late and soon on alpha (steps" in table.note
+    assert table.empty_tells
+    clear = tables(analyse(load_results(crossing(tmp_path / "clear").write())))["crossovers"]
+    assert set(clear.frame["axis"]) == {"steps", "seconds", "flops"}
+    assert "not shown to differ" not in clear.note
+
+
 def test_crossovers_across_budgets(tmp_path: Path) -> None:
     budgets = [json.dumps({"steps": n}) for n in (100, 400)]
     folder = drawn(
@@ -196,6 +217,7 @@ def test_crossovers_across_budgets(tmp_path: Path) -> None:
         row["score"] += 0.2 * (row["method"] == "late" and "400" in row["budget"])
     found = crossovers(*read(folder)).iloc[0]
     assert (found["kind"], found["axis"], found["method"]) == ("across budgets", "steps", "late")
+    assert found["shown"]
     assert found["x"] == pytest.approx(200.0, rel=0.05)
     assert found["low"] < 200 < found["high"]
     assert amount('{"epochs": 3, "min_steps": 200}') is None  # a floor makes it no amount

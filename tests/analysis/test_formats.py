@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,10 +13,13 @@ import pytest
 
 from analysis.columns import columns
 from analysis.contents import analyse
+from analysis.figures.base import safe_rows
+from analysis.figures.verdicts import verdict_strips
 from analysis.formats import csv_cell, latex_text, markdown_text, plain, to_csv, to_latex, to_markdown, to_parquet
 from analysis.layout import tables
 from analysis.load import load_results
 from analysis.tables import Table, word
+from tests.analysis.claim_folder import drawn
 from tests.analysis.fixtures import HOSTILE, draw
 
 FRAME = pd.DataFrame(
@@ -27,6 +31,33 @@ FRAME = pd.DataFrame(
     }
 )
 TABLE = Table("t", "A title", "", FRAME, columns("task", "score|score", "n|count|seeds", "blank", "absent"))
+
+
+def test_an_infinite_number_is_no_value_in_any_format() -> None:
+    frame = pd.DataFrame({"task": ["a", "b"], "score": [math.inf, 0.5], "low": [-math.inf, math.inf], "n": [3, 1]})
+    table = Table(
+        "t", "A title", "", frame.astype({"low": object}), columns("task", "score|score", "low|score", "n|count")
+    )
+    assert [row[1] for row in csv.reader(io.StringIO(to_csv(table)))] == ["score", "", "0.5"]
+    assert [column.key for column in table.shown] == ["task", "score", "n"]
+    assert [row[1] for row in table.rows()] == [word(None, "score"), "0.5000"]
+    assert "inf" not in to_markdown(table) + to_latex(table) + to_csv(table)
+    assert pq.read_table(io.BytesIO(to_parquet(table))).column("score").to_pylist() == [None, 0.5]
+    assert [row["low"] for row in safe_rows(frame)] == [None, None]
+
+
+def test_an_exact_count_has_no_interval(tmp_path: Path) -> None:
+    """Parameters are counted: "100 % interval" was said of them."""
+    claim = {"id": "c", "says": "cheaper", "a": "one", "b": "two", "factor": 2, "cost": "trainable_params"}
+    truth = {"one": {"mean": 0.8, "params": 300}, "two": {"mean": 0.8, "params": 1500}}
+    contents = analyse(load_results(drawn(tmp_path, truth, [claim]).write()))
+    for name in ("claims", "claims_by_task"):
+        table = tables(contents)[name]
+        (row,) = (dict(zip([c.key for c in table.shown], cells, strict=True)) for cells in table.rows())
+        assert row["level"] == "exact"
+    (figure,) = verdict_strips(list(contents.verdicts))
+    assert "c: 5, exact; the claim allows" in figure.description
+    assert word(0.95, "level") == "95 %"
 
 
 def test_csv_keeps_full_precision_and_guards_formulas() -> None:

@@ -4,6 +4,7 @@ import csv
 import html.parser
 import io
 import json
+import math
 import re
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.contents import analyse
 from analysis.load import load_results
 from analysis.palette import COLOURS
+from analysis.protocol import protocol
 from analysis.report import SUMMARY, Report, summary_rows, write_report
 from analysis.sections import SECTIONS as SECTIONS_OF_REPORT
 from analysis.sections import sections
@@ -80,6 +83,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     return write_report(str(path), price_per_hour=2.0), path / "report"
 
 
+INFINITE = re.compile(r"(?<![a-z])inf(inity)?(?![a-z])|∞", re.IGNORECASE)
+
+
+def test_infinite_values_are_shown_nowhere(tmp_path: Path) -> None:
+    """A metric that overflowed is undefined, such a run collapsed; a cost that overflowed is not known."""
+    folder = empty(tmp_path, claims=[{"id": "c", "says": "better", "a": "one", "b": "two"}])
+    for seed in range(1, 8):
+        folder.add(method="one", seed=seed, score=0.8 + 0.01 * seed)
+        overflowed = {"score": math.inf, "select_score": math.inf, "train_seconds": math.inf} if seed == 2 else {}
+        trial = folder.add(method="two", seed=seed, **{"score": 0.7 + 0.012 * seed, "lr": 1e-4} | overflowed)
+        folder.curve(trial, [(100, 0.5, 0.5), (200, 0.6, -math.inf if seed == 3 else 0.7)])
+    for row in folder.rows["trials"]:
+        row["metrics"] = "{}"  # text as it was stored
+    report = write_report(folder.write())
+    shown = {path.name: path.read_text() for path in (tmp_path / "report").rglob("*.*") if path.suffix in TEXTS}
+    shown |= {"index.html": " ".join(Page(shown["index.html"]).words), "terminal": repr(report)}
+    assert {name: found.group() for name, text in shown.items() if (found := INFINITE.search(text))} == {}
+    for path in (tmp_path / "report").rglob("*.parquet"):
+        frame = pd.read_parquet(path)
+        assert not frame.select_dtypes("number").abs().eq(math.inf).any().any(), path.name
+    (two,) = (row for row in report.summary if row["method"] == "two")
+    assert (two["n"], two["degenerate"]) == (7, 1)
+    assert two["score"] == pytest.approx((0.5 + sum(0.7 + 0.012 * seed for seed in (1, 3, 4, 5, 6, 7))) / 7)
+
+
+TEXTS = (".csv", ".md", ".tex", ".json", ".html", ".svg", ".yaml")
+
+
 def test_every_file_is_there(made: tuple[Report, Path]) -> None:
     report, out = made
     assert report.path == str((out / "index.html").resolve())
@@ -118,6 +149,17 @@ def test_tables_have_headings_and_figures_have_words(made: tuple[Report, Path]) 
     assert alternatives[1].startswith("cola: mcc against training data. strong: 0.")
 
 
+def test_protocol_says_what_was_trained_chosen_and_scored_on(tmp_path: Path) -> None:
+    folder = empty(tmp_path, tasks=["alpha", "beta"])
+    for seed in (1, 2):
+        trial = folder.add(task="alpha", seed=seed, score=0.8, n_fit=2160, n_select=240)
+        folder.predict(trial, [float(i % 2) if i > 1 else 1.0 - i % 2 for i in range(10)])
+        folder.add(task="beta", seed=seed, n_fit=90, n_select=10)
+    facts = dict(protocol(analyse(load_results(folder.write()))))
+    assert facts["trained and chosen on"] == "alpha: fit 2,160, select 240 rows; beta: fit 90, select 10 rows"
+    assert facts["scored on"] == "alpha: 10 examples; beta: not known without predictions"
+
+
 def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
     report, _ = made
     scored = {(row["task"], row["method"]): row for row in report.summary if row["fraction"] == 1.0}
@@ -130,8 +172,10 @@ def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
     assert scored["mrpc", "strong"]["complete"] is False
     total = 2 * 3 * (3 * 3 * 3 + 18)
     done = total - 3 - 9
-    assert report.state[0] == f"{done} of {total} planned runs are there, 3 failed, 1 were pruned, 9 are still to come."
-    assert report.state[1].startswith("This is a partial report")
+    there, beyond, partial = report.state
+    assert there == f"{done} of {total} planned runs are there, 3 failed, 9 are still to come."
+    assert beyond.startswith("1 more run is there of cells, settings or seeds that the plan does not have")
+    assert partial.startswith("This is a partial report")
 
 
 def test_csv_markdown_and_parquet_agree(made: tuple[Report, Path]) -> None:

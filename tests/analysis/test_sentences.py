@@ -39,6 +39,24 @@ def test_paired_differences_separate_what_intervals_do_not() -> None:
     )
 
 
+def test_an_incomplete_method_above_the_best_complete_one_is_told() -> None:
+    """Its mean may be of its easy seeds alone; that another scored highest would be untrue beside it."""
+    given = SCORES.copy()
+    given.loc[given["method"].eq("four"), ["score", "complete", "n"]] = [0.95, False, 3]
+    given.loc[given["method"].eq("two"), ["complete", "n"]] = [False, 5]
+    (said,) = findings(given, pairs())
+    assert said.startswith(
+        "cola, 100 % of the data: of the methods with all of their seeds, one scored highest in mcc, 0.800"
+    )
+    assert said.endswith(
+        "Not compared, because seeds are missing: two, four. "
+        "Higher so far, though incomplete: four (0.950 over 3 seeds)."
+    )
+    assert "so far" not in findings(SCORES, pairs())[0]
+    nothing = given.assign(majority=0.9)
+    assert "no method with all of its seeds scored above the constant predictor" in findings(nothing, pairs())[0]
+
+
 def test_without_pairs_or_p_nothing_is_said_of_them() -> None:
     for given in (pairs(), pairs(("one", "two", 0.1, math.nan)), pairs(("one", "two", 0.1, 0.06))):
         (said,) = findings(SCORES, given)

@@ -62,6 +62,18 @@ def test_leaving_degenerate_runs_out_is_shown_beside_the_score(tmp_path: Path) -
     assert row["degenerate_high"] == pytest.approx(0.9057, abs=1e-4)
 
 
+def test_every_degenerate_run_is_left_out_with_or_without_predictions(tmp_path: Path) -> None:
+    """Seed 3 fell to the constant predictor's score, seed 4 below it; only seed 4 says with what predictions."""
+    folder = empty(tmp_path)
+    for seed, score in ((1, 0.8), (2, 0.9), (3, 0.5)):
+        folder.add(seed=seed, score=score)
+    folder.predict(folder.add(seed=4, score=0.25), [0.0, 0.0, 1.0, 0.0])
+    read = Read(folder)
+    (row,) = rows(robustness(read.samples, read.scores))
+    assert (row["left_out"], row["degenerate"], row["n"]) == (2, 2, 4)
+    assert row["without"] == pytest.approx(0.85)
+
+
 def versus(folder: Folder, seeds: int, gap: float, method: str = "two") -> None:
     for seed in range(1, seeds + 1):
         noise = 0.01 * math.sin(7 * seed)
@@ -184,7 +196,7 @@ def test_plateau_by_hand(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     for lr, score in ((1e-5, 0.5), (1e-4, 0.79), (1e-3, 0.8), (1e-2, 0.6)):
         for seed, off in ((1, -0.02), (2, 0.0), (3, 0.02)):
-            folder.add(seed=seed, lr=lr, score=score + off)
+            folder.add(seed=seed, lr=lr, score=score + off, select_score=score)
     read = Read(folder)
     (row,) = rows(plateau(sensitivity(read.runs, read.expected), read.tuning()))
     assert row["se"] == pytest.approx(0.02 / math.sqrt(3))
@@ -193,12 +205,25 @@ def test_plateau_by_hand(tmp_path: Path) -> None:
     assert row["open"] is False
 
 
+def test_the_best_learning_rate_is_the_one_that_select_prefers(tmp_path: Path) -> None:
+    """The highest held-out score is a lucky one: measured against it, the learning rate that was chosen falls short."""
+    folder = empty(tmp_path)
+    for lr, score, select in ((1e-4, 0.83, 0.80), (1e-3, 0.80, 0.81), (1e-2, 0.60, 0.70)):
+        for seed, off in ((1, -0.02), (2, 0.0), (3, 0.02)):
+            folder.add(seed=seed, lr=lr, score=score + off, select_score=select)
+    read = Read(folder)
+    (row,) = rows(plateau(sensitivity(read.runs, read.expected), read.tuning()))
+    assert (row["best_lr"], row["best"]) == (1e-3, pytest.approx(0.80))
+    assert (row["lr_low"], row["lr_high"]) == (1e-4, 1e-3)
+    assert row["drop"] == pytest.approx(0.2)
+
+
 def test_a_learning_rate_without_all_its_seeds_is_on_no_plateau(tmp_path: Path) -> None:
     """One lucky seed must not be the best that others are measured against."""
     folder = empty(tmp_path)
     for lr, scored in ((1e-4, (0.78, 0.79, 0.80)), (1e-3, (0.79, 0.80, 0.81)), (1e-2, (0.99,))):
         for seed, score in enumerate(scored, start=1):
-            folder.add(seed=seed, lr=lr, score=score)
+            folder.add(seed=seed, lr=lr, score=score, select_score=score)
     read = Read(folder)
     (row,) = rows(plateau(sensitivity(read.runs, read.expected), read.tuning()))
     assert (row["best_lr"], row["tried"]) == (1e-3, 2)

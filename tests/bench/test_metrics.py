@@ -108,6 +108,21 @@ def test_shapes_that_do_not_match_are_refused(n: int, m: int) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
+def test_no_score_is_outside_the_range(name: str) -> None:
+    least, most = METRICS[name].range
+    rng = np.random.default_rng(5)
+    whole = METRICS[name].kind == "classification"
+    for _ in range(20):
+        labels, predictions = rng.integers(0, 2, (2, 6)) if whole else rng.normal(0, 10, (2, 6))
+        labels[:2] = 0, 1  # one class alone is no task
+        for said in (predictions, labels, 1 - labels):
+            assert least - 1e-12 <= compute((name,), labels, said)[name] <= most + 1e-12
+    ends = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
+    worst, best = compute((name,), *ends)[name], compute((name,), ends[0], ends[0])[name]
+    assert (worst, best) == ((least, most) if METRICS[name].higher_is_better else (1, 0))
+
+
+@pytest.mark.parametrize("name", METRICS)
 def test_each_is_an_evaluate_module_that_writes_nothing(name: str, tmp_path, monkeypatch) -> None:
     one = evaluate_module(name)
     monkeypatch.setattr(one, "_data_dir_root", str(tmp_path / "none"))

@@ -26,11 +26,12 @@ def started(done: dict[tuple[str, bool], Done] | None = None, **changes: Any) ->
     return Tally.of(plan, conductor), conductor
 
 
-def row(pack: Pack, status: str = "ok", score: float | None = 0.5) -> dict[str, Any]:
+def row(pack: Pack, status: str = "ok", select: float | None = 0.5) -> dict[str, Any]:
     trial = pack.trials[0]
     cell = dict(zip(("task", "method", "fraction", "budget"), trial.cell, strict=True))
-    about = {"trial_id": trial.id, "status": status, "score": score, "reason": "because", "seed": 1, "lr": 1e-3}
-    return cell | about
+    about = {"trial_id": trial.id, "status": status, "reason": "because", "seed": trial.seeds.code, "lr": 1e-3}
+    about |= {"stage": trial.stage, "hyperparameters": trial.configuration, "select_score": select, "score": 0.99}
+    return dict.fromkeys(Done.__dataclass_fields__) | cell | about
 
 
 def done(pack: Pack, status: str = "ok") -> dict[tuple[str, bool], Done]:
@@ -139,13 +140,14 @@ def test_a_terminal_gets_the_map_and_keeps_the_notes() -> None:
     watch = LiveProgress(tally, console)
     first, second = drain(conductor)
     watch.on_start(first)
-    watch.on_row(row(first, score=0.25))
+    watch.on_row(row(first, select=0.25))
     watch.on_start(second)
     watch.on_row(row(second, "error", None))
     shown = "\n".join(printed(watch._render()))
     watch.close()
     assert "1/2 trials · 0 running · 1 failed" in shown
     assert "1/1 0.250" in shown
+    assert "on select: the mean over its seeds of the best configuration so far" in shown
     assert "0/1 !1" in shown
     assert "error: mini-cola" in str(console.file.getvalue()).splitlines()[-1]  # type: ignore[attr-defined]
 
@@ -163,16 +165,34 @@ def test_a_confirm_stage_that_needs_half_its_trials_leaves_nothing_open() -> Non
     assert "3/3" in "".join(printed(cell_map(tally, 40)))
 
 
-def test_the_best_score_of_an_earlier_run_is_in_the_map() -> None:
+def test_the_best_of_an_earlier_run_is_in_the_map() -> None:
     """A map that forgot it would show a worse best after each resume; what a search stopped early counts in neither."""
     packs = drain(Conductor(Plan(tiny_study(seeds=3)), KNOWN, {}))
     stored: dict[tuple[str, bool], Done] = {}
-    for pack, status, score in zip(packs[::2], ("ok", "ok", "pruned"), (0.25, 0.75, 0.9), strict=True):
-        whole = dict.fromkeys(Done.__dataclass_fields__ | {"hyperparameters": None}) | row(pack, status, score)
-        stored[whole["trial_id"], status == "pruned"] = done_of(whole | {"seed": 1, "stage": "grid"})
+    for pack, status, select in zip(packs[::2], ("ok", "ok", "pruned"), (0.25, 0.75, 0.9), strict=True):
+        one = done_of(row(pack, status, select))
+        stored[one.trial_id, status == "pruned"] = one
     tally, conductor = started(stored, seeds=3)
-    assert "2/3 0.750" in printed(cell_map(tally, 40))[1]
+    assert "2/3 0.500" in printed(cell_map(tally, 40))[1]
     (left,) = (pack for pack in drain(conductor) if pack.trials[0].cell == packs[0].trials[0].cell)
-    for status, score in (("pruned", 0.9), ("diverged", math.nan), ("ok", 0.5)):
-        tally.end(row(left, status, score))
-    assert tally.cells[left.trials[0].cell].best == 0.75
+    for status, select in (("pruned", 0.9), ("diverged", math.nan), ("ok", 0.5)):
+        tally.end(row(left, status, select))
+    assert tally.cells[left.trials[0].cell].best == 0.5
+
+
+def test_the_best_is_a_mean_on_select_and_no_held_out_maximum() -> None:
+    """Of two learning rates of two seeds; a third one, of one lucky seed so far, is compared with nobody yet."""
+    tally, conductor = started(methods={"full": {"lr": [1e-3, 3e-4, 1e-4]}}, seeds=2)
+    selects = iter((0.6, 0.7, 0.95, 0.8, 0.5))
+    for pack in drain(conductor)[:5]:
+        tally.end(row(pack, select=next(selects)) | {"score": 0.99})
+    (cell,) = tally.cells.values()
+    assert cell.best == pytest.approx(0.7)  # (0.6 + 0.8) / 2, not (0.7 + 0.5) / 2, 0.95 or 0.99
+
+
+def test_confirm_runs_choose_nothing_and_stand_in_no_best() -> None:
+    tally, conductor = started(methods={"full": {"lr": [2e-5]}})
+    (pack,) = drain(conductor)
+    tally.end(row(pack, select=0.4))
+    tally.end(row(pack, select=0.9) | {"stage": "confirm"})
+    assert [cell.best for cell in tally.cells.values()] == [0.4]
