@@ -27,6 +27,7 @@ from analysis.planned import Key
 from analysis.reach import open_ends
 from analysis.runs import CELL, budget_label
 from analysis.scores import reporting
+from analysis.statistics.design import Design, design, independent, mean_variance
 from analysis.statistics.root import Root, first_root
 from analysis.statistics.sample import Sample
 
@@ -61,7 +62,7 @@ def crossovers(
     """
     compared = [one for one in (*_within(runs, evals, scores), *_across(scores, samples)) if one.difference.size]
     tests = sum(one.axis.size for one in compared)
-    made = [(one, swap(one.axis, one.difference, tests)) for one in compared]
+    made = [(one, swap(one.axis, one.difference, tests, one.over)) for one in compared]
     return pd.DataFrame([_row(one, crossing) for one, crossing in made if crossing is not None])
 
 
@@ -73,6 +74,7 @@ class Compared(NamedTuple):
     b: str
     axis: np.ndarray
     difference: np.ndarray
+    over: Design
 
 
 def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Compared]:
@@ -121,11 +123,16 @@ def _line(part: pd.DataFrame | None, column: str, constant: float, diverged: boo
     return x, values
 
 
-def _common(a: Curves, b: Curves) -> tuple[np.ndarray, np.ndarray]:
-    """A common axis [P] and the difference a − b on it by seed [S, P]; empty where the curves do not overlap."""
+def _over(seeds: list[int]) -> Design:
+    return design(np.array(seeds, dtype=np.int64))
+
+
+def _common(a: Curves, b: Curves) -> tuple[np.ndarray, np.ndarray, Design]:
+    """A common axis [P], the difference a − b on it by seed [S, P] and how those seeds stand to each other; empty where
+    the curves do not overlap."""
     seeds = sorted(set(a.by_seed) & set(b.by_seed))
     whole = [curves.by_seed[seed][0] for curves in (a, b) for seed in seeds if seed not in curves.ended]
-    empty = np.empty(0), np.empty((0, 0))
+    empty = np.empty(0), np.empty((0, 0)), _over(seeds)
     if not whole or any(x.size < 2 for x in whole):
         return empty
     start, end = max(float(x[0]) for x in whole), min(float(x[-1]) for x in whole)
@@ -133,7 +140,7 @@ def _common(a: Curves, b: Curves) -> tuple[np.ndarray, np.ndarray]:
         return empty
     same = all(np.array_equal(x, whole[0]) for x in whole)
     axis = whole[0] if same else np.geomspace(start, end, POINTS)
-    return axis, np.stack([_at(a.by_seed[seed], axis) - _at(b.by_seed[seed], axis) for seed in seeds])
+    return axis, np.stack([_at(a.by_seed[seed], axis) - _at(b.by_seed[seed], axis) for seed in seeds]), _over(seeds)
 
 
 def _at(line: tuple[np.ndarray, np.ndarray], axis: np.ndarray) -> np.ndarray:
@@ -151,29 +158,32 @@ class Crossing(NamedTuple):
     """Whether the order before and after it is more than noise of the seeds."""
 
 
-def swap(axis: np.ndarray, difference: np.ndarray, tests: int) -> Crossing | None:
+def swap(axis: np.ndarray, difference: np.ndarray, tests: int, over: Design | None = None) -> Crossing | None:
     """The last crossing of the mean of `difference` [S, P] over `axis` [P]; None where its sign is the same throughout.
 
-    `tests` is the number of points, on all axes of all couples, that the report looks at.
+    `tests` is the number of points, on all axes of all couples, that the report looks at; `over` says how the seeds
+    stand to each other, independent without.
     """
     final = float(difference[:, -1].mean())
     flipped = final < 0
     curves = -difference if flipped else difference
-    root = first_root(axis, curves, last=True)
+    of = over or independent(len(curves))
+    root = first_root(axis, curves, last=True, over=of)
     if root.outcome != "crosses" or final == 0:
         return None
-    order = _order(curves, tests)
+    order = _order(curves, tests, of)
     before = order[(axis < root.value) & (order != 0)]
     shown = bool(before.size and before[-1] < 0 and (order[axis > root.value] > 0).any())
     return Crossing(root, abs(final), flipped, shown)
 
 
-def _order(curves: np.ndarray, tests: int) -> np.ndarray:
+def _order(curves: np.ndarray, tests: int, of: Design) -> np.ndarray:
     """Sign of the mean [P] of `curves` [S, P] where it differs from 0 by a corrected t test, else 0."""
-    seeds, mean = len(curves), curves.mean(axis=0)
-    if seeds < 2:
+    mean = curves.mean(axis=0)
+    if len(curves) < 2 or of.why:
         return np.zeros_like(mean)
-    least = stats.t.ppf(1 - ALPHA / (2 * tests), seeds - 1) * curves.std(axis=0, ddof=1) / math.sqrt(seeds)
+    variance, df = mean_variance(curves, of)
+    least = stats.t.ppf(1 - ALPHA / (2 * tests), df) * np.sqrt(variance)
     made: np.ndarray = np.where(np.abs(mean) > least, np.sign(mean), 0.0)
     return made
 
@@ -206,7 +216,7 @@ def _across(scores: pd.DataFrame, samples: Mapping[Key, Sample]) -> Iterator[Com
                 head = {"task": task, "fraction": fraction, "budget": None, "budget_label": "across budgets"}
                 seeds = sorted(set(lines[a]) & set(lines[b]))
                 difference = np.array([np.subtract(lines[a][s], lines[b][s]) for s in seeds])
-                yield Compared(head | {"kind": "across budgets", "axis": unit}, a, b, x, difference)
+                yield Compared(head | {"kind": "across budgets", "axis": unit}, a, b, x, difference, _over(seeds))
 
 
 def stacked(given: list[Sample]) -> dict[int, list[float]]:

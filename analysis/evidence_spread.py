@@ -55,7 +55,8 @@ def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
     logs = [_lr_logs(a, b) for a, b in given]
     seeds = sorted(set.intersection(*(set(values) for values, _ in logs)))
     values = np.array([np.mean([by[seed] for by, _ in logs]) for seed in seeds], dtype=np.float64)
-    found = of_values(values, design(np.array(seeds, dtype=np.int64)))
+    of = design(np.array(seeds, dtype=np.int64))
+    found = of_values(values, of)
     factor = claim.factor or 1.0
     bound = math.log(factor)
     low, high = (math.exp(end) for end in found.interval(0.95))
@@ -66,8 +67,8 @@ def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
     why = next(
         (why for _, why in logs if why), "" if found.testable or found.n < 2 else "no spread between pairs: no test"
     )
-    if why:
-        return replace(made, reason=why)
+    if why or of.few:
+        return replace(made, reason=why or f"crossed seeds have {of.few}")
     if claim.factor is None or claim.factor == 1:
         return replace(made, settling=UNNAMED)
     return settled_at(made, abs(bound), float(values.var(ddof=1)))

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from bench.claim_seeds import least_pairs, scoring
 from bench.plan import Cell, Plan
-from bench.study import Claim, CrossedSeeds, Study
+from bench.registry import tasks
+from bench.study import OF_MEANS, Claim, CrossedSeeds, Study
 from bench.study_file import spaces
 
 LEAST_LEVELS = 3
@@ -100,6 +101,8 @@ def _lacks(study: Study, claim: Claim) -> Iterator[_Lack]:
         yield _Lack(f"fraction {claim.fraction:g} is all of the data that the study uses; name a smaller one")
     if claim.says == "varies_more" and claim.over == "lr":
         yield from _learning_rates(study, claim)
+    if claim.says in OF_MEANS and claim.tasks == "pooled" and claim.scale == "points":
+        yield from _metrics(study)
     least = least_pairs(claim)
     if least:
         yield from _pairs(study, claim, least)
@@ -116,6 +119,15 @@ def _not_run(study: Study, claim: Claim) -> Iterator[_Lack]:
         plain = all(isinstance(entry, str) for entry in study.tasks)
         sets = (("tasks", [*study.tasks, *absent]),) if plain else None
         yield _Lack(f"not among the tasks that are run: {', '.join(absent)}", sets)
+
+
+def _metrics(study: Study) -> Iterator[_Lack]:
+    """Scores of two metrics have no mean in points."""
+    known = tasks()
+    found = [known[one].metric if isinstance(one, str) else one.metric[0] for one in study.tasks]
+    if len(set(found)) > 1:
+        names = " and ".join(dict.fromkeys(found))
+        yield _Lack(f"{names} have no mean over tasks: write scale: gain, with the margin as a share of a gain")
 
 
 def _learning_rates(study: Study, claim: Claim) -> Iterator[_Lack]:

@@ -8,9 +8,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from analysis.costs import COUNTED as COUNTED_IN_REPORTS
+from analysis.statistics.design import LEAST_LEVELS as REPORTED_LEVELS
 from analysis.statistics.power import LEAST
-from bench.claim_needs import Need, more_trials, needs, with_sets
-from bench.claim_seeds import COUNTED, LEAST_PAIRS
+from analysis.statistics.spread_ratio import LEAST_PAIRS as SPREAD_PAIRS
+from bench.claim_needs import LEAST_LEVELS, Need, more_trials, needs, with_sets
+from bench.claim_seeds import COUNTED, LEAST_PAIRS, LEAST_PAIRS_OF_SPREAD
 from bench.plan import Plan
 from bench.run import dump_study
 from bench.study import COSTS, Study
@@ -252,4 +254,15 @@ def test_more_trials_of_a_confirm_stage() -> None:
 
 def test_the_numbers_are_those_of_the_reports() -> None:
     assert LEAST_PAIRS == LEAST
+    assert LEAST_PAIRS_OF_SPREAD == SPREAD_PAIRS
+    assert LEAST_LEVELS == REPORTED_LEVELS
     assert set(COUNTED) == set(COUNTED_IN_REPORTS) & set(COSTS)
+
+
+@pytest.mark.parametrize(("given", "lacks"), [({}, True), ({"scale": "gain"}, False)])
+def test_tasks_of_two_metrics_are_pooled_on_a_scale_that_they_share(given: dict[str, str], lacks: bool) -> None:
+    claim = {"id": "c", "says": "matches", "a": "full", "b": "head", "margin": 0.1, "tasks": "pooled"}
+    raw = {"name": "x", "tasks": ["mini-cola", "mini-mrpc"], "methods": {"full": {"lr": 1e-3}, "head": {"lr": 1e-3}},
+           "budget": {"steps": 10}, "claims": [claim | given]}  # fmt: skip
+    found = needs(build_study(raw, "x.yaml", Path()))
+    assert [one.why.split(":")[0] for one in found] == ["mcc and f1 have no mean over tasks"] * lacks
