@@ -130,7 +130,8 @@ def _words(made: Comparison, said: list[str]) -> dict[str, Any]:
     return {
         "name": "A against B",
         "state": [f"A is {made.a}, B is {made.b}. Differences are B less A, ratios B over A."],
-        "verdicts": [], "no_verdict": [], "findings": said, "degenerate": [], "warnings": [], "facts": None, "map": None,
+        "verdicts": [], "no_verdict": [],
+        "findings": said, "degenerate": [], "warnings": [], "facts": None, "map": None,
         "caveats": list(CAVEATS), "methods": made.methods, "markdown_file": "compare.md", "best": False,
     }  # fmt: skip
 
