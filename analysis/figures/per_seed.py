@@ -17,6 +17,10 @@ MOST_SEEDS, MOST_METHODS = 60, 12
 """Seeds and methods above which lines cannot be told apart; the table has them all."""
 
 
+MOST_LETTERS = 54
+"""Letters that stand side by side under the axis; longer names are tilted."""
+
+
 def per_seed(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
     """A figure per task, budget and fraction with two methods or more, the largest fraction first."""
     if frame.empty:
@@ -36,15 +40,15 @@ def _fits(part: pd.DataFrame) -> bool:
 def _draw(rows: Rows, look: Look) -> Figure:
     shown = [row | {"whole": not row["degenerate"]} for row in rows]
     present = {row["method"] for row in rows}
-    x = alt.X(
-        "method:N", title=None, sort=[m for m in look.methods if m in present], axis=alt.Axis(labelAngle=0, grid=True),
-        scale=alt.Scale(type="point", padding=0.5),
-    )  # fmt: skip
+    methods = [name for name in look.methods if name in present]
+    angle = 0 if len(methods) * max(map(len, methods)) <= MOST_LETTERS else -30
+    axis = alt.Axis(labelAngle=angle, grid=True)
+    x = alt.X("method:N", title=None, sort=methods, axis=axis, scale=alt.Scale(type="point", padding=0.5))
     metric = rows[0]["metric"]
     y = base.score_axis(metric)
     tips = [alt.Tooltip("method:N"), base.tip("seed", "seed", "d"), base.tip("score", "score", ".4f")]
     colour, shape = look.colour().legend(None), look.shape().legend(None)
-    mark = base.chart(shown, KEPT).mark_point(size=60, strokeWidth=1.5)
+    mark = base.chart(shown, KEPT).mark_point(size=60 if len(rows) <= 12 * len(methods) else 30, strokeWidth=1.3)
     means = base.chart(_means(rows), KEPT).mark_tick(thickness=2.4, size=34, orient="horizontal", opacity=1)
     drawn = alt.layer(
         base.chart(shown, KEPT)
