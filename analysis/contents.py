@@ -16,6 +16,7 @@ from analysis.ledger import ledger, warnings
 from analysis.load import Results
 from analysis.origins import origins
 from analysis.pareto import fronts
+from analysis.per_seed import per_seed
 from analysis.planned import Expectation
 from analysis.ranges import claim_within_range, within_range
 from analysis.ratios import ratios
@@ -66,6 +67,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
         "ledger": ledger(table, price_per_hour),
         "failures": failures(table),
         "origins": origins(table, scored, samples),
+        "per_seed": per_seed(samples),
         "runs": table,
     }
     methods = _order(results.study.get("methods"), scored["method"])

@@ -41,6 +41,15 @@ def _scores(contents: Contents) -> Table:
     return Table("scores", "Scores per task and fraction", note, contents.frames["scores"], shown)
 
 
+def _per_seed(contents: Contents) -> Table:
+    note = (
+        "The runs behind each score, at the chosen configuration; “score” is what entered. The figures join the runs "
+        "of one seed, which share subset and data order, and show a degenerate run hollow."
+    )
+    shown = columns("seed|id", "score|score", "metric", "degenerate|flag", "setting|prose", "trial_id|text|trial")
+    return Table("per_seed", "Scores seed by seed", note, contents.frames["per_seed"], (*WHERE, *shown))
+
+
 def _variants(contents: Contents) -> Table:
     note = (
         "Each setting of the hyperparameters that the study varied, at its own best learning rate; all on "
@@ -110,6 +119,6 @@ def _runs(contents: Contents) -> Table:
 COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending", "unplanned")
 
 MAKERS: Sequence[Callable[[Contents], Table]] = (
-    _answer, _scores, _variants, _sensitivity, _curves, _cells, _failures, _runs, _origins,
+    _answer, _scores, _per_seed, _variants, _sensitivity, _curves, _cells, _failures, _runs, _origins,
     *COSTS_AND_CLAIMS, *VARIANCE,
 )  # fmt: skip

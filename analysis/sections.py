@@ -36,11 +36,18 @@ SECTIONS: tuple[Section, ...] = (
         "claims", "Claims, one by one", "Claims",
         (Block(("claims",), "claims"), Block(table="claims_by_task", folded=True)),
     ),
-    Section("scores", "Scores", "Scores", (Block(("score-by-fraction",), "scores"), Block(table="variants"))),
+    Section(
+        "scores", "Scores", "Scores",
+        (
+            Block(("score-by-fraction",), "scores"),
+            Block(("per-seed",), "per_seed", folded=True),
+            Block(table="variants"),
+        ),
+    ),
     Section(
         "variance", "Variance: how sure, and what the noise is made of", "Variance",
         (
-            Block(("pair-differences", "superiority"), "pairs"),
+            Block(("pair-differences", "forest", "superiority"), "pairs"),
             Block(("aggregates", "profiles", "ranks"), "aggregates"),
             Block(table="improvements", folded=True),
             Block(table="profiles", folded=True),

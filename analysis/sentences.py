@@ -119,8 +119,9 @@ def not_shown_to_swap(crossovers: pd.DataFrame) -> list[str]:
     `crossovers` is the frame of that name.
     """
     axes: dict[str, list[str]] = {}
+    several = not crossovers.empty and crossovers["budget_label"].nunique() > 1
     for row in records(crossovers[~crossovers["shown"]]) if not crossovers.empty else []:
-        where = f"{row['task']}, {row['budget_label']}" if row["budget"] is None else str(row["task"])
+        where = f"{row['task']}, {row['budget_label']}" if several else str(row["task"])
         couple = " and ".join(sorted((row["method"], row["other"])))
         axes.setdefault(f"{couple} on {where}", []).append(row["axis"])
     if not axes:

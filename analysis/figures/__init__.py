@@ -13,9 +13,11 @@ from analysis.figures import (
     anytime,
     best_of,
     cost,
+    forest,
     learning_rate,
     over_tasks,
     pairs,
+    per_seed,
     scores,
     shares,
     stability,
@@ -47,12 +49,14 @@ def _scores(contents: Contents, look: Look) -> Iterator[Figure]:
     frame = contents.frames["scores"]
     if frame.groupby(["task", "budget"])["fraction"].nunique().max() > 1:
         yield from panels(scores.by_fraction, "score-by-fraction", frame, look)
+    yield from per_seed.per_seed(contents.frames["per_seed"], look)
     yield from panels(learning_rate.by_lr, "score-by-lr", top(contents.frames["sensitivity"]), look)
 
 
 def _variance(contents: Contents, look: Look) -> Iterator[Figure]:
     frames = contents.frames
     yield from pairs.differences(frames["pairs"], look)
+    yield from forest.forests(frames["pairs"], look)
     yield from pairs.superiority(frames["pairs"], look)
     yield from over_tasks.over_tasks(frames["aggregates"], frames["profiles"], frames["ranks"], look)
     yield from shares.variance_shares(frames["variance_shares"], look)

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from itertools import combinations
 from pathlib import Path
 
 import altair as alt
@@ -30,6 +31,7 @@ TABLES = [
     *("answer", "scores", "variants", "sensitivity", "curves", "cells", "failures", "runs", "efficiency", "ledger"),
     *("ratios", "fronts", "reach", "crossovers", "claims", "claims_by_task", "robustness", "pairs", "aggregates"),
     "origins",
+    "per_seed",
     *("improvements", "profiles", "ranks", "variance_shares", "plateau", "best_of", "fairness", "stability", "power"),
 ]
 
@@ -37,6 +39,15 @@ PER_TASK = [
     *("score-by-fraction", "score-by-lr", "pair-differences", "superiority", "variance-shares", "anytime"),
     *("anytime-seconds", "anytime-flops", "pareto-train-seconds", "pareto-delta-bytes", "pareto-trainable-params"),
     "pareto-peak-memory-bytes",
+]
+
+METHODS = ("strong", "steady", "shaky", "flat")
+
+FIGURES = [
+    "overview",
+    *(f"{kind}-{i:02d}-{task}" for kind in PER_TASK for i, task in ((1, "cola"), (2, "mrpc"))),
+    *(f"per-seed-{i:02d}-{'mrpc' if i % 2 == 0 else 'cola'}" for i in range(1, 7)),
+    *(f"forest-{i:02d}-{a}-{b}" for i, (a, b) in enumerate([*combinations(METHODS, 2)] * 3, start=1)),
 ]
 
 
@@ -115,8 +126,7 @@ def test_every_file_is_there(made: tuple[Report, Path]) -> None:
     report, out = made
     assert report.path == str((out / "index.html").resolve())
     names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    made_of = [f"{kind}-{i:02d}-{task}" for kind in PER_TASK for i, task in ((1, "cola"), (2, "mrpc"))]
-    figures = {f"figures/{name}.{end}" for name in ("overview", *made_of) for end in ("svg", "png")}
+    figures = {f"figures/{name}.{end}" for name in FIGURES for end in ("svg", "png")}
     expected = {"index.html", "report.md", "best.yaml", "claims.json", "looks.json"} | {
         f"tables/{t}.{end}" for t in TABLES for end in ("csv", "md", "tex", "parquet")
     }
@@ -144,7 +154,7 @@ def test_tables_have_headings_and_figures_have_words(made: tuple[Report, Path]) 
     assert text.count("<caption") == text.count("<table ")
     assert 'lang="en"' in text
     alternatives = re.findall(r'<img class="still" alt="([^"]+)"', text)
-    assert len(alternatives) == 1 + 2 * len(PER_TASK)
+    assert len(alternatives) == len(FIGURES)
     assert alternatives[0].startswith("Scores at the largest share of the data, with 95 % intervals. cola, strong: 0.")
     assert alternatives[1].startswith("cola: mcc against training data. strong: 0.")
 
@@ -205,7 +215,7 @@ def test_the_summary_is_plain_python(made: tuple[Report, Path]) -> None:
 def test_markdown_links_its_figures(made: tuple[Report, Path]) -> None:
     text = (made[1] / "report.md").read_text("utf-8")
     links = re.findall(r"\]\((figures/[^)]+)\)", text)
-    assert len(links) == 1 + 2 * len(PER_TASK)
+    assert len(links) == len(FIGURES)
     assert all((made[1] / link).is_file() for link in links)
     for heading in ("# drawn", "## Answer", "### Tuning ledger", "### Failed and diverged trials", "## Caveats"):
         assert f"\n{heading}\n" in f"\n{text}"
@@ -314,8 +324,8 @@ def test_every_figure_is_valid_vega_lite(made: tuple[Report, Path]) -> None:
     text = (made[1] / "index.html").read_text("utf-8")
     charts = re.search(r'<script type="application/json" id="charts">(.*?)</script>', text, re.S)
     assert charts is not None
-    kinds = {figure["id"].split("-0")[0]: figure["spec"] for figure in json.loads(charts[1])["figures"]}
-    assert len(kinds) == 1 + len(PER_TASK)
+    kinds = {re.split(r"-\d\d", figure["id"])[0]: figure["spec"] for figure in json.loads(charts[1])["figures"]}
+    assert set(kinds) == {"overview", *PER_TASK, "per-seed", "forest"}
     for spec in kinds.values():
         alt.Chart.from_dict(spec)  # raises where the grammar is broken
 

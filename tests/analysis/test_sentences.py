@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.sentences import findings
+from analysis.sentences import findings, not_shown_to_swap
 
 PLACE = {"task": "cola", "budget": "b", "fraction": 1.0}
 
@@ -61,6 +61,21 @@ def test_without_pairs_or_p_nothing_is_said_of_them() -> None:
     for given in (pairs(), pairs(("one", "two", 0.1, math.nan)), pairs(("one", "two", 0.1, 0.06))):
         (said,) = findings(SCORES, given)
         assert "Paired" not in said
+
+
+def test_crossings_by_noise_are_told_by_couple_and_axis() -> None:
+    def row(other: str, axis: str, label: str = "3 epochs", shown: bool = False) -> dict[str, Any]:
+        return {"task": "cola", "method": "one", "other": other, "axis": axis, "budget_label": label, "shown": shown}
+
+    frame = pd.DataFrame([row("two", "steps"), row("two", "flops"), row("six", "steps", shown=True)])
+    assert not_shown_to_swap(frame) == [
+        "Mean curves that cross, but are not shown to differ before and after: one and two on cola (steps, flops)."
+    ]
+    (said,) = not_shown_to_swap(pd.DataFrame([*frame.to_dict("records"), row("two", "steps", "across budgets")]))
+    assert "one and two on cola, 3 epochs (steps, flops); one and two on cola, across budgets (steps)." in said
+    many = pd.DataFrame([row(f"m{i}", "steps") for i in range(11)])
+    assert not_shown_to_swap(many)[0].endswith("; and 3 more.")
+    assert not_shown_to_swap(frame[frame["shown"]]) == not_shown_to_swap(pd.DataFrame()) == []
 
 
 def test_pairs_of_another_fraction_or_task_do_not_count() -> None:
