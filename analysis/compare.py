@@ -125,7 +125,7 @@ def _difference(b: Sample, a: Sample) -> tuple[Estimate, float, str]:
     if pairs.why == OTHER_SPLIT:
         return *_unpaired(b, a), "unpaired: other score split"
     how = "paired by seed and example" if pairs.scored.n_examples else f"paired by seed ({pairs.why})"
-    return difference(pairs), paired_p(pairs), how
+    return difference(pairs), np.nan if pairs.design.few else paired_p(pairs), how
 
 
 def _unpaired(b: Sample, a: Sample) -> tuple[Estimate, float]:

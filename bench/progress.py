@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from bench.choice import select
 from bench.conductor import Conductor, Pack
 from bench.plan import Plan
 from bench.recorder import Observer
@@ -43,12 +44,12 @@ class CellProgress:
 
     @property
     def best(self) -> float | None:
-        """The mean `select` score, over its seeds, of the best configuration so far, of those with most seeds.
+        """The mean `select` score of the configuration that would be chosen now.
 
         Never a held-out score: the maximum of those over configurations and seeds is nobody's result.
         """
-        most = max(map(len, self.selects.values()), default=0)
-        return max((math.fsum(by.values()) / most for by in self.selects.values() if len(by) == most), default=None)
+        chosen = select(self.selects)
+        return None if chosen is None else chosen.mean
 
 
 @dataclass

@@ -276,8 +276,8 @@ def rare_collapse(ahead: float) -> Draw:
 
 
 def unforeseen(seeds: int, times: int) -> tuple[float, float, float]:
-    """Of two methods with equal means, one of which collapses in a tenth of its runs: how often it is said to be better,
-    in which share of those studies the verdict names a rate of collapse that the runs do not exclude, and how often
+    """Of two methods with equal means, one of which collapses in a tenth of its runs: how often it is called better, in
+    which share of those studies the verdict names a rate of collapse that the runs do not exclude, and how often
     `given: not_collapsed` is wrong where the runs that did not collapse are alike.
     """
     rng, wrong, told = np.random.default_rng(seeds), 0, 0
