@@ -146,7 +146,9 @@ def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str
         if absent:
             shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
             said.append(f"{key[3]} on {key[0]} lacks {', '.join(shown)}")
-    return "; ".join(said[:SHOWN] + [f"and {len(said) - SHOWN} more cells lack runs"] * (len(said) > SHOWN))
+    more = len(said) - SHOWN
+    rest = [] if more < 1 else ["1 more cell lacks runs" if more == 1 else f"{more} more cells lack runs"]
+    return "; ".join(said[:SHOWN] + rest)
 
 
 def _not_run(absent: list[Key], budget: str) -> str:
@@ -192,7 +194,8 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
 
 def _settling(one: Verdict) -> dict[str, Any]:
     """The most seeds that any task needs, or why there is no such number."""
-    without = next((found for found in one.findings if found.settling), None)
+    against = any(found.refutes for found in one.findings)  # then nothing is said of what would support it
+    without = next((found for found in one.findings if found.settling and not against), None)
     named = without is not None and len(one.findings) > 1 and len({found.settling for found in one.findings}) > 1
     never = "" if without is None else f"{without.task}: {without.settling}" if named else without.settling
     known = [found for found in one.findings if found.seeds_to_settle is not None]

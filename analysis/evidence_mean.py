@@ -120,4 +120,4 @@ def _effect(pairs: list[Pairs], bound: float) -> Effect | None:
     if alike[0].design.crossed:
         return None
     size, low, high, sd = standardised(np.mean([one.difference for one in alike], axis=0))
-    return Effect(size, low, high, bound / sd if sd > 0 else math.nan)
+    return Effect(size, low, high, bound / sd if sd > 0 and bound else math.nan)
