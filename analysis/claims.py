@@ -146,8 +146,8 @@ def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str
         if absent:
             shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
             said.append(f"{key[3]} on {key[0]} lacks {', '.join(shown)}")
-    more = len(said) - SHOWN
-    rest = [] if more < 1 else ["1 more cell lacks runs" if more == 1 else f"{more} more cells lack runs"]
+    others = len(said) - SHOWN
+    rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]
     return "; ".join(said[:SHOWN] + rest)
 
 

@@ -217,6 +217,16 @@ def test_tasks_of_different_metrics_are_pooled_on_a_common_scale_or_not_at_all(t
     assert "of the reference's gain over a constant" in made["statement"]
 
 
+def test_of_a_difference_that_a_claim_is_about_only_the_verdict_speaks(tmp_path: Path) -> None:
+    """Five claims of which one barely holds by itself: no sentence calls ahead what Holm's correction leaves open."""
+    folder = drawn(tmp_path, {"a": {"mean": 0.85}, "b": {"mean": 0.8}, "c": {"mean": 0.6}}, [BETTER], seeds=8)
+    write_report(folder.write())
+    text = (tmp_path / "report/report.md").read_text("utf-8")
+    ahead = next(line for line in text.splitlines() if "a scored highest" in line)
+    assert "it is ahead of c (p after Holm" in ahead  # of b the claim speaks
+    assert "Method against method (exploratory)" in text
+
+
 def test_seeds_are_said_to_support_never_of_a_claim_that_is_outside_its_margin(tmp_path: Path) -> None:
     folder = drawn(tmp_path, {"a": {"mean": 0.6}, "b": {"mean": 0.8}}, [BETTER | {"says": "matches", "margin": 0.01}],
                    seeds=4)  # fmt: skip
