@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.contents import Contents
 from analysis.frames import records
 from analysis.runs import budget_label
+from bench.facts import lines
 
 Facts = list[tuple[str, str]]
 
@@ -25,7 +26,13 @@ def protocol(contents: Contents) -> Facts:
         ("budgets", "; ".join(budgets)),
     ]
     facts += [(key, _text(study[key])) for key in ("seeds", "search", "select", "training") if key in study]
-    return [*facts, ("scored on", _sizes(runs))]
+    return [*facts, ("scored on", _sizes(runs)), *_data(contents)]
+
+
+def _data(contents: Contents) -> Facts:
+    """Rows, classes and warnings of each task's data, where plan.json has them."""
+    known = (contents.results.plan or {}).get("tasks") or {}
+    return [("data", line) for line in lines(known)]
 
 
 def _text(value: Any) -> str:

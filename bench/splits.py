@@ -25,7 +25,7 @@ QUANTILES = 10
 """Strata of a regression task."""
 
 _NAMESPACE = 0x46425F32  # "FB_2": keeps these streams apart from any other use of the same small integers
-_POOL, _FIT, _SELECT = 0, 1, 2
+_POOL, _FIT, _SELECT, _HELD = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -171,3 +171,33 @@ def _smallest(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule
     rounds = [lead * 10.0**power for power in range(-6, 0) for lead in (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)]
     larger = (round(value, 7) for value in (*rounds, 1.0) if value > fraction)
     return next((value for value in larger if not _lacking(_draw(strata, value, 1, rule), labels, regression)), None)
+
+
+def hold_out(
+    labels: np.ndarray, regression: bool, share: float, seed: int, groups: Sequence[object] | None = None
+) -> tuple[Rows, Rows]:
+    """Rows to train on and rows to score on, sorted: a `share` of all rows is held out, stratified and seeded.
+
+    `labels` [n] are class indices or scores. Rows of equal `groups` [n] stay together; then share and strata hold as
+    nearly as whole groups allow. Either part may be empty, or lack a class.
+    """
+    strata = _strata(labels, regression)
+    order = _ordered(np.arange(len(labels), dtype=np.int64), strata, _HELD, seed)
+    held = order[: round(share * len(order))] if groups is None else _whole_groups(order, strata, share, groups)
+    return np.setdiff1d(np.arange(len(labels)), held), np.sort(held)
+
+
+def _whole_groups(order: Rows, strata: Rows, share: float, groups: Sequence[object]) -> Rows:
+    """Groups in the order of their first rows in `order`, each held out if that brings the strata nearer to `share`."""
+    members: dict[object, list[int]] = {}
+    for row in order.tolist():
+        members.setdefault(groups[row], []).append(row)
+    counts = np.bincount(strata)
+    held: list[int] = []
+    missing = np.append(np.full(len(counts), share), share)  # of each stratum, and of all rows
+    for rows in members.values():
+        part = np.append(np.bincount(strata[rows], minlength=len(counts)) / counts, len(rows) / len(strata))
+        if np.sum((missing - part) ** 2) < np.sum(missing**2):
+            missing -= part
+            held += rows
+    return np.array(held, dtype=np.int64)

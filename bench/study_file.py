@@ -75,8 +75,13 @@ def build_study(raw: Any, where: str, folder: Path) -> Study:
 def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
     if isinstance(entry, str):
         return entry
-    files = {split: str((folder / path).resolve()) for split, path in entry.data.model_dump().items()}
-    return entry.model_copy(update={"data": models.DataFiles(**files)})
+    paths = {key: str((folder / path).resolve()) for key, path in entry.data if key in _paths(entry.data)}
+    return entry.model_copy(update={"data": entry.data.model_copy(update=paths)})
+
+
+def _paths(data: BaseModel) -> tuple[str, ...]:
+    """Which keys of a task's data are paths."""
+    return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
 
 
 def _override(raw: Any, override: str) -> None:
@@ -209,7 +214,6 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
         "seeds": models.CrossedSeeds,
         "budget": Budget,
         "tasks": OwnTask,
-        "tasks.data": models.DataFiles,
         "claims": models.Claim,
     }
     return known.get(".".join(path))
@@ -224,12 +228,13 @@ def _word(error: ValidationError, where: str, prefix: str = "", model: type[Base
 
 
 def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
-    loc = [part for part in detail["loc"] if part not in ("built-in", "own")]
+    tagged = next((models.DATA[part] for part in detail["loc"] if part in models.DATA), None)
+    loc = [part for part in detail["loc"] if part not in ("built-in", "own", *models.DATA)]
     names = [str(part) for part in loc if isinstance(part, str)]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     full = ".".join(filter(None, (prefix, path)))
     if detail["type"] == "extra_forbidden":
-        owner = model or _model_at(names[:-1])
+        owner = model or tagged or _model_at(names[:-1])
         parent = full.rpartition(".")[0]
         wrong = choose("key", names[-1], owner.model_fields) if owner else f"unknown key {names[-1]!r}"
         return f"{parent}: {wrong}" if parent else wrong

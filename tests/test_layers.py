@@ -32,8 +32,9 @@ HEAVY = {
 LAYERS: dict[str, str] = {
     "pure": """errors registry study study_file safe_yaml space budget seeds trial identify plan plan_file cost
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
-        tasks tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation heap meter shipment stop
-        estimate quick_imports embedded embedded.*""",
+        tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
+        token_cache cache evaluation heap meter
+        shipment stop estimate quick_imports embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         packing pack_timing pack_sizes retries prepare forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
