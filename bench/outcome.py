@@ -11,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from bench import meter
+from bench.errors import plain
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.metrics import majority_score
 from bench.record import Record, empty_predictions
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION
 from bench.sources import TaskData
 from bench.trial import Trial
+
+LONGEST_REASON = 400
+"""Characters of a row's reason: a line or two of a table, what was raised and where."""
 
 
 @dataclass
@@ -80,7 +84,7 @@ def make_record(
         "lr": float(trial.hyperparameters["lr"]),
         "batch_size": trial.training.batch_size,
         "status": status,
-        "reason": reason,
+        "reason": None if reason is None else plain(reason, LONGEST_REASON),
         "metric": metric,
         "score": _value(best.score if best else None, metric),
         "score_last": _value(last.score if last else None, metric),

@@ -11,7 +11,7 @@ within one row (Tijdeman's chairman assignment, 1980, by earliest deadline first
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -84,11 +84,10 @@ def draw(
     found = _draw(_strata(labels, regression), fraction, subset_seed, rule)
     lacking = _lacking(found, labels, regression, names)
     if lacking:
-        usable = _smallest(labels, regression, fraction, rule)
-        advice = f"the smallest usable fraction is about {usable:g}" if usable else "no larger fraction would do either"
         raise DataError(
             f"fraction {fraction:g} of task {task!r} leaves {lacking} "
-            f"({len(found.fit)} rows to fit on, {len(found.select)} to select on); {advice}"
+            f"({len(found.fit)} rows to fit on, {len(found.select)} to select on); "
+            f"{_advice(labels, regression, fraction, rule)}"
         )
     return found
 
@@ -163,6 +162,27 @@ def _lacking(found: Draw, labels: np.ndarray, regression: bool, names: Sequence[
         if len(absent):
             return f"no row of class {repr(names[int(absent[0])]) if names else absent[0]} to {part} on"
     return None
+
+
+def _advice(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> str:
+    """What would do: a larger fraction, or another share to select on."""
+    usable = _smallest(labels, regression, fraction, rule)
+    share = _share(labels, regression, fraction, rule)
+    ways = [f"the smallest usable fraction is about {usable:g}"] if usable else []
+    ways += [f"select.fraction {share:g} would do at this fraction"] if share else []
+    if ways:
+        return "; ".join(ways)
+    whole = _share(labels, regression, 1.0, rule)
+    return f"no larger fraction would do{f' without select.fraction {whole:g}' if whole else ' either'}"
+
+
+def _share(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> float | None:
+    """The share to select on nearest to the rule's with which nothing lacks at this fraction."""
+    strata = _strata(labels, regression)
+    shares = sorted((0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5), key=lambda one: abs(one - rule.fraction))
+    others = (replace(rule, fraction=share) for share in shares if share != rule.fraction)
+    fits = (one for one in others if not _lacking(_draw(strata, fraction, 1, one), labels, regression))
+    return next((one.fraction for one in fits), None)
 
 
 def _smallest(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> float | None:

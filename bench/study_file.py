@@ -1,5 +1,6 @@
 """Read a study file: parsed by `bench.safe_yaml`, overridden, checked whole, with errors that name file and key."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,24 @@ def load_study(name: str, overrides: Iterable[str] = (), model: str | None = Non
     """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
     path = find_study(name)
     raw = parse_yaml(_read(path), str(path))
+    if isinstance(raw, dict) and "model" in raw:
+        raw["model"] = _model(raw["model"], path.parent)
     for override in overrides:
         _override(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
     return build_study(raw, str(path), path.parent)
+
+
+def _model(given: Any, folder: Path) -> Any:
+    """A model as the working directory has it: a relative path in a study is taken from the study's folder."""
+    if not isinstance(given, str) or Path(given).is_absolute() or given.startswith("~"):
+        return given
+    named, beside = given.startswith("."), (folder / given).is_dir()
+    if not (named or beside) or (folder.resolve() / given).resolve() == Path(given).resolve():
+        return given  # a hub id, or the study lies in the working directory
+    path = os.path.relpath((folder / given).resolve())
+    return path if path.startswith("..") else f"./{path}"
 
 
 def _read(path: Path) -> str:

@@ -40,7 +40,7 @@ LAYERS: dict[str, str] = {
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster own_ray bridge actors sweep",
-    "edge": """cli tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
+    "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

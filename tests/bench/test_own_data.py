@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.classes import apart
+from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.errors import DataError
 from bench.facts import facts, sentence
 from bench.files import read_file
@@ -329,3 +330,62 @@ def test_a_pair_turned_round_is_no_new_pair(tmp_path: Path) -> None:
     pairs = "a,b,label\n1,2,x\n3,4,y\n"
     found = facts(two(tmp_path, pairs, "a,b,label\n2,1,x\n5,6,y\n", text=("a", "b")))
     assert found["notes"][0].startswith("1 of 2 rows to score on")
+
+
+# the command line
+
+
+def study(folder: Path, data: dict[str, Any], **changed: Any) -> str:
+    task = {"name": "mine", "data": data, "text": "text", "label": "label", "metric": "f1"}
+    raw = {"name": "own", "tasks": [task], "methods": {"bitfit": {"lr": 1e-3}}, "budget": {"steps": 2}, "seeds": 1}
+    (folder / "own.yaml").write_text(json.dumps(raw | changed), encoding="utf-8")
+    return str(folder / "own.yaml")
+
+
+def command(*arguments: str) -> int:
+    return guarded(lambda: app([*arguments], standalone_mode=False))
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    rows = [(f"review {i}", "good" if i % 3 else "bad") for i in range(150)]
+    (tmp_path / "train.csv").write_text(table(*rows), encoding="utf-8")
+    (tmp_path / "dev.csv").write_text(table(*rows[:20], *((f"new {i}", "bad") for i in range(20))), encoding="utf-8")
+    (tmp_path / "copy.csv").write_text(table(*rows[:20]), encoding="utf-8")
+    return tmp_path
+
+
+def test_plan_says_what_the_data_are(reviews: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = study(reviews, {"train": "train.csv", "validation": "dev.csv"})
+    assert command("plan", name) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 classes (train + score): bad 50 + 27, good 100 + 13; positive for F1: good" in out
+    assert "mine: 20 of 40 rows to score on (50.0%) also stand among the rows to train on" in out
+    assert command("plan", name, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["mine"]["classes"] == ["bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("data", "changed", "says"),
+    [
+        ({"train": "train.csv", "validation": "copy.csv"}, {}, "copy.csv holds nothing but rows of"),
+        ({"train": "train.csv", "validation": "dev.csv"}, {"fractions": [0.001]}, "no row"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["plan", "run"])
+def test_plan_refuses_the_data_that_run_refuses(
+    reviews: Path, capsys: pytest.CaptureFixture[str], verb: str, data: Any, changed: Any, says: str
+) -> None:
+    options = [] if verb == "plan" else ["--results", str(reviews / "out")]
+    assert command(verb, study(reviews, data, **changed), *options) == EXIT_BAD_INPUT
+    assert says in capsys.readouterr().err
+    assert not (reviews / "out").exists()
+
+
+def test_run_and_report_say_what_the_data_are(reviews: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = study(reviews, {"file": "train.csv", "validation": 0.2})
+    assert command("run", name, "--debug", "--results", str(reviews / "out")) == 0
+    said = "mine: 120 rows to train on, 30 to score on; 2 classes (train + score): bad 40 + 10, good 80 + 20"
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert said in (reviews / "out/report/report.md").read_text("utf-8")
+    assert json.loads((reviews / "out/plan.json").read_text("utf-8"))["tasks"]["mine"]["positive"] == "good"

@@ -163,5 +163,16 @@ def test_a_fraction_too_small_for_a_class_names_the_smallest_that_is_not() -> No
 
 def test_a_class_of_one_row_is_refused_by_name_at_every_fraction() -> None:
     labels = np.repeat([0, 1], [500, 1])
-    with pytest.raises(DataError, match=r"no row of class 'rare' to fit on.*no larger fraction would do"):
+    with pytest.raises(DataError, match=r"no row of class 'rare' to fit on.*no larger fraction would do either"):
         draw(labels, False, 0.5, 1, 0.1, 50, True, names=("common", "rare"))
+
+
+def test_a_share_to_select_on_that_would_do_is_named() -> None:
+    """77 classes of 8 rows: a tenth of them is too few rows to select on, at any fraction."""
+    labels = np.repeat(np.arange(77), 8)
+    with pytest.raises(DataError, match=r"to select on\); select\.fraction 0\.\d+ would do at this fraction") as caught:
+        draw(labels, False, 1.0, 1, 0.1, 50, True)
+    share = float(str(caught.value).split("select.fraction ")[1].split()[0])
+    assert len(np.unique(labels[draw(labels, False, 1.0, 1, share, 50, True).select])) == 77
+    with pytest.raises(DataError, match=r"no larger fraction would do without select\.fraction 0\.\d+$"):
+        draw(labels, False, 0.1, 1, 0.1, 50, True)
