@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import choose, shown
+from bench.errors import LONGEST, choose, shown
 from bench.rows import RawSplit, as_number, is_missing
 
 Key = str | int | bool
@@ -19,10 +19,8 @@ _LISTS = re.compile(r"\[[\d\s.,]*\]")  # also as NumPy prints a vector, without 
 
 
 def unlabelled(raw: RawSplit, column: str) -> list[int]:
-    """Rows whose label is -1 in a column that declares its classes, which is how data sets mark rows without one."""
-    if column not in raw.classes:
-        return []
-    return [row for row, value in enumerate(raw.columns[column]) if type(value) is int and value == -1]
+    """Rows whose label is -1, which is how data sets that declare their classes mark rows without one."""
+    return [row for row, value in enumerate(raw.columns[column]) if as_number(value) == -1]
 
 
 def read_classes(
@@ -61,7 +59,7 @@ def _matched(
     twin = next((name for name in names if folded(name) == folded(label)), None)
     if twin is not None and twin != label:
         raise validation.error(row, column, f"no row of train has this label; {apart(label, twin)}")
-    has = f"{train.place} has other classes: {choose('class', label, names[:50])}"
+    has = f"{train.place} has other classes: {choose('class', label, [name[:LONGEST] for name in names[:50]])}"
     raise validation.error(row, column, f"no row of train has this label; {has}")
 
 
@@ -152,8 +150,8 @@ def _sorted(train: RawSplit, column: str, keys: list[Key]) -> list[Key]:
     first_rows: dict[Key, int] = {}
     for row, key in enumerate(keys):
         if type(key) is not type(keys[0]):
-            mixed = f"{type(key).__name__}, where row 1 has {keys[0]!r} of type {type(keys[0]).__name__}"
-            raise train.error(row, column, f"label {key!r} is of type {mixed}")
+            mixed = f"{type(key).__name__}, where row 1 has {shown(keys[0])} of type {type(keys[0]).__name__}"
+            raise train.error(row, column, f"label {shown(key)} is of type {mixed}")
         first_rows.setdefault(key, row)
     numbers = {key: number for key in first_rows if isinstance(key, str) and (number := _number(key)) is not None}
     if len(numbers) < len(first_rows):

@@ -69,6 +69,9 @@ def _notes(data: TaskData) -> Iterator[str]:
         twins = contradicting(split)
         if twins:
             yield f"{twins:,} of {len(split):,} rows to {what} on have texts that stand there with another label too"
+    numbers = [str(number) for number in range(-1, len(data.label_names) - 1)]
+    if len(numbers) > 2 and list(data.label_names) == numbers:
+        yield f"class -1 beside 0 to {numbers[-1]}: many data sets mark rows so that have no label; leave those out"
     same: dict[str, list[str]] = {}
     for name in data.label_names:
         same.setdefault(folded(name), []).append(name)

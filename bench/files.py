@@ -57,6 +57,8 @@ def kind_of(path: Path) -> str:
 def _read(path: Path, columns: Columns) -> RawSplit:
     kind = kind_of(path)
     if not kind:
+        if not path.suffix and not path.exists():
+            raise DataError(f"{path}: there is no such file or folder")
         given = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
         known = choose("file type", given, _READERS)
         raise DataError(f"{path}: {known}, each also with .gz, and folders of save_to_disk")
@@ -201,9 +203,22 @@ def _read_json(path: Path, data: bytes, columns: Columns) -> RawSplit:
     """An array of objects, or one object a line."""
     text = _text(path, data)
     if not text.lstrip().startswith("["):
+        _refuse_nested(path, text)
         return _json_lines(path, text, columns)
     rows = _parse(text, str(path))
     return _objects(str(path), [(f"{path}, row {i}", row) for i, row in enumerate(rows, start=1)], columns, None)
+
+
+def _refuse_nested(path: Path, text: str) -> None:
+    """Raise DataError where the file is one object that holds the rows, or a column under each name."""
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return  # an object a line, or no JSON, as reading by lines will find
+    nested = [key for key, value in whole.items() if isinstance(value, list | dict)] if isinstance(whole, dict) else []
+    if nested:
+        wanted = "an array of objects, or an object a line, is needed: in pandas, to_json(orient='records')"
+        raise DataError(f"{path}: one JSON object with {', '.join(map(shown, nested[:5]))} inside; {wanted}")
 
 
 def _read_jsonl(path: Path, data: bytes, columns: Columns) -> RawSplit:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.errors import DataError
+from bench.errors import DataError, shown
 from bench.rows import Split, TaskData
 from bench.tasks import Embedded, Files, Hub, Task
 
@@ -14,14 +14,14 @@ Texts = tuple[str, ...]
 
 def leaked(data: TaskData) -> int:
     """Rows of `score` whose texts stand in `train`, white space apart and a pair's two texts in either order."""
-    trained = {tuple(sorted(texts)) for texts in _texts(data.train)}
-    return sum(tuple(sorted(texts)) in trained for texts in _texts(data.score))
+    trained = {tuple(sorted(texts)) for texts in texts_of(data.train)}
+    return sum(tuple(sorted(texts)) in trained for texts in texts_of(data.score))
 
 
 def contradicting(split: Split) -> int:
     """Rows whose texts also stand in the split with another label."""
     labels: defaultdict[Texts, Counter[float]] = defaultdict(Counter)
-    for texts, label in zip(_texts(split), split.labels.tolist(), strict=True):
+    for texts, label in zip(texts_of(split), split.labels.tolist(), strict=True):
         labels[texts][label] += 1
     return sum(counts.total() for counts in labels.values() if len(counts) > 1)
 
@@ -43,10 +43,8 @@ def check_own(data: TaskData) -> None:
     for alone in np.flatnonzero(counts == 1):
         row = int(np.flatnonzero(data.train.labels == alone)[0])
         number = row + 1 if data.train.numbers is None else data.train.numbers[row]
-        raise DataError(
-            f"{train}, row {number}, column {data.task.label!r}: class {data.label_names[alone]!r} has this one row; "
-            "two are needed, to fit on and to select on"
-        )
+        place, name = f"{train}, row {number}, column {data.task.label!r}", shown(data.label_names[alone])
+        raise DataError(f"{place}: class {name} has this one row; two are needed, to fit on and to select on")
 
 
 def places(task: Task) -> tuple[str, str]:
@@ -63,10 +61,10 @@ def places(task: Task) -> tuple[str, str]:
 
 
 def _rows(split: Split) -> Iterator[tuple[Texts, float]]:
-    yield from zip(_texts(split), split.labels.tolist(), strict=True)
+    yield from zip(texts_of(split), split.labels.tolist(), strict=True)
 
 
-def _texts(split: Split) -> Iterator[Texts]:
+def texts_of(split: Split) -> Iterator[Texts]:
     """Each row's texts, with white space made alike."""
     for texts in zip(*split.texts, strict=True):
         yield tuple(" ".join(text.split()) for text in texts)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.classes import read_classes, unlabelled
 from bench.errors import DataError, StudyError
+from bench.leakage import texts_of
 from bench.metrics import METRICS, metric
 from bench.rows import RawSplit, Split, TaskData, fingerprint, is_missing, read_scores, read_texts
 from bench.splits import hold_out
@@ -63,7 +64,8 @@ def check_apart(task: Task, source: Files) -> None:
 def own_data(task: Task, raw: Sequence[RawSplit]) -> TaskData:
     """A task's data from its two splits as they were read, or from the one file that is to be split."""
     notes: list[str] = []
-    raw = [_labelled(one, task.label, notes) for one in raw]
+    declared = next((one.classes[task.label] for one in raw if task.label in one.classes), ())
+    raw = [_labelled(one, task.label, declared, notes) for one in raw]
     train, score = raw[0], raw[-1]
     texts = [_texts(one, task) for one in raw]
     names: tuple[str, ...] = ()
@@ -83,16 +85,15 @@ def own_data(task: Task, raw: Sequence[RawSplit]) -> TaskData:
     return TaskData(task, splits[0], splits[1], names, fingerprint(splits), tuple(notes))
 
 
-def _labelled(raw: RawSplit, column: str, notes: list[str]) -> RawSplit:
-    """The rows that have a label, and a note on those that are left out."""
-    without = set(unlabelled(raw, column))
+def _labelled(raw: RawSplit, column: str, declared: Sequence[str], notes: list[str]) -> RawSplit:
+    """The rows that have a label, where one of the files declares the classes; a note on those that are left out."""
+    without = set(unlabelled(raw, column)) if declared else set()
     if not without:
         return raw
-    named = ", ".join(raw.classes[column][:10])
+    said = f"-1, which is none of the declared classes ({', '.join(declared[:10])})"
     if len(without) == len(raw):
-        raise raw.error(0, column, f"no row has a label: all are -1, where the file declares the classes {named}")
-    said = f"label -1, where the file declares the classes {named}: not labelled, left out"
-    notes.append(f"{raw.place}: {len(without):,} of {len(raw):,} rows have {said}")
+        raise raw.error(0, column, f"no row has a label: all are {said}")
+    notes.append(f"{raw.place}: {len(without):,} of {len(raw):,} rows are left out, without a label: {said}")
     return raw.take([row for row in range(len(raw)) if row not in without])
 
 
@@ -109,7 +110,7 @@ def _texts(raw: RawSplit, task: Task) -> tuple[list[str], ...]:
 
 def _divided(task: Task, source: OneFile, raw: RawSplit, whole: Split, names: tuple[str, ...]) -> list[Split]:
     """One file's rows as train and held-out rows."""
-    groups = None if source.group is None else _groups(raw, source.group)
+    groups = _same_texts(whole) if source.group is None else _groups(raw, source.group)
     parts = hold_out(whole.labels, task.kind == "regression", source.validation, source.seed, groups)
     shares = f"validation: {source.validation:g}" + (f", group: {source.group}" if source.group else "")
     for part, what in zip(parts, ("to train on", "to score on"), strict=True):
@@ -122,6 +123,12 @@ def _divided(task: Task, source: OneFile, raw: RawSplit, whole: Split, names: tu
             f"{source.file}: {shares} leaves no row of class {names[absent[0]]!r} to train on; it is too rare"
         )
     return [_part(whole, part) for part in parts]
+
+
+def _same_texts(whole: Split) -> list[object] | None:
+    """Rows of equal texts as groups, lest one be trained on and its twin scored; None where no two are equal."""
+    texts: list[object] = list(texts_of(whole))
+    return texts if len(set(texts)) < len(texts) else None
 
 
 def _groups(raw: RawSplit, column: str) -> list[object]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.errors import DataError, choose
+from bench.errors import DataError, choose, shown
 from bench.tasks import Task
 
 Columns = Sequence[str] | None
@@ -109,7 +109,7 @@ def read_texts(raw: RawSplit, column: str, allow_empty: bool, allow_missing: boo
         if is_nothing(value):
             raise raw.error(row, column, "the text is missing")
         if not isinstance(value, str):
-            raise raw.error(row, column, f"{value!r} is not a text but of type {type(value).__name__}")
+            raise raw.error(row, column, f"{shown(value)} is not a text but of type {type(value).__name__}")
         if not allow_empty and not value.strip():
             raise raw.error(row, column, "the text is empty")
         if not value.isascii() and not _encodable(value):
@@ -142,7 +142,7 @@ def _score(raw: RawSplit, row: int, column: str, value: Any) -> float:
         raise raw.error(row, column, "the label is missing")
     number = as_number(value)
     if number is None:
-        raise raw.error(row, column, f"label {value!r} is not a number, and the metric is one of regression")
+        raise raw.error(row, column, f"label {shown(value)} is not a number, and the metric is one of regression")
     if not math.isfinite(number):
         raise raw.error(row, column, f"label {value!r} is not finite")
     return number

@@ -13,7 +13,7 @@ from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.errors import DataError
 from bench.facts import facts, sentence
 from bench.files import read_file
-from bench.leakage import check_own
+from bench.leakage import check_own, leaked
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import hold_out
 from bench.tasks import Files, Hub, OneFile
@@ -94,15 +94,19 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
         ("a.csv.gz", b"text,label\n", "not a whole gzip file"),
         ("a.csv.gz", gzip.compress(b"text,label\nfine,1\n" * 99)[:-20], "not a whole gzip file"),
-        ("a.json", b'{"text": {"0": "a"},\n "label": {"0": 1}}', "row 1 (line 1): not valid JSON"),
+        ("a.json", b'{"text": {"0": "a"},\n "label": {"0": 1}}', "one JSON object with 'text', 'label' inside"),
+        ("a.json", b'{"data": [{"text": "a", "label": 1}]}', "one JSON object with 'data' inside; an array of objects"),
+        ("a.json", b'{"text": "a",\n "label": 1,}', "row 1 (line 1): not valid JSON"),
+        ("folder", None, "there is no such file or folder"),
         ("a.json", b"[1, 2]", "row 1: a row is a JSON object"),
         ("a.json", b"[]", "there are no rows"),
         ("a.tsv", b"text\tlabel\na\tb\tc\n", "row 1 (line 2): 3 fields where the header has 2"),
         ("a.tsv", b"gj04\t1\t\tOur friends\n", "the first line is the header"),
     ],
 )
-def test_what_a_file_is_instead(tmp_path: Path, name: str, content: bytes, says: str) -> None:
-    (tmp_path / name).write_bytes(content)
+def test_what_a_file_is_instead(tmp_path: Path, name: str, content: bytes | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
     assert says in refused(read_file, tmp_path / name, ("text",))
 
 
@@ -151,7 +155,14 @@ def test_rows_without_a_label_are_left_out_and_said(tmp_path: Path) -> None:
     found = own(Files(str(train), str(saved(tmp_path / "dev", [0, 1, 2], names))))
     assert (found.label_names, found.train.labels.tolist()) == (tuple(names), [2, 0, 1, 0])
     assert found.train.numbers == [1, 3, 4, 6]
-    assert f"{train}: 2 of 6 rows have label -1" in found.notes[0]
+    assert f"{train}: 2 of 6 rows are left out, without a label: -1" in found.notes[0]
+    (tmp_path / "plain.csv").write_text("text,label\na,-1\nb,0\nc,1\nd,2\n", encoding="utf-8")
+    found = own(Files(str(tmp_path / "plain.csv"), str(train)))  # declared beside it
+    assert (found.label_names, len(found.train)) == (("0", "1", "2"), 3)
+    (tmp_path / "other.csv").write_bytes((tmp_path / "plain.csv").read_bytes())
+    found = own(Files(str(tmp_path / "plain.csv"), str(tmp_path / "other.csv")))  # declared nowhere
+    assert found.label_names == ("-1", "0", "1", "2")
+    assert any(note.startswith("class -1 beside 0 to 2") for note in facts(found)["notes"])
     empty = saved(tmp_path / "test", [-1, -1], names)
     assert "row 1, column 'label': no row has a label" in refused(own, Files(str(train), str(empty)))
 
@@ -275,6 +286,14 @@ def test_uneven_groups_come_near_to_the_share() -> None:
     assert sorted([*train, *held]) == list(range(2000))
     assert not {groups[row] for row in train} & {groups[row] for row in held}
     assert 0.1 < len(held) / 2000 < 0.3
+
+
+def test_rows_of_equal_texts_stay_on_one_side(tmp_path: Path) -> None:
+    """The split is ours, and so would be the leak."""
+    (tmp_path / "b.csv").write_text(table(*[(f"text {i // 2}", "xy"[i // 2 % 2]) for i in range(200)]), "utf-8")
+    found = own(OneFile(str(tmp_path / "b.csv"), 0.2))
+    assert (len(found.train), len(found.score)) == (160, 40)
+    assert leaked(found) == 0
 
 
 def test_a_share_that_leaves_too_little(tmp_path: Path) -> None:
