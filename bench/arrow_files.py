@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
-from bench.rows import Columns, RawSplit, check_columns
+from bench.rows import Columns, RawSplit, check_columns, named_once
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ def read_parquet(path: Path, source: Any, columns: Columns) -> RawSplit:
     def read() -> RawSplit:
         with parquet.ParquetFile(source) as file:
             schema = file.schema_arrow
-            wanted = list(schema.names if columns is None else columns)
+            wanted = list(named_once(schema.names) if columns is None else columns)
             check_columns(path, schema.names, wanted)
             _check_size(path, file.metadata.num_rows)
             return _split(path, [file.read(columns=wanted)], wanted, schema.metadata)
@@ -51,7 +51,7 @@ def read_folder(folder: Path, columns: Columns) -> RawSplit:
             with pa.memory_map(str(folder / name)) as file:
                 tables.append(pa.ipc.open_stream(file).read_all())
         schema = tables[0].schema
-        wanted = list(schema.names if columns is None else columns)
+        wanted = list(named_once(schema.names) if columns is None else columns)
         check_columns(folder, schema.names, wanted)
         _check_size(folder, sum(table.num_rows for table in tables))
         return _split(folder, [table.select(wanted) for table in tables], wanted, schema.metadata)

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import arrow_files
 from bench.errors import DataError, choose, shown
-from bench.rows import Columns, RawSplit, check_columns
+from bench.rows import Columns, RawSplit, check_columns, named_once
 
 FIELD_LIMIT = 2**30
 """Longest CSV field in characters; the csv module's own limit of 131,072 refuses long documents."""
@@ -170,7 +170,7 @@ def _table(path: Path, rows: Rows, columns: Columns, separator: str) -> RawSplit
     if marks:
         has = "commas" if separator == "," else "tabs"
         hint = f"; the columns seem to be separated by {marks[0]!r}, and a {kind_of(path)} file has {has}"
-    columns = header if columns is None else columns
+    columns = named_once(header) if columns is None else columns
     check_columns(path, header, columns, hint)
     for number, (line, row) in enumerate(rows[1:], start=1):
         if len(row) != len(header):

@@ -54,6 +54,11 @@ class RawSplit:
         return replace(self, columns=columns, lines=lines, numbers=numbers)
 
 
+def named_once(found: Sequence[str]) -> list[str]:
+    """The columns that can be told by their names."""
+    return [name for name, count in Counter(found).items() if count == 1]
+
+
 def check_columns(path: Path, found: Sequence[str], wanted: Iterable[str], hint: str = "") -> None:
     """Raise DataError where a wanted column is not there, or stands there more than once."""
     counts = Counter(found)

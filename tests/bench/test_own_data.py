@@ -131,6 +131,7 @@ def test_names_that_stand_twice_among_other_columns(tmp_path: Path) -> None:
     assert two(tmp_path, table, table).train.texts == (["fine", "poor"],)
     rows = '{"x": 1, "x": 2, "text": "fine", "label": 1}\n{"text": "poor", "label": 0}\n'
     assert two(tmp_path, rows, rows, "jsonl").train.texts == (["fine", "poor"],)
+    assert list(read_file(tmp_path / "train.csv", None).columns) == ["text", "label"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
