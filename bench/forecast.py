@@ -15,6 +15,7 @@ from bench.hub import known_architecture, resolve_model
 from bench.leakage import check_own
 from bench.meter import cpu_count
 from bench.methods import Method
+from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
 from bench.prepare import check_draws, check_method, check_together, declared, variations
 from bench.registry import method, methods
@@ -93,6 +94,8 @@ def _estimates(plan: Plan, data: Path | None, read: dict[str, TaskData], notes: 
     study = plan.study
     try:
         architecture = find_architecture(study.model)
+        if known_architecture(study.model) is None:
+            check_folder(resolve_model(study.model).folder, architecture)
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
