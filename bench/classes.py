@@ -81,9 +81,34 @@ def _tables(
     if len({isinstance(key, str) for key in keys}) > 1:
         return
     if isinstance(keys[0], str) or isinstance(classes[0], str):
-        yield by_name, list(_named(validation, column, keys))
-        by_number = {number: i for i, key in enumerate(classes) if (number := _number(key)) is not None}
-        yield by_number, [_number(key) for key in keys]
+        words, numbers = list(_named(validation, column, keys)), [_number(key) for key in keys]
+        if declared[0]:
+            _refuse_both(train, validation, column, (classes, names), (words, numbers))
+        yield by_name, words
+        yield _by_number(classes), numbers
+
+
+def _refuse_both(
+    train: RawSplit,
+    validation: RawSplit,
+    column: str,
+    known: tuple[Sequence[Key], tuple[str, ...]],
+    given: tuple[list[str], list[float | None]],
+) -> None:
+    """Raise DataError where all labels are names of classes, and numbers that stand for other classes as well."""
+    classes, names = known
+    by_name = {name: i for i, name in enumerate(names)}
+    by_number = _by_number(classes)
+    meant, other = [by_name.get(word) for word in given[0]], [by_number.get(number) for number in given[1]]
+    if meant != other and None not in (*meant, *other):
+        said = ", ".join(f"{key} {name}" for key, name in zip(classes[:20], names[:20], strict=True))
+        both = f"label {given[0][0]} may be the name of a class of {train.place}, or a number that stands for one"
+        raise validation.error(0, column, f"{both}: {said}")
+
+
+def _by_number(classes: Sequence[Key]) -> dict[float | None, int]:
+    """Indices of the classes that are numbers."""
+    return {number: i for i, key in enumerate(classes) if (number := _number(key)) is not None}
 
 
 def _number(key: Key) -> float | None:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from bench.classes import apart, folded
+from bench.errors import plain
 from bench.leakage import contradicting, leaked
 from bench.metrics import metric
 from bench.rows import TaskData
 
-SHOWN = 12
-"""Classes that a sentence gives; there may be thousands."""
+SHOWN, LONGEST = 12, 60
+"""Classes that a sentence gives, of which there may be thousands, and characters of each: a class may be a text."""
 
 
 def facts(data: TaskData) -> dict[str, Any]:
@@ -42,17 +43,17 @@ def sentence(name: str, found: Mapping[str, Any]) -> str:
     said = f"{name}: {found['train_rows']:,} rows to train on, {found['score_rows']:,} to score on"
     rows = list(zip(found["classes"], found["train_counts"], found["score_counts"], strict=True))
     if rows:
-        counts = ", ".join(f"{name} {train:,} + {score:,}" for name, train, score in rows[:SHOWN])
+        counts = ", ".join(f"{plain(name, LONGEST)} {train:,} + {score:,}" for name, train, score in rows[:SHOWN])
         more = f" and {len(rows) - SHOWN:,} more" if len(rows) > SHOWN else ""
         said += f"; {len(rows):,} classes (train + score): {counts}{more}"
-    return said + (f"; positive for F1: {found['positive']}" if found["positive"] is not None else "")
+    return said + (f"; positive for F1: {plain(found['positive'], LONGEST)}" if found["positive"] is not None else "")
 
 
 def lines(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """All tasks' sentences, each followed by its notes."""
     for name, one in found.items():
         yield sentence(name, one)
-        yield from (f"{name}: {note}" for note in one["notes"])
+        yield from (f"{name}: {plain(note, 1000)}" for note in one["notes"])
 
 
 def _splits(data: TaskData) -> tuple[Any, Any]:

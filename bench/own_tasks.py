@@ -87,7 +87,7 @@ def own_data(task: Task, raw: Sequence[RawSplit]) -> TaskData:
 
 def _labelled(raw: RawSplit, column: str, declared: Sequence[str], notes: list[str]) -> RawSplit:
     """The rows that have a label, where one of the files declares the classes; a note on those that are left out."""
-    without = set(unlabelled(raw, column)) if declared else set()
+    without = set(unlabelled(raw, column)) if declared and "-1" not in declared else set()
     if not without:
         return raw
     said = f"-1, which is none of the declared classes ({', '.join(declared[:10])})"

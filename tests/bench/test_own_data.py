@@ -222,6 +222,21 @@ def test_declared_names_meet_words_and_numbers(tmp_path: Path) -> None:
     assert own(Files(csv[1], str(declared))).score.labels.tolist() == [1, 0, 1]
 
 
+def test_numbers_that_are_names_of_classes(tmp_path: Path) -> None:
+    """Stars from 1 to 3 are stored as 0 to 2; a CSV file beside them may mean either."""
+    stars = str(saved(tmp_path / "train", [0, 1, 2], ["1", "2", "3"]))
+    for rows, labels in (("a,1\nb,3\n", [0, 2]), ("a,0\nb,2\n", [0, 2])):
+        (tmp_path / "dev.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+        assert own(Files(stars, str(tmp_path / "dev.csv"))).score.labels.tolist() == labels
+    (tmp_path / "dev.csv").write_text("text,label\na,1\nb,2\n", encoding="utf-8")
+    says = refused(own, Files(stars, str(tmp_path / "dev.csv")))
+    assert "label 1 may be the name of a class" in says
+    assert says.endswith("or a number that stands for one: 0 1, 1 2, 2 3")
+    signs = str(saved(tmp_path / "signs", [0, 1, 2], ["-1", "0", "1"]))
+    (tmp_path / "dev.csv").write_text("text,label\na,-1\nb,1\nc,0\n", encoding="utf-8")
+    assert own(Files(signs, str(tmp_path / "dev.csv"))).score.labels.tolist() == [0, 2, 1]
+
+
 @pytest.mark.parametrize("label", ["['a', 'b']", "[0, 1]", "[0 1 0]", "('a',)", "{'a', 'b'}", "[]"])
 def test_lists_of_labels_are_called_multi_label(tmp_path: Path, label: str) -> None:
     table = f'text,label\nx,"{label}"\ny,"{label}"\n'
@@ -329,6 +344,14 @@ def test_leaks_and_contradictions_are_counted(tmp_path: Path) -> None:
     assert sentence("mine", found) == (
         "mine: 5 rows to train on, 4 to score on; 2 classes (train + score): x 2 + 3, y 3 + 1"
     )
+
+
+def test_what_a_class_is_called_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    rows = table(("a", "\x1b[31mred\x1b[0m"), ("b", "x" * 500), ("c", "\x1b[31mred\x1b[0m"))
+    found = facts(two(tmp_path, rows, rows))
+    said = sentence("mine", found)
+    assert "(train + score): red 2 + 2, xxx" in said
+    assert len(said) < 300
 
 
 def test_f1_s_positive_class_is_named(tmp_path: Path) -> None:
