@@ -176,3 +176,13 @@ def test_a_share_to_select_on_that_would_do_is_named() -> None:
     assert len(np.unique(labels[draw(labels, False, 1.0, 1, share, 50, True).select])) == 77
     with pytest.raises(DataError, match=r"no larger fraction would do without select\.fraction 0\.\d+$"):
         draw(labels, False, 0.1, 1, 0.1, 50, True)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3])
+def test_a_seed_changes_rows_and_no_counts(fraction: float) -> None:
+    """So that a plan has to look at one seed alone."""
+    labels = np.repeat([0, 1, 2], [500, 120, 9])
+    draws = [draw(labels, False, fraction, seed, 0.1, 20, True) for seed in range(1, 20)]
+    for part in ("fit", "select"):
+        assert len({tuple(getattr(one, part).tolist()) for one in draws}) > 1
+        assert len({tuple(np.bincount(labels[getattr(one, part)], minlength=3)) for one in draws}) == 1
