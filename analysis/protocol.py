@@ -9,6 +9,7 @@ from analysis.contents import Contents
 from analysis.frames import records
 from analysis.runs import budget_label
 from analysis.statistics.design import CROSSED, design
+from bench.facts import lines
 
 Facts = list[tuple[str, str]]
 
@@ -27,7 +28,14 @@ def protocol(contents: Contents) -> Facts:
     ]
     facts += [(key, _text(study[key])) for key in ("seeds", "search", "select", "training") if key in study]
     scored = _scored(contents.examples)
-    return [*facts, ("trained and chosen on", _sizes(runs)), *([("scored on", scored)] if scored else [])]
+    rows = [("trained and chosen on", _sizes(runs)), *([("scored on", scored)] if scored else [])]
+    return [*facts, *rows, *_data(contents)]
+
+
+def _data(contents: Contents) -> Facts:
+    """Rows, classes and warnings of each task's data, where plan.json has them."""
+    known = (contents.results.plan or {}).get("tasks") or {}
+    return [("data", line) for line in lines(known)]
 
 
 def _text(value: Any) -> str:

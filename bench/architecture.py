@@ -59,7 +59,7 @@ def read_architecture(folder: Path) -> Architecture:
     if not folder.is_dir():
         raise ModelError(f"model folder {str(folder)!r} does not exist")
     if not path.is_file():
-        raise ModelError(f"model folder {str(folder)!r} has no config.json")
+        raise ModelError(f"model folder {str(folder)!r} has no config.json{_below(folder)}")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
@@ -71,6 +71,13 @@ def read_architecture(folder: Path) -> Architecture:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON: {error}") from error
     return replace(from_config(raw, str(path)), pooler=brings_pooler(folder))
+
+
+def _below(folder: Path) -> str:
+    """Where the model seems to be instead, e.g. in the 0_Transformer of sentence-transformers."""
+    configs = (path for path in folder.glob("*/config.json") if b"model_type" in path.read_bytes()[:MAX_CONFIG_BYTES])
+    found = sorted(path.parent for path in configs)
+    return f"; {', '.join(map(str, found[:5]))} has one: give that as the model" if found else ""
 
 
 def from_config(raw: dict[str, Any], where: str) -> Architecture:

@@ -16,8 +16,9 @@ import ray
 from ray.tune.search import Searcher
 
 from bench.conductor import Conductor, Pack
+from bench.errors import plain
 from bench.kernel import KernelKills
-from bench.outcome import lost_record
+from bench.outcome import LONGEST_REASON, lost_record
 from bench.pack_sizes import PackSizes
 from bench.pack_timing import Timing
 from bench.record import Record
@@ -253,8 +254,7 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     file = trial.error_file  # where a worker failed while it started, Ray leaves text only
     text = str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
-    words = " ".join(text.split()) or "no reason is known"
-    shown = words if len(words) <= 500 else f"{words[:200]} … {words[-300:]}"
+    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
     if struck and not memory:
         return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
     return ("oom" if memory else "error"), f"worker lost: {shown}"

@@ -77,11 +77,16 @@ def run(
 
 
 @app.command(epilog=_example("finebench new my-study.yaml"))
-def new(path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml")) -> None:
+def new(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml"),
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A file of your own, for which a task is proposed.")
+    ] = None,
+) -> None:
     """Write a commented study file to start from."""
     from bench.new import write_new
 
-    written = write_new(path)
+    written = write_new(path, data)
     typer.echo(f"wrote {written}; run it with: finebench run {written}")
 
 

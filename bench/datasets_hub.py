@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from bench.errors import DataError
 from bench.rows import RawSplit
-from bench.tasks import Hub
+from bench.tasks import Hub, Task
 
 PROBE_SECONDS = 10.0
 """How long the hub may take to answer before the local cache, or an error, is the answer."""
@@ -21,29 +21,35 @@ _FAILURES = (OSError, ValueError, RuntimeError, DatasetsError, *HfHubHTTPError._
 """What loading may raise; the last are the errors of the hub's HTTP client, which differs between its versions."""
 
 
-def read_hub(task: str, source: Hub, split: str, columns: Sequence[str]) -> RawSplit:
+def read_hub(task: Task, source: Hub, split: str, columns: Sequence[str]) -> RawSplit:
     """Read one split of a hub dataset at its pinned revision; raises DataError where it cannot be had.
 
     Without an answer from the hub `datasets` is told to work offline: it then answers from its cache at once, where it
     would otherwise try again for a long time.
     """
-    place = f"{source.path} ({source.config}, {source.splits[split]})"
+    name = source.splits[split]
+    place = f"{source.path} ({', '.join(filter(None, (source.config, name)))})"
     before = datasets.config.HF_HUB_OFFLINE
     datasets.config.HF_HUB_OFFLINE = before or not _answers(datasets.config.HF_ENDPOINT)
     try:
-        table = datasets.load_dataset(source.path, source.config, revision=source.revision, split=source.splits[split])
+        table = datasets.load_dataset(source.path, source.config, revision=source.revision, split=name)
         _check_revision(table, source)
     except _FAILURES as error:
+        said = " ".join(str(error).split())[:300]
+        own = "save each split with save_to_disk where there is one, and name the folders as train and validation"
+        instead = own if task.own else f"use --data DIR with DIR/{source.config}/{name}.parquet per split"
         raise DataError(
-            f"task {task!r}: {place} cannot be had from the hub: {' '.join(str(error).split())[:300]}. "
-            f"Without a network, use --data DIR with DIR/{source.config}/{source.splits[split]}.parquet per split"
+            f"task {task.name!r}: {place} cannot be had from the hub: {said}. Without a network, {instead}"
         ) from error
     finally:
         datasets.config.HF_HUB_OFFLINE = before
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise DataError(f"task {task!r}: {place} has no column {missing[0]!r}, only {', '.join(table.column_names)}")
-    return RawSplit(place, {name: list(table[name]) for name in columns})
+        there = ", ".join(table.column_names)
+        raise DataError(f"task {task.name!r}: {place} has no column {missing[0]!r}, only {there}")
+    declared = {one: getattr(table.features[one], "names", None) for one in columns}  # a ClassLabel's
+    classes = {one: tuple(names) for one, names in declared.items() if names}
+    return RawSplit(place, {one: list(table[one]) for one in columns}, classes=classes)
 
 
 @cache
@@ -62,5 +68,6 @@ def _answers(endpoint: str) -> bool:
 def _check_revision(table: Any, source: Hub) -> None:
     """Offline, `datasets` takes the newest revision in its cache, whichever was asked for; refuse another."""
     files = [str(file["filename"]) for file in table.cache_files]
-    if datasets.config.HF_HUB_OFFLINE and files and not all(source.revision in name for name in files):
+    pinned = source.revision
+    if pinned and datasets.config.HF_HUB_OFFLINE and files and not all(pinned in name for name in files):
         raise ValueError(f"the cache holds another revision than {source.revision}: {files[0]}")

@@ -14,11 +14,15 @@
 Every message names what was given, where it stood, and what is allowed; `choose` words a wrong name.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 LONGEST, MOST = 200, 200
 """Characters of a value, and number of choices, that a message gives: the input may be a stranger's."""
+
+_STEERS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+"""Escape sequences (colours, cursor, titles, links) and control characters."""
 
 
 class FinebenchError(Exception):
@@ -76,6 +80,13 @@ def choose(what: str, given: str, choices: Iterable[str]) -> str:
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
     return f"unknown {what} {shown(given)}{hint} choices: {', '.join(names[:MOST])}{more}"
+
+
+def plain(text: str, most: int = LONGEST) -> str:
+    """A foreign message as one readable line: without what steers a terminal, its middle cut out where it is long."""
+    words = " ".join(_STEERS.sub("", text).split())
+    half = (most - 3) // 2
+    return words if len(words) <= most else f"{words[:half]} … {words[-half:]}"
 
 
 def shown(value: object) -> str:

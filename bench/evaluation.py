@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model says of a split, in row order. `probability` is that of the predicted class (regression: None)."""
+    """What the model says of a split, in row order. `probability` [n, classes] is that of every class, as float32
+    (regression: None)."""
 
     values: np.ndarray
     probability: np.ndarray | None

@@ -11,16 +11,19 @@ from bench.architecture import Architecture, read_architecture
 from bench.claim_needs import needs
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
+from bench.facts import facts
 from bench.hub import known_architecture, resolve_model
+from bench.leakage import check_own
 from bench.meter import cpu_count
 from bench.methods import Method
+from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_method, check_together, declared, variations
+from bench.prepare import check_draws, check_method, check_together, declared, variations
 from bench.registry import method, methods
-from bench.sources import load_task
-from bench.study import OwnTask, Study
+from bench.sources import TaskData, load_task
+from bench.study import Study
 from bench.study_file import method_resources
-from bench.tasks import Hub
+from bench.tasks import Hub, Task
 from bench.unsettled import Seconds, unsettled
 
 
@@ -29,22 +32,35 @@ def find_architecture(model: str) -> Architecture:
     return known_architecture(model) or read_architecture(resolve_model(model).folder)
 
 
-def _size(entry: str | OwnTask, data: Path | None, max_length: int) -> Size:
-    """How much data a task has: from its published size where it would have to be fetched, else by reading it."""
-    found = declared(entry)
+def _published(found: Task, data: Path | None, max_length: int) -> Size | None:
+    """A task's published size, where its data would have to be fetched; None: they are read."""
     hint = found.size_hint
-    if isinstance(found.source, Hub) and data is None and hint is not None:
-        labels = 1 if found.kind == "regression" else len(found.labels or ()) or 2
-        tokens = min(hint.tokens, max_length)
-        return Size(hint.train, hint.score, tokens, tokens**2 * 1.2, labels)
-    return sizes({found.name: load_task(found, data)}, max_length)[found.name]
+    if not isinstance(found.source, Hub) or data is not None or hint is None:
+        return None
+    labels = 1 if found.kind == "regression" else len(found.labels or ()) or 2
+    tokens = min(hint.tokens, max_length)
+    return Size(hint.train, hint.score, tokens, tokens**2 * 1.2, labels)
+
+
+def _read(plan: Plan, data: Path | None, notes: list[str]) -> dict[str, TaskData]:
+    """The data of all tasks that are not to be fetched, checked as a run checks them."""
+    found: dict[str, TaskData] = {}
+    for one in map(declared, plan.study.tasks):
+        if _published(one, data, plan.study.training.max_length) is None:
+            found[one.name] = load_task(one, data)
+            check_own(found[one.name])
+        else:
+            notes.append(f"{one.name}: its size is the published one; a run fetches its data and checks them")
+    check_draws(plan, found)
+    return found
 
 
 def forecast(study: Study, data: Path | None) -> dict[str, Any]:
     """Counts and estimates of a study as one JSON-ready document; what cannot be known is null, with a note why."""
     plan = Plan(study)
     notes: list[str] = []
-    known = _known(study, data, notes)
+    read = _read(plan, data, notes)
+    known = _known(study, data, read, notes)
     estimates = _estimates(plan, known, notes)
     per_method: dict[str, dict[str, Any]] = {}
     cells = []
@@ -59,6 +75,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "model": study.model,
         "trials": plan.count(),
         "cells": sum(1 for _ in plan.cells()),
+        "tasks": {name: facts(found) for name, found in read.items()},
         "methods": list(per_method.values()),
         "train_flops": _sum([row["train_flops"] for row in per_method.values()]),
         "seconds": None if total is None else total / cpu_count(),
@@ -72,7 +89,10 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
 def no_verdict(study: Study, data: Path | None) -> list[dict[str, Any]]:
     """The claims that cannot get a verdict, as `forecast` has them; reads no data where all of them can."""
     plan = Plan(study)
-    return unsettled(plan, _seconds(_known(study, data, []), {}), cpu_count()) if needs(study) else []
+    if not needs(study):
+        return []
+    known = _known(study, data, _read(plan, data, []), [])
+    return unsettled(plan, _seconds(known, {}), cpu_count())
 
 
 def _packs(study: Study) -> list[str]:
@@ -90,17 +110,18 @@ class Known(NamedTuple):
     sizes: dict[str, Size]
 
 
-def _known(study: Study, data: Path | None, notes: list[str]) -> Known | None:
+def _known(study: Study, data: Path | None, read: dict[str, TaskData], notes: list[str]) -> Known | None:
     """None, with a note, where the model is not here."""
     try:
         architecture = find_architecture(study.model)
-        found = {
-            (entry if isinstance(entry, str) else entry.name): _size(entry, data, study.training.max_length)
-            for entry in study.tasks
-        }
+        if known_architecture(study.model) is None:
+            check_folder(resolve_model(study.model).folder, architecture)
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return None
+    most = study.training.max_length
+    published = {one.name: _published(one, data, most) for one in map(declared, study.tasks)}
+    found = sizes(read, most) | {name: size for name, size in published.items() if size is not None}
     return Known(architecture, found)
 
 

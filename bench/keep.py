@@ -26,6 +26,7 @@ def save_delta(folder: ResultsFolder, trial: Trial, tensors: Any, task: TaskData
 
     regression = task.task.kind == "regression"
     about = {"trial": trial.to_json(), "num_labels": str(task.num_labels), "regression": json.dumps(regression)}
+    about["classes"] = json.dumps(task.label_names)
     tuned = method(trial.method)(**trial.hyperparameters)
     folder.write_bytes(f"deltas/{trial.id}.safetensors", delta_bytes(tensors, tuned, trial.seeds.stream("init"), about))
 
@@ -49,7 +50,17 @@ def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
     if found.revision != trial.model.revision:
         raise ModelError(f"{path}: trained on {trial.model.name} at {trial.model.revision}, not on {found.revision}")
     backbone = load_backbone(found.folder, num_labels, regression)
-    return delta.load_delta(Path(path), backbone), backbone.tokenizer
+    tuned = delta.load_delta(Path(path), backbone)
+    _name_classes(tuned.config, about)
+    return tuned, backbone.tokenizer
+
+
+def _name_classes(config: Any, about: dict[str, str]) -> None:
+    """Write the names of the classes into a model's config, where the file has them."""
+    names = json.loads(about.get("classes", "[]"))
+    if names:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: index for index, name in config.id2label.items()}
 
 
 @dataclass(frozen=True)

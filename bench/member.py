@@ -20,6 +20,7 @@ from torch import nn
 from bench import checkpoint, cost, keeper, meter
 from bench.audit import FreezeAudit
 from bench.data import Tokens
+from bench.errors import plain
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import Apart, split
 from bench.keep import save_delta
@@ -315,5 +316,4 @@ def _one_line(error: BaseException) -> str:
     """Exception and innermost place in one line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}{where}"
+    return f"{type(error).__name__}: {plain(str(error))}{where}"

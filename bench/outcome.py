@@ -11,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 
 from bench import meter
+from bench.errors import plain
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.metrics import majority_score
 from bench.record import Record, empty_predictions
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION
 from bench.sources import TaskData
 from bench.trial import Trial
+
+LONGEST_REASON = 400
+"""Characters of a row's reason: a line or two of a table, what was raised and where."""
 
 
 @dataclass
@@ -80,7 +84,7 @@ def make_record(
         "lr": float(trial.hyperparameters["lr"]),
         "batch_size": trial.training.batch_size,
         "status": status,
-        "reason": reason,
+        "reason": None if reason is None else plain(reason, LONGEST_REASON),
         "metric": metric,
         "score": _value(best.score if best else None, metric),
         "score_last": _value(last.score if last else None, metric),
@@ -150,17 +154,23 @@ def _evals(trial_id: str, metric: str, progress: Progress, packed: bool) -> pa.T
 
 def _predictions(trial_id: str, task: TaskData, scored: Predictions) -> pa.Table:
     n = len(scored.values)
-    probability = (
-        pa.nulls(n, pa.float64()) if scored.probability is None else pa.array(scored.probability, pa.float64())
-    )
     columns = [
         pa.array([trial_id] * n, pa.string()),
         pa.array(np.arange(n, dtype=np.int64)),
         pa.array(task.score.labels.astype(np.float64)),
         pa.array(scored.values.astype(np.float64)),
-        probability,
+        _probability(scored),
     ]
     return pa.Table.from_arrays(columns, schema=PREDICTIONS)
+
+
+def _probability(scored: Predictions) -> pa.Array:
+    """A list for each row: the probability of every class; nulls for regression."""
+    found, kind = scored.probability, PREDICTIONS.field("probability").type
+    if found is None:
+        return pa.nulls(len(scored.values), kind)
+    offsets = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.ravel(), pa.float32())).cast(kind)
 
 
 def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: str) -> Record:

@@ -1,9 +1,9 @@
 """RESULTS/plan.json, read with suspicion: what was planned, and on which data and model."""
 
 import json
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import ResultsError, shown
 
@@ -31,12 +31,31 @@ class _Identities(_Part):
     methods: dict[str, int]
 
 
+class _Task(_Part):
+    """What bench.facts says of a task's data."""
+
+    train_rows: int = Field(ge=0)
+    score_rows: int = Field(ge=0)
+    classes: list[str]
+    train_counts: list[int]
+    score_counts: list[int]
+    positive: str | None = None
+    notes: list[str] = []
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if not len(self.classes) == len(self.train_counts) == len(self.score_counts):
+            raise ValueError("each class needs its rows in both splits")
+        return self
+
+
 class _Plan(_Part):
     cells: list[_Cell]
     study: str | None = None
     data: str | None = None
     model_folder: str | None = None
     identities: list[_Identities] = []
+    tasks: dict[str, _Task] = {}
 
 
 def parse_plan(data: bytes, where: str) -> dict[str, Any]:

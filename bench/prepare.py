@@ -12,14 +12,15 @@ from bench import cost
 from bench.architecture import Architecture, read_architecture
 from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
+from bench.leakage import check_own
 from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.registry import method, task
-from bench.sources import TaskData, check_own, load_task, user_task
+from bench.sources import TaskData, load_task, user_task
 from bench.space import Space
 from bench.splits import draw
-from bench.study import OwnTask, Study
-from bench.tasks import Files, Task
+from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study
+from bench.tasks import Files, Hub, OneFile, Task
 from bench.trial import Identity
 
 if TYPE_CHECKING:
@@ -48,8 +49,16 @@ def declared(entry: str | OwnTask) -> Task:
     """The Task of a study's entry: built in, or the user's own."""
     if isinstance(entry, str):
         return task(entry)
-    files = entry.data
-    return user_task(entry.name, Path(files.train), Path(files.validation), entry.text, entry.label, entry.metric)
+    return user_task(entry.name, source_of(entry.data), entry.text, entry.label, entry.metric)
+
+
+def source_of(data: DataFiles | DataSplit | DataHub) -> Files | OneFile | Hub:
+    """Where an own task's rows are, from what a study says of it."""
+    if isinstance(data, DataFiles):
+        return Files(data.train, data.validation)
+    if isinstance(data, DataSplit):
+        return OneFile(data.file, data.validation, data.seed, data.group)
+    return Hub(data.hub, data.config, data.revision, {"train": data.train, "validation": data.validation})
 
 
 def prepare(study: Study, data: Path | None) -> Prepared:
@@ -71,7 +80,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
 def _revision(found: TaskData) -> str:
     """What a task's results rest on: its version and data; of the user's own, also the metrics, the first of which
     chooses and scores."""
-    metrics = f":{'+'.join(found.task.metrics)}" if isinstance(found.task.source, Files) else ""
+    metrics = f":{'+'.join(found.task.metrics)}" if found.task.own else ""
     return f"{found.task.version}:{found.fingerprint}{metrics}"
 
 
@@ -87,10 +96,14 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
             if label not in structures:
                 structures.add(label)
                 check_method(cell.method, point, architecture, tasks[cell.task].num_labels)
+    check_draws(plan, tasks)
+
+
+def check_draws(plan: Plan, tasks: Mapping[str, TaskData]) -> None:
+    """Check that each fraction of each task holds every class: of one seed, as counts are the same for all."""
     for name, found in tasks.items():
         for fraction in plan.study.fractions:
-            for seeds in plan.seeds(fraction):
-                _check_draw(plan.study, name, found, fraction, seeds.subset)
+            _check_draw(plan.study, name, found, fraction)
 
 
 def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
@@ -130,14 +143,14 @@ def check_method(name: str, point: dict[str, Any], architecture: Architecture, n
         raise MethodError(f"methods.{name}: {error}") from error
 
 
-def _check_draw(study: Study, name: str, found: TaskData, fraction: float, subset_seed: int) -> None:
+def _check_draw(study: Study, name: str, found: TaskData, fraction: float) -> None:
     select, regression = study.select, found.task.kind == "regression"
     try:
         draw(
             found.train.labels,
             regression,
             fraction,
-            subset_seed,
+            1,
             select.fraction,
             select.at_least,
             select.scale,

@@ -16,6 +16,7 @@ from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
 from bench.errors import InputError
 from bench.estimate import estimate, sizes
+from bench.facts import facts, lines
 from bench.identify import check_identity, extended, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
@@ -103,16 +104,17 @@ def run_study(
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
+    known = {name: facts(found) for name, found in ready.tasks.items()}
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
-        _write_study(folder, ready, options)
+        _write_study(folder, ready, options, known)
         stock = folder.take_stock()
         clear(folder, {one.trial_id for one in stock.done.values()})
         conductor = _conductor(ready, folder, stock.done, options, why)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
-        for note in [*notes, *stock.notes]:
+        for note in [*notes, *lines(known), *stock.notes]:
             observer.on_note(note)
         skipped = len({i for i, _ in stock.done})
         try:
@@ -134,10 +136,12 @@ def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[s
     return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
-def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions) -> None:
+def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> None:
+    before = folder.plan() or {"tasks": {}}
     data = None if options.data is None else str(options.data.resolve())
     identities = extended(folder.plan(), identity(ready.known, ready.study))
     inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
+    inputs |= {"tasks": before["tasks"] | known}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
 

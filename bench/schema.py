@@ -7,7 +7,7 @@ scored example. Names are snake_case with SI units. What could not be measured i
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUSES = ("ok", "pruned", "diverged", "oom", "timeout", "error")
 STAGES = ("grid", "search", "confirm")
@@ -82,7 +82,9 @@ PREDICTIONS = pa.schema(
         pa.field("example", pa.int64(), nullable=False),  # row number in the score split
         pa.field("label", pa.float64(), nullable=False),  # class index, or the target value
         pa.field("prediction", pa.float64()),  # class index, or the predicted value
-        pa.field("probability", pa.float64()),  # of the predicted class; null for regression
+        # of each class, in the order of plan.json's names; null for regression. Schema 1 had that of the predicted
+        # class alone, which is read as a list of one
+        pa.field("probability", pa.list_(pa.float32())),
     ]
 )
 

@@ -29,6 +29,7 @@ def _table(columns: list[str], rows: list[list[str]], title: str | None = None, 
 
 def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
+    from bench.facts import lines
     from bench.forecast import forecast
     from bench.study_file import find_study, load_study
 
@@ -42,6 +43,8 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
         return
     console = make_console()
     console.print(f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}")
+    for line in lines(found["tasks"]):
+        console.print(Text(line), soft_wrap=True)
     rows = []
     for m in found["methods"]:
         counts = [

@@ -11,7 +11,7 @@ within one row (Tijdeman's chairman assignment, 1980, by earliest deadline first
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,7 +25,7 @@ QUANTILES = 10
 """Strata of a regression task."""
 
 _NAMESPACE = 0x46425F32  # "FB_2": keeps these streams apart from any other use of the same small integers
-_POOL, _FIT, _SELECT = 0, 1, 2
+_POOL, _FIT, _SELECT, _HELD = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,10 @@ def draw(
     found = _draw(_strata(labels, regression), fraction, subset_seed, rule)
     lacking = _lacking(found, labels, regression, names)
     if lacking:
-        usable = _smallest(labels, regression, fraction, rule)
-        advice = f"the smallest usable fraction is about {usable:g}" if usable else "no larger fraction would do either"
         raise DataError(
             f"fraction {fraction:g} of task {task!r} leaves {lacking} "
-            f"({len(found.fit)} rows to fit on, {len(found.select)} to select on); {advice}"
+            f"({len(found.fit)} rows to fit on, {len(found.select)} to select on); "
+            f"{_advice(labels, regression, fraction, rule)}"
         )
     return found
 
@@ -165,9 +164,60 @@ def _lacking(found: Draw, labels: np.ndarray, regression: bool, names: Sequence[
     return None
 
 
+def _advice(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> str:
+    """What would do: a larger fraction, or another share to select on."""
+    usable = _smallest(labels, regression, fraction, rule)
+    share = _share(labels, regression, fraction, rule)
+    ways = [f"the smallest usable fraction is about {usable:g}"] if usable else []
+    ways += [f"select.fraction {share:g} would do at this fraction"] if share else []
+    if ways:
+        return "; ".join(ways)
+    whole = _share(labels, regression, 1.0, rule)
+    return f"no larger fraction would do{f' without select.fraction {whole:g}' if whole else ' either'}"
+
+
+def _share(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> float | None:
+    """The share to select on nearest to the rule's with which nothing lacks at this fraction."""
+    strata = _strata(labels, regression)
+    shares = sorted((0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5), key=lambda one: abs(one - rule.fraction))
+    others = (replace(rule, fraction=share) for share in shares if share != rule.fraction)
+    fits = (one for one in others if not _lacking(_draw(strata, fraction, 1, one), labels, regression))
+    return next((one.fraction for one in fits), None)
+
+
 def _smallest(labels: np.ndarray, regression: bool, fraction: float, rule: _Rule) -> float | None:
     """The next larger round fraction at which nothing lacks; the subset seed does not matter, as counts do not vary."""
     strata = _strata(labels, regression)
     rounds = [lead * 10.0**power for power in range(-6, 0) for lead in (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)]
     larger = (round(value, 7) for value in (*rounds, 1.0) if value > fraction)
     return next((value for value in larger if not _lacking(_draw(strata, value, 1, rule), labels, regression)), None)
+
+
+def hold_out(
+    labels: np.ndarray, regression: bool, share: float, seed: int, groups: Sequence[object] | None = None
+) -> tuple[Rows, Rows]:
+    """Rows to train on and rows to score on, sorted: a `share` of all rows is held out, stratified and seeded.
+
+    `labels` [n] are class indices or scores. Rows of equal `groups` [n] stay together; then share and strata hold as
+    nearly as whole groups allow. Either part may be empty, or lack a class.
+    """
+    strata = _strata(labels, regression)
+    order = _ordered(np.arange(len(labels), dtype=np.int64), strata, _HELD, seed)
+    held = order[: round(share * len(order))] if groups is None else _whole_groups(order, strata, share, groups)
+    return np.setdiff1d(np.arange(len(labels)), held), np.sort(held)
+
+
+def _whole_groups(order: Rows, strata: Rows, share: float, groups: Sequence[object]) -> Rows:
+    """Groups in the order of their first rows in `order`, each held out if that brings the strata nearer to `share`."""
+    members: dict[object, list[int]] = {}
+    for row in order.tolist():
+        members.setdefault(groups[row], []).append(row)
+    counts = np.bincount(strata)
+    held: list[int] = []
+    missing = np.append(np.full(len(counts), share), share)  # of each stratum, and of all rows
+    for rows in members.values():
+        part = np.append(np.bincount(strata[rows], minlength=len(counts)) / counts, len(rows) / len(strata))
+        if np.sum((missing - part) ** 2) < np.sum(missing**2):
+            missing -= part
+            held += rows
+    return np.array(held, dtype=np.int64)

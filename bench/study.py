@@ -116,6 +116,40 @@ class DataFiles(_Part):
     validation: str
 
 
+class DataSplit(_Part):
+    """One file of the user's own, of whose rows a share is held out; rows of one group stay on one side."""
+
+    file: str
+    validation: float = Field(gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    group: str | None = None
+
+
+class DataHub(_Part):
+    """A data set of the hub, and the names of its splits."""
+
+    hub: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")
+    config: str | None = None
+    revision: str | None = None
+    train: str = "train"
+    validation: str = "validation"
+
+
+DATA: dict[str, type[_Part]] = {"two files": DataFiles, "one file": DataSplit, "the hub": DataHub}
+"""Ways of giving a task its data, by the names under which Pydantic's findings speak of them."""
+
+
+def _data(value: Any) -> str:
+    keys = value if isinstance(value, Mapping) else type(value).model_fields if isinstance(value, _Part) else ()
+    return "the hub" if "hub" in keys else "one file" if "file" in keys else "two files"
+
+
+OwnData = Annotated[
+    Annotated[DataFiles, Tag("two files")] | Annotated[DataSplit, Tag("one file")] | Annotated[DataHub, Tag("the hub")],
+    Discriminator(_data),
+]
+
+
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -124,7 +158,7 @@ class OwnTask(_Part):
     """A task of the user's own."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    data: DataFiles
+    data: OwnData
     text: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1, max_length=2)]
     label: str
     metric: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]

@@ -1,5 +1,6 @@
 """Read a study file: parsed by `bench.safe_yaml`, overridden, checked whole, with errors that name file and key."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,24 @@ def load_study(name: str, overrides: Iterable[str] = (), model: str | None = Non
     """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
     path = find_study(name)
     raw = parse_yaml(_read(path), str(path))
+    if isinstance(raw, dict) and "model" in raw:
+        raw["model"] = _model(raw["model"], path.parent)
     for override in overrides:
         _override(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
     return build_study(raw, str(path), path.parent)
+
+
+def _model(given: Any, folder: Path) -> Any:
+    """A model as the working directory has it: a relative path in a study is taken from the study's folder."""
+    if not isinstance(given, str) or Path(given).is_absolute() or given.startswith("~"):
+        return given
+    named, beside = given.startswith("."), (folder / given).is_dir()
+    if not (named or beside) or (folder.resolve() / given).resolve() == Path(given).resolve():
+        return given  # a hub id, or the study lies in the working directory
+    path = os.path.relpath((folder / given).resolve())
+    return path if path.startswith("..") else f"./{path}"
 
 
 def _read(path: Path) -> str:
@@ -77,8 +91,13 @@ def build_study(raw: Any, where: str, folder: Path) -> Study:
 def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
     if isinstance(entry, str):
         return entry
-    files = {split: str((folder / path).resolve()) for split, path in entry.data.model_dump().items()}
-    return entry.model_copy(update={"data": models.DataFiles(**files)})
+    paths = {key: str((folder / path).resolve()) for key, path in entry.data if key in _paths(entry.data)}
+    return entry.model_copy(update={"data": entry.data.model_copy(update=paths)})
+
+
+def _paths(data: BaseModel) -> tuple[str, ...]:
+    """Which keys of a task's data are paths."""
+    return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
 
 
 def _override(raw: Any, override: str) -> None:
@@ -211,7 +230,6 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
         "seeds": models.CrossedSeeds,
         "budget": Budget,
         "tasks": OwnTask,
-        "tasks.data": models.DataFiles,
         "claims": models.Claim,
     }
     return known.get(".".join(path))
@@ -226,12 +244,13 @@ def _word(error: ValidationError, where: str, prefix: str = "", model: type[Base
 
 
 def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
-    loc = [part for part in detail["loc"] if part not in ("built-in", "own")]
+    tagged = next((models.DATA[part] for part in detail["loc"] if part in models.DATA), None)
+    loc = [part for part in detail["loc"] if part not in ("built-in", "own", *models.DATA)]
     names = [str(part) for part in loc if isinstance(part, str)]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     full = ".".join(filter(None, (prefix, path)))
     if detail["type"] == "extra_forbidden":
-        owner = model or _model_at(names[:-1])
+        owner = model or tagged or _model_at(names[:-1])
         parent = full.rpartition(".")[0]
         wrong = choose("key", names[-1], owner.model_fields) if owner else f"unknown key {names[-1]!r}"
         return f"{parent}: {wrong}" if parent else wrong

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -147,7 +148,7 @@ def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str
         raise DamagedFile(f"{where}: cannot be read: {one_line(error)}", f"{table}/{name}") from error
     try:
         rows = found.select(schema.names)
-        rows = rows if rows.schema.equals(schema) else rows.cast(schema)
+        rows = rows if rows.schema.equals(schema) else _modern(rows).cast(schema)
         rows.validate(full=True)  # text is UTF-8, offsets lie inside their buffers
         records = _records(metadata, found["trial_id"], name)
     except (pa.ArrowException, ValueError, TypeError, RecursionError) as error:
@@ -156,6 +157,16 @@ def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str
     if wrong is not None:
         raise ResultsError(f"{where}: {wrong}")
     return Part(name, rows, records)
+
+
+def _modern(rows: pa.Table) -> pa.Table:
+    """Rows of schema 1 in the shape of schema 2: a probability, that of the predicted class alone, as a list of one."""
+    if "probability" not in rows.schema.names or not pa.types.is_floating(rows.schema.field("probability").type):
+        return rows
+    known = rows["probability"].combine_chunks().cast(pa.float32())
+    ends = np.cumsum([0, *known.is_valid().to_numpy(False)], dtype=np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(ends), known.drop_null(), mask=known.is_null())
+    return rows.set_column(rows.schema.get_field_index("probability"), "probability", lists)
 
 
 class _Foreign(Exception):

@@ -341,5 +341,5 @@ def predict(job: Job, examples: Examples) -> Predictions:
 def _read(logits: Tensor, regression: bool) -> tuple[np.ndarray, np.ndarray | None]:
     if regression:
         return logits.squeeze(-1).double().cpu().numpy(), None
-    probability, predicted = logits.double().softmax(-1).max(-1)
-    return predicted.cpu().numpy(), probability.cpu().numpy()
+    probability = logits.double().softmax(-1)
+    return probability.max(-1).indices.cpu().numpy(), probability.float().cpu().numpy()

@@ -33,14 +33,15 @@ LAYERS: dict[str, str] = {
     "pure": """errors registry study claim_seeds claim_needs study_file safe_yaml space budget seeds trial identify plan
         plan_file cost unsettled
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
-        tasks tasks.* metrics metrics.* rows classes files sources token_cache cache evaluation heap meter shipment stop
-        estimate quick_imports embedded embedded.*""",
+        tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
+        token_cache cache evaluation heap meter
+        shipment stop estimate quick_imports embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         packing pack_timing pack_sizes retries prepare forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter delta inprocess keep dropout attention stack stacked_adamw lockstep""",
     "ray": "search worker cluster own_ray bridge actors sweep",
-    "edge": """cli tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
+    "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

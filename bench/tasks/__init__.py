@@ -8,11 +8,12 @@ Kind = Literal["classification", "regression"]
 
 @dataclass(frozen=True)
 class Hub:
-    """A dataset on the hub, at a pinned revision; `splits` maps our split names to the dataset's."""
+    """A dataset on the hub, at a pinned revision (a user's own: also without); `splits` maps our split names to the
+    dataset's."""
 
     path: str
-    config: str
-    revision: str
+    config: str | None
+    revision: str | None
     splits: dict[str, str] = field(default_factory=lambda: {"train": "train", "validation": "validation"})
 
 
@@ -25,10 +26,20 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Files:
-    """The user's own files (CSV, JSONL or Parquet), one per split."""
+    """The user's own files, one per split."""
 
     train: str
     validation: str
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """One file of the user's own, of whose rows a share is held out; rows of one `group` stay together."""
+
+    file: str
+    validation: float
+    seed: int = 0
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Task:
 
     `text` holds one or two column names. `metrics` are names from bench.metrics, the main one first: it is the `score`,
     and what is chosen by. `labels` are the class names in order (None: found in the data). `version` grows whenever
-    the same rows would be read or scored differently.
+    the same rows would be read or scored differently. `own` says that a study declares it.
     """
 
     name: str
@@ -54,13 +65,14 @@ class Task:
     text: tuple[str, ...]
     label: str
     metrics: tuple[str, ...]
-    source: Hub | Embedded | Files
+    source: Hub | Embedded | Files | OneFile
     summary: str = ""
     reference: str = ""
     licence: str = ""
     labels: tuple[str, ...] | None = None
     version: int = 1
     size_hint: SizeHint | None = None
+    own: bool = False
 
     @property
     def metric(self) -> str:

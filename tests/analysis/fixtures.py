@@ -54,7 +54,7 @@ class Folder:
                 "label": float(example % 2),
                 "prediction": float(prediction),
             }
-            self.rows["predictions"].append(row | {"probability": 0.9})
+            self.rows["predictions"].append(row | {"probability": [0.1, 0.9]})
 
     def plan(
         self, task: str, method: str, fraction: float, planned: int, configurations: int, stage: str = "grid"

@@ -218,14 +218,16 @@ def without_vocabulary(folder: Path) -> None:
     ],
     ids=["no config", "no weights", "cut short", "a missing shard", "no vocabulary", "code of its own"],
 )
+@pytest.mark.parametrize("verb", ["plan", "run"])
 def test_a_model_folder_that_no_trial_could_load(
-    spoil: Callable[[Path], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, spoil: Callable[[Path], None], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Found before anything starts, not by every trial for itself."""
+    """Found before anything starts, not by every trial for itself; by a plan too."""
     model = Path(shutil.copytree(resolve_model("embedded").folder, tmp_path / "model"))
     spoil(model)
     file = write(tmp_path, model=str(model))
-    code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(tmp_path / "r")], standalone_mode=False))
+    options = ["--debug", "--results", str(tmp_path / "r")] if verb == "run" else []
+    code = guarded(lambda: app([verb, str(file), *options], standalone_mode=False))
     error = capsys.readouterr().err
     assert code == EXIT_BAD_INPUT, error
     assert str(model) in error

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.compact import compact
@@ -216,3 +218,22 @@ def test_refused_while_a_driver_holds_the_folder(tmp_path: Path, capsys: pytest.
     assert stored.files(tmp_path) == 9
     assert guarded(lambda: app(["compact", str(tmp_path)], standalone_mode=False)) == 0
     assert "9 files before, 3 now" in capsys.readouterr().out
+
+
+def test_schemas_mix(tmp_path: Path) -> None:
+    """Schema 1 had one probability a row, that of the predicted class; merged with schema 2 it is a list of one."""
+    folder = fill(tmp_path, [1, 2, 3])
+    for number, probability in ((1, pa.array([0.5, 0.75, 1.0, None, 0.25], pa.float64())), (2, None)):
+        path = tmp_path / f"predictions/{trial_id(number)}.parquet"
+        column = probability or pa.array([[0.25, 0.75]] * 5, pa.list_(pa.float32()))
+        rows = parquet.read_table(path)
+        parquet.write_table(rows.set_column(rows.schema.names.index("probability"), "probability", column), path)
+    old = pa.array([None] * 5, pa.float64())  # a regression's
+    path = tmp_path / f"predictions/{trial_id(3)}.parquet"
+    parquet.write_table(parquet.read_table(path).drop_columns("probability").append_column("probability", old), path)
+    before = seen(tmp_path)
+    compact(folder)
+    assert stored.files(tmp_path) == 3
+    assert seen(tmp_path) == before
+    found = {n: folder.record_rows("predictions", trial_id(n))["probability"].to_pylist() for n in (1, 2, 3)}
+    assert found == {1: [[0.5], [0.75], [1.0], None, [0.25]], 2: [[0.25, 0.75]] * 5, 3: [None] * 5}

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from bench.errors import DataError, StudyError
 from bench.files import read_file
 from bench.sources import TaskData, load_task, user_task
+from bench.tasks import Files
 
 GOOD = "text,label\nfine,yes\npoor,no\n"
 
@@ -31,7 +32,7 @@ def load(
     paths = [folder / f"{name}.{kind}" for name in ("train", "dev")]
     for path, content in zip(paths, (train, validation), strict=True):
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load_task(user_task("mine", *paths, text, label, metrics), None)
+    return load_task(user_task("mine", Files(*map(str, paths)), text, label, metrics), None)
 
 
 def refused(folder: Path, **given_: Any) -> str:
@@ -159,10 +160,12 @@ def test_a_file_without_rows(tmp_path: Path, content: str, says: str) -> None:
 def test_a_missing_file_and_an_unknown_type(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such file"):
         read_file(tmp_path / "no.csv", ("a",))
-    with pytest.raises(DataError, match=r"unknown file type '\.tsv'.*choices: \.csv, \.jsonl, \.parquet"):
-        read_file(tmp_path / "no.tsv", ("a",))
+    with pytest.raises(
+        DataError, match=r"unknown file type '\.xlsx'.*choices: \.csv, \.json, \.jsonl, \.parquet, \.tsv"
+    ):
+        read_file(tmp_path / "no.xlsx", ("a",))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match=r"one split that save_to_disk wrote \(with a state.json\); it holds no files"):
         read_file(tmp_path / "folder.csv", ("a",))
 
 
@@ -209,7 +212,7 @@ def test_a_csv_beside_a_file_that_has_types(tmp_path: Path, values: tuple[Any, A
     plain.write_text(f"text,label\na,{spelt[0]}\nb,{spelt[1]}\n", encoding="utf-8")
     typed.write_text(rows({"text": "c", "label": values[0]}, {"text": "d", "label": values[1]}), encoding="utf-8")
     files = (plain, typed) if csv_first else (typed, plain)
-    found = load_task(user_task("mine", *files, ("text",), "label", ("accuracy",)), None)
+    found = load_task(user_task("mine", Files(*map(str, files)), ("text",), "label", ("accuracy",)), None)
     assert found.label_names == tuple(sorted(spelt))
     assert found.train.labels.tolist() == found.score.labels.tolist() == [1, 0]
 
@@ -256,7 +259,7 @@ def test_jsonl_lines_end_at_newlines_only(tmp_path: Path) -> None:
         ('{"text": "a", "label": 0.5}', "label 0.5 is not a class; for scores use a metric of regression"),
         ('{"text": "a", "label": "1"}', "label '1' is of type str, where row 1 has 0 of type int"),
         ('{"text": "a", "label": true}', "label True is of type bool, where row 1 has 0 of type int"),
-        ('{"text": "a", "label": [1]}', "label [1] is not a class"),
+        ('{"text": "a", "label": [1]}', "label [1] is a list: multi-label tasks are not supported"),
         ("[" * 100_000, "not valid JSON"),
     ],
 )
@@ -336,7 +339,8 @@ def test_equal_targets_cannot_be_learnt(tmp_path: Path) -> None:
 
 def declare(**changed: Any) -> Any:
     given_ = {"name": "mine", "text": ["text"], "label": "label", "metrics": ["accuracy"]} | changed
-    return user_task(given_["name"], Path("a.csv"), Path("b.csv"), given_["text"], given_["label"], given_["metrics"])
+    files = Files("a.csv", "b.csv")
+    return user_task(given_["name"], files, given_["text"], given_["label"], given_["metrics"])
 
 
 @pytest.mark.parametrize(
@@ -368,4 +372,4 @@ def test_one_file_for_both_splits_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(GOOD)
     (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
     with pytest.raises(DataError, match="nothing would be held out"):
-        load_task(user_task("mine", tmp_path / "a.csv", tmp_path / "link.csv", ["text"], "label", ["mcc"]), None)
+        load_task(user_task("mine", Files(*map(str, tmp_path.glob("*.csv"))), ["text"], "label", ["mcc"]), None)

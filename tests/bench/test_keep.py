@@ -74,3 +74,17 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"\x80\x04evil")
     with pytest.raises(ModelError, match=r"x\.safetensors"):
         load_delta(tmp_path / "x.safetensors", MODEL_DIR)
+
+
+def test_a_kept_model_names_its_classes(tmp_path: Path) -> None:
+    """What the results call class 1 is what the model calls it."""
+    study = tiny_study(methods={"bitfit": {"lr": 1e-3}}, budget={"steps": 2})
+    options = RunOptions(str(tmp_path), debug=True, keep="all")
+    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    folder = ResultsFolder(str(tmp_path))
+    (name,) = folder.names("deltas", ".safetensors")
+    model, _ = load_delta(folder.path(f"deltas/{name}"), MODEL_DIR)
+    plan = folder.plan()
+    assert plan is not None
+    assert list(model.config.id2label.values()) == plan["tasks"]["mini-cola"]["classes"]
+    assert model.config.label2id == {name: i for i, name in model.config.id2label.items()}

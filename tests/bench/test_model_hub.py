@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.architecture import read_architecture
 from bench.errors import ModelError
 from bench.hub import folder_revision, known_architecture, resolve_model
 
@@ -105,3 +106,13 @@ def test_a_folder_of_a_known_name_is_the_folder(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "gpt2" / "config.json").write_text(json.dumps({"model_type": "bert"}))
     monkeypatch.chdir(tmp_path)
     assert known_architecture("gpt2") is None
+
+
+def test_the_folder_within_a_folder_is_named(tmp_path: Path) -> None:
+    """sentence-transformers keeps the model itself in 0_Transformer."""
+    (tmp_path / "0_Transformer").mkdir()
+    (tmp_path / "0_Transformer/config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling/config.json").write_text('{"word_embedding_dimension": 384}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"has no config\.json; .*/0_Transformer has one: give that as the model"):
+        read_architecture(tmp_path)

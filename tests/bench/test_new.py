@@ -1,5 +1,6 @@
 """`finebench new`: a file that is a study, says every key, and overwrites nothing."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from pydantic import BaseModel
 from bench.budget import Budget
 from bench.claim_needs import needs
 from bench.claim_seeds import LEAST_PAIRS, LEAST_PAIRS_OF_SPREAD
-from bench.errors import StudyError
+from bench.errors import DataError, StudyError
+from bench.forecast import forecast
 from bench.new import study_name, template, write_new
 from bench.plan import Plan
 from bench.study import (
     CrossedSeeds,
     DataFiles,
+    DataHub,
+    DataSplit,
     GridSearch,
     OptunaSearch,
     OwnTask,
@@ -36,10 +40,8 @@ def test_what_is_written_is_a_study_under_its_own_name(tmp_path: Path) -> None:
     assert f"finebench run {written}" in written.read_text(encoding="utf-8")
 
 
-PARTS = [Study, Training, Select, Resources, GridSearch, OptunaSearch, CrossedSeeds, OwnTask, DataFiles, Budget]
-
-
-PARTS = [Study, Training, Select, Resources, GridSearch, OptunaSearch, CrossedSeeds, OwnTask, DataFiles, Budget]
+PARTS = [Study, Training, Select, Resources, GridSearch, OptunaSearch, CrossedSeeds, OwnTask, DataFiles, DataSplit]
+PARTS += [DataHub, Budget]
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -73,3 +75,47 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_names_are_file_name_safe(tmp_path: Path, stem: str, name: str) -> None:
     assert study_name(stem) == name
+
+
+REVIEWS = [(f"p{i}", f"Title number {i}", f"this text of review {i} is long", i % 5 + 1, i % 7) for i in range(200)]
+
+
+@pytest.mark.parametrize("columns", [("id", "title", "body", "stars", "votes"), ("id", "a b", "yes", "target", "c")])
+def test_a_study_is_proposed_for_a_file(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data/product reviews.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([columns, *REVIEWS])
+    study = load_study(str(write_new(tmp_path / "mine.yaml", file)))
+    (task,) = study.tasks
+    assert isinstance(task, OwnTask)
+    assert task.data == DataSplit(file=str(file), validation=0.2)
+    assert (task.name, task.text, task.label) == ("product-reviews", list(columns[1:3]), columns[3])
+    assert task.metric == ["macro_f1", "accuracy"]
+    assert forecast(study, None)["tasks"]["product-reviews"]["classes"] == ["1", "2", "3", "4", "5"]
+
+
+def test_scores_make_a_regression(tmp_path: Path) -> None:
+    rows = "".join(f'{{"sentence": "some words {i}", "score": {i / 7}}}\n' for i in range(100))
+    (tmp_path / "scores.jsonl").write_text(rows, encoding="utf-8")
+    (task,) = load_study(str(write_new(tmp_path / "mine", tmp_path / "scores.jsonl"))).tasks
+    assert isinstance(task, OwnTask)
+    assert (task.text, task.label, task.metric) == (["sentence"], "score", ["pearson", "rmse"])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("text\nsome words here\nand other words\n", "no column looks like a label"),
+        ("id,label\n1,0\n2,1\n", "no column looks like a text; columns: id, label"),
+        (
+            "text,label\nsome words here,a\nand other words,a\n",
+            r"labels are equal.*columns taken are text text, label label",
+        ),
+    ],
+)
+def test_no_study_is_proposed_for_a_file_that_cannot_be_used(tmp_path: Path, content: str, says: str) -> None:
+    (tmp_path / "x.csv").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        write_new(tmp_path / "mine.yaml", tmp_path / "x.csv")
+    assert not (tmp_path / "mine.yaml").exists()

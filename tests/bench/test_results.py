@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.errors import ResultsError
+from bench.errors import ResultsError, plain
 from bench.record import Record, empty_evals, empty_predictions
 from bench.results import ResultsFolder
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
@@ -91,3 +91,16 @@ def test_an_unknown_scheme_is_refused() -> None:
     """One clear message."""
     with pytest.raises(ResultsError, match="nowhere://"):
         ResultsFolder("nowhere://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("\x1b[36mray::f\x1b[39m\nfailed\t at \x1b]0;title\x07line\x00 2\x9b", "ray::f failed at line 2"),
+        ("a" * 300 + "b" * 300, f"{'a' * 98} … {'b' * 98}"),
+        ("caf\u00e9", "caf\u00e9"),
+    ],
+)
+def test_foreign_messages_become_plain_lines(given: str, line: str) -> None:
+    """Colours, titles and control characters go, and the middle of what is long."""
+    assert plain(given) == line

@@ -16,7 +16,7 @@ from pyarrow import parquet
 from bench.errors import DataError
 from bench.metrics import majority_score
 from bench.registry import task, tasks
-from bench.sources import Split, TaskData, load_task
+from bench.sources import Split, TaskData, load_task, user_task
 from bench.splits import draw
 from bench.tasks import Embedded, Hub
 
@@ -86,6 +86,20 @@ def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:
 def test_a_missing_column_is_refused_with_a_guess(tmp_path: Path) -> None:
     write(cola(tmp_path) / "cola/train.parquet", sentense=["a"], label=[0])
     with pytest.raises(DataError, match=r"train\.parquet: unknown column 'sentence'; did you mean 'sentense'"):
+        load_task(task("cola"), tmp_path)
+
+
+def test_glue_as_it_is_cloned_from_the_hub(tmp_path: Path) -> None:
+    """Shards, whose names end in their number and how many there are."""
+    for number in range(2):
+        rows: dict[str, list[Any]] = {"sentence": [f"a{number}", f"b{number}"], "label": [number, 1 - number]}
+        write(tmp_path / f"cola/train-0000{number}-of-00002.parquet", **rows)
+    write(tmp_path / "cola/validation-00000-of-00001.parquet", sentence=["x"], label=[1])
+    found = load_task(task("cola"), tmp_path)
+    assert found.train.texts == (["a0", "b0", "a1", "b1"],)
+    assert found.train.labels.tolist() == [0, 1, 1, 0]
+    (tmp_path / "cola/train-00000-of-00002.parquet").unlink()
+    with pytest.raises(DataError, match=r"there are 1 of the 2 files train-\*-of-00002\.parquet; all are needed"):
         load_task(task("cola"), tmp_path)
 
 
@@ -187,6 +201,31 @@ def test_a_hub_dataset_without_the_column_is_refused(hub: Any) -> None:
     hub(lambda *args, **kwargs: Dataset.from_dict({"text": ["a"], "label": [1]}))
     with pytest.raises(DataError, match="has no column 'sentence', only text, label"):
         load_task(task("cola"), None)
+
+
+def test_a_data_set_of_the_hub_is_a_task_of_one_s_own(hub: Any) -> None:
+    from datasets import ClassLabel, Dataset
+
+    asked: list[Any] = []
+
+    def load(path: str, config: str | None, *, revision: str | None, split: str) -> Dataset:
+        asked.append((path, config, revision, split))
+        made = Dataset.from_dict({"text": [f"{split} {i}" for i in range(4)], "label": [0, 1, -1, 2], "more": [0] * 4})
+        return made.cast_column("label", ClassLabel(names=["a", "b", "c"]))
+
+    hub(load)
+    source = Hub("org/name", None, None, {"train": "train", "validation": "test"})
+    found = load_task(user_task("mine", source, ["text"], "label", ["accuracy"]), Path("/nowhere"))
+    assert asked == [("org/name", None, None, "train"), ("org/name", None, None, "test")]
+    assert found.label_names == ("a", "b", "c")
+    assert found.score.texts == (["test 0", "test 1", "test 3"],)
+    assert [note.partition(" rows")[0] for note in found.notes] == [
+        "org/name (train): 1 of 4", "org/name (test): 1 of 4",
+    ]  # fmt: skip
+
+    hub(lambda *args, **kwargs: (_ for _ in ()).throw(ConnectionError("no")))
+    with pytest.raises(DataError, match=r"org/name \(train\) cannot be had from the hub: no\..*save_to_disk"):
+        load_task(found.task, None)
 
 
 def test_a_cached_copy_of_another_revision_is_refused(hub: Any, tmp_path: Path, monkeypatch: Any) -> None:

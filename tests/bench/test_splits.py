@@ -163,5 +163,26 @@ def test_a_fraction_too_small_for_a_class_names_the_smallest_that_is_not() -> No
 
 def test_a_class_of_one_row_is_refused_by_name_at_every_fraction() -> None:
     labels = np.repeat([0, 1], [500, 1])
-    with pytest.raises(DataError, match=r"no row of class 'rare' to fit on.*no larger fraction would do"):
+    with pytest.raises(DataError, match=r"no row of class 'rare' to fit on.*no larger fraction would do either"):
         draw(labels, False, 0.5, 1, 0.1, 50, True, names=("common", "rare"))
+
+
+def test_a_share_to_select_on_that_would_do_is_named() -> None:
+    """77 classes of 8 rows: a tenth of them is too few rows to select on, at any fraction."""
+    labels = np.repeat(np.arange(77), 8)
+    with pytest.raises(DataError, match=r"to select on\); select\.fraction 0\.\d+ would do at this fraction") as caught:
+        draw(labels, False, 1.0, 1, 0.1, 50, True)
+    share = float(str(caught.value).split("select.fraction ")[1].split()[0])
+    assert len(np.unique(labels[draw(labels, False, 1.0, 1, share, 50, True).select])) == 77
+    with pytest.raises(DataError, match=r"no larger fraction would do without select\.fraction 0\.\d+$"):
+        draw(labels, False, 0.1, 1, 0.1, 50, True)
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3])
+def test_a_seed_changes_rows_and_no_counts(fraction: float) -> None:
+    """So that a plan has to look at one seed alone."""
+    labels = np.repeat([0, 1, 2], [500, 120, 9])
+    draws = [draw(labels, False, fraction, seed, 0.1, 20, True) for seed in range(1, 20)]
+    for part in ("fit", "select"):
+        assert len({tuple(getattr(one, part).tolist()) for one in draws}) > 1
+        assert len({tuple(np.bincount(labels[getattr(one, part)], minlength=3)) for one in draws}) == 1

@@ -352,3 +352,40 @@ def test_no_value_of_any_key_escapes_as_another_error(key: str, value: Any) -> N
         build(**{key: value})
     except InputError as error:
         assert str(error).startswith("x.yaml")  # noqa: PT017
+
+
+def test_a_model_s_folder_is_relative_to_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As data are; a model of the command line is relative to where it is typed."""
+    (tmp_path / "studies/bert").mkdir(parents=True)
+    (tmp_path / "studies/a.yaml").write_text(
+        "name: a\nmodel: ./bert\ntasks: [mini-cola]\nmethods: {full: {}}\nbudget: {steps: 1}\n", encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_study("studies/a.yaml").model == "./studies/bert"
+    assert load_study("studies/a.yaml", model="./bert").model == "./bert"
+    assert load_study("studies/a.yaml", ["model=./bert"]).model == "./bert"
+    monkeypatch.chdir(tmp_path / "studies")
+    assert load_study("a.yaml").model == "./bert"
+    monkeypatch.chdir(tmp_path / "studies/bert")
+    assert load_study("../a.yaml").model == "./."
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"file": "a.csv"}, r"tasks\[0\]\.data\.validation: this key is missing"),
+        ({"file": "a.csv", "validation": 1.5}, r"tasks\[0\]\.data\.validation: input should be less than 1"),
+        (
+            {"file": "a.csv", "validation": 0.2, "grup": "g"},
+            r"tasks\[0\]\.data: unknown key 'grup'; did.* 'group'",
+        ),
+        ({"hub": "a/b/c"}, r"tasks\[0\]\.data\.hub: "),
+        ({"hub": "a/b", "split": "x"}, r"unknown key 'split'.*choices: config, hub, revision, train, validation"),
+        ({"train": "a.csv"}, r"tasks\[0\]\.data\.validation: this key is missing"),
+    ],
+)
+def test_ways_of_giving_data_that_are_wrong(data: dict[str, Any], says: str) -> None:
+    own = {"name": "mine", "data": data, "text": "t", "label": "l", "metric": "f1"}
+    raw = {"name": "a", "tasks": [own], "methods": {"full": {}}, "budget": {"steps": 1}}
+    with pytest.raises(StudyError, match=says):
+        build_study(raw, "a.yaml", Path("."))

@@ -124,6 +124,16 @@ def test_predictions_recompute_the_score(ready: Prepared, resident: Resident) ->
     assert record.predictions["probability"].null_count == record.predictions.num_rows
 
 
+def test_all_class_probabilities_are_stored(ready: Prepared, resident: Resident) -> None:
+    """A list a row, of which the predicted class has the largest; they sum to one."""
+    trial = next(t for t in make_trials(ready) if t.task.name == "mini-cola")
+    rows = finish(resident, trial)[0].predictions
+    probability = np.array(rows["probability"].to_pylist())
+    assert probability.shape == (rows.num_rows, 2)
+    assert probability.sum(1) == pytest.approx(np.ones(rows.num_rows))
+    assert probability.argmax(1).tolist() == rows["prediction"].to_pylist()
+
+
 def test_weights_that_the_last_step_broke_are_diverged(
     ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:

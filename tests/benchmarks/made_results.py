@@ -89,7 +89,7 @@ def _trials(
         "train_seconds": seconds, "eval_seconds": np.full(size, 1.0), "startup_seconds": np.full(size, 0.5),
         "peak_memory_bytes": 1_000_000_000 + params, "pack_size": np.full(size, 1), "exclusive": np.full(size, True),
         "device": same("cpu"), "hostname": same("box"), "started_at": when, "finished_at": when,
-        "versions": same('{"torch": "2.13.0"}'), "git_commit": same("abc1234"), "schema_version": np.full(size, 1),
+        "versions": same('{"torch": "2.13.0"}'), "git_commit": same("abc1234"), "schema_version": np.full(size, 2),
     }  # fmt: skip
     _write(path, "trials", 0, columns)
 
@@ -115,7 +115,7 @@ def _predictions(
             columns = {
                 "trial_id": np.repeat(ids[rows], n), "example": np.tile(np.arange(n), len(rows)),
                 "label": np.tile(labels, len(rows)), "prediction": made.ravel(),
-                "probability": np.full(made.size, 0.9),
+                "probability": [[0.1, 0.9]] * made.size,
             }  # fmt: skip
             _write(path, "predictions", part, columns)
             part += 1
