@@ -25,6 +25,7 @@ from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
 from bench.model_folder import check_folder, weights_file
+from bench.padding import Side, padding_side, sample
 from bench.parts import (
     fresh_names,
     head_parameter_names,
@@ -51,20 +52,21 @@ _METHOD_STREAM = 0x5851F42D4C957F2D
 class Backbone:
     """A pristine model with a head of the right width, on the CPU, in evaluation mode.
 
-    `head_names`: parameters of the head. `pad_id` fills up short inputs.
+    `head_names`: parameters of the head. `pad_id` fills up short inputs, on this `side`.
     """
 
     model: PreTrainedModel
     head_names: frozenset[str]
     tokenizer: Any
     pad_id: int
+    side: Side = "right"
 
 
 def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     """Load a model folder for classification (`num_labels` classes) or regression (one output), in float32.
 
     Raises ModelError naming the folder for missing or damaged weights, custom code, or an architecture without a
-    classification model.
+    classification model, or one whose outputs change with padding on either side.
     """
     shape = read_architecture(folder)
     check_folder(folder, shape)
@@ -91,7 +93,12 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
             raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
     model.eval()
     _mark_fresh(model, report, file)
-    return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
+    pad_id = _set_padding(model, tokenizer, folder)
+    try:
+        tokenizer.padding_side = side = padding_side(model, sample(model, tokenizer), pad_id)
+    except ModelError as error:
+        raise ModelError(f"model folder {str(folder)!r}: {error}") from error
+    return Backbone(model, head_parameter_names(model), tokenizer, pad_id, side)
 
 
 def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
