@@ -414,6 +414,15 @@ def test_every_family_runs_in_a_pack(kind: str) -> None:
     assert cannot_pack(model, tokens(), np.array([0, 1]), 0) is None
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["modernbert", "mistral"])
+def test_padding_beyond_a_window_runs_in_a_pack(kind: str, precision: str) -> None:
+    """Queries that see nothing spoil neither outputs nor gradients, with attention dropout too."""
+    model = keyed(tiny_model(kind, attention_dropout=0.1))
+    long = Tokens(np.arange(44, dtype=np.int32) + 3, np.array([0, 4, 44]), None)
+    assert cannot_pack(model, long, np.array([0, 1]), 0, precision) is None
+
+
 def keyed(model: Any) -> Any:
     """A model as `build` hands it out."""
     attention.use_keyed(model)
