@@ -9,6 +9,7 @@ for theirs. A member's model and its torch.optim.AdamW stay usable: their tensor
 checkpoints and the freeze audit need not know of the pack.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +27,9 @@ from bench.training import autocast
 ALIGN = 8
 """Each tensor begins at a multiple of so many elements, as matrix units want it."""
 
-_CLOSE = {True: (1e-3, 1e-5), False: (0.1, 0.02)}
-"""How far a pack may be from its members alone, relative and absolute, by norms: in float32, and in bfloat16, whose
-products round to 2^-8."""
+_CLOSE = {True: (1e-3, 1e-5), False: (0.3, 0.05)}
+"""How far a pack may be from its members alone, relative and absolute, by norms: in float32 (1e-6 was seen), and in
+bfloat16, where products round to 2^-8 (1e-2 was seen) and what is looked for is what breaks."""
 
 
 class Stack:
@@ -158,7 +159,11 @@ def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int,
     model.train()
     try:
         trial = _Trial(model, tokens, rows[np.argsort(tokens.lengths[rows], kind="stable")], pad_id)
-        return next(filter(None, (trial.obstacle(each) for each in dict.fromkeys(("fp32", precision)))), None)
+        found = trial.obstacle("fp32")
+        device = next(model.parameters()).device
+        if found is None and not isinstance(autocast(device, precision), nullcontext):
+            found = trial.obstacle(precision)
+        return found
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
