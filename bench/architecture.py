@@ -12,8 +12,12 @@ MAX_CONFIG_BYTES = 10_000_000
 MOST, MOST_LAYERS = 100_000_000, 1_000
 """Sizes beyond which a config is no model's: a few bytes of a stranger's must not ask for all of the memory."""
 
-_SHIFTED_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "bigbird"}
-"""Model types whose position table begins after the padding index: two of its rows are no positions."""
+_SHIFTED_POSITIONS = {
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert", "data2vec-text"),
+    *("longformer", "mpnet", "ibert", "esm", "luke", "markuplm", "lilt", "layoutlmv3"),
+}
+"""Model types whose position table begins after the padding's id, 1 unless the config says otherwise: its rows up to
+there are no positions."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,10 @@ class Architecture:
         """Longest input the model has positions for; None where its positions are not a table (rotary, relative)."""
         if self.positions <= 0 or self.raw.get("position_embedding_type", "absolute") != "absolute":
             return None
-        offset = 2 if self.model_type in _SHIFTED_POSITIONS else 0
-        return self.positions - offset
+        if self.model_type not in _SHIFTED_POSITIONS:
+            return self.positions
+        padding = self.raw.get("pad_token_id")
+        return self.positions - (padding if isinstance(padding, int) else 1) - 1
 
     @property
     def bert_like(self) -> bool:

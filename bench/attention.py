@@ -48,14 +48,29 @@ def keyed_attention(
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
     if attention_mask is None and causal and query.shape[-2] > 1:
         attention_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attention_mask is not None and attention_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attention_mask, -math.inf)
-    elif attention_mask is not None:
-        scores = scores + attention_mask
+    blind = None
+    if attention_mask is not None:
+        scores, blind = _masked(scores, attention_mask)
     shares = scores.softmax(-1)
     if dropout > 0:
         shares = keyed_dropout(shares, dropout)
-    return torch.matmul(shares.to(value.dtype), value).transpose(-2, -3).contiguous(), None
+    out = torch.matmul(shares.to(value.dtype), value)
+    if blind is not None:
+        out = out.masked_fill(blind, 0)
+    return out.transpose(-2, -3).contiguous(), None
+
+
+def _masked(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores [B, H, Q, T] behind a mask, and which queries see nothing: [B, 1 or H, Q, 1].
+
+    Padding beyond a sliding window sees nothing. A softmax over nothing is NaN, forward and backward, so that these
+    scores stay as they are; what comes of them is to be set to 0, as in torch's own kernels.
+    """
+    if mask.dtype == torch.bool:
+        blind = ~mask.any(-1, keepdim=True)
+        return scores.masked_fill(~(mask | blind), -math.inf), blind
+    blind = (mask == -math.inf).all(-1, keepdim=True)
+    return scores + mask.masked_fill(blind, 0), blind
 
 
 def keyed_mask(*args: Any, **named: Any) -> Tensor | None:

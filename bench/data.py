@@ -49,11 +49,13 @@ class Tokens:
     """A tokenised split, flat: row i is `ids[offsets[i]:offsets[i + 1]]`.
 
     `ids` int32 [total], `offsets` int64 [n + 1], `type_ids` uint8 [total] for tokenizers that tell texts apart.
+    `left`: batches are padded on the left, as the model needs it (bench.padding).
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     type_ids: NDArray[np.uint8] | None
+    left: bool = False
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -177,14 +179,15 @@ def eval_batches(lengths: NDArray[Any], batch_size: int) -> list[Rows]:
 
 
 def collate(tokens: Tokens, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
-    """A batch of `rows`, padded on the right to the longest of them: int64 tensors [len(rows), longest].
+    """A batch of `rows`, padded to the longest of them on the tokens' side: int64 tensors [len(rows), longest].
 
     `input_ids` and `attention_mask`, and `token_type_ids` where the tokenizer gives them.
     """
     lengths = tokens.lengths[rows]
     columns = np.arange(lengths.max())
-    mask = columns < lengths[:, None]
-    places = (tokens.offsets[rows][:, None] + columns)[mask]
+    starts = (lengths.max() - lengths if tokens.left else np.zeros_like(lengths))[:, None]
+    mask = (columns >= starts) & (columns < starts + lengths[:, None])
+    places = (tokens.offsets[rows][:, None] + columns - starts)[mask]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
     ids[mask] = tokens.ids[places]
     batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}

@@ -38,9 +38,6 @@ from bench.training import (
     train,
 )
 
-PROBE_ROWS = 2
-"""Rows on which a model is tried before it trains in a pack."""
-
 Event = Evaluation | FinebenchError | None
 """What happened to a member: an evaluation, what ended it, or None at its planned end."""
 
@@ -78,8 +75,15 @@ def obstacle(jobs: list[Job]) -> str | None:
         if job.fit.tokens is not first.fit.tokens or job.fit.labels is not first.fit.labels:
             return "the members' tokens differ"
     found = mismatch([job.model for job in jobs])
-    rows = first.fit.rows[:PROBE_ROWS]
-    return found or cannot_pack(first.model, first.fit.tokens, rows, first.pad_id)
+    precision = first.training.precision
+    return found or cannot_pack(first.model, first.fit.tokens, _extremes(jobs), first.pad_id, precision)
+
+
+def _extremes(jobs: list[Job]) -> np.ndarray:
+    """The shortest and the longest row of all jobs': what padding there is stands beside the one that needs it."""
+    rows = np.concatenate([job.fit.rows for job in jobs])
+    lengths = jobs[0].fit.tokens.lengths[rows]
+    return rows[[lengths.argmin(), lengths.argmax()]]
 
 
 def train_together(lanes: list[Lane]) -> Iterator[tuple[Lane, Event]]:

@@ -6,13 +6,15 @@ random stream.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
@@ -23,6 +25,7 @@ from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
 from bench.model_folder import check_folder, weights_file
+from bench.padding import Side, padding_side, sample
 from bench.parts import (
     fresh_names,
     head_parameter_names,
@@ -49,23 +52,23 @@ _METHOD_STREAM = 0x5851F42D4C957F2D
 class Backbone:
     """A pristine model with a head of the right width, on the CPU, in evaluation mode.
 
-    `head_names`: parameters of the head. `pad_id` fills up short inputs.
+    `head_names`: parameters of the head. `pad_id` fills up short inputs, on this `side`.
     """
 
     model: PreTrainedModel
     head_names: frozenset[str]
     tokenizer: Any
     pad_id: int
+    side: Side = "right"
 
 
 def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     """Load a model folder for classification (`num_labels` classes) or regression (one output), in float32.
 
     Raises ModelError naming the folder for missing or damaged weights, custom code, or an architecture without a
-    classification model.
+    classification model, or one whose outputs change with padding on either side.
     """
     shape = read_architecture(folder)
-    raw = shape.raw
     check_folder(folder, shape)
     file = weights_file(folder)
     kind = "regression" if regression else "single_label_classification"
@@ -89,17 +92,22 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
                 raise
             raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
     model.eval()
-    _mark_fresh(model, report, raw, file)
-    return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
+    _mark_fresh(model, report, file)
+    pad_id = _set_padding(model, tokenizer, folder)
+    try:
+        tokenizer.padding_side = side = padding_side(model, sample(model, tokenizer), pad_id)
+    except ModelError as error:
+        raise ModelError(f"model folder {str(folder)!r}: {error}") from error
+    return Backbone(model, head_parameter_names(model), tokenizer, pad_id, side)
 
 
 def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
     """A trial's own model on the CPU: the head is drawn from `init_seed`, what the method inserts from a stream
-    beside it. Its dropout is keyed (bench.dropout).
+    beside it. Its dropout is keyed (bench.dropout). What it gives does not depend on the number of threads.
     """
     model = copy.deepcopy(backbone.model)
     attention.use_keyed(model)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(init_seed & (2**63 - 1))
         _draw_head(model)
         torch.manual_seed((init_seed ^ _METHOD_STREAM) & (2**63 - 1))
@@ -108,9 +116,22 @@ def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
     return tuned
 
 
-def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
-    """Mark what has no pretrained value: what the checkpoint lacks, a pooler that was never trained (bench.pooler),
-    and a head that the checkpoint was fine-tuned with for another task.
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Decompositions and clusterings, by which some tuners begin, round otherwise on another number of threads, and a
+    kept delta has to find again what its trial began with."""
+    threads = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], file: Path) -> None:
+    """Mark what the trial's seed draws: what the checkpoint lacks, a pooler that was never trained (bench.pooler), and
+    all that lies outside the backbone, which the checkpoint may have been trained with for another task.
     """
     missing = set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
     known = {name for name, _ in model.named_parameters()}
@@ -119,23 +140,37 @@ def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, A
     if inside:
         listed = ", ".join(sorted(inside)[:3])
         raise ModelError(f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}")
-    fine_tuned = any("ForSequenceClassification" in name for name in raw.get("architectures") or [])
     pooler = pooler_names(model)
     biases = [model.get_parameter(name) for name in pooler if name.endswith("bias")]
     untrained = pooler if biases and not any(bool(bias.any()) for bias in biases) else frozenset()
-    mark_fresh(model, frozenset(missing & known) | untrained | (outside if fine_tuned else frozenset()))
+    mark_fresh(model, frozenset(missing & known) | untrained | outside)
 
 
 def _draw_head(model: PreTrainedModel) -> None:
-    """Initialise what has no pretrained value as the architecture itself does, in the order of its modules."""
+    """Initialise what has no pretrained value as the architecture itself does, in the order of its modules; as the
+    module itself does where the architecture has nothing to say about it."""
     fresh = fresh_names(model)
     for prefix, module in model.named_modules():
-        own = [parameter for leaf, parameter in module.named_parameters(prefix, recurse=False) if leaf in fresh]
+        own = {leaf: p for leaf, p in module.named_parameters(prefix, recurse=False) if leaf in fresh}
         if own:
-            for parameter in own:
-                parameter._is_hf_initialized = False  # type: ignore[attr-defined]
-            with torch.no_grad():
-                model._init_weights(module)
+            _draw(model, module, own)
+
+
+@torch.no_grad()
+def _draw(model: PreTrainedModel, module: nn.Module, own: dict[str, nn.Parameter]) -> None:
+    """Draw the parameters `own` of a module; its others stay. Raises ModelError where nothing says how."""
+    for parameter in module.parameters(recurse=False):
+        parameter._is_hf_initialized = True  # type: ignore[attr-defined]
+    for parameter in own.values():
+        parameter._is_hf_initialized = False  # type: ignore[attr-defined]
+        parameter.fill_(math.nan)  # so that it shows what has not been drawn
+    model._init_weights(module)
+    left = [name for name, parameter in own.items() if parameter.isnan().any()]
+    if left and len(own) == len(list(module.parameters(recurse=False))) and hasattr(module, "reset_parameters"):
+        cast(Any, module).reset_parameters()
+        left = [name for name, parameter in own.items() if parameter.isnan().any()]
+    if left:
+        raise ModelError(f"{type(model).__name__}: how to draw its head anew is not known, e.g. {left[0]}")
 
 
 def _set_padding(model: PreTrainedModel, tokenizer: Any, folder: Path) -> int:

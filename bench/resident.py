@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,8 @@ class Resident:
         """One split, tokenised once per node."""
         key = (task.task.name, split, max_length)
         if key not in self._tokens:
-            self._tokens[key] = cached_tokens(task, split, self.folder, max_length, self.notes.append)
+            found = cached_tokens(task, split, self.folder, max_length, self.notes.append)
+            self._tokens[key] = replace(found, left=self.backbone(task).side == "left")
         return self._tokens[key]
 
     def draw(self, trial: Trial) -> Draw:

@@ -9,6 +9,8 @@ for theirs. A member's model and its torch.optim.AdamW stay usable: their tensor
 checkpoints and the freeze audit need not know of the pack.
 """
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,14 @@ from bench.data import Tokens, collate
 from bench.dropout import CALLS, step_keys, stream
 from bench.parts import trained_parameters
 from bench.stacked_adamw import StackedAdamW, clip_rows
+from bench.training import autocast
 
 ALIGN = 8
 """Each tensor begins at a multiple of so many elements, as matrix units want it."""
+
+_CLOSE = {True: (1e-3, 1e-5), False: (0.3, 0.05)}
+"""How far a pack may be from its members alone, relative and absolute, by norms: in float32 (1e-6 was seen), and in
+bfloat16, where products round to 2^-8 (1e-2 was seen) and what is looked for is what breaks."""
 
 
 class Stack:
@@ -141,45 +148,91 @@ def mismatch(models: list[nn.Module]) -> str | None:
     return None if len(types) == 1 else f"trained tensors of {len(types)} types"
 
 
-@torch.no_grad()
-def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int) -> str | None:
-    """Why a model cannot run within a pack, or None; found by trying it on a few rows, in training mode.
+def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int, precision: str = "fp32") -> str | None:
+    """Why a model cannot run within a pack, or None; found by trying it on `rows`, in training mode, in float32 and in
+    the trial's precision.
 
-    It can where all its randomness is keyed, and two copies in one pass, one with more padding, give what each gives
-    alone.
+    It can where all its randomness is keyed, and two copies in one pass, the shortest row and the same one padded to
+    the longest, give what each gives alone: outputs and gradients.
     """
-    device = next(model.parameters()).device
     training = model.training
     model.train()
     try:
-        keys = torch.from_numpy(step_keys([1, 2], [1, 1])).to(device)
-        alone: list[Tensor] = []
-        before = _random_state(device)
-        batches = [{k: v.to(device) for k, v in collate(tokens, own, pad_id).items()} for own in (rows, rows[:1])]
-        for own_keys, batch in zip(keys, batches, strict=True):
-            with stream(own_keys):
-                alone.append(model(**batch).logits)
-        if not torch.equal(before, _random_state(device)):
-            return "the model draws random numbers that are not keyed"
-
-        def one(trained: dict[str, Tensor], batch: dict[str, Tensor], own_keys: Tensor) -> Any:
-            with stream(own_keys):
-                return functional_call(model, trained, kwargs=batch).logits
-
-        both = collate(tokens, np.concatenate([rows, np.repeat(rows[:1], len(rows))]), pad_id)
-        stacked = {k: v.to(device).unflatten(0, (2, len(rows))) for k, v in both.items()}
-        twice = {name: p.expand(2, *p.shape) for name, p in trained_parameters(model).items()}
-        together = vmap(one)(twice, stacked, keys)
-        for mine, theirs in zip(alone, (together[0], together[1, :1]), strict=True):
-            if not torch.allclose(mine, theirs, rtol=1e-3, atol=1e-3):
-                return "the model's outputs in a pack are not what they are alone"
+        trial = _Trial(model, tokens, rows[np.argsort(tokens.lengths[rows], kind="stable")], pad_id)
+        found = trial.obstacle("fp32")
+        device = next(model.parameters()).device
+        if found is None and not isinstance(autocast(device, precision), nullcontext):
+            found = trial.obstacle(precision)
+        return found
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
         return f"the model cannot run under vmap: {' '.join(str(error).split())[:200]}"
     finally:
         model.train(training)
-    return None
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A model on a few rows, the shortest first: alone, and as two members of a pack. Each gives the outputs
+    and the gradient of their sum, of a batch of all rows and of one of the shortest alone."""
+
+    model: nn.Module
+    tokens: Tokens
+    rows: np.ndarray
+    pad_id: int
+
+    def obstacle(self, precision: str) -> str | None:
+        """What keeps the model out of a pack in this precision."""
+        keys = torch.from_numpy(step_keys([1, 2], [1, 1])).to(self._device)
+        before = _random_state(self._device)
+        alone = [self._alone(own, key, precision) for own, key in zip((self.rows, self.rows[:1]), keys, strict=True)]
+        if not torch.equal(before, _random_state(self._device)):
+            return "the model draws random numbers that are not keyed"
+        for mine, theirs in zip(alone, self._together(keys, precision), strict=True):
+            for what, own, packed in zip(("outputs", "gradients"), mine, theirs, strict=True):
+                if not _close(own, packed, *_CLOSE[precision == "fp32"]):
+                    return f"the model's {what} in a pack are not what they are alone"
+        return None
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _alone(self, rows: np.ndarray, key: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+        batch = {k: v.to(self._device) for k, v in collate(self.tokens, rows, self.pad_id).items()}
+        with stream(key), autocast(self._device, precision):
+            logits = self.model(**batch).logits
+        return logits.detach(), _gradients(logits.sum(), list(trained_parameters(self.model).values()), 0)
+
+    def _together(self, keys: Tensor, precision: str) -> list[tuple[Tensor, Tensor]]:
+        def one(trained: dict[str, Tensor], batch: dict[str, Tensor], own_keys: Tensor) -> Any:
+            with stream(own_keys):
+                return functional_call(self.model, trained, kwargs=batch).logits
+
+        count = len(self.rows)
+        both = collate(self.tokens, np.concatenate([self.rows, np.repeat(self.rows[:1], count)]), self.pad_id)
+        stacked = {k: v.to(self._device).unflatten(0, (2, count)) for k, v in both.items()}
+        trained = trained_parameters(self.model)
+        twice = {name: p.detach().expand(2, *p.shape).clone().requires_grad_() for name, p in trained.items()}
+        with autocast(self._device, precision):
+            logits = vmap(one)(twice, stacked, keys)
+        counted = logits[0].sum() + logits[1, :1].sum()
+        gradients = _gradients(counted, list(twice.values()), 1)
+        return [(logits[0].detach(), gradients[0]), (logits[1, :1].detach(), gradients[1])]
+
+
+def _gradients(value: Tensor, leaves: list[Tensor], members: int) -> Tensor:
+    """Of a scalar, by all leaves in one: [P], or [K, P] where the leaves have a dimension of members in front."""
+    found = torch.autograd.grad(value, leaves, allow_unused=True)
+    filled = [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, found, strict=True)]
+    return torch.cat([grad.flatten(members).detach() for grad in filled], dim=-1)
+
+
+def _close(mine: Tensor, theirs: Tensor, rtol: float, atol: float) -> bool:
+    """Whether two results are the same but for rounding; where either is not finite they are not."""
+    apart = torch.linalg.vector_norm((mine - theirs).float())
+    return bool(apart <= atol + rtol * torch.linalg.vector_norm(mine.float()))
 
 
 def _random_state(device: torch.device) -> Tensor:

@@ -121,12 +121,17 @@ def learning_rate(step: int, steps: int, peak: float, training: Training) -> flo
 
 
 def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over what is trained, fused, with decay on weight matrices alone."""
+    """AdamW over what is trained, fused, with decay on weight matrices alone.
+
+    Each parameter stands there once, however many modules share it: one that stood twice would be moved twice a step.
+    """
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
+    seen = set[nn.Parameter]()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad:
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
                 (matrices if _decays(module, name, parameter) else vectors).append(parameter)
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=True)

@@ -76,12 +76,13 @@ class BitFit(Method):
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Freeze all but the chosen biases and the head."""
         from bench.parts import model_type, train_only
+        from bench.pooler import is_pooler
 
         parts = None if self.terms == "all" else role_regex(model_type(model), tuple(self.terms.split("+")))
 
         def chosen(name: str) -> bool:
             module, _, leaf = name.rpartition(".")
-            return leaf.endswith("bias") and (parts is None or module.endswith("pooler.dense") or plays(parts, module))
+            return leaf.endswith("bias") and (parts is None or is_pooler(module) or plays(parts, module))
 
         if train_only(model, chosen) == 0:
             raise MethodError(f"bitfit with terms {self.terms!r} finds no bias to train in a {model_type(model)} model")

@@ -167,6 +167,8 @@ def test_bitfit_trains_what_the_authors_code_trains() -> None:
     some = {n for n, p in tuned("bitfit", "bert", terms="query").named_parameters() if p.requires_grad}
     biases = {f"bert.encoder.layer.{i}.attention.self.query.bias" for i in (0, 1)}
     assert some == biases | {"bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
+    bare = {n for n, p in tuned("bitfit", "albert", terms="query").named_parameters() if p.requires_grad}
+    assert "albert.pooler.bias" in bare  # its pooler is a bare matrix
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_peft_refuses_in_one_message(name: str, options: dict[str, Any], message
         tuned(name, "bert", **options)
 
 
-@pytest.mark.parametrize("kind", ["LOHA", "LOKR", "OFT", "HRA", "FOURIERFT", "BEFT", "P_TUNING", "TINYLORA"])
+@pytest.mark.parametrize("kind", ["LOHA", "LOKR", "OFT", "HRA", "FOURIERFT", "BEFT", "P_TUNING", "TINYLORA", "OSF"])
 def test_other_tuners_of_peft_train_too(kind: str) -> None:
     options = {"num_virtual_tokens": 4, "encoder_hidden_size": 16} if kind == "P_TUNING" else {}
     model = copy.deepcopy(tuned(f"peft:{kind}", "bert", **options))

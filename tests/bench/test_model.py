@@ -1,5 +1,7 @@
 """Loading: pristine backbones, heads drawn from the trial's seed, honest counts, clear refusals."""
 
+import copy
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,10 +17,12 @@ from bench.architecture import read_architecture
 from bench.delta import delta_bytes, load_delta
 from bench.errors import ModelError
 from bench.model import Backbone, FreezeAudit, build, load_backbone, trainable_counts, trained_tensors
+from bench.parts import fresh_names, head_parameter_names, mark_fresh
 from bench.registry import method
-from tests.bench.tiny_models import DECODERS, tiny_model
+from tests.bench.tiny_models import CONFIGS, DECODERS, OTHERS, tiny_model
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "embedded" / "model"
+HEAD = ("classifier.weight", "classifier.bias")
 POOLER = ("bert.pooler.dense.weight", "bert.pooler.dense.bias")
 BATCH = {"input_ids": torch.tensor([[5, 6, 7, 8]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
 
@@ -106,6 +110,18 @@ def test_the_audit_sees_an_even_number_of_equal_changes() -> None:
     assert audit.check(model) == ["bias"]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.complex64, torch.int8])
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_the_audit_reads_tensors_that_are_parts_of_others(dtype: torch.dtype, offset: int) -> None:
+    """OSF's factors begin anywhere within a storage."""
+    model = torch.nn.Module()
+    model.register_buffer("part", torch.ones(40).to(dtype)[offset : offset + 21])
+    audit = FreezeAudit(model)
+    assert audit.check(model) == []
+    model.get_buffer("part")[20] = 2
+    assert audit.check(model) == ["part"]
+
+
 def test_counts_tell_head_and_encoder_apart_under_pefts_copies(backbone: Backbone) -> None:
     hidden = backbone.model.config.hidden_size
     layers = backbone.model.config.num_hidden_layers
@@ -157,6 +173,66 @@ def test_another_tasks_head_is_not_kept(tmp_path: Path) -> None:
     head = build(found, method("full")(), 1).get_parameter("classifier.dense.weight")
     assert not torch.equal(head, found.model.get_parameter("classifier.dense.weight"))
     assert load_backbone(folder, 3, False).model(**BATCH).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize("architectures", [["BertForMultipleChoice"], ["MyOwnClassifier"], [], None])
+def test_what_lies_outside_the_backbone_is_drawn_whatever_the_checkpoint_was(
+    tmp_path: Path, architectures: list[str] | None
+) -> None:
+    """A head of the same names and shapes, trained for another task, is none of this trial's."""
+    folder = save_folder(tmp_path, tiny_model("bert"))
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": architectures}
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = load_file(folder / "model.safetensors")
+    for name in HEAD:
+        weights[name] = torch.full_like(weights[name], 3.0)
+    weights[POOLER[1]] = torch.full_like(weights[POOLER[1]], 0.5)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    found = load_backbone(folder, 2, False)
+    assert found.head_names == set(HEAD)
+    one, two = (build(found, method("full")(), seed) for seed in (1, 2))
+    assert not torch.equal(one.get_parameter(HEAD[0]), two.get_parameter(HEAD[0]))
+    assert all(bool((one.get_parameter(name) != 3).all()) for name in HEAD)
+    assert torch.equal(one.get_parameter(POOLER[1]), weights[POOLER[1]])
+
+
+@pytest.mark.parametrize("kind", [*CONFIGS, *OTHERS])
+def test_every_familys_head_is_drawn_whole(kind: str) -> None:
+    """No value of the checkpoint's is left, and the backbone keeps all of its own."""
+    model = tiny_model(kind)
+    mark_fresh(model, head_parameter_names(model))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(7.0)
+    found = build(Backbone(model, head_parameter_names(model), None, 0), method("full")(), 1)
+    for name, parameter in found.named_parameters():
+        assert bool(((parameter == 7) == (name not in fresh_names(model))).all()), name
+
+
+def test_a_module_that_the_architecture_does_not_draw_draws_itself(backbone: Backbone) -> None:
+    model = copy.deepcopy(backbone.model)
+    model._init_weights = lambda module: None
+    one, two = (build(dataclasses.replace(backbone, model=model), method("full")(), s) for s in (1, 2))
+    assert not torch.equal(one.get_parameter(HEAD[0]), two.get_parameter(HEAD[0]))
+    model.classifier.reset_parameters = None
+    model.classifier.own = torch.nn.Parameter(torch.ones(2))
+    mark_fresh(model, frozenset({"classifier.own"}))
+    with pytest.raises(ModelError, match="how to draw its head anew is not known"):
+        build(dataclasses.replace(backbone, model=model), method("full")(), 1)
+
+
+def test_what_a_method_begins_with_does_not_depend_on_threads(backbone: Backbone) -> None:
+    """ADAMSS decomposes and clusters the weights."""
+    threads = torch.get_num_threads()
+    digests = set()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            digests.add(FreezeAudit(build(backbone, method("peft:ADAMSS")(), 1)).digest())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("kind", DECODERS)

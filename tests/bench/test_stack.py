@@ -6,6 +6,7 @@ rows and number of steps. In float64 to 1e-10; in float32 to what rounding allow
 
 import dataclasses
 import gc
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -415,6 +416,15 @@ def test_every_family_runs_in_a_pack(kind: str) -> None:
     assert cannot_pack(model, tokens(), np.array([0, 1]), 0) is None
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["modernbert", "mistral"])
+def test_padding_beyond_a_window_runs_in_a_pack(kind: str, precision: str) -> None:
+    """Queries that see nothing spoil neither outputs nor gradients, with attention dropout too."""
+    model = keyed(tiny_model(kind, attention_dropout=0.1))
+    long = Tokens(np.arange(44, dtype=np.int32) + 3, np.array([0, 4, 44]), None)
+    assert cannot_pack(model, long, np.array([0, 1]), 0, precision) is None
+
+
 def keyed(model: Any) -> Any:
     """A model as `build` hands it out."""
     attention.use_keyed(model)
@@ -438,6 +448,64 @@ def test_a_model_whose_rows_meet_cannot_be_packed() -> None:
     """What a row gives must not depend on how the batch is filled up."""
     model = spoil(keyed(tiny_model("bert")), lambda module, x: x + 100 * x.sum(0))
     reason = cannot_pack(model, tokens(), np.array([0, 1]), 0)
+    assert reason == "the model's outputs in a pack are not what they are alone"
+
+
+class _Backward(torch.autograd.Function):
+    """The identity, whose gradient in a pack is another."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, packed: bool) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.packed = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return (grad * math.nan if ctx.packed else grad), None
+
+
+def test_a_model_whose_gradients_differ_cannot_be_packed() -> None:
+    """Its outputs are the same."""
+    model = spoil(keyed(tiny_model("bert")), lambda module, x: _Backward.apply(x, dropout.in_vmap()))
+    reason = cannot_pack(model, tokens(), np.array([0, 1]), 0)
+    assert reason == "the model's gradients in a pack are not what they are alone"
+
+
+def test_a_model_that_breaks_in_the_trials_precision_cannot_be_packed() -> None:
+    """In float32 it is fine."""
+    model = spoil(
+        keyed(tiny_model("bert")),
+        lambda module, x: x * math.nan if dropout.in_vmap() and torch.is_autocast_enabled("cpu") else x,
+    )
+    assert cannot_pack(model, tokens(), np.array([0, 1]), 0) is None
+    reason = cannot_pack(model, tokens(), np.array([0, 1]), 0, "bf16")
+    assert reason == "the model's outputs in a pack are not what they are alone"
+
+
+def test_a_model_is_tried_on_the_shortest_row_beside_the_longest() -> None:
+    """Wherever they stand: what goes wrong with much padding is seen before training."""
+    here = world("bitfit")
+    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    jobs = [one.prepare().job for one in run.members]
+    lengths = jobs[0].fit.tokens.lengths
+    every = np.concatenate([lengths[job.fit.rows] for job in jobs])
+    assert lengths[lockstep._extremes(jobs)].tolist() == [every.min(), every.max()]
+
+
+@pytest.mark.parametrize("given", [[0, 1], [1, 0]])
+def test_padding_is_tried_in_whatever_order_the_rows_come(given: list[int]) -> None:
+    """The shorter one's output depends on its padding here."""
+    model = spoil(keyed(tiny_model("bert")), lambda module, x: x)
+    model.bert.register_forward_pre_hook(
+        lambda module, args, kwargs: (args, kwargs | {"attention_mask": torch.ones_like(kwargs["attention_mask"])}),
+        with_kwargs=True,
+    )
+    reason = cannot_pack(model, tokens(), np.array(given), 0)
     assert reason == "the model's outputs in a pack are not what they are alone"
 
 

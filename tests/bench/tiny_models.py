@@ -51,12 +51,29 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 DECODERS = ("gpt2", "llama", "qwen2")
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "mistral": _SHAPE | {"num_key_value_heads": 2, "sliding_window": 4},
+    "xlnet": {"vocab_size": 64, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64, "pad_token_id": 0},
+    "t5": {
+        "vocab_size": 64,
+        "d_model": 32,
+        "d_kv": 8,
+        "num_heads": 4,
+        "num_layers": 2,
+        "d_ff": 64,
+        "pad_token_id": 0,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 0,
+    },
+}
+"""Families with something of their own: a window, another side for padding, tied tensors."""
+
 
 def tiny_model(kind: str, num_labels: int = 2, **changes: Any) -> PreTrainedModel:
     """A model in evaluation mode, the same at every call."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = AutoConfig.for_model(kind, num_labels=num_labels, **CONFIGS[kind] | changes)
+        config = AutoConfig.for_model(kind, num_labels=num_labels, **(CONFIGS | OTHERS)[kind] | changes)
         return AutoModelForSequenceClassification.from_config(config).eval()
 
 
