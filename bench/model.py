@@ -22,7 +22,7 @@ from bench.architecture import read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
-from bench.model_folder import check_folder, weights_file
+from bench.model_folder import check_folder, quantised, weights_file, why_absent
 from bench.parts import (
     fresh_names,
     head_parameter_names,
@@ -87,7 +87,8 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
         except BaseException as error:  # whatever the loader raises, the folder is what is wrong
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's own
                 raise
-            raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
+            text = " ".join(str(error).split())[:400]
+            raise ModelError(f"{file}: the model cannot be loaded: {text}{quantised(raw)}") from error
     model.eval()
     _mark_fresh(model, report, raw, file)
     return Backbone(model, head_parameter_names(model), tokenizer, _set_padding(model, tokenizer, folder))
@@ -118,7 +119,10 @@ def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, A
     inside = {name for name in missing & known if name not in outside and not is_pooler(name)}
     if inside:
         listed = ", ".join(sorted(inside)[:3])
-        raise ModelError(f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}")
+        why = why_absent(report["unexpected_keys"], raw)
+        raise ModelError(
+            f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}{why}"
+        )
     fine_tuned = any("ForSequenceClassification" in name for name in raw.get("architectures") or [])
     pooler = pooler_names(model)
     biases = [model.get_parameter(name) for name in pooler if name.endswith("bias")]
