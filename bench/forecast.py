@@ -6,20 +6,24 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bench import cost
+from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
-from bench.hub import known_architecture, resolve_model
+from bench.hub import EMBEDDED, known_architecture, resolve_model
 from bench.meter import cpu_count
 from bench.methods import Method
+from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_method, check_together, declared, variations
+from bench.prepare import check_method, check_together, declared, identities, variations
 from bench.registry import method, methods
-from bench.sources import load_task
+from bench.sources import TaskData, load_task
 from bench.study import OwnTask, Study
 from bench.study_file import method_resources
 from bench.tasks import Hub
+
+SMALL = 100_000_000
+"""Bytes of a model folder up to which a plan tries model and methods as `run` does, within some seconds."""
 
 
 def find_architecture(model: str) -> Architecture:
@@ -27,15 +31,17 @@ def find_architecture(model: str) -> Architecture:
     return known_architecture(model) or read_architecture(resolve_model(model).folder)
 
 
-def _size(entry: str | OwnTask, data: Path | None, max_length: int) -> Size:
-    """How much data a task has: from its published size where it would have to be fetched, else by reading it."""
+def _size(entry: str | OwnTask, data: Path | None, max_length: int, read: dict[str, TaskData]) -> Size:
+    """How much data a task has: from its published size where it would have to be fetched, else by reading it into
+    `read`."""
     found = declared(entry)
     hint = found.size_hint
     if isinstance(found.source, Hub) and data is None and hint is not None:
         labels = 1 if found.kind == "regression" else len(found.labels or ()) or 2
         tokens = min(hint.tokens, max_length)
         return Size(hint.train, hint.score, tokens, tokens**2 * 1.2, labels)
-    return sizes({found.name: load_task(found, data)}, max_length)[found.name]
+    read[found.name] = load_task(found, data)
+    return sizes({found.name: read[found.name]}, max_length)[found.name]
 
 
 def forecast(study: Study, data: Path | None) -> dict[str, Any]:
@@ -74,18 +80,42 @@ def _packs(study: Study) -> list[str]:
 
 
 def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, CellEstimate]:
-    study = plan.study
+    study, read = plan.study, dict[str, TaskData]()
     try:
         architecture = find_architecture(study.model)
         found = {
-            (entry if isinstance(entry, str) else entry.name): _size(entry, data, study.training.max_length)
+            (entry if isinstance(entry, str) else entry.name): _size(entry, data, study.training.max_length, read)
             for entry in study.tasks
         }
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
     notes += _ranges(plan, architecture, {name: size.num_labels for name, size in found.items()})
+    notes += _tried(plan, architecture, read)
     return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
+
+
+def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -> list[str]:
+    """Try model and methods as `run` does, where the model is a small folder and the data are here; else say that it
+    was not done. Raises an InputError where they cannot work."""
+    model = plan.study.model
+    later = (
+        "`run` loads it, and takes a step of each method on the shortest and the longest row, before its first trial"
+    )
+    if model == EMBEDDED:
+        return []
+    if known_architecture(model) is not None or len(tasks) < len(plan.study.tasks):
+        return [f"model {model} was not tried: {later}"]
+    found = resolve_model(model)
+    check_folder(found.folder, architecture)
+    asked = preflight.question(plan, identities(found, tasks), found.folder, tasks)
+    if preflight.passed(asked):
+        return []
+    if sum(path.stat().st_size for path in found.folder.iterdir()) > SMALL:
+        return [f"model {model}: its files are there, it was not tried: {later}"]
+    with preflight.Child(asked) as child:
+        child.wait()
+    return []
 
 
 def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) -> list[str]:

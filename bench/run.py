@@ -12,6 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bench import preflight
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
 from bench.errors import InputError
@@ -103,6 +104,7 @@ def run_study(
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
+    _try(ready, options)
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
@@ -124,6 +126,27 @@ def run_study(
         clear(folder, set())
     failures = [*_diverged_before(folder, conductor), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _try(ready: Prepared, options: RunOptions) -> None:
+    """Raise an InputError where the model or a method does not work on the data, unless that was found out before.
+
+    In a child process, while this one imports what it needs for Ray; in this one where torch is here anyway.
+    """
+    asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks)
+    if preflight.passed(asked):
+        return
+    if options.debug or "torch" in sys.modules:
+        from bench.rehearsal import try_all
+
+        try_all(asked, lambda doing: None)
+        preflight.note_passed(asked)
+        return
+    with preflight.Child(asked) as child:
+        from bench import cluster
+
+        cluster.import_tune()
+        child.wait()
 
 
 def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:
