@@ -15,7 +15,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from bench import preflight, rehearsal
+from bench import forecast, preflight, rehearsal
 from bench.errors import DataError, InputError, MethodError, ModelError
 from bench.prepare import Prepared, prepare
 from bench.study_file import build_study
@@ -254,16 +254,27 @@ def finebench(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("more", [(), ("--debug",)])
-def test_a_run_that_cannot_work_is_refused_and_leaves_nothing(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_a_run_that_cannot_work_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     CASES["ddp"][0](tmp_path / "model")
     (tmp_path / "s.yaml").write_text(json.dumps(study(model="./model")))
-    done = finebench("run", "s.yaml", "--model", str(tmp_path / "model"), "--results", "r", *more, cwd=tmp_path)
+    done = finebench("run", "s.yaml", "--model", str(tmp_path / "model"), "--results", "r", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("finebench: ")
     assert "as DistributedDataParallel does" in done.stderr
     assert not (tmp_path / "r").exists()
+
+
+def test_a_plan_tries_a_small_folder_and_says_where_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    CASES["nan"][0](tmp_path)
+    broken = build_study(study(model=str(tmp_path)), "tiny.yaml", Path("."))
+    with pytest.raises(ModelError, match="are its weights sound"):
+        forecast.forecast(broken, None)
+    monkeypatch.setattr(forecast, "SMALL", 0)
+    assert any("its files are there, it was not tried" in note for note in forecast.forecast(broken, None)["notes"])
+    known = build_study(study(model="google-bert/bert-base-uncased"), "tiny.yaml", Path("."))
+    notes = forecast.forecast(known, None)["notes"]
+    assert [note.partition(":")[0] for note in notes] == ["model google-bert/bert-base-uncased was not tried"]
 
 
 def test_every_kind_of_our_errors_comes_back_as_itself() -> None:
