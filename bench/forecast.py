@@ -10,7 +10,7 @@ from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
-from bench.hub import EMBEDDED, known_architecture, resolve_model
+from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
 from bench.methods import Method
 from bench.model_folder import check_folder
@@ -102,10 +102,10 @@ def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -
     later = (
         "`run` loads it, and takes a step of each method on the shortest and the longest row, before its first trial"
     )
-    if model == EMBEDDED:
-        return []
     if known_architecture(model) is not None or len(tasks) < len(plan.study.tasks):
         return [f"model {model} was not tried: {later}"]
+    if preflight.shipped(plan, tasks):
+        return []
     found = resolve_model(model)
     check_folder(found.folder, architecture)
     asked = preflight.question(plan, identities(found, tasks), found.folder, tasks)

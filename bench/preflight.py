@@ -26,12 +26,15 @@ from bench import __version__, errors, meter
 from bench.budget import Budget
 from bench.cache import cached, keep
 from bench.errors import InputError, ModelError
+from bench.hub import EMBEDDED
 from bench.plan import Cell, Identities, Plan
 from bench.prepare import variations
+from bench.registry import method
 from bench.seeds import Seeds
 from bench.shipment import Shipment
 from bench.sources import TaskData
 from bench.study_file import method_resources
+from bench.tasks import Embedded
 from bench.trial import Trial
 
 PREFLIGHT_VERSION = 1
@@ -66,14 +69,24 @@ def question(plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, Ta
         chosen[len(found.train.texts), found.num_labels] = name
     trials: dict[str, Trial] = {}
     for name in chosen.values():
-        for method in study.methods:
-            cell = Cell(name, method, max(study.fractions), Budget(steps=1))
+        for tuned in study.methods:
+            cell = Cell(name, tuned, max(study.fractions), Budget(steps=1))
             for point in variations(plan.space(cell)):
                 trial = plan.trial(cell, "grid", plan.complete(cell, point), Seeds.paired(1), known)
                 trials.setdefault(trial.id, trial)
     shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout)
     gpu = any(method_resources(study, name).gpu != 0 for name in study.methods)
     return Question(shipment, tuple(trials.values()), gpu)
+
+
+def shipped(plan: Plan, tasks: Mapping[str, TaskData]) -> bool:
+    """Whether all is of our own making and nothing is left to find out: the embedded model, generated tasks, methods of
+    this package. The tests try those together; a start then costs nothing more."""
+    own_methods = all(
+        method(name).__module__.startswith("bench.methods.") and ":" not in name for name in plan.study.methods
+    )
+    own_tasks = all(isinstance(found.task.source, Embedded) for found in tasks.values())
+    return plan.study.model == EMBEDDED and own_methods and own_tasks
 
 
 def _longest(task: TaskData) -> int:

@@ -133,6 +133,8 @@ def _try(ready: Prepared, options: RunOptions) -> None:
 
     In a child process, while this one imports what it needs for Ray; in this one where torch is here anyway.
     """
+    if preflight.shipped(ready.plan, ready.tasks):
+        return
     asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks)
     if preflight.passed(asked):
         return

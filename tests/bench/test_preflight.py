@@ -18,6 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from bench import forecast, preflight, rehearsal
 from bench.errors import DataError, InputError, MethodError, ModelError
 from bench.prepare import Prepared, prepare
+from bench.registry import methods
 from bench.study_file import build_study
 from tests.bench.broken_models import CASES, copied, set_config, sound
 
@@ -188,6 +189,21 @@ def test_steps_are_taken_in_the_studys_precision_on_the_extremes(
         ready().tasks["mini-cola"], "train", 128
     )
     assert seen[0] == (precision == "bf16", (int(tokens.lengths.min()), int(tokens.lengths.max())))
+
+
+def test_what_is_all_of_our_own_making_is_not_tried_at_a_start(tmp_path: Path) -> None:
+    """The next test tries it."""
+    made = ready()
+    assert preflight.shipped(made.plan, made.tasks)
+    for changes in ({"model": str(copied(tmp_path))}, {"methods": {"full": {}, "peft:LOHA": {}}},
+                    {"tasks": ["mini-cola", own_task(tmp_path, "odd")]}):  # fmt: skip
+        made = ready(**changes)
+        assert not preflight.shipped(made.plan, made.tasks)
+
+
+@pytest.mark.parametrize("name", [name for name in methods() if not name.endswith(":")])
+def test_every_method_passes_on_the_embedded_model(name: str) -> None:
+    attempt(methods={name: methods()[name].default_space})
 
 
 def test_each_shape_of_task_and_each_setting_is_tried_once_with_the_longest_text() -> None:
