@@ -98,7 +98,7 @@ def plan(
     set_: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs nothing."""
+    """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
     from bench.show import print_plan
 
     print_plan(study, set_ or [], model, data, as_json)

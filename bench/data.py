@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataError, ModelError
 from bench.sources import TaskData
+from bench.tasks import Files, OneFile
 from bench.token_cache import Tokenised, cached, tokenizer_key
 
 __all__ = ["Tokens", "cached_tokens", "collate", "epoch_order", "eval_batches", "tokenize"]
@@ -70,11 +71,14 @@ class Tokens:
         return collate(self, rows, pad_id)
 
 
-def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type_ids: bool = True) -> Tokens:
+def tokenize(
+    tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type_ids: bool = True, place: str = "the data"
+) -> Tokens:
     """Tokenise one or two parallel lists of texts, cutting the longer of a pair first.
 
     Type ids are kept where the tokenizer gives them, unless `type_ids` is off. A tokenizer that puts nothing between
-    two texts (GPT-2's) gets a line break there. Raises DataError where `max_length` leaves no room for text.
+    two texts (GPT-2's) gets a line break there. Raises DataError where `max_length` leaves no room for text, and where
+    nothing is left of a row of `place`, a file as a rule.
     """
     pair = len(texts) == 2
     special = tokenizer.num_special_tokens_to_add(pair=pair)
@@ -101,7 +105,10 @@ def tokenize(tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type
         if typed:
             types.append(_flat(encoded["token_type_ids"], np.uint8))
     if 0 in lengths:
-        raise DataError(f"the text of row {lengths.index(0) + 1} has no token in this model's vocabulary")
+        raise DataError(
+            f"{place}, row {lengths.index(0) + 1}: the text has no token in this model's vocabulary; leave the row "
+            "out, or take another model"
+        )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return Tokens(np.concatenate(ids), offsets, np.concatenate(types) if typed else None)
 
@@ -125,12 +132,22 @@ def cached_tokens(
 
     def build() -> Tokenised:
         tokenizer, type_ids = _tokenizer(folder)
-        tokens = tokenize(tokenizer, split.texts, max_length, type_ids)
+        tokens = tokenize(tokenizer, split.texts, max_length, type_ids, place_of(task_data, split_name))
         return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
 
     key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
     found = cached(key, len(split), build, note)
     return Tokens(found.ids, found.offsets, found.type_ids)
+
+
+def place_of(task_data: TaskData, split_name: str) -> str:
+    """What a message calls a split ("train" or "score"): its file, where the task has files of its own."""
+    source = task_data.task.source
+    if isinstance(source, Files):
+        return source.train if split_name == "train" else source.validation
+    if isinstance(source, OneFile):
+        return source.file
+    return f"task {task_data.task.name!r}, {'train' if split_name == 'train' else 'validation'}"
 
 
 def _tokenizer(folder: Path) -> tuple[Any, bool]:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import cost
+from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.claim_needs import needs
 from bench.errors import MethodError, ModelNotHere
@@ -18,13 +18,16 @@ from bench.meter import cpu_count
 from bench.methods import Method
 from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_draws, check_method, check_together, declared, variations
+from bench.prepare import check_draws, check_method, check_together, declared, identities, variations
 from bench.registry import method, methods
 from bench.sources import TaskData, load_task
 from bench.study import Study
 from bench.study_file import method_resources
 from bench.tasks import Hub, Task
 from bench.unsettled import Seconds, unsettled
+
+SMALL = 100_000_000
+"""Bytes of a model folder up to which a plan tries model and methods as `run` does, within some seconds."""
 
 
 def find_architecture(model: str) -> Architecture:
@@ -61,7 +64,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
     notes: list[str] = []
     read = _read(plan, data, notes)
     known = _known(study, data, read, notes)
-    estimates = _estimates(plan, known, notes)
+    estimates = _estimates(plan, known, read, notes)
     per_method: dict[str, dict[str, Any]] = {}
     cells = []
     for count in plan.counts():
@@ -125,10 +128,13 @@ def _known(study: Study, data: Path | None, read: dict[str, TaskData], notes: li
     return Known(architecture, found)
 
 
-def _estimates(plan: Plan, known: Known | None, notes: list[str]) -> dict[Cell, CellEstimate]:
+def _estimates(
+    plan: Plan, known: Known | None, read: dict[str, TaskData], notes: list[str]
+) -> dict[Cell, CellEstimate]:
     if known is None:
         return {}
     notes += _ranges(plan, known.architecture, {name: size.num_labels for name, size in known.sizes.items()})
+    notes += _tried(plan, known.architecture, read)
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
 
 
@@ -143,6 +149,29 @@ def _seconds(known: Known | None, made: dict[Cell, CellEstimate]) -> Seconds:
         return _finite(trial_seconds(one, cpu_speed()))
 
     return seconds
+
+
+def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -> list[str]:
+    """Try model and methods as `run` does, where the model is a small folder and the data are here; else say that it
+    was not done. Raises an InputError where they cannot work."""
+    model = plan.study.model
+    later = (
+        "`run` loads it, and takes a step of each method on the shortest and the longest row, before its first trial"
+    )
+    if known_architecture(model) is not None or len(tasks) < len(plan.study.tasks):
+        return [f"model {model} was not tried: {later}"]
+    if preflight.shipped(plan, tasks):
+        return []
+    found = resolve_model(model)
+    check_folder(found.folder, architecture)
+    asked = preflight.question(plan, identities(found, tasks), found.folder, tasks)
+    if preflight.passed(asked):
+        return []
+    if sum(path.stat().st_size for path in found.folder.iterdir()) > SMALL:
+        return [f"model {model}: its files are there, it was not tried: {later}"]
+    with preflight.Child(asked) as child:
+        child.wait()
+    return []
 
 
 def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from bench.architecture import Architecture, from_config
 from bench.cache import cached, keep
 from bench.errors import ModelError, ModelNotHere
+from bench.model_folder import missing_from
 
 EMBEDDED = "embedded"
 _TEXTS = ("*.json", "*.txt", "*.model")
@@ -92,42 +93,53 @@ def _file_hash(path: Path) -> str:
 
 
 def _snapshot(name: str, revision: str | None) -> Path:
-    """The hub's files for this model: from this machine if they are complete here, else fetched."""
+    """The hub's files for this model: from this machine if they are whole here, else fetched."""
+    here = ""
     try:
-        folder = _fetch(name, revision, True)
-        if folder is not None:
+        folder, lacking = _look(name, revision, local=True)
+        if folder is not None and not lacking:
             return folder
-        folder = _fetch(name, revision, False)
+        here = f"; this machine's cache holds a part of it: {lacking}" if lacking else ""
+        folder, lacking = _look(name, revision, local=False)
     except Exception as error:  # the client raises many kinds; all mean that the model cannot be had
-        raise ModelNotHere(_unreachable(name, revision, error)) from error
-    if folder is None:
+        raise ModelNotHere(_unreachable(name, revision, error) + here) from error
+    if folder is None or lacking:
         raise ModelNotHere(
-            f"model {name!r}: no config.json with safetensors or pytorch_model.bin weights could be had, "
-            f"neither from this "
-            "machine's cache nor from the hub; a folder that holds them can be given with --model"
+            f"model {name!r} could not be had whole, neither from this machine's cache nor from the hub: {lacking} "
+            f"(`hf download {name} --force-download` fetches it anew); a folder that holds it can be given with --model"
         )
     return folder
 
 
-def _fetch(name: str, revision: str | None, local: bool) -> Path | None:
-    """A folder with config and weights, or None where it is incomplete."""
-    from huggingface_hub import snapshot_download
+def _look(name: str, revision: str | None, local: bool) -> tuple[Path | None, str]:
+    """The folder of a model, fetched or (`local`) as the cache has it, and what it lacks; None where there is none."""
     from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = _fetch(name, revision, local)
+    except LocalEntryNotFoundError as error:
+        if not local:
+            raise
+        part = getattr(error, "snapshot_path", None)  # the cache knows of files that it does not have
+        return None, "" if part is None else f"{part} lacks {_lacking(Path(part)) or ' '.join(str(error).split())}"
+    lacking = _lacking(folder)
+    return folder, f"{folder} lacks {lacking}" if lacking else ""
+
+
+def _lacking(folder: Path) -> str:
+    return "; ".join(missing_from(folder))
+
+
+def _fetch(name: str, revision: str | None, local: bool) -> Path:
+    """The folder of a model's texts and weights: safetensors, or where there are none .bin."""
+    from huggingface_hub import snapshot_download
 
     def download(patterns: tuple[str, ...]) -> Path:
         options: dict[str, Any] = {"ignore_patterns": ["*/*"], "etag_timeout": _TIMEOUT, "local_files_only": local}
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns), **options))
 
-    try:
-        folder = download((*_TEXTS, _WEIGHTS[0]))
-        if not any(folder.glob(_WEIGHTS[0])):
-            folder = download((*_TEXTS, _WEIGHTS[1]))
-    except LocalEntryNotFoundError:
-        if local:
-            return None
-        raise
-    weights = any(path for pattern in _WEIGHTS for path in folder.glob(pattern))
-    return folder if weights and (folder / "config.json").is_file() else None
+    folder = download((*_TEXTS, _WEIGHTS[0]))
+    return folder if any(folder.glob(_WEIGHTS[0])) else download((*_TEXTS, _WEIGHTS[1]))
 
 
 def _unreachable(name: str, revision: str | None, error: Exception) -> str:

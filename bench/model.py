@@ -24,7 +24,7 @@ from bench.architecture import read_architecture
 from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
-from bench.model_folder import check_folder, weights_file
+from bench.model_folder import check_folder, quantised, weights_file, why_absent
 from bench.padding import Side, padding_side, sample
 from bench.parts import (
     fresh_names,
@@ -70,7 +70,7 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     """
     shape = read_architecture(folder)
     check_folder(folder, shape)
-    file = weights_file(folder)
+    raw, file = shape.raw, weights_file(folder)
     kind = "regression" if regression else "single_label_classification"
     with _quiet():
         try:
@@ -90,9 +90,10 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
         except BaseException as error:  # whatever the loader raises, the folder is what is wrong
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust's own
                 raise
-            raise ModelError(f"{file}: the model cannot be loaded: {' '.join(str(error).split())[:400]}") from error
+            text = " ".join(str(error).split())[:400]
+            raise ModelError(f"{file}: the model cannot be loaded: {text}{quantised(raw)}") from error
     model.eval()
-    _mark_fresh(model, report, file)
+    _mark_fresh(model, report, raw, file)
     pad_id = _set_padding(model, tokenizer, folder)
     try:
         tokenizer.padding_side = side = padding_side(model, sample(model, tokenizer), pad_id)
@@ -129,7 +130,7 @@ def _one_thread() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], file: Path) -> None:
+def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
     """Mark what the trial's seed draws: what the checkpoint lacks, a pooler that was never trained (bench.pooler), and
     all that lies outside the backbone, which the checkpoint may have been trained with for another task.
     """
@@ -139,7 +140,10 @@ def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], file: Path) -> N
     inside = {name for name in missing & known if name not in outside and not is_pooler(name)}
     if inside:
         listed = ", ".join(sorted(inside)[:3])
-        raise ModelError(f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}")
+        why = why_absent(report["unexpected_keys"], raw)
+        raise ModelError(
+            f"{file}: {len(inside)} weights of the encoder are missing or of another shape, e.g. {listed}{why}"
+        )
     pooler = pooler_names(model)
     biases = [model.get_parameter(name) for name in pooler if name.endswith("bias")]
     untrained = pooler if biases and not any(bool(bias.any()) for bias in biases) else frozenset()

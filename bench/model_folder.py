@@ -5,8 +5,10 @@ A study is checked so before anything starts; the loader (bench.model) checks th
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,6 +17,14 @@ from bench.errors import ModelError
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken")
+RESIZE = "resize the model to its tokenizer (model.resize_token_embeddings(len(tokenizer))) and save both"
+_WRAPPERS = {
+    "_orig_mod": "torch.compile",
+    "module": "DistributedDataParallel",
+    "_fsdp_wrapped_module": "FullyShardedDataParallel",
+    "_checkpoint_wrapped_module": "torch's checkpoint_wrapper",
+}
+"""What a training script wraps a model in, by the part that it adds to the names of its weights."""
 
 
 def check_folder(folder: Path, shape: Architecture) -> None:
@@ -24,11 +34,48 @@ def check_folder(folder: Path, shape: Architecture) -> None:
     refuse_giants(shape, folder)
     for part in _parts(file):
         _check_whole(part)
-    if not any(path.is_file() for pattern in _VOCABULARIES for path in folder.glob(pattern)):
-        raise ModelError(
-            f"model folder {str(folder)!r} has no vocabulary: none of {', '.join(_VOCABULARIES)}; "
-            "save the tokenizer beside the model"
+    _refuse_padding(shape.raw, folder)
+    if lacking := _lacking_vocabulary(folder):
+        raise ModelError(f"model folder {str(folder)!r} has no {lacking}; save the tokenizer beside the model")
+
+
+def missing_from(folder: Path) -> list[str]:
+    """What a folder lacks to be a whole model: files that are not there, lead nowhere, or are cut short."""
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    try:
+        for part in _parts(weights_file(folder)):
+            _check_whole(part)
+    except ModelError as error:
+        missing.append(str(error))
+    lacking = _lacking_vocabulary(folder)
+    return missing + ([lacking] if lacking else [])
+
+
+def why_absent(unexpected: Iterable[str], raw: dict[str, Any]) -> str:
+    """Words on why weights of the encoder were not found, from the names that the file has instead and the config."""
+    names = sorted(unexpected)
+    wrapper = next((part for name in names for part in name.split(".") if part in _WRAPPERS), None)
+    if wrapper is not None:
+        return (
+            f"; the file names them with {wrapper + '.'!r}, as {_WRAPPERS[wrapper]} does: save the model that it "
+            f"wraps, e.g. model.{wrapper}.save_pretrained(…)"
         )
+    if raw.get("quantization_config"):
+        return quantised(raw)
+    return f"; the file holds others, e.g. {names[0]}" if names else ""
+
+
+def quantised(raw: dict[str, Any]) -> str:
+    """Words on a checkpoint whose config says that it is quantised; empty for any other."""
+    found = raw.get("quantization_config")
+    if not found:
+        return ""
+    way = found.get("quant_method") if isinstance(found, dict) else None
+    kind = f" ({way})" if isinstance(way, str) else ""
+    return (
+        f"; config.json says that its weights are quantised{kind}: install the library that reads them, or use the "
+        "checkpoint that is not quantised"
+    )
 
 
 def weights_file(folder: Path) -> Path:
@@ -56,6 +103,26 @@ def refuse_code(raw: dict[str, Any], folder: Path) -> None:
         parts.extend(part.values() if isinstance(part, dict) else part if isinstance(part, list) else ())
     if (folder / "adapter_config.json").exists():
         raise ModelError(f"model folder {str(folder)!r} holds an adapter (adapter_config.json), not a model")
+
+
+def _refuse_padding(raw: dict[str, Any], folder: Path) -> None:
+    """Refuse a padding token that the model has no row for: it was added to the tokenizer alone."""
+    padding, size = raw.get("pad_token_id"), raw.get("vocab_size")
+    if isinstance(padding, int) and isinstance(size, int) and padding >= size > 0:
+        raise ModelError(
+            f"{folder / 'config.json'}: pad_token_id {padding} is none of the model's {size:,} tokens (0 to "
+            f"{size - 1}); {RESIZE}, or make one of them the padding token"
+        )
+
+
+def _lacking_vocabulary(folder: Path) -> str | None:
+    """What keeps a folder from having a vocabulary; None where it has one."""
+    found = {path.name for pattern in _VOCABULARIES for path in folder.glob(pattern) if path.is_file()}
+    if not found:
+        return f"vocabulary: none of {', '.join(_VOCABULARIES)}"
+    if found == {"vocab.json"} and not (folder / "merges.txt").is_file():
+        return "merges.txt, without which vocab.json is half a vocabulary"
+    return None
 
 
 def refuse_giants(shape: Architecture, folder: Path) -> None:
@@ -86,7 +153,12 @@ def _parts(file: Path) -> list[Path]:
 
 
 def _check_whole(file: Path) -> None:
-    """Raise ModelError where a safetensors file is cut short or is none; its header says how long it must be."""
+    """Raise ModelError where a file of weights is cut short: the header of safetensors says how long it must be, and
+    the zip that torch.save writes ends with a directory."""
+    if file.suffix == ".bin":
+        with file.open("rb") as stream:
+            if stream.read(2) == b"PK" and not is_zipfile(file):
+                raise ModelError(f"{file}: the model cannot be loaded: the file is cut short")
     if file.suffix != ".safetensors":
         return
     try:

@@ -91,6 +91,10 @@ def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str,
 
 def _fit_prompt(model: Any, config: Any) -> None:
     """Tell a prompt tuner the model's sizes, and refuse models in which it would not do what it says."""
+    if config.num_virtual_tokens is None:
+        raise MethodError(
+            f"peft's {config.peft_type.value} needs num_virtual_tokens, the length of its prompt in tokens, e.g. 20"
+        )
     backbone, prefix = model.base_model, config.peft_type == PeftType.PREFIX_TUNING
     if prefix and "past_key_values" not in inspect.signature(backbone.forward).parameters:
         raise MethodError(f"{model_type(model)} models take no past keys and values, which carry the prefix")

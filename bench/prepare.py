@@ -71,10 +71,13 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     for loaded in tasks.values():
         check_own(loaded)
     check_cells(plan, architecture, tasks)
+    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks))
+
+
+def identities(model: ModelRef, tasks: Mapping[str, TaskData]) -> Identities:
+    """What a study's names stand for, as read."""
     revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
-    return Prepared(
-        study, plan, model, architecture, tasks, Identities(Identity(model.name, model.revision), revisions)
-    )
+    return Identities(Identity(model.name, model.revision), revisions)
 
 
 def _revision(found: TaskData) -> str:

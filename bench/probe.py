@@ -22,7 +22,7 @@ from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError
 from bench.registry import method
 
-PROBE_VERSION = 4
+PROBE_VERSION = 5
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
@@ -130,20 +130,27 @@ def _child() -> _Child:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Build the model, apply the method, count and measure; a ProbeAnswer as a dictionary.
 
-    On the meta device; tuners that compute with the weights as they are inserted (an SVD, say) are asked again on the
-    CPU.
+    On the meta device; what computes with values (a tuner's SVD, a model that looks for its end token) is asked again
+    on the CPU.
     """
     try:
         return asdict(_measure(request, "meta"))
     except Exception as error:
         if "meta" not in str(error).lower():
-            if isinstance(error, InputError):
-                return asdict(ProbeAnswer(error=str(error)))
-            raise
+            return asdict(ProbeAnswer(error=_why(error, request)))
     try:
         return asdict(_measure(request, "cpu"))
-    except InputError as error:
-        return asdict(ProbeAnswer(error=str(error)))
+    except Exception as error:
+        return asdict(ProbeAnswer(error=_why(error, request)))
+
+
+def _why(error: Exception, request: dict[str, Any]) -> str:
+    """Why a method cannot be counted on a model: in our words, or in those of the library that failed."""
+    if isinstance(error, InputError):
+        return str(error)
+    text = " ".join(str(error).split())[:300]
+    kind = request["config"].get("model_type")
+    return f"{request['method']} does not work on a {kind} model: {type(error).__name__}: {text}"
 
 
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:
@@ -191,15 +198,26 @@ def build_shape(raw: dict[str, Any], num_labels: int) -> Any:
 
 def _flops(model: Any, batch: int, length: int, device: str) -> tuple[int, int]:
     """FLOPs of one pass: (forward, forward and backward)."""
-    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    ids = torch.ones((batch, length), dtype=torch.long, device=device)
     with FlopCounterMode(display=False) as counter:
-        logits = model(input_ids=ids).logits  # no mask: checking one reads values, which meta tensors have none of
+        # no mask: checking one reads values, which meta tensors have none of
+        logits = model(input_ids=_text(model.config, batch, length, device)).logits
         forward = counter.get_total_flops()
         logits.sum().backward()
     return forward, counter.get_total_flops()
+
+
+def _text(config: Any, batch: int, length: int, device: str) -> Any:
+    """Token ids [batch, length] of an ordinary token, which is no padding, ended as BART and T5 need it to classify."""
+    import torch
+
+    padding, ending, size = (getattr(config, key, None) for key in ("pad_token_id", "eos_token_id", "vocab_size"))
+    plain = next(token for token in range(3) if token not in (padding, ending))
+    ids = torch.full((batch, length), plain, dtype=torch.long, device=device)
+    if isinstance(ending, int) and isinstance(size, int) and 0 <= ending < size:
+        ids[:, -1] = ending
+    return ids
 
 
 def _head_flops(model: Any, device: str) -> tuple[Polynomial, Polynomial, Polynomial] | None:
@@ -214,7 +232,7 @@ def _head_flops(model: Any, device: str) -> tuple[Polynomial, Polynomial, Polyno
         return None
 
     def read(batch: int, length: int) -> int:
-        ids = torch.ones((batch, length), dtype=torch.long, device=device)
+        ids = _text(model.config, batch, length, device)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             apart.encoder(input_ids=ids)
         return int(counter.get_total_flops())

@@ -12,6 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from bench import preflight
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
 from bench.errors import InputError
@@ -105,6 +106,7 @@ def run_study(
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
     known = {name: facts(found) for name, found in ready.tasks.items()}
+    _try(ready, options)
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
@@ -126,6 +128,29 @@ def run_study(
         clear(folder, set())
     failures = [*_diverged_before(folder, conductor), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _try(ready: Prepared, options: RunOptions) -> None:
+    """Raise an InputError where the model or a method does not work on the data, unless that was found out before.
+
+    In a child process, while this one imports what it needs for Ray; in this one where torch is here anyway.
+    """
+    if preflight.shipped(ready.plan, ready.tasks):
+        return
+    asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks)
+    if preflight.passed(asked):
+        return
+    if options.debug or "torch" in sys.modules:
+        from bench.rehearsal import try_all
+
+        try_all(asked, lambda doing: None)
+        preflight.note_passed(asked)
+        return
+    with preflight.Child(asked) as child:
+        from bench import cluster
+
+        cluster.import_tune()
+        child.wait()
 
 
 def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:

@@ -217,6 +217,19 @@ def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
     return steps / (time.perf_counter() - begin)
 
 
+def rehearse(job: Job, rows: np.ndarray, scored: np.ndarray) -> float:
+    """Train the job's model one step on `rows` of train and predict `scored` rows of the score split, for the sake of
+    what fails; returns the loss before the step."""
+    training_mode(job.model)
+    trained = [p for p in job.model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    loss = float(_step(job, optimizer, trained, rows, 1))
+    job.model.eval()
+    with torch.no_grad():
+        _logits(job, job.score.tokens, scored)
+    return loss
+
+
 def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], rows: np.ndarray, step: int) -> Tensor:
     set_learning_rate(job, optimizer, step)
     _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))

@@ -13,6 +13,8 @@ from bench.methods import Method
 if TYPE_CHECKING:
     from torch import nn
 
+    from bench.architecture import Architecture
+
 
 class PeftFamily(Method):
     """Options are those of the tuner's config class in peft; they are checked when the model is built to be counted."""
@@ -36,6 +38,16 @@ class PeftFamily(Method):
                 f"method {cls.name + suffix!r}: peft writes its tuners' names in capitals, e.g. peft:LOHA"
             )
         return _member(cls, suffix)  # type: ignore[return-value]
+
+    @property
+    def positions(self) -> int:
+        """What a prompt tuner's virtual tokens take up."""
+        tokens = (self.model_extra or {}).get("num_virtual_tokens")
+        return tokens if isinstance(tokens, int) else 0
+
+    def unsuited(self, arch: "Architecture") -> str | None:
+        """Models in which a prompt leaves no position for the text."""
+        return self.too_long(arch) if self.positions else None
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the tuner in; train what it inserts and the head."""

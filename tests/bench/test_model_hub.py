@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,17 +81,98 @@ def test_an_unreachable_hub_is_one_message_and_no_wait(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 30
 
 
-def test_a_model_in_the_hubs_cache_needs_no_network(tmp_path: Path) -> None:
-    commit = "c" * 40
+COMMIT = "c" * 40
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Path:
+    """The embedded model as some-org/some-model in the hub's cache, its files links into blobs, as the hub has them."""
     repository = tmp_path / "hub" / "models--some-org--some-model"
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(commit)
-    snapshot = repository / "snapshots" / commit
-    shutil.copytree(EMBEDDED, snapshot)
-    for given in ("some-org/some-model", f"some-org/some-model@{commit}"):
-        assert in_a_process(tmp_path, given) == f"{commit} some-org/some-model {snapshot}"
-    (snapshot / "model.safetensors").unlink()
-    assert "neither from this machine's cache nor from the hub" in in_a_process(tmp_path, "some-org/some-model")
+    (repository / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(EMBEDDED, repository / "blobs")
+    folder = repository / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    for blob in (repository / "blobs").iterdir():
+        (folder / blob.name).symlink_to(f"../../blobs/{blob.name}")
+    return folder
+
+
+def test_a_model_in_the_hubs_cache_needs_no_network(tmp_path: Path, snapshot: Path) -> None:
+    for given in ("some-org/some-model", f"some-org/some-model@{COMMIT}"):
+        assert in_a_process(tmp_path, given) == f"{COMMIT} some-org/some-model {snapshot}"
+
+
+def shard(folder: Path) -> None:
+    """Weights in two files, of which the second is not there."""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def lose_the_blob(folder: Path) -> None:
+    """The link is there, what it names is not."""
+    (folder / "model.safetensors").resolve().unlink()
+
+
+def cut_short(folder: Path) -> None:
+    weights = (folder / "model.safetensors").resolve()
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def lose_the_vocabulary(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink()
+
+
+def half_a_vocabulary(folder: Path) -> None:
+    lose_the_vocabulary(folder)
+    (folder / "vocab.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "lacks"),
+    [
+        (shard, "model-00002-of-00002.safetensors"),
+        (lose_the_blob, "no weights"),
+        (cut_short, "model.safetensors"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lose_the_vocabulary, "vocabulary"),
+        (half_a_vocabulary, "merges.txt"),
+    ],
+)
+def test_half_a_model_in_the_cache_is_not_taken_for_the_whole(
+    tmp_path: Path, snapshot: Path, damage: Callable[[Path], None], lacks: str
+) -> None:
+    damage(snapshot)
+    said = in_a_process(tmp_path, "some-org/some-model")
+    assert said.startswith("ModelError model 'some-org/some-model' ")
+    assert str(snapshot) in said
+    assert lacks in said
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, snapshot: Path) -> list[bool]:
+    """Whether each call to the hub's client was local only; one that is not brings the whole model."""
+    calls: list[bool] = []
+
+    def download(*unused: Any, local_files_only: bool, **options: Any) -> str:
+        calls.append(local_files_only)
+        if not local_files_only:
+            shutil.copytree(EMBEDDED, snapshot, dirs_exist_ok=True)
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return calls
+
+
+def test_the_hub_is_asked_for_what_the_cache_lacks(asked: list[bool], snapshot: Path) -> None:
+    assert resolve_model("some-org/some-model").folder == snapshot
+    assert asked == [True]
+    lose_the_vocabulary(snapshot)
+    assert resolve_model("some-org/some-model").folder == snapshot
+    assert asked == [True, True, False]
+    assert (snapshot / "tokenizer.json").is_file()
 
 
 def test_known_shapes_need_no_network() -> None:

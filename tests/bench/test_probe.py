@@ -118,3 +118,70 @@ def test_the_child_answers_many_requests_and_prints_nothing_else() -> None:
 def test_a_config_that_is_no_classifier_is_refused() -> None:
     found: Any = probe.probe({"model_type": "vit"}, "full", {}, 2)
     assert "'vit' cannot be built for classification" in found.error
+
+
+SEQ2SEQ = {"vocab_size": 64, "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 64}
+SEQ2SEQ |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+T5 = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
+LONGFORMER = CONFIGS["bert"] | {"attention_window": [8, 8]}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "bart", **SEQ2SEQ},
+        {"model_type": "mbart", **SEQ2SEQ},
+        {"model_type": "t5", "decoder_start_token_id": 0, **T5},
+        {"model_type": "umt5", **T5},
+        {"model_type": "longformer", **LONGFORMER},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_models_that_look_for_their_end_token_or_have_an_own_attention_are_counted(config: dict[str, Any]) -> None:
+    found = probe.probe(config, "full", {}, 2)
+    assert found.error is None
+    with torch.device("meta"):
+        built = probe.build_shape(config, 2)
+    assert found.total == sum(parameter.numel() for parameter in built.parameters())
+
+
+@pytest.mark.parametrize("name", ["prompt", "peft:PROMPT_TUNING", "peft:P_TUNING"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "bart", **SEQ2SEQ},
+        {"model_type": "t5", "decoder_start_token_id": 0, **T5},
+        {"model_type": "longformer", **LONGFORMER},
+    ],
+    ids=lambda config: config["model_type"],
+)
+def test_what_a_model_cannot_compute_is_a_reason_and_no_traceback(config: dict[str, Any], name: str) -> None:
+    shape = {} if name == "prompt" else {"num_virtual_tokens": 4}
+    found = probe.probe(config, name, shape, 2)
+    assert found.error is not None
+    assert found.error.startswith(f"{name} does not work on a {config['model_type']} model: ")
+
+
+def test_a_failure_while_counting_leaves_the_child_alive() -> None:
+    """Whatever the library raises: an AssertionError while the model is built, here."""
+    child = probe._Child()
+    request = {"config": TINY | {"pad_token_id": 64}, "method": "lora", "hyperparameters": {}, "num_labels": 2}
+    try:
+        assert "AssertionError" in child.ask(request | {"pooler": True})["error"]
+        assert child.ask(request | {"pooler": True, "config": TINY})["error"] is None
+    finally:
+        child.close()
+
+
+@pytest.mark.parametrize("kind", ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING"])
+def test_a_prompt_tuner_without_a_length_is_told_which_option_it_lacks(kind: str) -> None:
+    found = probe.probe(TINY, f"peft:{kind}", {}, 2)
+    assert found.error == f"peft's {kind} needs num_virtual_tokens, the length of its prompt in tokens, e.g. 20"
+
+
+def test_a_prompt_of_peft_takes_up_positions_of_the_text() -> None:
+    tuned = method("peft:PROMPT_TUNING")(num_virtual_tokens=12)
+    assert tuned.positions == 12
+    assert method("peft:LOHA")().positions == 0
+    with pytest.raises(MethodError, match="leave no room in 16 positions"):
+        tuned.check(tiny_architecture("bert", max_position_embeddings=16))

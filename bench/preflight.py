@@ -1,0 +1,163 @@
+"""Whether a study's model reads its data and every method trains it, asked before the first trial, not found in each.
+
+    asked = question(plan, known, folder, tasks)
+    if not passed(asked):
+        with Child(asked) as child:  # loads the model and takes a step of each method (bench.rehearsal)
+            child.wait()             # raises an InputError where something fails
+
+The child keeps this process free of torch, and a crash or a lack of memory in it is a message. That a question was
+passed is kept in the user's cache folder; a failure is not, since what is missing may be installed meanwhile.
+"""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any, Self
+
+from bench import __version__, errors, meter
+from bench.budget import Budget
+from bench.cache import cached, keep
+from bench.errors import InputError, ModelError
+from bench.hub import EMBEDDED
+from bench.plan import Cell, Identities, Plan
+from bench.prepare import variations
+from bench.registry import method
+from bench.seeds import Seeds
+from bench.shipment import Shipment
+from bench.sources import TaskData
+from bench.study_file import method_resources
+from bench.tasks import Embedded
+from bench.trial import Trial
+
+PREFLIGHT_VERSION = 1
+"""Grows whenever more is tried, so that what passed before is tried again."""
+_CHILD = "bench.rehearsal"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is tried: the study's inputs, and a trial of one step for each method, each value of its settings, and each
+    shape of task. `gpu`: on a GPU, where there is one."""
+
+    shipment: Shipment
+    trials: tuple[Trial, ...]
+    gpu: bool
+
+    @property
+    def key(self) -> list[Any]:
+        """What an answer rests on: a trial's id holds model, data, method and training options."""
+        packages = meter.versions() | {"tokenizers": metadata.version("tokenizers")}
+        device = [meter.hostname(), os.environ.get("CUDA_VISIBLE_DEVICES"), self.gpu]
+        data = sorted(task.fingerprint for task in self.shipment.tasks.values())
+        ids = sorted(trial.id for trial in self.trials)
+        return [PREFLIGHT_VERSION, __version__, packages, device, data, ids]
+
+
+def question(plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, TaskData]) -> Question:
+    """What has to work for a plan; of tasks of one shape, the one with the longest text stands for all."""
+    study = plan.study
+    chosen: dict[tuple[int, int], str] = {}
+    for name, found in sorted(tasks.items(), key=lambda item: _longest(item[1])):
+        chosen[len(found.train.texts), found.num_labels] = name
+    trials: dict[str, Trial] = {}
+    for name in chosen.values():
+        for tuned in study.methods:
+            cell = Cell(name, tuned, max(study.fractions), Budget(steps=1))
+            for point in variations(plan.space(cell)):
+                trial = plan.trial(cell, "grid", plan.complete(cell, point), Seeds.paired(1), known)
+                trials.setdefault(trial.id, trial)
+    shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout)
+    gpu = any(method_resources(study, name).gpu != 0 for name in study.methods)
+    return Question(shipment, tuple(trials.values()), gpu)
+
+
+def shipped(plan: Plan, tasks: Mapping[str, TaskData]) -> bool:
+    """Whether all is of our own making and nothing is left to find out: the embedded model, generated tasks, methods of
+    this package. The tests try those together; a start then costs nothing more."""
+    own_methods = all(
+        method(name).__module__.startswith("bench.methods.") and ":" not in name for name in plan.study.methods
+    )
+    own_tasks = all(isinstance(found.task.source, Embedded) for found in tasks.values())
+    return plan.study.model == EMBEDDED and own_methods and own_tasks
+
+
+def _longest(task: TaskData) -> int:
+    """Characters of the longest row."""
+    return max(sum(map(len, row)) for row in zip(*task.train.texts, strict=True))
+
+
+def passed(asked: Question) -> bool:
+    """Whether the question was passed before, on this machine and under these versions."""
+    return cached("preflights", asked.key) is not None
+
+
+def note_passed(asked: Question) -> None:
+    """Keep that it was passed."""
+    keep("preflights", asked.key, True)
+
+
+class Child:
+    """A process that tries it, under way; a context manager that ends it."""
+
+    def __init__(self, asked: Question) -> None:
+        self._asked = asked
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the child
+        with tempfile.TemporaryFile() as inputs:  # a pipe would make us wait until the child reads
+            pickle.dump(asked, inputs)
+            inputs.seek(0)
+            self._process = self._start(inputs)
+
+    def _start(self, inputs: IO[bytes]) -> "subprocess.Popen[str]":
+        root = str(Path(__file__).resolve().parent.parent)
+        paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"PYTHONPATH": paths, "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-m", _CHILD]
+        return subprocess.Popen(
+            command, stdin=inputs, stdout=subprocess.PIPE, stderr=self._errors, text=True, env=environment
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def wait(self) -> None:
+        """Return once all has worked; raises the InputError that the child found, or ModelError where it died."""
+        doing, verdict = "starting", None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            found = json.loads(line)
+            doing, verdict = found.get("doing", doing), found.get("verdict", verdict)
+        code = self._process.wait()
+        if verdict is None:
+            raise ModelError(self._death(code, doing))
+        if verdict != "passed":
+            raise _error(verdict["kind"], verdict["text"])
+        note_passed(self._asked)
+
+    def _death(self, code: int, doing: str) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        how = f"ended with {lines[-1][:300]}" if lines and code > 0 else f"ended with code {code}"
+        if code < 0:
+            how = f"was ended by {signal.Signals(-code).name}"
+        if code == -signal.SIGKILL:
+            how += ", as it is where memory runs out"
+        return f"model folder {self._asked.shipment.model_folder}: the process that tried it {how} while {doing}"
+
+
+def _error(kind: str, text: str) -> InputError:
+    """The error of ours that the child named."""
+    found: type[InputError] = getattr(errors, kind)
+    return found(text)
