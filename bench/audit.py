@@ -47,8 +47,13 @@ def _fingerprints(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _word_sum(tensor: Tensor) -> Tensor:
-    """The bytes of a tensor as 64-bit words, summed; elements that fill no whole word are summed as what they are."""
+    """The bytes of a tensor as 64-bit words, summed; elements that fill no whole word are summed as what they are.
+
+    A part of another tensor may begin between two words, where it cannot be seen as such; it is copied.
+    """
     flat = tensor.reshape(-1)
-    whole = flat.numel() - flat.numel() % (8 // flat.element_size())
+    if flat.storage_offset() * flat.element_size() % 8:
+        flat = flat.clone()
+    whole = flat.numel() - flat.numel() % max(1, 8 // flat.element_size())
     rest = flat[whole:].double().view(torch.int64)
     return flat[:whole].view(torch.int64).sum() + rest.sum()

@@ -136,7 +136,7 @@ class Plan:
         return len(study.budget) * points * sum(map(self.n_seeds, study.fractions)) + confirm
 
     def complete(self, cell: Cell, point: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyperparameters of a point, defaults filled in and validated."""
+        """All hyperparameters of a point, defaults filled in, validated, and written canonically."""
         made = make_method(method(cell.method), point, f"study: methods.{cell.method}")
         return dict(made.model_dump())
 
@@ -146,7 +146,7 @@ class Plan:
 
     def default(self, cell: Cell) -> dict[str, Any]:
         """The method's default configuration."""
-        return dict(method(cell.method)().model_dump())
+        return self.complete(cell, {})
 
     def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
         """One trial of a cell; `point` is complete."""

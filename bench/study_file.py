@@ -109,8 +109,9 @@ def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
             raise StudyError(f"{at}.per_task: {choose('task', str(given), names)}")
         if not isinstance(value, Mapping):
             raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {shown(value)}")
-    shared = parse_space(common, at)
-    return {t: parse_space(common | dict(own[t]), at) if t in own else shared for t in study.task_names}
+    plural = _within(at, lambda one: method(one).plural(), name)
+    shared = parse_space(common, at, plural)
+    return {t: parse_space(common | dict(own[t]), at, plural) if t in own else shared for t in study.task_names}
 
 
 def method_resources(study: Study, name: str, where: str = "study") -> Resources:
@@ -186,9 +187,9 @@ def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
 
 
 def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
-    """Build a method from one point of its space; raises StudyError naming the key and the choices."""
+    """Build a method from one point of its space, written canonically; raises StudyError naming key and choices."""
     try:
-        return cls(**hyperparameters)
+        return cls(**hyperparameters).canonical()
     except ValidationError as error:
         where, _, prefix = at.partition(": ")
         raise StudyError(_word(error, where, prefix, cls)) from error
