@@ -14,7 +14,7 @@ from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
 from bench.methods import Method
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_method, check_together, declared, variations
+from bench.prepare import check_method, check_together, check_weights, declared, variations
 from bench.registry import method, methods
 from bench.sources import load_task
 from bench.study import OwnTask, Study
@@ -84,6 +84,8 @@ def _estimates(plan: Plan, data: Path | None, notes: list[str]) -> dict[Cell, Ce
     except ModelNotHere as error:
         notes.append(f"parameters, FLOPs and time are unknown: {error}")
         return {}
+    for entry in study.tasks:
+        check_weights(study, declared(entry), found[declared(entry).name].num_labels)
     notes += _ranges(plan, architecture, {name: size.num_labels for name, size in found.items()})
     return {cell: estimate(plan, cell, architecture, found[cell.task]) for cell in plan.cells()}
 

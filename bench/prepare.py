@@ -18,7 +18,7 @@ from bench.registry import method, task
 from bench.sources import TaskData, check_own, load_task, user_task
 from bench.space import Space
 from bench.splits import draw
-from bench.study import OwnTask, Study
+from bench.study import OwnTask, Study, split_point
 from bench.tasks import Files, Task
 from bench.trial import Identity
 
@@ -61,6 +61,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     for loaded in tasks.values():
         check_own(loaded)
+        check_weights(study, loaded.task, loaded.num_labels)
     check_cells(plan, architecture, tasks)
     revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
     return Prepared(
@@ -93,11 +94,25 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
                 _check_draw(plan.study, name, found, fraction, seeds.subset)
 
 
+def check_weights(study: Study, task: Task, classes: int) -> None:
+    """Raise StudyError where the study's class weights do not fit a task."""
+    weights = study.training.class_weights
+    if weights is None:
+        return
+    if task.kind == "regression":
+        raise StudyError(f"training.class_weights: task {task.name!r} is a regression and has no classes to weigh")
+    if isinstance(weights, list) and len(weights) != classes:
+        raise StudyError(
+            f"training.class_weights: {len(weights)} weights given, and task {task.name!r} has {classes} classes; "
+            f"give one for each, in their order, or write balanced"
+        )
+
+
 def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
     """Raise MethodError where values that a search may draw together cannot be used together; counts nothing, since
     that may take building a model for each."""
     for point in plan.space(cell).few():
-        tuned = method(cell.method)(**plan.complete(cell, point))
+        tuned = method(cell.method)(**split_point(plan.complete(cell, point))[0])
         try:
             tuned.check(architecture)
             cost.closed_form(tuned, architecture)
@@ -122,7 +137,7 @@ def variations(space: Space) -> Iterator[dict[str, Any]]:
 
 def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:
     """What a method trains at one point of its space; raises MethodError where it cannot be applied to the model."""
-    tuned = method(name)(**point)
+    tuned = method(name)(**split_point(point)[0])
     try:
         tuned.check(architecture)
         return cost.count(tuned, architecture, num_labels)
