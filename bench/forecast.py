@@ -14,7 +14,7 @@ from bench.hub import known_architecture, resolve_model
 from bench.meter import cpu_count
 from bench.methods import Method
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_method, check_together, check_weights, declared, variations
+from bench.prepare import check_alike, check_method, check_together, check_weights, declared, variations
 from bench.registry import method, methods
 from bench.sources import load_task
 from bench.study import OwnTask, Study
@@ -100,6 +100,8 @@ def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) 
         points = ((cell, plan.complete(cell, point)) for cell in cells for point in variations(plan.space(cell)))
         shapes = {json.dumps([point, num_labels[cell.task]]): (point, num_labels[cell.task]) for cell, point in points}
         counts = [check_method(name, point, architecture, labels) for point, labels in shapes.values()]
+        for labels in {labels for _, labels in shapes.values()}:
+            check_alike(name, [point for point, own in shapes.values() if own == labels], architecture, labels)
         low, high = min(one.encoder for one in counts), max(one.encoder for one in counts)
         if low < high:
             said.append(f"{name} trains from {low:,} to {high:,} parameters of the encoder, depending on its settings")

@@ -28,16 +28,18 @@ _MODULES = ("target_modules", "feedforward_modules", "layers_pattern")
 _SEED = 20
 
 
-def check_effects(model: nn.Module, tuned: Method) -> None:
+def check_effects(model: nn.Module, tuned: Method) -> str | None:
     """Raise MethodError for an option without effect on `model`, which stays as it is, and for a tuner of which
     nothing is trained.
+
+    Returns a hash of what the method makes of the model; None for a model too large to be tried.
 
     Numbers that do no more than a default does, and choices of modules or layers that choose what a default does, are
     options with an effect: another value of theirs has one.
     """
     options = dict(tuned.model_extra or {})
     if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
-        return
+        return None
     whole = _trace(model, tuned, options)
     for path in _leaves(options):
         if whole == _tried(model, tuned, _without(options, path)) and not _read(model, tuned, options, path, whole):
@@ -47,6 +49,7 @@ def check_effects(model: nn.Module, tuned: Method) -> None:
                 f"without it, at the start and after {STEPS} training steps (what needs data before training, or a "
                 f"call of its own at every step, gets neither here); leave {name} out"
             )
+    return whole
 
 
 def _leaves(options: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +41,8 @@ class ProbeAnswer:
     """What a built model says: trained parameters of encoder and head, all parameters, FLOPs forward and of training.
 
     `head_step`, where only the head is trained and what it reads is known: FLOPs of computing the features, of a step
-    on them, and of predicting from them. `error` is why the method cannot be applied; the numbers are then zero.
+    on them, and of predicting from them. `trace`, of a family's member: a hash of what it makes of a model, equal for
+    what is the same. `error` is why the method cannot be applied; the numbers are then zero.
     """
 
     encoder: int = 0
@@ -50,6 +51,7 @@ class ProbeAnswer:
     forward: Polynomial = (0.0, 0.0, 0.0, 0.0)
     train: Polynomial = (0.0, 0.0, 0.0, 0.0)
     head_step: tuple[Polynomial, Polynomial, Polynomial] | None = None
+    trace: str | None = None
     error: str | None = None
 
 
@@ -168,8 +170,7 @@ def _try(request: dict[str, Any]) -> dict[str, Any]:
     CPU.
     """
     try:
-        found = _measured(request)
-        _check_effects(request)
+        found = replace(_measured(request), trace=_check_effects(request))
     except InputError as error:
         return asdict(ProbeAnswer(error=str(error)))
     return asdict(found)
@@ -184,18 +185,19 @@ def _measured(request: dict[str, Any]) -> ProbeAnswer:
     return _measure(request, "cpu")
 
 
-def _check_effects(request: dict[str, Any]) -> None:
+def _check_effects(request: dict[str, Any]) -> str | None:
     """Raise MethodError where a family's member, or an option of it, does nothing to this model."""
     import torch
 
     from bench.peft_effects import check_effects
 
     tuned = method(request["method"])(**request["hyperparameters"])
-    if tuned.model_extra is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = build_shape(request["config"], request["num_labels"])
-        check_effects(model, tuned)
+    if tuned.model_extra is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_shape(request["config"], request["num_labels"])
+    return check_effects(model, tuned)
 
 
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:

@@ -75,6 +75,11 @@ class Method(BaseModel):
         """
         return self
 
+    def resolved(self, arch: "Architecture") -> Self:
+        """The same method with all that its values stand for on this architecture: what is equal so is one
+        configuration there."""
+        return self.canonical()
+
     @property
     def positions(self) -> int:
         """Positions of the model that the method takes up beside the text: every input grows by as many tokens."""

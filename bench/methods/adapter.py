@@ -78,6 +78,13 @@ class Adapter(Method):
         spelt = [name for name, value in stands_for.items() if getattr(self, name) == value]
         return self.model_copy(update=dict.fromkeys(spelt))
 
+    def resolved(self, arch: Architecture) -> Self:
+        """With the bottleneck's size in place of what gives it, where the architecture tells its width."""
+        if not arch.hidden:
+            return self.canonical()
+        size = {"reduction_factor": None, "bottleneck": self.size(arch.hidden)}
+        return self.canonical().model_copy(update=size)
+
     def size(self, hidden: int) -> int:
         """The bottleneck's size in a model of this width; raises MethodError where nothing would be left."""
         published = _DEFAULTS[self.variant]

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from bench.errors import InputError, StudyError
+from bench.errors import InputError, MethodError, StudyError
 from bench.plan import Identities, Plan
+from bench.prepare import check_alike, check_together, structural_points
 from bench.registry import method
 from bench.search import distributions
 from bench.seeds import Seeds
 from bench.study import Study
 from bench.study_file import build_study
 from bench.trial import Identity
+from tests.bench.tiny_models import tiny_architecture
 
 KNOWN = Identities(Identity("m", "r"), {"mini-cola": Identity("mini-cola", "1:x")})
 
@@ -135,3 +137,46 @@ def test_what_differs_from_a_default_has_an_id_of_its_own(space: dict[str, Any])
 @pytest.mark.parametrize("name", ["adapter", "prefix", "lora", "bitfit", "full"])
 def test_a_methods_default_is_written_canonically(name: str) -> None:
     assert method(name)().canonical() == method(name)()
+
+
+# One configuration on a model
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "space"),
+    [
+        ("bert", "adapter", {"bottleneck": [2, None]}),  # 32 / 16
+        ("gpt2", "lora", {"target": ["query+value", "query"]}),  # one fused matrix
+        ("gpt2", "vera", {"target": ["key", "value"]}),
+        ("bert", "peft:LORA", {"target_modules": [["query", "value"], None]}),  # what peft chooses for BERT
+        ("bert", "peft:LORA", {"layers_to_transform": [[0, 1], None], "r": [4, 8]}),  # all layers there are
+    ],
+)
+def test_one_configuration_on_this_model_is_refused(
+    kind: str, name: str, space: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+    with pytest.raises(MethodError, match="are the same configuration on this model; leave out one"):
+        check(kind, name, space)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "space"),
+    [
+        ("bert", "adapter", {"bottleneck": [4, None]}),
+        ("bert", "lora", {"target": ["query+value", "query"]}),
+        ("bert", "peft:LORA", {"target_modules": [["query"], None], "lora_dropout": [0.0, 1e-6]}),
+    ],
+)
+def test_what_differs_on_this_model_is_not(
+    kind: str, name: str, space: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+    check(kind, name, space)
+
+
+def check(kind: str, name: str, space: dict[str, Any]) -> None:
+    plan = Plan(study(name, {"lr": [1e-3, 2e-3]} | space))
+    cell = next(plan.cells())
+    check_together(plan, cell, tiny_architecture(kind))
+    check_alike(name, structural_points(plan, cell), tiny_architecture(kind), 2)
