@@ -73,8 +73,16 @@ class Plan:
         seen: dict[str, dict[str, Any]] = {}
         for point in space.few():
             complete = json.dumps(self._complete(name, space, point), sort_keys=True)
-            if (twin := seen.setdefault(complete, point)) is not point:
+            twin = seen.setdefault(complete, point)
+            if twin is not point and not (self.study.search.optuna and self._tells(name, space, twin, point)):
                 raise StudyError(f"methods.{name}: {twin} and {point} are the same configuration; leave out one")
+
+    def _tells(self, name: str, space: Space, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Whether the values in which two points differ make a difference beside other values: a search may draw such
+        points, and tries one of them. (A grid that holds both would run one twice.)"""
+        apart = {key: value for key, value in other.items() if one[key] != value}
+        beside = (point for point in space.few() if all(point[key] == one[key] for key in apart))
+        return any(self._complete(name, space, p) != self._complete(name, space, p | apart) for p in beside)
 
     def cells(self) -> Iterator[Cell]:
         """Every task × fraction × budget × method."""

@@ -118,7 +118,8 @@ def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
     that may take building a model for each. Also where two of them are one configuration on this architecture."""
     seen: dict[str, dict[str, Any]] = {}
     for point in plan.space(cell).few():
-        own, options = split_point(plan.complete(cell, point))
+        complete = plan.complete(cell, point)
+        own, options = split_point(complete)
         tuned = method(cell.method)(**own)
         try:
             tuned.check(architecture)
@@ -126,8 +127,8 @@ def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
         except MethodError as error:
             raise MethodError(f"methods.{cell.method}: {error}") from error
         whole = json.dumps(tuned.resolved(architecture).model_dump() | options, sort_keys=True)
-        if (twin := seen.setdefault(whole, point)) is not point:
-            raise _twins(cell.method, twin, point)
+        if (twin := seen.setdefault(whole, complete)) != complete:
+            raise _twins(cell.method, twin, complete)
 
 
 def check_alike(name: str, points: list[dict[str, Any]], architecture: Architecture, num_labels: int) -> None:

@@ -129,6 +129,15 @@ def test_a_configuration_written_twice_is_refused(name: str, space: dict[str, An
         Plan(study(name, space))
 
 
+def test_a_search_may_draw_what_only_matters_beside_another_value() -> None:
+    space: dict[str, Any] = {"projection": {"choice": [False, True]}, "projection_size": {"choice": [64, 512]}}
+    search = {"optuna": {"trials": 4}}
+    plan = Plan(study("prefix", space, search=search))
+    check_together(plan, next(plan.cells()), tiny_architecture("bert", max_position_embeddings=128))
+    with pytest.raises(StudyError, match="are the same configuration"):
+        Plan(study("prefix", space | {"projection": False}, search=search))
+
+
 @pytest.mark.parametrize("space", [{"init_lora_weights": "gaussian"}, {"r": 4}, {"use_dora": True}])
 def test_what_differs_from_a_default_has_an_id_of_its_own(space: dict[str, Any]) -> None:
     assert len(ids("peft:LORA", {}, space)) == 2
