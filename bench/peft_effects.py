@@ -45,7 +45,7 @@ def check_effects(model: nn.Module, tuned: Method) -> str | None:
         if whole == _tried(model, tuned, _without(options, path)) and not _read(model, tuned, options, path, whole):
             name, value = ".".join(path), _at(options, path)
             raise MethodError(
-                f"{tuned.name}: {name}: {shown(value)} has no effect: the model with it is bit for bit the model "
+                f"{name}: {shown(value)} has no effect: the model with it is bit for bit the model "
                 f"without it, at the start and after {STEPS} training steps (what needs data before training, or a "
                 f"call of its own at every step, gets neither here); leave {name} out"
             )

@@ -24,6 +24,9 @@ def recompute(model: nn.Module, batch: dict[str, Tensor]) -> None:
     inner: Any = next(module for module in model.modules() if isinstance(module, PreTrainedModel))
     before = _outputs(model, batch)
     try:
+        inner.config.use_cache = (
+            False  # a second computation takes no cache, and transformers would say so at each start
+        )
         _enable(inner)({"use_reentrant": False, "context_fn": replay})
         after = _outputs(model, batch)
     except torch.OutOfMemoryError:

@@ -51,7 +51,7 @@ EFFECTIVE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "options", "says"), INERT)
 def test_an_option_without_effect_is_refused(kind: str, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(MethodError, match=rf"peft:{kind}.*{says}"):
+    with pytest.raises(MethodError, match=says):
         check_effects(tiny_model("bert"), method(f"peft:{kind}")(**options))
 
 
