@@ -12,8 +12,9 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from analysis.frames import records
+from bench.space import as_space
 
-Point = dict[str, str | int | float | bool | None]
+Point = dict[str, Any]
 
 KEPT = ("model", "tasks", "seeds", "select", "training", "resources", "trial_timeout", "retries")
 """Keys taken over from the study as they are."""
@@ -33,7 +34,7 @@ def best_study(study: dict[str, Any], scores: pd.DataFrame) -> str | None:
     scored = scored[scored["fraction"] == scored.groupby("task")["fraction"].transform("max")]
     points: dict[str, dict[str, Point]] = {}
     for row in records(scored):
-        points.setdefault(row["method"], {})[row["task"]] = _scalars(json.loads(row["configuration"]))
+        points.setdefault(row["method"], {})[row["task"]] = as_space(json.loads(row["configuration"]))
     made: dict[str, Any] = {"name": f"{str(study.get('name', 'study'))[:95]}-best"}
     made |= {key: study[key] for key in KEPT if key in study}
     tasks = set(scored["task"])
@@ -55,14 +56,10 @@ def _name(entry: Any) -> str:
     return str(entry.get("name")) if isinstance(entry, dict) else str(entry)
 
 
-def _scalars(point: dict[str, Any]) -> Point:
-    """What a study can fix: plain values. A list would be read as a grid."""
-    return {key: value for key, value in point.items() if value is None or isinstance(value, str | int | float | bool)}
-
-
 def _method(points: dict[str, Point], study: dict[str, Any], name: str) -> dict[str, Any]:
     counts = Counter(json.dumps(point, sort_keys=True) for point in points.values())
-    common: Point = json.loads(min(counts, key=lambda text: (-counts[text], text)))
+    usual: Point = json.loads(min(counts, key=lambda text: (-counts[text], text)))
+    common = {key: value for key, value in usual.items() if all(key in point for point in points.values())}
     own = {task: _different(point, common) for task, point in sorted(points.items())}
     made: dict[str, Any] = dict(common)
     given = study.get("methods", {}).get(name, {})

@@ -1,5 +1,6 @@
 """The tuning ledger: what each method was given to be tuned with, and where that looks unfair or too narrow."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
 from analysis.tables import word
+from bench.study import TUNABLE
 
 
 def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
@@ -59,7 +61,20 @@ def _tried(rows: pd.DataFrame) -> pd.DataFrame:
 
 def warnings(runs: pd.DataFrame, scores: pd.DataFrame, expected: Expectation) -> list[str]:
     """Plain sentences: unequal numbers of configurations, chosen learning rates at the edge, seeds used twice."""
-    return [*_unequal(runs, expected), *_edges(runs, scores), *_same_seeds(scores)]
+    return [*_unequal(runs, expected), *_training(runs), *_edges(runs, scores), *_same_seeds(scores)]
+
+
+def _training(runs: pd.DataFrame) -> list[str]:
+    """Training options that some methods' spaces hold and others' do not."""
+    parsed = {text: set(json.loads(text)) & set(TUNABLE) for text in set(_tried(runs)["configuration"])}
+    tuned = {
+        str(name): sorted(set().union(*(parsed[text] for text in rows["configuration"])))
+        for name, rows in _tried(runs).groupby("method")
+    }
+    if len({tuple(options) for options in tuned.values()}) < 2:
+        return []
+    said = "; ".join(f"{name}: {', '.join(options) or 'none'}" for name, options in tuned.items())
+    return [f"Not all methods were tuned over the same training options ({said}); compare them with that in mind."]
 
 
 def _unequal(runs: pd.DataFrame, expected: Expectation) -> list[str]:

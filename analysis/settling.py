@@ -10,6 +10,7 @@ from analysis.claim import Finding
 from analysis.planned import Expectation
 from analysis.statistics.crossed import Components
 from analysis.statistics.power import Needed, seeds_for_margin, seeds_range
+from bench.claim_seeds import more_seeds
 
 NEVER = "no number of seeds"
 
@@ -97,9 +98,9 @@ class Extension:
         confirm = int(search[kind].get("confirm_seeds") or 0) if kind and isinstance(search[kind], Mapping) else 0
         self.stage = "confirm" if confirm else "grid"
         seeds = study.get("seeds")
-        named = len(seeds) if isinstance(seeds, list) else seeds
+        self._named = [int(one) for one in seeds] if isinstance(seeds, list) and not confirm else []
         self.crossed = not confirm and isinstance(seeds, Mapping)
-        plain = int(named) if isinstance(named, int) else None
+        plain = int(seeds) if isinstance(seeds, int) else len(self._named) or None
         self.have = confirm or (int(runs["seed"].nunique()) if self.crossed else plain)
         self._key = f"search.{kind}.confirm_seeds" if confirm else "seeds"
         planned = [cell.trials for (_, stage), cell in expected.cells.items() if (stage == "confirm") == bool(confirm)]
@@ -109,7 +110,8 @@ class Extension:
 
     def more(self, said: str, seeds: int) -> Step:
         """So many seeds, for the whole study: a seed is one for every cell."""
-        command = f"finebench run {self._where} --set {self._key}={seeds}"
+        value = str(more_seeds(self._named, seeds)).replace(" ", "") if self._named else seeds
+        command = f"finebench run {self._where} --set {self._key}={value}"
         if not self.have or not self._trials:
             return Step(said, seeds, command)
         whole = round(self._trials / self.have * seeds)

@@ -47,9 +47,12 @@ def _fingerprints(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def _word_sum(tensor: Tensor) -> Tensor:
-    """The bytes of a tensor as 64-bit words, summed; elements that fill no whole word are summed as what they are."""
+    """The bytes of a tensor as 64-bit words, summed; elements that fill no whole word are summed as what they are.
+
+    A part of another tensor may begin between two words, where it cannot be seen as such; it is copied.
+    """
     flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).reshape(-1)
-    if flat.storage_offset() * flat.element_size() % 8:  # only from a multiple of 8 bytes on can words be read in place
+    if flat.storage_offset() * flat.element_size() % 8:
         flat = flat.clone()
     whole = flat.numel() - flat.numel() % (8 // flat.element_size())
     rest = flat[whole:].double().view(torch.int64)

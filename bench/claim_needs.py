@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
-from bench.claim_seeds import least_pairs, scoring
+from bench.claim_seeds import least_pairs, more_seeds, scoring
 from bench.plan import Cell, Plan
 from bench.registry import tasks
 from bench.study import OF_MEANS, Claim, CrossedSeeds, Study
@@ -78,12 +78,22 @@ def more_trials(before: Plan, after: Plan) -> dict[Cell, int]:
     return made
 
 
-def _common(a: int | CrossedSeeds, b: int | CrossedSeeds, fraction: float) -> int:
+def _common(a: int | list[int] | CrossedSeeds, b: int | list[int] | CrossedSeeds, fraction: float) -> int:
     """Seeds that two studies share; a study's seed k has all sources at k, the subset without effect on all data."""
     sources = _sources(fraction)
+    if isinstance(a, list) or isinstance(b, list):
+        return len(_single(a, sources) & _single(b, sources))
     if isinstance(a, int) or isinstance(b, int):
         return min(one if isinstance(one, int) else min(getattr(one, s) for s in sources) for one in (a, b))
     return prod(min(getattr(a, source), getattr(b, source)) for source in sources)
+
+
+def _single(seeds: int | list[int] | CrossedSeeds, sources: tuple[str, ...]) -> set[int]:
+    """The seeds k that have all sources at k."""
+    if isinstance(seeds, list):
+        return set(seeds)
+    most = seeds if isinstance(seeds, int) else min(getattr(seeds, source) for source in sources)
+    return set(range(1, most + 1))
 
 
 def _sources(*fractions: float) -> tuple[str, ...]:
@@ -159,7 +169,8 @@ def _pairs(study: Study, claim: Claim, least: int) -> Iterator[_Lack]:
     if isinstance(given, CrossedSeeds):
         yield from _crossed(study, claim, given, least)
     elif given + more < least:
-        yield _Lack(_too_few(given + more, least), ((key, least - more),))
+        named = study.seeds if key == "seeds" and isinstance(study.seeds, list) else None
+        yield _Lack(_too_few(given + more, least), ((key, more_seeds(named, least) if named else least - more),))
 
 
 def _too_few(pairs: int, least: int) -> str:

@@ -1,5 +1,6 @@
 """How many pairs a claim needs for a verdict, which of a study's seeds make them, and how many there are by default."""
 
+from itertools import count, islice
 from typing import NamedTuple
 
 from bench.study import Claim, CrossedSeeds, Search, Study
@@ -36,7 +37,8 @@ def scoring(study: Study, claim: Claim) -> Scoring:
     rates is that of the runs that chose; costs are those of all runs.
     """
     optuna, confirm = study.search.optuna, study.search.confirm_seeds
-    chose = Scoring("search.optuna.seeds", optuna.seeds) if optuna else Scoring("seeds", study.seeds)
+    given = len(study.seeds) if isinstance(study.seeds, list) else study.seeds
+    chose = Scoring("search.optuna.seeds", optuna.seeds) if optuna else Scoring("seeds", given)
     if claim.says == "varies_more" and claim.over == "lr":
         return chose
     if not confirm and not optuna:
@@ -45,6 +47,12 @@ def scoring(study: Study, claim: Claim) -> Scoring:
     if claim.says == "cheaper":
         return Scoring(key, confirm, chose.given if isinstance(chose.given, int) else 0)
     return Scoring(key, confirm or chose.given)
+
+
+def more_seeds(named: list[int], number: int) -> list[int]:
+    """`number` seeds: those that are named, and the lowest others."""
+    others = (seed for seed in count(1) if seed not in named)
+    return [*named, *islice(others, max(0, number - len(named)))]
 
 
 def with_enough_seeds(study: Study) -> Study:

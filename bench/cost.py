@@ -73,6 +73,11 @@ def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
     return Counts(cost.trainable, head, encoder_parameters(arch) + cost.inserted + head)
 
 
+def trace(method: Method, arch: Architecture, num_labels: int) -> str | None:
+    """A hash of what a family's member makes of the architecture; None for other methods, and for large models."""
+    return None if method.model_extra is None else _ask(method, arch, num_labels).trace
+
+
 def train_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> Flops:
     """FLOPs of training steps: forward and backward, the optimiser's own arithmetic left out."""
     cost = closed_form(method, arch)

@@ -11,7 +11,7 @@ that number with a constant of the pair of channels gives two 16-bit words. The 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -59,10 +59,11 @@ def _mix32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 class Stream:
     """The keys of one step and how many of them are used; `keys` is int32 [calls], for a pack a batched tensor of
-    that shape inside `vmap`."""
+    that shape inside `vmap`. Where a batch is taken in parts, `rows` is the size of a part and `first` the place of its
+    first row in the batch, so that a row has the mask that it has in the whole."""
 
-    def __init__(self, keys: Tensor) -> None:
-        self.keys, self.used = keys, 0
+    def __init__(self, keys: Tensor, first: int = 0, rows: int = 0) -> None:
+        self.keys, self.first, self.rows, self.used = keys, first, rows, 0
 
     def next(self) -> Tensor:
         """The key of the next call: a scalar; raises RuntimeError where the step has no more."""
@@ -71,19 +72,41 @@ class Stream:
         self.used += 1
         return self.keys[self.used - 1]
 
+    def start(self, shape: tuple[int, ...]) -> int:
+        """Where along its first dimension a tensor of this shape stands in the whole batch's: a tensor of three or more
+        dimensions may have several entries to a row (a row's heads); one whose entries are no rows starts at 0."""
+        if not self.first or shape[0] % self.rows or (len(shape) < 3 and shape[0] != self.rows):
+            return 0
+        return self.first * (shape[0] // self.rows)
+
 
 _current: Stream | None = None
 
 
 @contextmanager
-def stream(keys: Tensor) -> Iterator[Stream]:
-    """Within: dropout takes its masks from these keys, call after call."""
+def stream(keys: Tensor, first: int = 0, rows: int = 0) -> Iterator[Stream]:
+    """Within: dropout takes its masks from these keys, call after call, for `rows` rows from row `first` on."""
+    with _running(Stream(keys, first, rows)) as running:
+        yield running
+
+
+@contextmanager
+def _running(new: Stream) -> Iterator[Stream]:
     global _current
-    before, _current = _current, Stream(keys)
+    before, _current = _current, new
     try:
-        yield _current
+        yield new
     finally:
         _current = before
+
+
+def replay() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    """For torch.utils.checkpoint (`context_fn`): what is computed a second time takes its masks as it did the first."""
+    if _current is None:
+        return nullcontext(), nullcontext()
+    again = Stream(_current.keys, _current.first, _current.rows)
+    again.used = _current.used
+    return nullcontext(), _running(again)
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
@@ -91,7 +114,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     if _current is None:
         raise RuntimeError("keyed dropout in training mode needs a running step: `with stream(keys)`")
     if not in_vmap():  # the same arithmetic, without the 80 µs that a custom function takes
-        return x * _factor(_current.next(), tuple(x.shape), p, x.dtype)
+        return x * _factor(_current.next(), tuple(x.shape), p, x.dtype, _current.start(tuple(x.shape)))
     dropped: Tensor = _Drop.apply(x, _current.next(), p)[0]  # type: ignore[no-untyped-call]
     return dropped
 
@@ -101,9 +124,9 @@ def in_vmap() -> bool:
     return bool(torch._C._functorch.peek_interpreter_stack() is not None)
 
 
-def _factor(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype) -> Tensor:
+def _factor(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype, first: int = 0) -> Tensor:
     """mask / (1 − p)."""
-    return keep_mask(key, shape, p, dtype).mul_(1 / (1 - p) if p < 1 else 0.0)
+    return keep_mask(key, shape, p, dtype, first).mul_(1 / (1 - p) if p < 1 else 0.0)
 
 
 class KeyedDropout(nn.Dropout):
@@ -134,20 +157,22 @@ def _channels(pairs: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=1024)
-def _vectors(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """A number for every vector of a tensor whose leading dimensions are `shape`: int32 of that shape."""
+def _vectors(shape: tuple[int, ...], device: torch.device, first: int = 0) -> Tensor:
+    """A number for every vector of a tensor whose leading dimensions are `shape`, `first` rows of which are left out
+    before it: int32 of that shape."""
     total = np.zeros(shape, np.uint32)
     for axis, size in enumerate(shape):
         word = _DIMENSIONS[axis % len(_DIMENSIONS)] + 2 * (axis // len(_DIMENSIONS))
-        index = np.arange(1, size + 1, dtype=np.uint32) * np.uint32(word)
+        start = 1 + (first if axis == 0 else 0)
+        index = np.arange(start, start + size, dtype=np.uint32) * np.uint32(word)
         total += index.reshape(-1, *[1] * (len(shape) - axis - 1))
     return torch.from_numpy(total.view(np.int32)).to(device)
 
 
-def keep_mask(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype) -> Tensor:
-    """1 where kept and 0 where dropped, [*key.shape, *shape]: one mask for each key (int32)."""
+def keep_mask(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype, first: int = 0) -> Tensor:
+    """1 where kept and 0 where dropped, [*key.shape, *shape]: one mask for each key (int32), from row `first` on."""
     *leading, channels = shape
-    lead = key.reshape(*key.shape, *[1] * len(leading)) + _vectors(tuple(leading), key.device)
+    lead = key.reshape(*key.shape, *[1] * len(leading)) + _vectors(tuple(leading), key.device, first)
     for shift, factor in ((16, _FIRST), (15, _SECOND)):  # `>>` repeats the sign, which has to go: it would void a bit
         lead.bitwise_xor_((lead >> shift) & (_MASK >> shift)).mul_(factor)
     lead.bitwise_xor_((lead >> 16) & 0xFFFF)

@@ -16,7 +16,7 @@ from bench import cost
 from bench.architecture import Architecture
 from bench.plan import Cell, Plan
 from bench.registry import method
-from bench.study import Study
+from bench.study import Study, split_point
 
 EFFICIENCY = 0.5
 """Share of the measured matrix-multiplication speed that training small encoders reaches on a CPU."""
@@ -64,9 +64,10 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     """Estimate one trial of a cell, at the cell's first grid point."""
     study = plan.study
     point = plan.complete(cell, next(plan.space(cell).points()))
-    tuned = method(cell.method)(**point)
+    own, options = split_point(point)
+    tuned = method(cell.method)(**own)
     counts = cost.count(tuned, architecture, size.num_labels)
-    batch = study.training.batch_size
+    batch = options.get("batch_size", study.training.batch_size)
     n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
     on_features = cost.head_flops(tuned, architecture, size.num_labels, batch)
     if on_features is None:

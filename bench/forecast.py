@@ -18,7 +18,16 @@ from bench.meter import cpu_count
 from bench.methods import Method
 from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import check_draws, check_method, check_together, declared, identities, variations
+from bench.prepare import (
+    check_alike,
+    check_draws,
+    check_method,
+    check_together,
+    check_weights,
+    declared,
+    identities,
+    variations,
+)  # fmt: skip
 from bench.registry import method, methods
 from bench.sources import TaskData, load_task
 from bench.study import Study
@@ -133,6 +142,8 @@ def _estimates(
 ) -> dict[Cell, CellEstimate]:
     if known is None:
         return {}
+    for entry in map(declared, plan.study.tasks):
+        check_weights(plan.study, entry, known.sizes[entry.name].num_labels)
     notes += _ranges(plan, known.architecture, {name: size.num_labels for name, size in known.sizes.items()})
     notes += _tried(plan, known.architecture, read)
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
@@ -184,6 +195,8 @@ def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) 
         points = ((cell, plan.complete(cell, point)) for cell in cells for point in variations(plan.space(cell)))
         shapes = {json.dumps([point, num_labels[cell.task]]): (point, num_labels[cell.task]) for cell, point in points}
         counts = [check_method(name, point, architecture, labels) for point, labels in shapes.values()]
+        for labels in {labels for _, labels in shapes.values()}:
+            check_alike(name, [point for point, own in shapes.values() if own == labels], architecture, labels)
         low, high = min(one.encoder for one in counts), max(one.encoder for one in counts)
         if low < high:
             said.append(f"{name} trains from {low:,} to {high:,} parameters of the encoder, depending on its settings")

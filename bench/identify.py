@@ -17,7 +17,8 @@ from bench.errors import FinebenchError, ResultsError
 from bench.plan import Identities
 from bench.registry import method
 from bench.seeds import from_code
-from bench.study import Study
+from bench.study import Study, split_point
+from bench.study_file import tuned_training
 from bench.trial import TRAINING_VERSION, Identity, Trial
 
 
@@ -93,16 +94,17 @@ class Identifier:
                 return f"?made by another version of the training code or of method {row['method']}"
             if row["task"] not in known["tasks"]:
                 return f"?plan.json does not say which revision of task {row['task']} was used"
+            own, options = split_point(json.loads(row["hyperparameters"]))
             made = Trial(
                 stage=row["stage"],
                 method=row["method"],
-                hyperparameters=json.loads(row["hyperparameters"]),
+                hyperparameters=own,
                 task=Identity(row["task"], str(known["tasks"][row["task"]])),
                 model=Identity(row["model"], str(known["model"])),
                 fraction=row["fraction"],
                 seeds=from_code(row["seed"]),
                 budget=Budget(**json.loads(row["budget"])),
-                training=study.training,
+                training=tuned_training(study, options, "study"),
                 select=study.select,
             )
             return made.id

@@ -21,6 +21,7 @@ from bench.dropout import step_keys
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import training_mode
+from bench.losses import row_shares
 from bench.stack import Stack, cannot_pack, mismatch
 from bench.training import (
     CHECK_EVERY,
@@ -69,6 +70,8 @@ def obstacle(jobs: list[Job]) -> str | None:
     first = jobs[0]
     if not isinstance(first.fit.tokens, Tokens):
         return "their encoder is frozen, and each trains its head on stored features"
+    if first.training.micro_batch is not None or first.training.checkpointing:
+        return "micro_batch and checkpointing are for a model that needs the memory to itself"
     for job in jobs[1:]:
         if (job.training, job.regression, job.device) != (first.training, first.regression, first.device):
             return "the members' training options differ"
@@ -189,14 +192,19 @@ def _step(stack: Stack, lanes: list[Lane], most: Tensor) -> Tensor:
     keys = step_keys([lane.job.dropout_seed for lane in lanes], steps, stack.calls)
     with autocast(first.device, first.training.precision):
         logits = stack.logits(inputs, keys)
-    weights = np.array([[1 / len(lane.rows)] * len(lane.rows) + [0.0] * (tallest - len(lane.rows)) for lane in lanes])
+    weights = np.stack([np.pad(_shares(lane), (0, tallest - len(lane.rows))) for lane in lanes])
     losses = _losses(first, logits, first.fit.labels[rows], weights)
     stack.update(losses, most, rates)
     return losses.detach()
 
 
+def _shares(lane: Lane) -> np.ndarray:
+    """What each row of a member's batch counts in its loss."""
+    return row_shares(lane.job.fit.labels[lane.rows], lane.job.class_weights)
+
+
 def _losses(job: Job, logits: Tensor, labels: np.ndarray, weights: np.ndarray) -> Tensor:
-    """Each member's mean over its own rows: logits [K, B, outputs], labels [K · B], weights [K, B] -> [K]."""
+    """Each member's mean over its own rows: logits [K, B, outputs], labels [K · B], the rows' weights [K, B] -> [K]."""
     target = torch.from_numpy(np.ascontiguousarray(labels)).to(job.device, non_blocking=True)
     shares = torch.from_numpy(weights).to(logits.dtype).to(job.device, non_blocking=True)
     if job.regression:

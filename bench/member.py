@@ -26,10 +26,12 @@ from bench.frozen import Apart, split
 from bench.keep import save_delta
 from bench.linear_probe import charge, on_features
 from bench.lockstep import Lane
+from bench.losses import class_weights
 from bench.methods import Method
 from bench.metrics import majority_score
 from bench.model import build, trainable_counts, trained_tensors
 from bench.outcome import Measured, make_record
+from bench.recompute import recompute
 from bench.record import Record
 from bench.registry import method
 from bench.resident import Resident, longest_input
@@ -37,7 +39,7 @@ from bench.results import ResultsFolder
 from bench.sources import TaskData
 from bench.splits import Draw
 from bench.stack import share_frozen
-from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, train
+from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, on_device, train
 from bench.trial import TRAINING_VERSION, Trial
 
 
@@ -185,8 +187,11 @@ class Member:
             pad_id=backbone.pad_id,
             device=resident.device,
             flops=flops,
+            class_weights=class_weights(trial.training, task.train.labels[rows.fit], task.num_labels),
             keep_best=resident.shipment.keep != "none",
         )
+        if trial.training.checkpointing and split(model) is None:
+            recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), resident.device))
         return job, audit
 
     def on_stored_features(self, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:

@@ -6,31 +6,20 @@ state stay inside a PeftModel; prompt learning keeps PeftModelForSequenceClassif
 
 import inspect
 import warnings
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from peft import PeftConfig, PeftType, TaskType, get_peft_model, inject_adapter_in_model
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 from bench.errors import MethodError, choose
 from bench.parts import base_name, head_parameter_names, model_type
+from bench.peft_options import find_config, make_config, own_fields
 from bench.roles import role_regex
-
-_NOT_THE_USERS = {"peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "peft_version"}
-_NOT_THE_USERS |= {"auto_mapping", "modules_to_save"}
-_UNFIT = {
-    "ADALORA": "its rank allocation has to be driven by the training loop",
-    "ADAPTION_PROMPT": "it is made for generation with Llama",
-    "CARTRIDGE": "it is distilled from a text, not fine-tuned on labels",
-    "CPT": "it is made for generation with labelled context",
-    "MULTITASK_PROMPT_TUNING": "it needs a task number with every example",
-    "SHADOW": "it trains a network of its own beside a decoder",
-    "POLY": "it needs a task number with every example",
-    "TRAINABLE_TOKENS": "it needs a list of token numbers",
-    "XLORA": "it mixes LoRA adapters that have to be trained before",
-}
-"""Tuners that a plain classification run cannot train as they are meant to be, and why."""
 
 
 def tune(model: nn.Module, kind: str, **options: Any) -> nn.Module:
@@ -43,7 +32,7 @@ def tune(model: nn.Module, kind: str, **options: Any) -> nn.Module:
     check_options(kind, config_class, options)
     head = head_parameter_names(model)  # type: ignore[arg-type]
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _one_thread():
             warnings.simplefilter("ignore")
             tuned = _attach(model, config_class, options)
     except MethodError:
@@ -57,20 +46,22 @@ def tune(model: nn.Module, kind: str, **options: Any) -> nn.Module:
     return tuned
 
 
-def find_config(kind: str) -> type[PeftConfig]:
-    """The config class of a tuner; raises MethodError with the choices, or with the reason for leaving a tuner out."""
-    known = {str(one.value): config for one, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    if kind in _UNFIT:
-        raise MethodError(f"peft's {kind} is not offered: {_UNFIT[kind]}")
-    if kind not in known:
-        raise MethodError(choose("peft tuner", kind, known.keys() - _UNFIT.keys()))
-    found: type[PeftConfig] = known[kind]
-    return found
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tuners that decompose weights (an SVD, clusters) come out the same whatever the process's threads: a kept delta
+    is put on what another machine makes of the same weights."""
+    before = torch.get_num_threads()
+    with threadpool_limits(limits=1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def check_options(kind: str, config_class: type[PeftConfig], options: dict[str, Any]) -> None:
     """Raise MethodError for an option that the tuner's config does not have."""
-    known = {field.name for field in fields(config_class)} - _NOT_THE_USERS
+    known = own_fields(config_class)
     for name in options:
         if name not in known:
             raise MethodError(choose(f"hyperparameter of peft's {kind}", name, known))
@@ -78,7 +69,7 @@ def check_options(kind: str, config_class: type[PeftConfig], options: dict[str, 
 
 def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str, Any]) -> nn.Module:
     """Build the config and put the tuner into the model."""
-    config: Any = config_class(**options)
+    config: Any = make_config(config_class, options)
     tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
     stays_inside = config.is_prompt_learning or getattr(tuner, "uses_shared_state", False)
     if config.is_prompt_learning:

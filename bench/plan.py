@@ -3,6 +3,7 @@
 Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-finished run is already balanced.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,8 +13,8 @@ from bench.errors import StudyError
 from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
 from bench.space import Space
-from bench.study import Study
-from bench.study_file import make_method, spaces
+from bench.study import TUNABLE, Study, split_point
+from bench.study_file import make_method, spaces, tuned_training
 from bench.trial import Identity, Trial
 
 MAX_TRIALS = 10_000_000
@@ -71,9 +72,17 @@ class Plan:
         """Refuse a space that writes one configuration twice, e.g. a default both as null and by its value."""
         seen: dict[str, dict[str, Any]] = {}
         for point in space.few():
-            complete = make_method(method(name), point, f"study: methods.{name}").model_dump_json()
-            if (twin := seen.setdefault(complete, point)) is not point:
+            complete = json.dumps(self._complete(name, space, point), sort_keys=True)
+            twin = seen.setdefault(complete, point)
+            if twin is not point and not (self.study.search.optuna and self._tells(name, space, twin, point)):
                 raise StudyError(f"methods.{name}: {twin} and {point} are the same configuration; leave out one")
+
+    def _tells(self, name: str, space: Space, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Whether the values in which two points differ make a difference beside other values: a search may draw such
+        points, and tries one of them. (A grid that holds both would run one twice.)"""
+        apart = {key: value for key, value in other.items() if one[key] != value}
+        beside = (point for point in space.few() if all(point[key] == one[key] for key in apart))
+        return any(self._complete(name, space, p) != self._complete(name, space, p | apart) for p in beside)
 
     def cells(self) -> Iterator[Cell]:
         """Every task × fraction × budget × method."""
@@ -91,15 +100,15 @@ class Plan:
     def seeds(self, fraction: float) -> list[Seeds]:
         """The seeds of a grid cell; at fraction 1.0 the subset seed changes nothing and is not crossed."""
         given = self.study.seeds
-        if isinstance(given, int):
-            return [Seeds.paired(k) for k in range(1, given + 1)]
+        if isinstance(given, int | list):
+            return [Seeds.paired(k) for k in (range(1, given + 1) if isinstance(given, int) else given)]
         return list(crossed(given.init, given.order, 1 if fraction == 1.0 else given.subset))
 
     def n_seeds(self, fraction: float) -> int:
         """`len(self.seeds(fraction))`, without building them."""
         given = self.study.seeds
-        if isinstance(given, int):
-            return given
+        if isinstance(given, int | list):
+            return given if isinstance(given, int) else len(given)
         return given.init * given.order * (1 if fraction == 1.0 else given.subset)
 
     def configurations(self, cell: Cell) -> int:
@@ -136,9 +145,15 @@ class Plan:
         return len(study.budget) * points * sum(map(self.n_seeds, study.fractions)) + confirm
 
     def complete(self, cell: Cell, point: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyperparameters of a point, defaults filled in and validated."""
-        made = make_method(method(cell.method), point, f"study: methods.{cell.method}")
-        return dict(made.model_dump())
+        """All hyperparameters of a point, defaults filled in, validated, and written canonically; of the training
+        options those that the space holds."""
+        return self._complete(cell.method, self.space(cell), point)
+
+    def _complete(self, name: str, space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
+        (own, options), at = split_point(point), f"study: methods.{name}"
+        training = tuned_training(self.study, options, at) if options else self.study.training
+        held = {key: getattr(training, key) for key in TUNABLE if key in options or key in space.values}
+        return dict(make_method(method(name), own, at).model_dump()) | held
 
     def points(self, cell: Cell) -> list[dict[str, Any]]:
         """The complete hyperparameters of every grid point of a cell."""
@@ -146,22 +161,23 @@ class Plan:
 
     def default(self, cell: Cell) -> dict[str, Any]:
         """The method's default configuration."""
-        return dict(method(cell.method)().model_dump())
+        return self.complete(cell, {})
 
     def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
         """One trial of a cell; `point` is complete."""
-        study = self.study
+        study, (own, options) = self.study, split_point(point)
         return Trial(
             stage=stage,
             method=cell.method,
-            hyperparameters=dict(point),
+            hyperparameters=own,
             task=known.tasks[cell.task],
             model=known.model,
             fraction=cell.fraction,
             seeds=seeds,
             budget=cell.budget,
-            training=study.training,
+            training=tuned_training(study, options, f"study: methods.{cell.method}") if options else study.training,
             select=study.select,
+            tuned=tuple(options),
         )
 
     def grid(self, known: Identities, weight: Callable[[Cell], float] = lambda cell: 0.0) -> Iterator[Trial]:

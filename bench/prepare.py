@@ -1,6 +1,7 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.registry import method, task
 from bench.sources import TaskData, load_task, user_task
 from bench.space import Space
 from bench.splits import draw
-from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study
+from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study, split_point
 from bench.tasks import Files, Hub, OneFile, Task
 from bench.trial import Identity
 
@@ -70,6 +71,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     tasks = {one.name: load_task(one, data) for one in map(declared, study.tasks)}
     for loaded in tasks.values():
         check_own(loaded)
+        check_weights(study, loaded.task, loaded.num_labels)
     check_cells(plan, architecture, tasks)
     return Prepared(study, plan, model, architecture, tasks, identities(model, tasks))
 
@@ -91,14 +93,18 @@ def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, Task
     """Check that each method applies to the model and that each fraction holds every class."""
     structures, together = set[str](), set[tuple[str, str]]()
     for cell in plan.cells():
-        if (cell.method, cell.task) not in together:
+        num_labels, fresh = tasks[cell.task].num_labels, (cell.method, cell.task) not in together
+        if fresh:
             together.add((cell.method, cell.task))
             check_together(plan, cell, architecture)
-        for point in structural_points(plan, cell):
-            label = f"{cell.method}{sorted(point.items())}{tasks[cell.task].num_labels}"
+        points = structural_points(plan, cell)
+        for point in points:
+            label = f"{cell.method}{sorted(point.items())}{num_labels}"
             if label not in structures:
                 structures.add(label)
-                check_method(cell.method, point, architecture, tasks[cell.task].num_labels)
+                check_method(cell.method, point, architecture, num_labels)
+        if fresh:
+            check_alike(cell.method, points, architecture, num_labels)
     check_draws(plan, tasks)
 
 
@@ -109,16 +115,64 @@ def check_draws(plan: Plan, tasks: Mapping[str, TaskData]) -> None:
             _check_draw(plan.study, name, found, fraction)
 
 
+def check_weights(study: Study, task: Task, classes: int) -> None:
+    """Raise StudyError where the study's class weights do not fit a task."""
+    weights = study.training.class_weights
+    if weights is None:
+        return
+    if task.kind == "regression":
+        raise StudyError(f"training.class_weights: task {task.name!r} is a regression and has no classes to weigh")
+    if isinstance(weights, list) and len(weights) != classes:
+        raise StudyError(
+            f"training.class_weights: {len(weights)} weights given, and task {task.name!r} has {classes} classes; "
+            f"give one for each, in their order, or write balanced"
+        )
+
+
 def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
     """Raise MethodError where values that a search may draw together cannot be used together; counts nothing, since
-    that may take building a model for each."""
+    that may take building a model for each. Also where two of them are one configuration on this architecture."""
+    seen: dict[str, dict[str, Any]] = {}
     for point in plan.space(cell).few():
-        tuned = method(cell.method)(**plan.complete(cell, point))
+        complete = plan.complete(cell, point)
+        own, options = split_point(complete)
+        tuned = method(cell.method)(**own)
         try:
             tuned.check(architecture)
             cost.closed_form(tuned, architecture)
         except MethodError as error:
             raise MethodError(f"methods.{cell.method}: {error}") from error
+        whole = json.dumps(tuned.resolved(architecture).model_dump() | options, sort_keys=True)
+        if (twin := seen.setdefault(whole, complete)) != complete:
+            raise _twins(cell.method, twin, complete)
+
+
+def check_alike(name: str, points: list[dict[str, Any]], architecture: Architecture, num_labels: int) -> None:
+    """Raise MethodError where two points make the same of the model: a choice of modules, say, beside the null that
+    chooses the same. Points that differ in a number are not looked at: a small dropout may do nothing for a while."""
+    seen: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for point in points:
+        own, options = split_point(point)
+        trace = cost.trace(method(name)(**own), architecture, num_labels)
+        if trace is None:
+            return
+        others = seen.setdefault((trace, json.dumps(options, sort_keys=True)), [])
+        for other in others:
+            if not any(_is_number(other.get(key)) or _is_number(point.get(key)) for key in _differing(other, point)):
+                raise _twins(name, other, point)
+        others.append(point)
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _twins(name: str, one: dict[str, Any], other: dict[str, Any]) -> MethodError:
+    return MethodError(f"methods.{name}: {one} and {other} are the same configuration on this model; leave out one")
 
 
 def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
@@ -138,7 +192,7 @@ def variations(space: Space) -> Iterator[dict[str, Any]]:
 
 def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:
     """What a method trains at one point of its space; raises MethodError where it cannot be applied to the model."""
-    tuned = method(name)(**point)
+    tuned = method(name)(**split_point(point)[0])
     try:
         tuned.check(architecture)
         return cost.count(tuned, architecture, num_labels)

@@ -12,17 +12,17 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, cast
 
 from bench.cache import cached, keep
-from bench.errors import FinebenchError, InputError
+from bench.errors import FinebenchError, InputError, MethodError
 from bench.registry import method
 
-PROBE_VERSION = 5
+PROBE_VERSION = 6
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
@@ -41,7 +41,8 @@ class ProbeAnswer:
     """What a built model says: trained parameters of encoder and head, all parameters, FLOPs forward and of training.
 
     `head_step`, where only the head is trained and what it reads is known: FLOPs of computing the features, of a step
-    on them, and of predicting from them. `error` is why the method cannot be applied; the numbers are then zero.
+    on them, and of predicting from them. `trace`, of a family's member: a hash of what it makes of a model, equal for
+    what is the same. `error` is why the method cannot be applied; the numbers are then zero.
     """
 
     encoder: int = 0
@@ -50,6 +51,7 @@ class ProbeAnswer:
     forward: Polynomial = (0.0, 0.0, 0.0, 0.0)
     train: Polynomial = (0.0, 0.0, 0.0, 0.0)
     head_step: tuple[Polynomial, Polynomial, Polynomial] | None = None
+    trace: str | None = None
     error: str | None = None
 
 
@@ -61,14 +63,34 @@ def probe(
     """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
-    key = [PROBE_VERSION, _versions(), method(name).version, request]
-    found = cached("probes", key)
-    if found is None:
-        found = answer(request) if "torch" in sys.modules else _child().ask(request)
-        keep("probes", key, found)
+    found = _kept([PROBE_VERSION, _versions(), method(name).version, request], request)
     parts = found["head_step"]
     step = None if parts is None else tuple(tuple(part) for part in parts)
     return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")} | {"head_step": step})
+
+
+@cache
+def tuner_options(kind: str) -> dict[str, dict[str, Any]]:
+    """Options of one of peft's tuners (bench.peft_options.describe): from the cache, else by asking peft.
+
+    Raises MethodError for a tuner that there is not, or that is not offered.
+    """
+    request = {"describe": kind}
+    found = _kept([PROBE_VERSION, _versions(), request], request)
+    if "error" in found:
+        raise MethodError(found["error"])
+    options: dict[str, dict[str, Any]] = found["options"]
+    return options
+
+
+def _kept(key: list[Any], request: dict[str, Any]) -> dict[str, Any]:
+    """The answer kept under a key; else a new one, from this process where it has torch already, from a child if
+    not."""
+    found: dict[str, Any] | None = cached("probes", key)
+    if found is None:
+        found = answer(request) if "torch" in sys.modules else _child().ask(request)
+        keep("probes", key, found)
+    return found
 
 
 @cache
@@ -128,20 +150,30 @@ def _child() -> _Child:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What is asked: the options of a tuner, or what a method makes of a model."""
+    return _describe(request["describe"]) if "describe" in request else _try(request)
+
+
+def _describe(kind: str) -> dict[str, Any]:
+    from bench.peft_options import describe
+
+    try:
+        return {"options": describe(kind)}
+    except MethodError as error:
+        return {"error": str(error)}
+
+
+def _try(request: dict[str, Any]) -> dict[str, Any]:
     """Build the model, apply the method, count and measure; a ProbeAnswer as a dictionary.
 
     On the meta device; what computes with values (a tuner's SVD, a model that looks for its end token) is asked again
     on the CPU.
     """
     try:
-        return asdict(_measure(request, "meta"))
-    except Exception as error:
-        if "meta" not in str(error).lower():
-            return asdict(ProbeAnswer(error=_why(error, request)))
-    try:
-        return asdict(_measure(request, "cpu"))
+        found = replace(_measured(request), trace=_check_effects(request))
     except Exception as error:
         return asdict(ProbeAnswer(error=_why(error, request)))
+    return asdict(found)
 
 
 def _why(error: Exception, request: dict[str, Any]) -> str:
@@ -151,6 +183,30 @@ def _why(error: Exception, request: dict[str, Any]) -> str:
     text = " ".join(str(error).split())[:300]
     kind = request["config"].get("model_type")
     return f"{request['method']} does not work on a {kind} model: {type(error).__name__}: {text}"
+
+
+def _measured(request: dict[str, Any]) -> ProbeAnswer:
+    try:
+        return _measure(request, "meta")
+    except Exception as error:
+        if "meta" not in str(error).lower():
+            raise
+    return _measure(request, "cpu")
+
+
+def _check_effects(request: dict[str, Any]) -> str | None:
+    """Raise MethodError where a family's member, or an option of it, does nothing to this model."""
+    import torch
+
+    from bench.peft_effects import check_effects
+
+    tuned = method(request["method"])(**request["hyperparameters"])
+    if tuned.model_extra is None:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_shape(request["config"], request["num_labels"])
+    return check_effects(model, tuned)
 
 
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:

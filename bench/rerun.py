@@ -17,6 +17,7 @@ from bench.registry import tasks
 from bench.results import ResultsFolder, record_name
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
+from bench.space import as_space
 from bench.study import Study
 from bench.study_file import build_study, method_resources
 from bench.trial import Trial
@@ -118,7 +119,11 @@ def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: 
     entries = [entry for entry, name in zip(study.tasks, study.task_names, strict=True) if name == row["task"]]
     if not entries and row["task"] not in tasks():
         raise ResultsError(f"task {row['task']!r} is no longer in the study, so its files are not known")
-    own = {"tasks": entries or [row["task"]], "methods": {row["method"]: point}, "fractions": [row["fraction"]]}
+    own = {
+        "tasks": entries or [row["task"]],
+        "methods": {row["method"]: as_space(point)},
+        "fractions": [row["fraction"]],
+    }
     return build_study(dict(study) | own | {"budget": [budget], "claims": []}, where, Path("."))
 
 

@@ -94,6 +94,17 @@ def role_regex(model_type: str, roles: tuple[str, ...]) -> str:
     return r"(?:.*\.)?(?:" + "|".join(dict.fromkeys(patterns[role] for role in roles)) + ")"
 
 
+def same_roles(given: str, model_type: str) -> str:
+    """Roles joined by "+", of those that share one matrix the first: "query" for "query+value" where they are fused."""
+    patterns = _FAMILIES.get(model_type)
+    if patterns is None:
+        return given
+    first: dict[str, str] = {}
+    for role in ROLES:
+        first.setdefault(patterns[role], role)
+    return "+".join(dict.fromkeys(first[patterns[role]] for role in given.split("+")))
+
+
 def split_roles(given: str, choices: tuple[str, ...], what: str) -> tuple[str, ...]:
     """Read "query+value"; names in the order of `choices`. Raises MethodError for an unknown or a repeated name.
 

@@ -14,7 +14,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -31,6 +31,7 @@ from bench.trial import Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+warnings.filterwarnings("ignore", message="Choices for a categorical distribution")  # lists; Optuna stores nothing
 
 ATTEMPTS = 10
 """How often a suggestion that repeats an earlier one is drawn again."""
@@ -43,17 +44,17 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     drawn: dict[str, BaseDistribution] = {key: _distribution(d) for key, d in space.distributions.items()}
     for key, values in space.grids.items():
         if len(values) > 1:
-            drawn[key] = CategoricalDistribution(values)
+            drawn[key] = CategoricalDistribution(cast(Any, values))
     return drawn
 
 
 def _distribution(given: Distribution) -> BaseDistribution:
     if given.kind == "choice":
-        return CategoricalDistribution(given.values)
-    low, high = given.values
+        return CategoricalDistribution(cast(Any, given.values))
+    low, high = cast(tuple[float, float], given.values)
     if given.kind == "int":
-        return IntDistribution(int(low or 0), int(high or 0))
-    return FloatDistribution(float(low or 0), float(high or 0), log=given.kind == "loguniform")
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(low, high, log=given.kind == "loguniform")
 
 
 def cell_name(cell: Cell) -> str:

@@ -1,10 +1,15 @@
-"""A method's hyperparameter space as a study writes it: scalars fixed, lists for grids, mappings for distributions."""
+"""A method's hyperparameter space as a study writes it: scalars fixed, lists for grids, mappings for distributions.
+
+A value that is itself a list or a mapping stands inside a list: `target_modules: [[query, value]]` is one value,
+`[[query], [query, value]]` a grid of two, `rank_pattern: [{query: 16}]` one value again.
+"""
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from bench.errors import StudyError, choose, shown
 
@@ -12,6 +17,7 @@ MAX_COMBINATIONS = 200
 """How many combinations of a space's values are looked at one by one before anything runs."""
 
 Scalar = str | int | float | bool | None
+Value = Scalar | list[Any] | dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Distribution:
     """What a search draws from: `uniform`, `loguniform` or `int` [low, high], ends included; or `choice` of values."""
 
     kind: str
-    values: tuple[Scalar, ...]
+    values: tuple[Value, ...]
 
     @property
     def options(self) -> int | None:
@@ -29,21 +35,21 @@ class Distribution:
             return high - low + 1
         return len(self.values) if self.kind == "choice" else None
 
-    def option(self, index: int) -> Scalar:
+    def option(self, index: int) -> Value:
         """The value at a place, from 0, in a choice or a range of whole numbers."""
         return self._ends[0] + index if self.kind == "int" else self.values[index]
 
     @property
     def _ends(self) -> tuple[int, int]:
         low, high = self.values
-        return int(low or 0), int(high or 0)
+        return int(cast(int, low)), int(cast(int, high))
 
 
 @dataclass(frozen=True)
 class Space:
     """One method's space for one task: parameter -> grid values, and parameter -> distribution."""
 
-    grids: Mapping[str, tuple[Scalar, ...]]
+    grids: Mapping[str, tuple[Value, ...]]
     distributions: Mapping[str, Distribution]
 
     @property
@@ -52,7 +58,7 @@ class Space:
         return math.prod(len(values) for values in self.grids.values())
 
     @property
-    def values(self) -> dict[str, tuple[Scalar, ...]]:
+    def values(self) -> dict[str, tuple[Value, ...]]:
         """Each parameter's values, those of a choice and the ends of a range with them."""
         return {**self.grids, **{key: found.values for key, found in self.distributions.items()}}
 
@@ -62,9 +68,9 @@ class Space:
         drawn = [one.options for one in self.distributions.values()]
         return None if None in drawn else self.size * math.prod(number for number in drawn if number is not None)
 
-    def configuration(self, index: int) -> dict[str, Scalar]:
+    def configuration(self, index: int) -> dict[str, Value]:
         """The configuration at a place, from 0, of a space without continuous ranges."""
-        found: dict[str, Scalar] = {}
+        found: dict[str, Value] = {}
         for key, values in self.grids.items():
             index, place = divmod(index, len(values))
             found[key] = values[place]
@@ -73,19 +79,19 @@ class Space:
             found[key] = drawn.option(place)
         return found
 
-    def one_at_a_time(self) -> Iterator[dict[str, Scalar]]:
+    def one_at_a_time(self) -> Iterator[dict[str, Value]]:
         """The first configuration, and it again with each other value, end of a range or choice, one at a time."""
         first = {key: given[0] for key, given in self.values.items()}
         yield first
         for key, given in self.values.items():
             yield from (first | {key: value} for value in given[1:])
 
-    def few(self) -> Iterator[dict[str, Scalar]]:
+    def few(self) -> Iterator[dict[str, Value]]:
         """Every combination of values and ends of ranges, or, past MAX_COMBINATIONS, `one_at_a_time`."""
         every = math.prod(map(len, self.values.values()))
         return Space(self.values, {}).points() if every <= MAX_COMBINATIONS else self.one_at_a_time()
 
-    def points(self) -> Iterator[dict[str, Scalar]]:
+    def points(self) -> Iterator[dict[str, Value]]:
         """Every grid point, in the order written."""
         for values in itertools.product(*self.grids.values()):
             yield dict(zip(self.grids, values, strict=True))
@@ -94,45 +100,86 @@ class Space:
 DISTRIBUTIONS = ("choice", "int", "loguniform", "uniform")
 
 
-def parse_space(raw: Mapping[str, Any], where: str) -> Space:
-    """Read one method's space; `where` (e.g. "x.yaml: methods.full") is named in errors."""
-    grids: dict[str, tuple[Scalar, ...]] = {}
+def parse_space(raw: Mapping[str, Any], where: str, plural: frozenset[str] = frozenset()) -> Space:
+    """Read one method's space; `where` (e.g. "x.yaml: methods.full") is named in errors. What is `plural` takes lists
+    or mappings as values, so that a list of plain values is taken for neither such a value nor a grid."""
+    grids: dict[str, tuple[Value, ...]] = {}
     distributions: dict[str, Distribution] = {}
     for key, value in raw.items():
         at = f"{where}.{key}"
         if isinstance(value, Mapping):
-            distributions[key] = _distribution(value, at)
+            distributions[key] = _distribution(value, at, key, key in plural)
         elif isinstance(value, list):
-            grids[key] = _grid(value, at)
+            if key in plural:
+                _check_plural(value, at, key)
+            grids[key] = _grid(value, at, key in plural)
         else:
             grids[key] = _grid([value], at)
     return Space(grids, distributions)
 
 
-def _grid(values: list[Any], at: str) -> tuple[Scalar, ...]:
+def as_space(point: Mapping[str, Any]) -> dict[str, Any]:
+    """One configuration as a study writes it: a value that is a list or a mapping stands inside a list."""
+    return {key: [value] if isinstance(value, list | dict) else value for key, value in point.items()}
+
+
+def _check_plural(values: list[Any], at: str, key: str) -> None:
+    """Refuse a list that could be one value or a grid of several, with both ways to write what is meant."""
+    if not values or any(value is None or isinstance(value, list | dict) for value in values):
+        return
+    one, grid = [values], [[value] for value in values]
+    raise StudyError(
+        f"{at}: {shown(values)} could be one value or a grid; write {key}: {written(one)} for one value that is a list"
+        + (f", {key}: {written(grid)} for a grid of {len(grid)}" if len(grid) > 1 else "")
+    )
+
+
+def written(value: Any) -> str:
+    """A value as YAML has it in a line, e.g. [[query, value]]."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{written(key)}: {written(one)}" for key, one in value.items()) + "}"
+    plain = isinstance(value, str) and value.replace("_", "").replace(".", "").isalnum()
+    return str(value) if plain else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _grid(values: list[Any], at: str, plural: bool = False) -> tuple[Value, ...]:
     if not values:
         raise StudyError(f"{at}: the grid is empty; give at least one value")
-    seen: set[Scalar] = set()
+    seen: set[str] = set()
     for value in values:
-        if not isinstance(value, Scalar):
+        if isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in DISTRIBUTIONS:
+            raise StudyError(f"{at}: a grid holds plain values; a distribution stands alone, without a list around it")
+        if not isinstance(value, Scalar) and not (plural and isinstance(value, list | dict)):
             raise StudyError(f"{at}: a grid holds plain values, not {shown(value)}")
-        if value in seen:
+        text = _canonical(value, at)
+        if text in seen:
             raise StudyError(f"{at}: {shown(value)} stands twice in the grid")
-        seen.add(value)
+        seen.add(text)
     return tuple(values)
 
 
-def _distribution(raw: Mapping[str, Any], at: str) -> Distribution:
+def _canonical(value: Any, at: str) -> str:
+    """What makes two values of a grid the same: numbers by value, lists and mappings by their content."""
+    try:
+        return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)
+    except (TypeError, ValueError) as error:  # a date, or keys of several types
+        raise StudyError(f"{at}: a value holds text, numbers, lists and mappings, not {shown(value)}") from error
+
+
+def _distribution(raw: Mapping[str, Any], at: str, key: str, plural: bool) -> Distribution:
+    as_value = f"; a value that is a mapping stands in a list: {key}: {written([dict(raw)])[:200]}" if plural else ""
     if len(raw) != 1:
         kinds = ", ".join(DISTRIBUTIONS)
-        raise StudyError(f"{at}: a distribution is one of {kinds}, e.g. {{loguniform: [1e-5, 1e-2]}}")
+        raise StudyError(f"{at}: a distribution is one of {kinds}, e.g. {{loguniform: [1e-5, 1e-2]}}{as_value}")
     kind, values = next(iter(raw.items()))
     if kind not in DISTRIBUTIONS:
-        raise StudyError(f"{at}: {choose('distribution', str(kind), DISTRIBUTIONS)}")
+        raise StudyError(f"{at}: {choose('distribution', str(kind), DISTRIBUTIONS)}{as_value}")
     if not isinstance(values, list):
         raise StudyError(f"{at}.{kind}: a list is needed, not {shown(values)}")
     if kind == "choice":
-        return Distribution(kind, _grid(values, f"{at}.{kind}"))
+        return Distribution(kind, _grid(values, f"{at}.{kind}", plural))
     return Distribution(kind, _interval(kind, values, f"{at}.{kind}"))
 
 

@@ -30,6 +30,27 @@ class Training(_Part):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     evals: int = Field(default=10, gt=0, le=1000, description="evaluations during training, evenly spaced")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
+    micro_batch: int | None = Field(default=None, gt=0, description="examples in memory at a time; same gradients")
+    checkpointing: bool = Field(default=False, description="compute activations again instead of keeping them")
+    class_weights: Literal["balanced"] | list[Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="in the loss: balanced (by how rare a class is), or one for each class"
+    )
+
+    @model_validator(mode="after")
+    def _smaller(self) -> Self:
+        if self.micro_batch is not None and self.micro_batch >= self.batch_size:
+            raise ValueError(f"micro_batch {self.micro_batch} is no part of a batch of {self.batch_size}; leave it out")
+        return self
+
+
+TUNABLE = ("batch_size", "warmup", "weight_decay")
+"""Training options that a method's space may hold too."""
+
+
+def split_point(point: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A configuration as the method's own hyperparameters, and the training options tuned with them."""
+    options = {name: point[name] for name in TUNABLE if name in point}
+    return {name: value for name, value in point.items() if name not in TUNABLE}, options
 
 
 class Select(_Part):
@@ -221,7 +242,7 @@ class Study(_Part):
     tasks: list[TaskEntry] = Field(min_length=1)
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
-    seeds: int | CrossedSeeds = 5
+    seeds: int | list[int] | CrossedSeeds = 5
     budget: Annotated[list[Budget], BeforeValidator(_as_list), Field(min_length=1)]
     search: Search = Search(grid=GridSearch())
     select: Select = Select()
@@ -239,10 +260,16 @@ class Study(_Part):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
-        number = isinstance(value, int) and not isinstance(value, bool)
-        if (not number and not isinstance(value, Mapping | CrossedSeeds)) or (number and not 1 <= value < CONFIRM_BASE):
-            raise ValueError(f"seeds is a number from 1 to {CONFIRM_BASE - 1}, or {{init: n, order: n, subset: n}}")
-        return CrossedSeeds.model_validate(value) if isinstance(value, Mapping) else value
+        if isinstance(value, Mapping | CrossedSeeds):
+            return CrossedSeeds.model_validate(value)
+        named = value if isinstance(value, list) else [value]
+        whole = all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one < CONFIRM_BASE for one in named)
+        if not whole or not named or len(set(named)) < len(named):
+            raise ValueError(
+                f"seeds is a number from 1 to {CONFIRM_BASE - 1}, a list of different ones (e.g. [3, 7, 11]), "
+                f"or {{init: n, order: n, subset: n}}"
+            )
+        return value
 
     @property
     def task_names(self) -> list[str]:

@@ -14,7 +14,7 @@ from bench.errors import InputError, MethodError, StudyError, choose, shown
 from bench.registry import method, task, tasks
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
-from bench.study import OwnTask, Resources, Study
+from bench.study import OwnTask, Resources, Study, split_point
 
 MOST_LINES, LONGEST_LINE = 20, 2000
 """Findings that one message gives, and characters of each."""
@@ -130,8 +130,9 @@ def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
             raise StudyError(f"{at}.per_task: {choose('task', str(given), names)}")
         if not isinstance(value, Mapping):
             raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {shown(value)}")
-    shared = parse_space(common, at)
-    return {t: parse_space(common | dict(own[t]), at) if t in own else shared for t in study.task_names}
+    plural = _within(at, lambda one: method(one).plural(), name)
+    shared = parse_space(common, at, plural)
+    return {t: parse_space(common | dict(own[t]), at, plural) if t in own else shared for t in study.task_names}
 
 
 def method_resources(study: Study, name: str, where: str = "study") -> Resources:
@@ -200,16 +201,32 @@ def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
     first = next(space.points())
     ends = {key: d.values for key, d in space.distributions.items()}
     start = first | {key: values[0] for key, values in ends.items()}
-    make_method(cls, start, at)
+    _check_point(study, cls, start, at)
     for key, values in {**space.grids, **ends}.items():
         for value in values:
-            make_method(cls, start | {key: value}, at)
+            _check_point(study, cls, start | {key: value}, at)
+
+
+def _check_point(study: Study, cls: Any, point: Mapping[str, Any], at: str) -> None:
+    """The method's own hyperparameters, and the study's training options with those of the point."""
+    own, options = split_point(point)
+    make_method(cls, own, at)
+    tuned_training(study, options, at)
+
+
+def tuned_training(study: Study, options: Mapping[str, Any], at: str) -> models.Training:
+    """The study's training options with those of a method's space; raises StudyError naming the key."""
+    try:
+        return models.Training.model_validate(study.training.model_dump() | dict(options))
+    except ValidationError as error:
+        where, _, prefix = at.partition(": ")
+        raise StudyError(_word(error, where, prefix, models.Training)) from error
 
 
 def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
-    """Build a method from one point of its space; raises StudyError naming the key and the choices."""
+    """Build a method from one point of its space, written canonically; raises StudyError naming key and choices."""
     try:
-        return cls(**hyperparameters)
+        return cls(**hyperparameters).canonical()
     except ValidationError as error:
         where, _, prefix = at.partition(": ")
         raise StudyError(_word(error, where, prefix, cls)) from error

@@ -18,13 +18,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss
 
 from bench.data import epoch_order, eval_batches
 from bench.dropout import step_keys, stream
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.frozen import training_mode
+from bench.losses import mean_loss, parts, row_shares
 from bench.metrics import compute
 from bench.parts import trained_tensors
 from bench.study import Training
@@ -94,6 +94,7 @@ class Job:
     pad_id: int
     device: torch.device
     flops: Callable[[int, int, int], float]
+    class_weights: np.ndarray | None = None
     deadline: float = math.inf
     keep_best: bool = False
 
@@ -233,14 +234,21 @@ def rehearse(job: Job, rows: np.ndarray, scored: np.ndarray) -> float:
 def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], rows: np.ndarray, step: int) -> Tensor:
     set_learning_rate(job, optimizer, step)
     _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
-    with stream(torch.from_numpy(step_keys([job.dropout_seed], [step])[0]).to(job.device, non_blocking=True)):
-        logits = _logits(job, job.fit.tokens, rows)
-    loss = _loss(job, logits, job.fit.labels[rows])
-    loss.backward()  # type: ignore[no-untyped-call]
+    keys = torch.from_numpy(step_keys([job.dropout_seed], [step])[0]).to(job.device, non_blocking=True)
+    labels, loss = job.fit.labels[rows], torch.zeros((), device=job.device)
+    shares = row_shares(labels, job.class_weights)
+    for part in parts(rows, job.training.micro_batch):
+        with stream(keys, part.start, part.stop - part.start):
+            logits = _logits(job, job.fit.tokens, rows[part])
+        share = _loss(job, logits, labels[part], job.class_weights)
+        if part.stop - part.start < len(rows):
+            share = share * float(shares[part].sum())
+        share.backward()  # type: ignore[no-untyped-call]
+        loss = loss + share.detach()
     nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return loss.detach()
+    return loss
 
 
 def set_learning_rate(job: Job, optimizer: torch.optim.AdamW, step: int) -> float:
@@ -284,11 +292,9 @@ def _logits(job: Job, tokens: Inputs, rows: np.ndarray) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _loss(job: Job, logits: Tensor, labels: np.ndarray) -> Tensor:
+def _loss(job: Job, logits: Tensor, labels: np.ndarray, weights: np.ndarray | None = None) -> Tensor:
     target = on_device({"labels": torch.from_numpy(np.ascontiguousarray(labels))}, job.device)["labels"]
-    if job.regression:
-        return mse_loss(logits.squeeze(-1), target.to(logits.dtype))
-    return cross_entropy(logits, target)
+    return mean_loss(logits, target, job.regression, weights)
 
 
 def count(progress: Progress, tokens: Inputs, rows: np.ndarray) -> None:

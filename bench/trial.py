@@ -41,6 +41,9 @@ class Trial:
     budget: Budget
     training: Training
     select: Select
+    tuned: tuple[str, ...] = ()
+    """Training options that the method's space holds: part of the configuration; the identity has them in
+    `training`."""
 
     @cached_property
     def id(self) -> str:
@@ -71,8 +74,9 @@ class Trial:
 
     @property
     def configuration(self) -> str:
-        """Canonical JSON of the hyperparameters: what a choice is between."""
-        return json.dumps(dict(self.hyperparameters), sort_keys=True)
+        """Canonical JSON of the hyperparameters and the training options tuned with them: what a choice is between."""
+        beside = {name: getattr(self.training, name) for name in self.tuned}
+        return json.dumps(dict(self.hyperparameters) | beside, sort_keys=True)
 
     def to_json(self) -> str:
         """One JSON document that `from_json` reads back."""
@@ -88,6 +92,7 @@ class Trial:
                 "budget": self.budget.model_dump(exclude_none=True),
                 "training": self.training.model_dump(),
                 "select": self.select.model_dump(),
+                "tuned": self.tuned,
             }
         )
 
@@ -106,4 +111,5 @@ class Trial:
             budget=Budget(**raw["budget"]),
             training=Training(**raw["training"]),
             select=Select(**raw["select"]),
+            tuned=tuple(raw["tuned"]),
         )

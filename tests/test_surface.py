@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from typer.models import OptionInfo
 
 from bench import cli, schema
-from bench.study import Study
+from bench.study import TUNABLE, Study
 from bench.study_file import RESERVED
 
 GOLDEN = Path(__file__).parent / "golden_surface.json"
@@ -25,7 +25,7 @@ def surface() -> dict[str, Any]:
         "commands": commands(),
         "exit codes": {name: value for name, value in vars(cli).items() if name.startswith("EXIT_")},
         "study": keys(Study),
-        "method keys": sorted(RESERVED),
+        "method keys": sorted({*RESERVED, *TUNABLE}),
         "results": {
             "schema version": schema.SCHEMA_VERSION,
             "statuses": list(schema.STATUSES),

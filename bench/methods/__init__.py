@@ -62,6 +62,24 @@ class Method(BaseModel):
         """For a family (`name` ends with a colon): the method `name + suffix`."""
         raise NotImplementedError(f"{cls.name} is not a family of methods")
 
+    @classmethod
+    def plural(cls) -> frozenset[str]:
+        """Hyperparameters whose value may be a list or a mapping: in a space, a list of plain values is no grid of
+        them. Raises MethodError where a family has no such member."""
+        return frozenset()
+
+    def canonical(self) -> Self:
+        """The same method written in the least way: what says no more than a default does is left at the default.
+
+        Equal methods are equal written so; raises MethodError for hyperparameters that a family's member does not have.
+        """
+        return self
+
+    def resolved(self, arch: "Architecture") -> Self:
+        """The same method with all that its values stand for on this architecture: what is equal so is one
+        configuration there."""
+        return self.canonical()
+
     @property
     def positions(self) -> int:
         """Positions of the model that the method takes up beside the text: every input grows by as many tokens."""

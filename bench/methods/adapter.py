@@ -66,6 +66,25 @@ class Adapter(Method):
             raise ValueError("give reduction_factor or bottleneck, not both")
         return self
 
+    def canonical(self) -> Self:
+        """None where a value is the one that the variant's None stands for."""
+        published = _DEFAULTS[self.variant]
+        stands_for = {
+            "reduction_factor": published.reduction,
+            "bottleneck": published.bottleneck,
+            "non_linearity": published.activation,
+            "train_layer_norm": published.norms,
+        }
+        spelt = [name for name, value in stands_for.items() if getattr(self, name) == value]
+        return self.model_copy(update=dict.fromkeys(spelt))
+
+    def resolved(self, arch: Architecture) -> Self:
+        """With the bottleneck's size in place of what gives it, where the architecture tells its width."""
+        if not arch.hidden:
+            return self.canonical()
+        size = {"reduction_factor": None, "bottleneck": self.size(arch.hidden)}
+        return self.canonical().model_copy(update=size)
+
     def size(self, hidden: int) -> int:
         """The bottleneck's size in a model of this width; raises MethodError where nothing would be left."""
         published = _DEFAULTS[self.variant]

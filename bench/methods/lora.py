@@ -1,12 +1,12 @@
 """LoRA (Hu et al., 2022): low-rank updates beside frozen matrices, through peft."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
 from bench.architecture import Architecture
 from bench.methods import Method, MethodCost
-from bench.roles import ROLES, known_type, split_roles
+from bench.roles import ROLES, known_type, same_roles, split_roles
 from bench.shapes import reach_above, role_shapes
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ class Lora(Method):
     @classmethod
     def _known_target(cls, given: str) -> str:
         return "+".join(split_roles(given, ROLES, "target"))
+
+    def resolved(self, arch: Architecture) -> Self:
+        """With a matrix that plays several roles named once."""
+        return self.model_copy(update={"target": same_roles(self.target, arch.model_type)})
 
     def unsuited(self, arch: Architecture) -> str | None:
         """Models whose matrices cannot be named."""

@@ -2,12 +2,13 @@
 `peft:BOFT`).
 """
 
+import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field
 
-from bench.errors import MethodError
+from bench.errors import MethodError, choose
 from bench.methods import Method
 
 if TYPE_CHECKING:
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
     from bench.architecture import Architecture
 
+_CHOICES = ("target_modules", "exclude_modules", "feedforward_modules", "layers_to_transform")
+
 
 class PeftFamily(Method):
-    """Options are those of the tuner's config class in peft; they are checked when the model is built to be counted."""
+    """Options are those of the tuner's config class in peft; peft itself is asked what there is."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -32,7 +35,8 @@ class PeftFamily(Method):
 
     @classmethod
     def member(cls, suffix: str) -> type[Self]:
-        """The method of one tuner; the name is peft's, in capitals. Whether it exists, peft says when it is applied."""
+        """The method of one tuner; the name is peft's, in capitals. Whether it exists, peft says when it is asked for
+        its options."""
         if not suffix.replace("_", "").isalnum() or suffix != suffix.upper():
             raise MethodError(
                 f"method {cls.name + suffix!r}: peft writes its tuners' names in capitals, e.g. peft:LOHA"
@@ -49,11 +53,46 @@ class PeftFamily(Method):
         """Models in which a prompt leaves no position for the text."""
         return self.too_long(arch) if self.positions else None
 
+    @classmethod
+    def plural(cls) -> frozenset[str]:
+        """Options that peft takes lists or mappings for."""
+        return frozenset(name for name, one in cls.options().items() if one["plural"])
+
+    @classmethod
+    def options(cls) -> dict[str, dict[str, Any]]:
+        """The tuner's options and their defaults, as peft's config class has them."""
+        from bench.probe import tuner_options
+
+        return tuner_options(cls.kind)
+
+    def canonical(self) -> Self:
+        """Without the options that are at peft's own default; members of lists that peft reads as sets in order."""
+        known, given = self.options(), {name: _ordered(name, one) for name, one in (self.model_extra or {}).items()}
+        for name in given:
+            if name not in known:
+                raise MethodError(choose(f"hyperparameter of peft's {self.kind}", name, known))
+        own = {name: one for name, one in given.items() if not _same(one, known[name]["default"])}
+        return type(self).model_validate({"lr": self.lr} | own)
+
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the tuner in; train what it inserts and the head."""
         from bench.peft_adapter import tune
 
         return tune(model, self.kind, **(self.model_extra or {}))
+
+
+def _ordered(name: str, value: Any) -> Any:
+    """A choice of modules or layers, of which only what is in it matters; one layer alone is written as its number."""
+    if name not in _CHOICES or not isinstance(value, list):
+        return value
+    distinct = sorted({json.dumps(one): one for one in value}.items())
+    chosen = [one for _, one in distinct]
+    return chosen[0] if name == "layers_to_transform" and len(chosen) == 1 else chosen
+
+
+def _same(given: Any, default: Any) -> bool:
+    """Whether a value is the default; true and 1 are not the same option to peft, 8 and 8.0 are."""
+    return isinstance(given, bool) == isinstance(default, bool) and bool(given == default)
 
 
 @cache

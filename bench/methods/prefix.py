@@ -1,6 +1,6 @@
 """Prefix tuning (Li and Liang, 2021): trained keys and values before the text in every layer, through peft."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -30,6 +30,11 @@ class Prefix(Method):
     tokens: int = Field(default=20, ge=1, description="length of the prefix")
     projection: bool = Field(default=False, description="whether an MLP makes the prefix")
     projection_size: int = Field(default=512, ge=1, description="hidden size of that MLP")
+
+    def canonical(self) -> Self:
+        """Without a size for an MLP that there is not."""
+        size = type(self).model_fields["projection_size"].default
+        return self if self.projection else self.model_copy(update={"projection_size": size})
 
     @property
     def positions(self) -> int:

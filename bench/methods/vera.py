@@ -1,12 +1,12 @@
 """VeRA (Kopiczko, Blankevoort and Asano, 2024): trained scales around frozen random matrices, through peft."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
 from bench.architecture import Architecture
 from bench.methods import Method
-from bench.roles import ROLES, known_type, split_roles
+from bench.roles import ROLES, known_type, same_roles, split_roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +34,10 @@ class Vera(Method):
     @classmethod
     def _known_target(cls, given: str) -> str:
         return "+".join(split_roles(given, ROLES, "target"))
+
+    def resolved(self, arch: Architecture) -> Self:
+        """With a matrix that plays several roles named once."""
+        return self.model_copy(update={"target": same_roles(self.target, arch.model_type)})
 
     def unsuited(self, arch: Architecture) -> str | None:
         """Models whose matrices cannot be named."""

@@ -138,7 +138,7 @@ def test_one_configuration_written_twice_is_refused() -> None:
     with pytest.raises(StudyError, match=r"key\+query.* are the same configuration; leave out one"):
         plan(methods=written)
     with pytest.raises(StudyError, match="reduction_factor or bottleneck, not both"):
-        plan(methods={"adapter": {"reduction_factor": [None, 16], "bottleneck": [None, 8]}})
+        plan(methods={"adapter": {"reduction_factor": [None, 4], "bottleneck": [None, 8]}})
 
 
 def test_sizes_of_spaces_are_counted_and_never_materialised() -> None:

@@ -1,0 +1,105 @@
+"""Options of peft's tuners that do nothing are found and refused; those that do something are not."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from bench.audit import FreezeAudit
+from bench.errors import MethodError
+from bench.parts import trained_tensors
+from bench.peft_effects import check_effects
+from bench.probe import probe
+from bench.registry import method
+from tests.bench.tiny_models import CONFIGS, tiny_model
+
+TINY = {"model_type": "bert", **CONFIGS["bert"]}
+
+INERT: list[tuple[str, dict[str, Any], str]] = [
+    ("LORA", {"init_lora_weights": "lora_ga"}, "init_lora_weights: 'lora_ga' has no effect"),
+    ("LORA", {"init_lora_weights": "eva", "r": 4}, "init_lora_weights: 'eva' has no effect"),
+    ("LORA", {"use_qalora": True}, "use_qalora: True has no effect"),
+    ("LORA", {"eva_config": {"rho": 3.0}}, "eva_config.rho: 3.0 has no effect"),
+    ("LORA", {"rank_pattern": {"query": 4, "qeury": 2}}, "rank_pattern.qeury: 2 has no effect"),
+    ("LORA", {"fan_in_fan_out": True}, "fan_in_fan_out: True has no effect"),
+    ("LORA", {"exclude_modules": ["qeury"]}, "exclude_modules: .* has no effect"),
+    ("LORA", {"alora_invocation_tokens": [3]}, "trains nothing but the head"),
+    ("ADAMSS", {"r": 8, "use_asa": True}, "use_asa: True has no effect"),
+    ("ADAMSS", {"r": 8, "svd_threshold": 0.5}, "svd_threshold: 0.5 has no effect"),
+    ("LOKR", {"rank_dropout_scale": True}, "rank_dropout_scale: True has no effect"),
+    ("PREFIX_TUNING", {"num_virtual_tokens": 4, "encoder_hidden_size": 16}, "encoder_hidden_size: 16 has no effect"),
+    ("PROMPT_TUNING", {"num_virtual_tokens": 4, "token_dim": 7}, "token_dim: 7 has no effect"),
+]
+EFFECTIVE: list[tuple[str, dict[str, Any]]] = [
+    ("LORA", {"init_lora_weights": "pissa", "r": 4, "lora_alpha": 32, "use_rslora": True}),
+    ("LORA", {"init_lora_weights": "gaussian", "bias": "all", "lora_dropout": 0.01}),
+    ("LORA", {"target_modules": ["query", "value"]}),  # what the default chooses, too
+    ("LORA", {"target_modules": ".*(query|value)"}),
+    ("LORA", {"layers_to_transform": 0}),
+    ("LORA", {"layers_to_transform": [0, 1]}),  # all layers there are
+    ("LORA", {"rank_pattern": {"query": 8}, "alpha_pattern": {"query": 4}}),
+    ("LORA", {"trainable_token_indices": [3, 4]}),
+    ("LORA", {"kasa_config": {}}),
+    ("LOHA", {"module_dropout": 0.01}),
+    ("ADAMSS", {"r": 8, "random_seed": 3}),
+    ("SHIRA", {"r": 4, "random_seed": 3}),
+    ("PVERA", {"r": 8, "sample_at_inference": True}),
+    ("OSF", {"effective_rank": 4}),
+    ("PREFIX_TUNING", {"num_virtual_tokens": 4, "encoder_hidden_size": 16, "prefix_projection": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "says"), INERT)
+def test_an_option_without_effect_is_refused(kind: str, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(MethodError, match=says):
+        check_effects(tiny_model("bert"), method(f"peft:{kind}")(**options))
+
+
+@pytest.mark.parametrize(("kind", "options"), EFFECTIVE)
+def test_an_option_with_an_effect_is_not(kind: str, options: dict[str, Any]) -> None:
+    model = tiny_model("bert")
+    before, drawn = FreezeAudit(model), torch.get_rng_state()
+    check_effects(model, method(f"peft:{kind}")(**options))
+    assert before.check(model) == []
+    assert torch.equal(drawn, torch.get_rng_state())
+
+
+def test_the_probe_refuses_before_anything_runs(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+    assert "has no effect" in (probe(TINY, "peft:LORA", {"use_qalora": True}, 2).error or "")
+    assert probe(TINY, "peft:LORA", {"r": 4}, 2).error is None
+
+
+# What tuners store
+
+
+def test_the_audit_reads_a_part_that_begins_between_two_words() -> None:
+    model = tiny_model("bert")
+    model.register_buffer("part", torch.arange(9.0)[1:8])
+    audit = FreezeAudit(model)
+    assert audit.check(model) == []
+    model.get_buffer("part")[6] += 1
+    assert audit.check(model) == ["part"]
+
+
+@pytest.mark.parametrize("rank", [3, 7])
+def test_osf_passes_the_audit(rank: int) -> None:
+    model = method("peft:OSF")(effective_rank=rank).apply(tiny_model("bert", hidden_size=36, intermediate_size=65))
+    assert FreezeAudit(model).check(model) == []
+
+
+def test_what_a_tuner_decomposes_is_the_same_under_any_number_of_threads() -> None:
+    def built(threads: int) -> dict[str, torch.Tensor]:
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        model = method("peft:ADAMSS")(r=16).apply(tiny_model("bert"))
+        assert torch.get_num_threads() == threads
+        return trained_tensors(model) | dict(model.named_buffers())
+
+    before = torch.get_num_threads()
+    try:
+        one, two = built(1), built(2)
+    finally:
+        torch.set_num_threads(before)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
