@@ -130,7 +130,9 @@ def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source) -> 
     lacking = _lacking(claim, tasks, budget, source)
     if not lacking or all(one.exact for one in made.findings):
         return made
-    if claim.says == "cheaper":  # what a run that is not there would have cost is bounded by nothing
+    if (
+        claim.says == "cheaper" or claim.over == "lr"
+    ):  # what a missing run would have cost, or what spread, is bounded by nothing
         return with_holes(made, lacking, None)
     whole = replace(source, filled=True)
     return with_holes(made, lacking, judge(claim, [evidence(claim, some, budget, whole) for some in together]))
@@ -145,7 +147,8 @@ def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str
         more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
         if absent:
             shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
-            said.append(f"{key[3]} on {key[0]} lacks {', '.join(shown)}")
+            share = f" at {word(key[1], 'percent')}" if claim.says == "saturates_by" else ""
+            said.append(f"{key[3]} on {key[0]}{share} lacks {', '.join(shown)}")
     others = len(said) - SHOWN
     rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]
     return "; ".join(said[:SHOWN] + rest)
@@ -234,7 +237,7 @@ def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str 
 def _next(one: Verdict, plan: Extension) -> dict[str, Any]:
     if one.verdict != "inconclusive" or not one.findings:
         return {"next": None}
-    return {"next": asdict(next_step(one.findings, bool(one.missing), plan))}
+    return {"next": asdict(next_step(one.claim, one.findings, bool(one.missing), plan))}
 
 
 def _finding(found: Finding) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.claim import Claim, Collapses, Finding
 from analysis.planned import Key
-from analysis.statistics.proportion import binomial_p, clopper_pearson, upper_bound
+from analysis.statistics.proportion import binomial_p, clopper_pearson, effective, upper_bound
 from analysis.statistics.sample import Pairs, Sample, common
 
 
@@ -37,11 +37,13 @@ def collapses_more(name: str, pairs: list[Pairs]) -> Finding:
 
 
 def collapses(key: Key, sample: Sample, unit: float) -> Collapses:
-    """How often the runs of a cell collapsed; `unit`: what divides its points in the estimate."""
+    """How often the runs of a cell collapsed; `unit`: what divides its points in the estimate. Crossed runs bound the
+    rate as so many independent ones as they are worth."""
     runs, hits = int(sample.seeds.size), int(sample.collapsed.sum())
+    worth = effective(sample.collapsed.astype(np.float64), sample.scored.of) if runs else 0.0
     healthy = sample.entered[~sample.collapsed]
     cost = (float(healthy.mean()) - sample.constant) / unit if healthy.size else math.nan
-    return Collapses(key[0], key[1], sample.name, hits, runs, upper_bound(hits, runs), cost)
+    return Collapses(key[0], key[1], sample.name, hits, runs, upper_bound(hits / runs * worth, worth), cost)
 
 
 def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
@@ -50,7 +52,8 @@ def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
 
     The interval is moved by what so many collapses take from the mean, as if it were known how much that is.
     """
-    if verdict == "inconclusive" or not claim.of_means or claim.given:
+    holds = found.supports if verdict == "supported" else found.refutes
+    if verdict == "inconclusive" or not holds or not claim.of_means or claim.given:
         return [math.nan] * len(found.collapses)
     down, up = _slack(claim, found, verdict)
     return [_rate(one, up if i % 2 else down) for i, one in enumerate(found.collapses)]  # first, second of each task

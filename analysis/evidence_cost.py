@@ -10,6 +10,7 @@ from analysis.costs import COSTS, COUNTED, LABELS, per_seed
 from analysis.evidence_mean import two_sided
 from analysis.settling import settled_at
 from analysis.statistics.design import design
+from analysis.statistics.mean import flat
 from analysis.statistics.power import LEAST
 from analysis.statistics.ratio import log_ratio
 
@@ -36,7 +37,7 @@ def cheaper(claim: Claim, name: str, given: list[Sides]) -> Finding:
     test = f"t test of log {LABELS[claim.cost]} of b over a against {factor:g} times, pairs by seed"
     p, against = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
     value = math.exp(found.value)
-    if found.se == 0 and found.n >= LEAST:  # a count of the same work in every pair, such as FLOPs
+    if flat(values) and found.n >= LEAST:  # a count of the same work in every pair, such as FLOPs
         return Finding(name, value, value, value, 1.0, f"the same ratio in all {found.n} pairs", found.n,
                        math.nan, math.nan, value >= factor, value < factor, exact=True, bound=factor)  # fmt: skip
     made = Finding(name, value, low, high, 0.95, test, found.n, p, against, low >= factor, high < factor, bound=factor,

@@ -32,8 +32,12 @@ def spread(claim: Claim, name: str, pairs: list[Pairs]) -> Finding:
         why = "seeds are crossed: runs that share a source do not scatter independently; use seeds: N for this claim"
         return replace(made, reason=why)
     if not found.testable:
-        same = "one of them scored the same in every seed: no test of spread"
-        return replace(made, reason=same if found.u.size >= LEAST_PAIRS else "")
+        same = (
+            "one of them scored the same in every seed"
+            if not (found.u.any() and found.v.any())
+            else "they vary in step"
+        )
+        return replace(made, reason=f"{same}: no test of spread" if found.u.size >= LEAST_PAIRS else "")
     if claim.factor is None or claim.factor == 1:
         return replace(made, settling=UNNAMED)
     return settled_at(made, *_one_factor_away(found, bound))
@@ -69,8 +73,8 @@ def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
     )
     if why or of.few:
         return replace(made, reason=why or f"crossed seeds have {of.few}")
-    if claim.factor is None or claim.factor == 1:
-        return replace(made, settling=UNNAMED)
+    if claim.factor is None or claim.factor == 1 or values.size < 2:
+        return replace(made, settling=UNNAMED if values.size > 1 else "")
     return settled_at(made, abs(bound), float(values.var(ddof=1)))
 
 

@@ -3,6 +3,7 @@
 from pydantic import ValidationError
 
 from analysis.load import Results
+from analysis.settling import run_into
 from bench.claim_needs import needs
 from bench.errors import StudyError
 from bench.study import Study
@@ -17,7 +18,7 @@ def no_verdict(results: Results) -> list[str]:
         found = needs(Study.model_validate(results.study))
     except (ValidationError, StudyError) as error:
         return [f"which claims can get a verdict is not known: study.yaml: {_first(error)}"]
-    return [sentence(uncosted(need), _command(results.uri)) for need in found]
+    return [sentence(uncosted(need), run_into(results.uri)) for need in found]
 
 
 def _first(error: ValidationError | StudyError) -> str:
@@ -25,9 +26,3 @@ def _first(error: ValidationError | StudyError) -> str:
         return str(error)
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _command(uri: str) -> list[str]:
-    """What runs more into the folder: by its own study file, where that is a path."""
-    study = "STUDY" if "://" in uri else f"{uri.rstrip('/')}/study.yaml"
-    return ["finebench", "run", study, "--results", uri]

@@ -57,6 +57,8 @@ class Expectation:
         named = sorted(self._seen.get((key[1], key[2], stage), set()) - present)
         planned = self.cells.get((key, stage))
         seeds = planned.seeds if planned else None
+        if seeds is not None:  # another method may have seeds of a wider study
+            named = named[: max(0, seeds - len(present))]
         expected = max(len(present) + len(named), seeds or 0)
         return Missing(expected, tuple(named), expected - len(present) - len(named))
 

@@ -105,6 +105,9 @@ def caveats(contents: Contents) -> list[str]:
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
+    left = len(contents.results.trials) - len(runs)
+    if left:
+        made.append(f"{left} runs with other seeds than the study's, which cannot stand beside them, are left out.")
     if (runs["seed"] >= CROSSED).any():
         made.append(_crossed(runs))
     if runs["model"].nunique() > 1:

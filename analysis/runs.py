@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.frames import finite, records
 from analysis.load import Results
+from analysis.statistics.design import CROSSED, level_of
 from bench.errors import ResultsError
 
 CELL = ["task", "fraction", "budget", "method"]
@@ -39,7 +40,7 @@ def runs(results: Results) -> pd.DataFrame:
 
     Raises ResultsError where two results are of one configuration and seed.
     """
-    frame = finite(results.trials)
+    frame = of_study(finite(results.trials), results.study.get("seeds"))
     frame["is_result"] = frame["status"].isin(RESULT)
     frame["is_failed"] = frame["status"].isin(FAILED)
     frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)
@@ -55,6 +56,36 @@ def runs(results: Results) -> pd.DataFrame:
     frame = _describe(frame)
     _refuse_twins(frame, results.uri)
     return frame
+
+
+def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:
+    """Without grid runs whose seeds cannot stand beside the study's: crossed ones in a study of plain seeds, and in one
+    of crossed seeds those outside of its levels. At all of the data the subset is nothing, and a crossing has it as 1.
+    """
+    frame = trials.copy()
+    grid = frame["stage"].eq("grid")
+    if isinstance(seeds, int | list):
+        return frame[~(grid & frame["seed"].ge(CROSSED))]
+    if not isinstance(seeds, Mapping):
+        return frame
+    most = [int(seeds.get(source) or 1) for source in ("init", "order", "subset")]
+    codes = [
+        _in_crossing(int(seed), float(share), most)
+        for seed, share in zip(frame["seed"], frame["fraction"], strict=True)
+    ]
+    frame["seed"] = [
+        old if code is None or not mine else code for old, code, mine in zip(frame["seed"], codes, grid, strict=True)
+    ]
+    return frame[~grid | pd.Series([code is not None for code in codes], frame.index)]
+
+
+def _in_crossing(seed: int, fraction: float, most: list[int]) -> int | None:
+    """The code by which a crossing knows a run; None where it is outside of its levels."""
+    init, order, subset = level_of(seed)
+    subset = 1 if fraction == 1.0 else subset
+    if any(level > top for level, top in zip((init, order, subset), most, strict=True)):
+        return None
+    return init if init == order == subset else init * CROSSED + order * 1000 + subset
 
 
 TOLD_APART = ("model", "versions", "git_commit", "batch_size", "n_fit", "n_select", "device")

@@ -134,7 +134,8 @@ def _not_run(study: Study, claim: Claim) -> Iterator[_Lack]:
 def _metrics(study: Study) -> Iterator[_Lack]:
     """Scores of two metrics have no mean in points."""
     known = tasks()
-    found = [known[one].metric if isinstance(one, str) else one.metric[0] for one in study.tasks]
+    named = [one for one in study.tasks if not isinstance(one, str) or one in known]  # a folder's may not be known here
+    found = [known[one].metric if isinstance(one, str) else one.metric[0] for one in named]
     if len(set(found)) > 1:
         names = " and ".join(dict.fromkeys(found))
         yield _Lack(f"{names} have no mean over tasks: write scale: gain, with the margin as a share of a gain")

@@ -221,7 +221,8 @@ class Claim(_Part):
         missing = [key for key in needs[self.says] if getattr(self, key) is None]
         if missing:
             raise ValueError(f"a claim that says {self.says!r} also needs {' and '.join(missing)}")
-        if self.says not in OF_MEANS and (self.scale == "gain" or (self.given and self.says != "varies_more")):
+        spread = self.says == "varies_more" and self.over == "seeds"
+        if self.says not in OF_MEANS and (self.scale == "gain" or (self.given and not spread)):
             key = "scale" if self.scale == "gain" else "given"
             raise ValueError(f"a claim that says {self.says!r} has no {key}; it is for {', '.join(OF_MEANS)}")
         return self

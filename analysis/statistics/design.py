@@ -114,8 +114,11 @@ def mean_variance(values: Array, of: Design) -> tuple[Array, Array]:
         np.add.at(sums, column, values)
         square = ((sums / (total / number) - mean) ** 2).sum(axis=0) / (number * (number - 1))
         whole, squares = whole + square, squares + square**2 / (number - 1)
-    fewest = float(min(of.counts) - 1)
-    return whole, np.divide(whole**2, squares, out=np.full(shape, fewest), where=squares > 0)
+    # main effects that cancel out say nothing of the noise: then as if the runs were independent, at the fewest df
+    fewest, plain = float(min(of.counts) - 1), values.var(axis=0, ddof=1) / total
+    cancelled = whole <= 1e-9 * plain
+    df = np.divide(whole**2, squares, out=np.full(shape, fewest), where=squares > 0)
+    return np.where(cancelled, plain, whole), np.where(cancelled, fewest, df)
 
 
 def single_variance(values: Array, of: Design) -> float:

@@ -9,6 +9,9 @@ from scipy import optimize, special
 
 from analysis.statistics.mean import flat
 
+FAR = 1e3
+"""|t| beyond which the non-central t distribution is not computed: pairs that hardly differ from each other."""
+
 
 class Standardised(NamedTuple):
     """`value`, mean over standard deviation `sd` of the pairs, with its interval."""
@@ -31,6 +34,8 @@ def standardised(difference: NDArray[np.float64], level: float = 0.95) -> Standa
         return Standardised(math.nan, math.nan, math.nan, 0.0 if n > 1 else math.nan)
     sd, root = float(difference.std(ddof=1)), math.sqrt(n)
     value = float(difference.mean()) / sd
+    if abs(value * root) > FAR:
+        return Standardised(value, math.nan, math.nan, sd)
     tails = ((1 + level) / 2, (1 - level) / 2)
     low, high = (_size(value * root, n - 1, tail) / root for tail in tails)
     return Standardised(value, low, high, sd)

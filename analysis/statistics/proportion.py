@@ -26,7 +26,7 @@ def clopper_pearson(hits: float, n: float, level: float = 0.95) -> Estimate:
     return Estimate(hits / n, low, high, int(n), f"exact binomial, {level:.0%}, {n:.3g}")
 
 
-def upper_bound(hits: int, n: int, level: float = 0.95) -> float:
+def upper_bound(hits: float, n: float, level: float = 0.95) -> float:
     """The largest share that `hits` of `n` do not contradict, one-sided (Clopper and Pearson, 1934): 1 of no runs."""
     return 1.0 if hits >= n else float(stats.beta.ppf(level, hits + 1, n - hits))
 

@@ -39,7 +39,7 @@ def test_nothing_is_said_where_every_claim_can_get_one(tmp_path: Path, claims: l
     ("changes", "named"),
     [
         ({"training": {"later_key": 1}}, "training.later_key"),
-        ({"methods": {"a": {"lr": []}, "b": {}}}, "methods.a.lr: the grid is empty"),
+        ({"methods": {"a": {"lr": []}, "b": {}}}, "methods.a: unknown method"),
     ],
 )
 def test_a_study_that_does_not_read_is_said(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
