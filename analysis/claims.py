@@ -14,7 +14,7 @@ claims.json is a list with one object per claim, in the study's order:
     p_against, p_against_adjusted   of its being true
     seeds_to_settle          seeds that would support it at its own margin, before correction; if null, `settling`
                              says why, or the data have decided; seeds_low, seeds_high: its 80 % interval (null: none)
-    given, scale             the restriction (null: none); points of the metric, or shares of the reference's gain
+    given, scale, reference  the restriction (null: none); points of the metric, or shares of what the reference gains
     missing                  the planned runs that its cells lack, in words (null: none)
     filled                   {verdict, estimate, low, high}: what it would be if each missing run counted as the
                              constant predictor; null where none is missing
@@ -47,10 +47,10 @@ from analysis.claim import Claim, Finding, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of, evidence
 from analysis.evidence_collapse import told
-from analysis.frames import records
+from analysis.frames import groups, records
 from analysis.load import Results
 from analysis.planned import Expectation, Key
-from analysis.runs import budget_label
+from analysis.runs import CELL, budget_label
 from analysis.settling import Extension, next_step
 from analysis.statistics.sample import Sample
 from analysis.tables import word
@@ -83,8 +83,10 @@ def verdicts(
     scored = scores[scores["n"] > 0]
     constants = {_key(row): float(row["majority"]) for row in records(scored)}
     fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
-    gains = {key: high - low for key, (low, high, _) in reference_scales(scored).items()}
-    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains)
+    scales = reference_scales(scored)
+    gains = {key: high - low for key, (low, high, _) in scales.items()}
+    references = {key: name for key, (_, _, name) in scales.items()}
+    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
@@ -119,12 +121,15 @@ def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source) -> 
     held = source.costs if claim.says == "cheaper" else source.samples
     absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
     if absent:
-        return untested(claim, _not_run(absent, budget))
+        return untested(claim, _not_run(absent, budget, source.runs))
     if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
         return untested(claim, "the claimed fraction is all of the data that was used")
     flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
     if flat:
         return untested(claim, f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale")
+    references = sorted({source.references.get((task, budget), "") for task in tasks})
+    if claim.scale == "gain" and len(references) > 1:
+        return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
     together = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
     made = judge(claim, [evidence(claim, some, budget, source) for some in together])
     lacking = _lacking(claim, tasks, budget, source)
@@ -154,10 +159,23 @@ def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str
     return "; ".join(said[:SHOWN] + rest)
 
 
-def _not_run(absent: list[Key], budget: str) -> str:
-    places = list(dict.fromkeys(f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" for key in absent))
-    more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
-    return f"not run: {', '.join(places[:SHOWN])}{more} ({budget_label(budget)})"
+def _not_run(absent: list[Key], budget: str, runs: pd.DataFrame) -> str:
+    """The cells without a score, apart those that were not run and those in which no run gave one."""
+    ended = {key: dict(rows["status"].value_counts()) for key, rows in groups(runs, CELL).items() if key in absent}
+    made = []
+    for said, keys in (
+        ("not run", [key for key in absent if key not in ended]),
+        ("no run gave a score", [key for key in absent if key in ended]),
+    ):
+        places = list(dict.fromkeys(_place(key, ended.get(key, {})) for key in keys))
+        more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
+        made += [f"{said}: {', '.join(places[:SHOWN])}{more}"] if places else []
+    return f"{'; '.join(made)} ({budget_label(budget)})"
+
+
+def _place(key: Key, ended: Mapping[str, int]) -> str:
+    how = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
+    return f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" + (f" ({how})" if how else "")
 
 
 def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[str, Any]:
@@ -179,6 +197,7 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
         "over": claim.over if claim.says == "varies_more" else None,
         "given": claim.given or None,
         "scale": claim.scale,
+        "reference": source.references.get((tasks[0], budget)) if claim.scale == "gain" else None,
         "verdict": one.verdict,
         "reason": one.reason,
         "quantity": QUANTITY[claim.says],

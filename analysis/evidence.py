@@ -11,7 +11,7 @@ pair is a seed. Every task counts alike.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -28,8 +28,8 @@ from analysis.statistics.sample import Absent, Pairs, Sample, pair
 class Source:
     """What evidence is read from: samples and cost rows by cell, all runs, constants by cell, the largest fraction.
 
-    gains: by task and budget, what the reference gains over the constant predictor. filled: missing runs count as
-    runs at the constant predictor's score.
+    gains: by task and budget, what the reference (`references`) gains over the constant predictor. filled: missing
+    runs count as runs at the constant predictor's score.
     """
 
     samples: Mapping[Key, Sample]
@@ -38,6 +38,7 @@ class Source:
     constants: Mapping[Key, float]
     top: float
     gains: Mapping[tuple[str, str], float]
+    references: Mapping[tuple[str, str], str] = field(default_factory=dict)
     filled: bool = False
 
     def sample(self, key: Key, claim: Claim) -> Sample:

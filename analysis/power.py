@@ -40,13 +40,14 @@ def power(
 
 
 def _margins(claims: Sequence[Mapping[str, Any]], a: Key, b: Key) -> list[tuple[float, str]]:
-    """Each margin that the study's claims state for these methods, with the claims' ids."""
+    """Each margin within which a claim says that these methods match on each task, with the claims' ids."""
     found: dict[float, list[str]] = {}
     for claim in claims:
         margin = claim.get("margin")
         if not isinstance(margin, int | float) or margin <= 0 or {claim.get("a"), claim.get("b")} != {a[3], b[3]}:
             continue
-        if claim.get("fraction") in (None, a[1]):
+        plain = claim.get("says") == "matches" and claim.get("scale") != "gain" and not claim.get("given")
+        if plain and claim.get("tasks") != "pooled" and claim.get("fraction") in (None, a[1]):
             found.setdefault(float(margin), []).append(str(claim.get("id", "unnamed")))
     return sorted((margin, ", ".join(ids)) for margin, ids in found.items()) or [(DEFAULT_MARGIN, "default")]
 

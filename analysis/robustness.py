@@ -3,15 +3,17 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.frames import records
 from analysis.planned import Key
 from analysis.runs import CELL, budget_label
 from analysis.samples import Samples
+from analysis.statistics.design import design
 from analysis.statistics.location import iqm, median
 from analysis.statistics.mean import mean_t
-from analysis.statistics.proportion import clopper_pearson
+from analysis.statistics.proportion import clopper_pearson, effective
 from analysis.statistics.spread import extremes, sd
 
 
@@ -34,8 +36,10 @@ def robustness(samples: Samples, scores: pd.DataFrame) -> pd.DataFrame:
 def _row(key: Key, row: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
     entered, left_out = runs["entered"].to_numpy(dtype="float64"), runs["degenerate"].to_numpy(dtype=bool)
     others, ends = entered[~left_out], extremes(entered)
-    without = mean_t(others)
-    share = clopper_pearson(row["degenerate"], row["n"])
+    seeds = runs["seed"].to_numpy(dtype=np.int64)
+    without = mean_t(others, over=design(seeds[~left_out]))
+    worth = effective(left_out.astype(np.float64), design(seeds))  # of crossed runs, as many as they are independent
+    share = clopper_pearson(float(left_out.mean()) * worth, worth)
     made: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     made |= {column: row[column] for column in ("metric", "score", "low", "high", "n", "degenerate")}
     return made | {

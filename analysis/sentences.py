@@ -176,5 +176,8 @@ def state(cells: pd.DataFrame, planned: bool) -> list[str]:
     )
     said = [", ".join([first, *rest]) + ".", *_unplanned(int(cells["unplanned"].sum()))]
     if failed or pending:
-        said.append("This is a partial report: cells with missing seeds are marked, and stay out of every comparison.")
+        said.append(
+            "This is a partial report: cells with missing seeds are marked, and stay out of rankings and aggregates. "
+            "Couples of methods are compared on common seeds; claims say what their missing runs mean."
+        )
     return said
