@@ -239,3 +239,47 @@ def test_seeds_are_said_to_support_never_of_a_claim_that_is_outside_its_margin(t
                          seeds=6))["c"]  # fmt: skip
     assert open_["seeds_low"] < open_["seeds_to_settle"] < open_["seeds_high"]
     assert f"--set seeds={open_['seeds_to_settle']}" in open_["next"]["command"]
+
+
+def test_only_what_a_verdict_rests_on_says_when_it_would_change(tmp_path: Path) -> None:
+    """Refuted on one task and the other way round on the next: no rate of collapse below nothing."""
+    folder = two(tmp_path, {}, tasks=("alpha", "beta"), seeds=10)
+    for row in folder.rows["trials"]:
+        if row["task"] == "alpha" and row["method"] == "a":
+            row["score"] -= 0.2
+    made = judged(folder)["c"]
+    assert made["verdict"] == "refuted"
+    rates = [row["changes_at"] for row in made["collapses"]]
+    assert [rate is None for rate in rates] == [True, False, True, True]
+    assert rates[1] > 0
+
+
+def test_seeds_of_a_wider_study_are_not_missing_from_a_narrowed_one(tmp_path: Path) -> None:
+    folder = two(tmp_path, {}, seeds=20)
+    folder.rows["trials"] = [row for row in folder.rows["trials"] if row["method"] == "a" or row["seed"] <= 6]
+    folder.study["seeds"] = 6
+    for name in "ab":
+        folder.plan("alpha", name, 1.0, 6, 1)
+    made = judged(folder)["c"]
+    assert (made["verdict"], made["missing"]) == ("supported", None)
+
+
+def test_runs_of_crossed_seeds_stand_apart_from_a_study_of_plain_ones(tmp_path: Path) -> None:
+    folder = crossed_folder(tmp_path, (3, 2, 1), 0.2)
+    for seed in range(1, 7):
+        for name, score in (("a", 0.9), ("b", 0.8)):
+            if seed > 2:  # 1 and 2 have all sources at one level: they are of both studies
+                folder.add(method=name, seed=seed, fraction=0.3, score=score + 0.001 * seed * (name == "a"))
+    folder.study["seeds"] = 6
+    made = judged(folder)["c"]
+    assert made["pairs"] >= 5
+    assert "crossed" not in made["test"]
+    write_report(str(tmp_path))
+    assert "other seeds than the study's" in (tmp_path / "report/report.md").read_text("utf-8")
+
+
+def test_a_method_whose_runs_all_failed_is_not_called_not_run(tmp_path: Path) -> None:
+    folder = two(tmp_path, {}, seeds=6)
+    lose(folder, "a", range(1, 7))
+    made = judged(folder)["c"]
+    assert made["reason"].startswith("no run gave a score: a on alpha at 100 % (6 timeout)")

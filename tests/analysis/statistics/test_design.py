@@ -99,6 +99,16 @@ def test_crossed_seeds_err_at_their_rate(shape: tuple[int, ...], truth: str) -> 
         assert naive > 0.2  # what they would be as independent runs
 
 
+def test_main_effects_that_cancel_out_are_no_certainty() -> None:
+    """A Latin square: every level of either source has the same mean, and the runs differ all the same."""
+    of = design(codes((3, 3, 1)))
+    square = ((of.levels[:, 0] + of.levels[:, 1]) % 3 == 0).astype(np.float64)
+    variance, df = mean_variance(square, of)
+    assert (float(variance), float(df)) == pytest.approx((square.var(ddof=1) / 9, 2))
+    assert 1 <= effective(square, of) <= 9
+    assert mean_t(square, over=of).has_interval
+
+
 def test_draws_resample_the_levels_of_each_source() -> None:
     of = design(codes((3, 2, 1)))
     made = of.draws(np.random.default_rng(0), 4000)

@@ -18,6 +18,12 @@ def test_it_is_the_mean_over_the_standard_deviation_and_its_ends_make_the_t_no_s
     assert stats.nct.cdf(t, 5, made.high * math.sqrt(6)) == pytest.approx(0.025, abs=1e-6)
 
 
+def test_pairs_that_hardly_differ_have_a_size_and_no_interval() -> None:
+    made = standardised(0.05 + 1e-6 * np.array([1.0, -1.0, 0.5, 0.2, -0.4, -0.3]))
+    assert made.value > 1e4
+    assert math.isnan(made.low)
+
+
 def test_without_spread_there_is_none() -> None:
     assert math.isnan(standardised(np.full(4, 0.1)).value)
     assert math.isnan(standardised(np.array([0.1])).value)
