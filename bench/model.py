@@ -25,7 +25,7 @@ from bench.audit import FreezeAudit
 from bench.errors import ModelError
 from bench.methods import Method
 from bench.model_folder import check_folder, quantised, weights_file, why_absent
-from bench.padding import Side, padding_side, sample
+from bench.padding import CannotTell, Side, padding_side, sample
 from bench.parts import (
     fresh_names,
     head_parameter_names,
@@ -96,7 +96,10 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     _mark_fresh(model, report, raw, file)
     pad_id = _set_padding(model, tokenizer, folder)
     try:
-        tokenizer.padding_side = side = padding_side(model, sample(model, tokenizer), pad_id)
+        side = padding_side(model, sample(model, tokenizer), pad_id)
+        tokenizer.padding_side = side
+    except CannotTell:  # its own fault shows on the study's rows, with their names
+        side = "right"
     except ModelError as error:
         raise ModelError(f"model folder {str(folder)!r}: {error}") from error
     return Backbone(model, head_parameter_names(model), tokenizer, pad_id, side)

@@ -22,6 +22,12 @@ from bench.errors import ModelError
 from bench.parts import head_parameter_names
 
 Side = Literal["right", "left"]
+
+
+class CannotTell(ModelError):
+    """The model or its tokenizer takes no rows, or gives nothing finite: a fault of its own, to be told apart."""
+
+
 SHORT, LONG = 3, 24
 """Tokens of the two rows on which a model is tried, its special ones aside."""
 
@@ -34,7 +40,7 @@ def padding_side(model: PreTrainedModel, tokens: Tokens, pad_id: int) -> Side:
     """The side on which `tokens`, rows of different length, can be padded without changing what the model gives for
     them.
 
-    Raises ModelError where there is none, or where the model cannot take the rows at all.
+    Raises ModelError where there is none, and CannotTell where the model cannot take the rows.
     """
     kind = model.config.model_type
     try:
@@ -45,7 +51,7 @@ def padding_side(model: PreTrainedModel, tokens: Tokens, pad_id: int) -> Side:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"this {kind} model cannot classify two texts of different length: {reason}") from error
+        raise CannotTell(f"this {kind} model cannot classify two texts of different length: {reason}") from error
     raise ModelError(
         f"padding changes what this {kind} model gives for a text, on the right as on the left: its predictions would "
         "depend on which rows share a batch"
@@ -68,6 +74,8 @@ def padding_changes(model: PreTrainedModel, tokens: Tokens, pad_id: int, side: S
             padded = _logits(model, placed, rows, pad_id)[0]
     finally:
         model.train(training)
+    if not (short.isfinite().all() and long.isfinite().all()):
+        raise CannotTell(f"this {model.config.model_type} model gives outputs that are not finite")
     moved, spread, size = (float(torch.linalg.vector_norm(x)) for x in (padded - short, long - short, short))
     return not moved <= _OF_SPREAD * spread + _OF_SIZE * size
 
@@ -112,7 +120,10 @@ def sample(model: PreTrainedModel, tokenizer: Any) -> Tokens:
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The special tokens before a text and after it."""
-    ids = list(tokenizer("a", return_attention_mask=False)["input_ids"])
+    try:
+        ids = list(tokenizer("a", return_attention_mask=False)["input_ids"])
+    except Exception as error:  # what tokenizers raise is an Exception and no more
+        raise CannotTell(f"its tokenizer fails on a text: {' '.join(str(error).split())[:300]}") from error
     special = [token in tokenizer.all_special_ids and token != tokenizer.unk_token_id for token in ids]
     first = special.index(False) if False in special else len(ids)
     last = len(ids) - special[::-1].index(False) if False in special else len(ids)

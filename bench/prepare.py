@@ -239,8 +239,15 @@ def claim_folder(folder: "ResultsFolder", study: Study) -> None:
         )
 
 
+def model_place(model: str) -> str:
+    """A model as any working directory knows it: a folder by its whole path, a hub id as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
 def _differences(key: str, there: Any, here: Any) -> list[str]:
     """One line for each part in which two values of a study differ, e.g. "training.evals: 5 there, 10 here"."""
+    if key == "model":
+        there, here = model_place(there), model_place(here)
     if there is None or here is None or not isinstance(there, BaseModel):
         return [] if there == here else [f"{key}: {_shown(there)} there, {_shown(here)} here"]
     parts = [name for name in type(there).model_fields if f"{key}.{name}" not in EXTENDED]

@@ -24,7 +24,7 @@ from bench.lock import Lock, claim
 from bench.meter import cpu_count
 from bench.pack_sizes import AsWritten, PackSizes
 from bench.plan import Cell
-from bench.prepare import Prepared, claim_folder, prepare
+from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder, record_name
 from bench.shares import Shares, check_fits
@@ -172,8 +172,8 @@ def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, kn
 
 
 def dump_study(study: Study) -> str:
-    """A study as YAML that `finebench run` accepts, with every default written out."""
-    raw = study.model_dump(exclude_none=True)
+    """A study as YAML that `finebench run` accepts from anywhere, with every default written out."""
+    raw = study.model_dump(exclude_none=True) | {"model": model_place(study.model)}
     raw["search"] = {kind: value for kind, value in raw["search"].items() if value is not None}
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)

@@ -30,7 +30,7 @@ def noop_record(shipment: Shipment, trial: Trial) -> Record:
     task = shipment.tasks[trial.task.name]
     n = len(task.score.labels)
     drawn = int(trial.id[:8], 16) / 2**32
-    found = Predictions(np.zeros(n), np.full(n, 0.5), 0.7, dict.fromkeys(task.task.metrics, drawn))
+    found = Predictions(np.zeros(n), np.full((n, 2), 0.5), 0.7, dict.fromkeys(task.task.metrics, drawn))
     point = Evaluation(STEPS, 16 * STEPS, 0.001, 1e9, 1e-4, True, found, found)
     progress = Progress(STEPS, 16 * STEPS, 160 * STEPS, 1600 * STEPS, 0.001, 0.001, [point], point)
     return make_record(
