@@ -57,11 +57,13 @@ def _chart(rows: Rows, title: str) -> alt.LayerChart | alt.FacetChart:
     zero = alt.Chart(alt.InlineData(values=[{"difference": 0}])).mark_rule(strokeDash=[4, 3], color=FAINT)
     tips = [alt.Tooltip("place:N", title="task"), base.tip("difference", "difference", "+.4f")]
     tips += [base.tip("low", "95 % from", "+.4f"), base.tip("high", "95 % to", "+.4f"), base.tip("pairs", "pairs", "d")]
-    span = base.chart([row for row in rows if row["low"] is not None], KEPT).mark_rule(strokeWidth=2.2, color=INK)
+    whole = [row for row in rows if row["low"] is not None]
+    span = base.chart(whole, KEPT).mark_rule(strokeWidth=2.2, color=INK)
+    spans = [span.encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y)] if whole else []
     mark = base.chart(rows, KEPT).mark_point(size=80, strokeWidth=1.8, color=INK, opacity=1)
     fill = alt.condition("datum.judged", alt.value(INK), alt.value("transparent"))
     return alt.layer(
         zero.encode(x=x),
-        span.encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y),
+        *spans,
         mark.encode(x=x, y=y, fill=fill, tooltip=[*tips, base.tip("p_holm", "p (Holm)", ".3~g")]),
     )

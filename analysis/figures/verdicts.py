@@ -88,10 +88,12 @@ def _strip(rows: Rows, kind: str) -> Figure:
     allowed = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
     held = base.chart(allowed, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
+    span = base.chart(whole, KEPT).mark_rule(strokeWidth=2.2)
+    spans = [span.encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=_colour())] if whole else []  # none of exact counts
     drawn = alt.layer(
         held.encode(x=alt.X("from:Q", title=title, scale=scale), x2="to:Q", y=y),
         _neutral({"ratios": 1.0, "shares": 0.5}.get(kind, 0.0), x),
-        base.chart(whole, KEPT).mark_rule(strokeWidth=2.2).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=_colour()),
+        *spans,
         base.chart(rows, KEPT)
         .mark_point(size=90, filled=True, opacity=1)
         .encode(x=x, y=y, color=_colour(), shape=_shape(), tooltip=_tips(title)),
