@@ -43,7 +43,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.aggregate import reference_scales
-from analysis.claim import Claim, Finding, claims_of
+from analysis.claim import Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of, evidence
 from analysis.evidence_collapse import told
@@ -208,10 +208,15 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
     made |= {"pairs": one.pairs, "p": one.p, "p_adjusted": one.p_adjusted}
     made |= {"p_against": one.p_against, "p_against_adjusted": one.p_against_adjusted, **_settling(one)}
     made |= {"missing": one.missing or None, "filled": _filled(one), "effect": _effect(found)}
-    made["collapses"] = [row for finding in one.findings for row in told(claim, finding, one.verdict)]
+    made["collapses"] = [row for finding in one.findings for row in told(claim, finding, _resting(one, finding))]
     made["choice"] = _choice(claim, tasks, budget, source)
     made["per_task"] = [_finding(finding) for finding in one.findings]
     return {key: _null(value) for key, value in made.items()}
+
+
+def _resting(one: Verdict, finding: Finding) -> Word:
+    """The verdict as far as it rests on a finding: one task refutes a claim, whatever the others say."""
+    return one.verdict if one.verdict != "refuted" or finding is one.decides else "inconclusive"
 
 
 def _settling(one: Verdict) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     never = next((one.settling for one in known if one.settling and NEVER in one.settling), "")
     target = max([least, *(one.seeds_to_settle or 0 for one in known)])
     if never and pairs >= least:
-        return Step(never)
+        leaning = any(one.p_against < one.p for one in known)
+        return plan.more(claim, f"{never}; more seeds may refute it", 2 * have) if leaning else Step(never)
     if target > have:
         return plan.more(claim, _about(known, target), target)
     if all(one.seeds_to_settle for one in known):

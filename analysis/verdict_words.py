@@ -68,7 +68,7 @@ def _collapses(claim: Row) -> list[str]:
         left = "which these runs exclude" if row["excluded"] else "which these runs do not exclude"
         place = _place(row, rows)
         said.append(
-            f"It holds unless {row['method']} collapses in more than {_rate(row['changes_at'])} of runs{place}, {left}."
+            f"The verdict holds unless {row['method']} collapses in more than {_rate(row['changes_at'])} of runs{place}, {left}."
         )
     return said
 

@@ -90,7 +90,7 @@ def test_beside_a_verdict_stand_the_collapses_and_the_rate_at_which_it_would_cha
     assert (a["excluded"], b["changes_at"]) == (False, None)  # b's collapses would only make a better
     page = write_report(str(tmp_path))
     text = (tmp_path / "report/report.md").read_text("utf-8")
-    assert "It holds unless a collapses in more than" in text
+    assert "The verdict holds unless a collapses in more than" in text
     assert "which these runs do not exclude" in text
     assert page.verdicts[0]["look"] == 1
 
