@@ -67,9 +67,8 @@ def _collapses(claim: Row) -> list[str]:
     for row in sorted(turns, key=lambda row: row["changes_at"])[:2]:
         left = "which these runs exclude" if row["excluded"] else "which these runs do not exclude"
         place = _place(row, rows)
-        said.append(
-            f"The verdict holds unless {row['method']} collapses in more than {_rate(row['changes_at'])} of runs{place}, {left}."
-        )
+        rate = f"{row['method']} collapses in more than {_rate(row['changes_at'])} of runs{place}"
+        said.append(f"The verdict holds unless {rate}, {left}.")
     return said
 
 
