@@ -8,9 +8,9 @@
     cells.py asked.py failures.py ledger.py efficiency.py   what ran of what was asked, and what it cost
     samples.py pairs.py sources.py power.py …         how sure that is, and what the noise is made of
     costs.py ratios.py pareto.py reach.py …           what a score costs
-    claim.py evidence.py verdicts.py claims.py        the study's claims, and a verdict on each
+    claim.py evidence*.py verdicts.py claims.py settling.py   the study's claims, a verdict on each, and what comes next
     best.py           the best configurations as a study
-    contents.py ranges.py sentences.py protocol.py    every frame, once; and what may be said of them
+    contents.py ranges.py sentences.py verdict_words.py protocol.py   every frame, once; and what may be said of them
     layout*.py tables.py formats.py                   one definition per table → CSV, Markdown, LaTeX, Parquet
     figures/ palette.py statics.py                    one definition per figure → the page, SVG, PNG
     sections.py page.py render.py templates/          the reader's order → index.html, report.md

@@ -18,8 +18,7 @@ claims.json is a list with one object per claim, in the study's order:
     missing                  the planned runs that its cells lack, in words (null: none)
     filled                   {verdict, estimate, low, high}: what it would be if each missing run counted as the
                              constant predictor; null where none is missing
-    collapses                list of {task, fraction, method, collapsed, runs, upper, changes_at, excluded}: runs that
-    did no
+    collapses                list of {task, fraction, method, collapsed, runs, upper, changes_at, excluded}: runs no
                              better than a constant predictor, the one-sided 95 % bound of their rate, the rate from
                              which the verdict would change, and whether that is above the bound; of claims about means
     effect                   {size, low, high, margin}: d_z of the deciding task with its 95 % interval, and the claim's
