@@ -78,7 +78,7 @@ def _score(
 
 
 def reporting(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Of one configuration's rows, those that its score is reported from, and their stage: confirm where there is one."""
+    """Of one configuration's rows, those that its score is reported from, and their stage: confirm if there is one."""
     confirm = rows[(rows["stage"] == "confirm") & (rows["status"] != "pruned")]
     if not confirm.empty:
         return confirm, "confirm"
