@@ -88,12 +88,16 @@ def test_a_folder_of_save_to_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.csv", gzip.compress(b"text,label\n"), "this is compressed with gzip; give it a name that ends in .gz"),
+        (
+            "a.csv",
+            gzip.compress(b"text,label\n", mtime=0),
+            "this is compressed with gzip; give it a name that ends in .gz",
+        ),
         ("a.csv", b"PK\x03\x04xxxx", "a ZIP archive, as Excel workbooks are too"),
         ("a.jsonl", b"PAR1xxxx", "a Parquet file; give it a name that ends in .parquet"),
         ("a.parquet", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
         ("a.csv.gz", b"text,label\n", "not a whole gzip file"),
-        ("a.csv.gz", gzip.compress(b"text,label\nfine,1\n" * 99)[:-20], "not a whole gzip file"),
+        ("a.csv.gz", gzip.compress(b"text,label\nfine,1\n" * 99, mtime=0)[:-20], "not a whole gzip file"),
         ("a.json", b'{"text": {"0": "a"},\n "label": {"0": 1}}', "one JSON object with 'text', 'label' inside"),
         ("a.json", b'{"data": [{"text": "a", "label": 1}]}', "one JSON object with 'data' inside; an array of objects"),
         ("a.json", b'{"text": "a",\n "label": 1,}', "row 1 (line 1): not valid JSON"),
