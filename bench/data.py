@@ -9,7 +9,7 @@ Batches depend on (order seed, epoch) alone, so that every method sees the same 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,17 @@ class Tokens:
 
 
 def tokenize(
-    tokenizer: Any, texts: tuple[list[str], ...], max_length: int, type_ids: bool = True, place: str = "the data"
+    tokenizer: Any,
+    texts: tuple[list[str], ...],
+    max_length: int,
+    type_ids: bool = True,
+    place: Callable[[int], str] = lambda row: f"the data, row {row + 1}",
 ) -> Tokens:
     """Tokenise one or two parallel lists of texts, cutting the longer of a pair first.
 
     Type ids are kept where the tokenizer gives them, unless `type_ids` is off. A tokenizer that puts nothing between
     two texts (GPT-2's) gets a line break there. Raises DataError where `max_length` leaves no room for text, and where
-    nothing is left of a row of `place`, a file as a rule.
+    nothing is left of a row; `place` says which one that is, from its number here (0 is the first).
     """
     pair = len(texts) == 2
     special = tokenizer.num_special_tokens_to_add(pair=pair)
@@ -106,7 +110,7 @@ def tokenize(
             types.append(_flat(encoded["token_type_ids"], np.uint8))
     if 0 in lengths:
         raise DataError(
-            f"{place}, row {lengths.index(0) + 1}: the text has no token in this model's vocabulary; leave the row "
+            f"{place(lengths.index(0))}: the text has no token in this model's vocabulary; leave the row "
             "out, or take another model"
         )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -132,12 +136,18 @@ def cached_tokens(
 
     def build() -> Tokenised:
         tokenizer, type_ids = _tokenizer(folder)
-        tokens = tokenize(tokenizer, split.texts, max_length, type_ids, place_of(task_data, split_name))
+        tokens = tokenize(tokenizer, split.texts, max_length, type_ids, partial(row_of, task_data, split_name))
         return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
 
     key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
     found = cached(key, len(split), build, note)
     return Tokens(found.ids, found.offsets, found.type_ids)
+
+
+def row_of(task_data: TaskData, split_name: str, row: int) -> str:
+    """What a message calls a row of a split (0 is the first): its file, and its number there."""
+    numbers = getattr(task_data, split_name).numbers
+    return f"{place_of(task_data, split_name)}, row {row + 1 if numbers is None else numbers[row]}"
 
 
 def place_of(task_data: TaskData, split_name: str) -> str:

@@ -81,12 +81,13 @@ def question(plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, Ta
 
 def shipped(plan: Plan, tasks: Mapping[str, TaskData]) -> bool:
     """Whether all is of our own making and nothing is left to find out: the embedded model, generated tasks, methods of
-    this package. The tests try those together; a start then costs nothing more."""
+    this package, trained whole. The tests try those together; a start then costs nothing more."""
     own_methods = all(
         method(name).__module__.startswith("bench.methods.") and ":" not in name for name in plan.study.methods
     )
     own_tasks = all(isinstance(found.task.source, Embedded) for found in tasks.values())
-    return plan.study.model == EMBEDDED and own_methods and own_tasks
+    whole = not plan.study.training.checkpointing and plan.study.training.micro_batch is None
+    return plan.study.model == EMBEDDED and own_methods and own_tasks and whole
 
 
 def _longest(task: TaskData) -> int:

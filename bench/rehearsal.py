@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.data import Tokens, place_of
+from bench.data import Tokens, place_of, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.member import Member
 from bench.meter import cpu_count
@@ -79,7 +79,7 @@ def check_tokens(resident: Resident, task: TaskData, longest: int) -> None:
             word = backbone.tokenizer.convert_ids_to_tokens(token)
             raise ModelError(
                 f"{where} has token {word!r} with id {token}, and the model embeds ids 0 to {rows - 1}; it stands in "
-                f"{place_of(task, split)}, row {row}; {RESIZE}"
+                f"{row_of(task, split, row - 1)}; {RESIZE}"
             )
 
 
@@ -111,7 +111,7 @@ def _extremes(tokens: Tokens) -> np.ndarray:
 
 
 def _places(task: TaskData, rows: np.ndarray) -> str:
-    return f"{place_of(task, 'train')}, {'rows' if len(rows) > 1 else 'row'} {' and '.join(str(r + 1) for r in rows)}"
+    return " and ".join(row_of(task, "train", int(row)) for row in rows)
 
 
 def check_output(resident: Resident, trial: Trial) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import typer
 
 from bench.budget import Budget
@@ -133,5 +134,15 @@ def _same(a: Any, b: Any) -> bool:
 
 def _same_predictions(folder: ResultsFolder, row: dict[str, Any], record: Record) -> bool:
     stored = folder.record_rows("predictions", record_name(row["trial_id"], row["status"]))
+    again = record.predictions
+    if row["schema_version"] < 2:  # it holds the probability of the predicted class alone
+        again = again.set_column(again.schema.get_field_index("probability"), "probability", _of_predicted(again))
     wanted = ["example", "label", "prediction", "probability"]
-    return bool(stored.select(wanted).equals(record.predictions.select(wanted)))
+    return bool(stored.select(wanted).equals(again.select(wanted)))
+
+
+def _of_predicted(predictions: pa.Table) -> pa.Array:
+    """The probability of each predicted class, as a list of one; null for numbers."""
+    kind = predictions.schema.field("probability").type
+    both = zip(predictions["prediction"].to_pylist(), predictions["probability"].to_pylist(), strict=True)
+    return pa.array([None if some is None else [some[int(label)]] for label, some in both], kind)

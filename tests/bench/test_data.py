@@ -107,7 +107,7 @@ def test_a_tokenizer_without_separator_gets_a_line_break() -> None:
 
 def test_a_text_without_any_token_is_refused_by_row() -> None:
     with pytest.raises(DataError, match=r"^reviews\.csv, row 2: the text has no token in this model's vocabulary"):
-        tokenize(Bare(), (["a", ""],), 8, place="reviews.csv")
+        tokenize(Bare(), (["a", ""],), 8, place=lambda row: f"reviews.csv, row {row + 1}")
 
 
 # the cache

@@ -10,6 +10,7 @@ import pytest
 
 from bench.classes import apart
 from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.data import row_of
 from bench.errors import DataError
 from bench.facts import facts, sentence
 from bench.files import read_file
@@ -436,3 +437,19 @@ def test_run_and_report_say_what_the_data_are(reviews: Path, capsys: pytest.Capt
     assert said in " ".join(capsys.readouterr().out.split())
     assert said in (reviews / "out/report/report.md").read_text("utf-8")
     assert json.loads((reviews / "out/plan.json").read_text("utf-8"))["tasks"]["mine"]["positive"] == "good"
+
+
+def test_a_row_of_a_held_out_split_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
+    found = own(OneFile(str(split_file(tmp_path)), 0.2))
+    texts = split_file(tmp_path).read_text("utf-8").splitlines()[1:]
+    for split in ("train", "score"):
+        for row in (0, len(getattr(found, split)) - 1):
+            number = int(row_of(found, split, row).rpartition("row ")[2])
+            assert texts[number - 1].startswith(getattr(found, split).texts[0][row])
+
+
+def split_file(folder: Path) -> Path:
+    """A file of fifty different texts."""
+    path = folder / "one.csv"
+    path.write_text("text,label\n" + "".join(f"text {i} .,{i % 2}\n" for i in range(50)), encoding="utf-8")
+    return path

@@ -107,6 +107,22 @@ def test_another_study_in_the_folder_is_refused_with_the_difference(tmp_path: Pa
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
+def test_rerun_of_a_folder_that_holds_one_probability_a_row(tmp_path: Path) -> None:
+    """Schema 1 kept that of the predicted class alone, in float64."""
+    run_tiny(tmp_path, tasks=["mini-cola"])
+    row = rows_of(tmp_path)[0]
+    path = tmp_path / f"trials/{row['trial_id']}.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("schema_version")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array([1], table.schema.field(at).type)), path)
+    path = tmp_path / f"predictions/{row['trial_id']}.parquet"
+    table = pq.read_table(path)
+    both = zip(table["prediction"].to_pylist(), table["probability"].to_pylist(), strict=True)
+    old = pa.array([some[int(label)] for label, some in both], pa.float64())
+    pq.write_table(table.set_column(table.schema.get_field_index("probability"), "probability", old), path)
+    assert rerun_command(str(tmp_path), row["trial_id"]) == 0
+
+
 def test_rerun_is_bit_equal_and_says_when_it_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One trial again, in process."""
     run_tiny(tmp_path, tasks=["mini-stsb"])
