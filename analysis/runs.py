@@ -65,12 +65,15 @@ def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:
     frame = trials.copy()
     grid = frame["stage"].eq("grid")
     if isinstance(seeds, int | list):
-        return frame[~(grid & frame["seed"].ge(CROSSED))]
+        return frame[~(grid & frame["seed"].ge(CROSSED))] if _beyond(set(frame.loc[grid, "seed"])) else frame
     if not isinstance(seeds, Mapping):
         return frame
     most = [int(seeds.get(source) or 1) for source in ("init", "order", "subset")]
+    whole = {int(seed) for seed in frame.loc[grid & frame["fraction"].eq(1.0), "seed"]}
+    if any(level_of(seed)[2] > 1 for seed in whole if seed >= CROSSED):
+        whole = set()  # made by hand: a harness does not cross the subset of all the data
     codes = [
-        _in_crossing(int(seed), float(share), most)
+        _in_crossing(int(seed), share == 1.0 and int(seed) in whole, most)
         for seed, share in zip(frame["seed"], frame["fraction"], strict=True)
     ]
     frame["seed"] = [
@@ -79,10 +82,17 @@ def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:
     return frame[~grid | pd.Series([code is not None for code in codes], frame.index)]
 
 
-def _in_crossing(seed: int, fraction: float, most: list[int]) -> int | None:
-    """The code by which a crossing knows a run; None where it is outside of its levels."""
+def _beyond(seeds: set[int]) -> bool:
+    """Whether some plain seed is no combination of the crossed ones' levels: then they are of two studies."""
+    levels = [level_of(int(seed)) for seed in seeds if seed >= CROSSED]
+    tops = [top for top in (max(column) for column in zip(*levels, strict=True)) if top > 1]
+    return bool(levels) and max((seed for seed in seeds if seed < CROSSED), default=0) > min(tops)
+
+
+def _in_crossing(seed: int, whole: bool, most: list[int]) -> int | None:
+    """The code by which a crossing knows a run, of the `whole` of the data or not; None outside of its levels."""
     init, order, subset = level_of(seed)
-    subset = 1 if fraction == 1.0 else subset
+    subset = 1 if whole else subset
     if any(level > top for level, top in zip((init, order, subset), most, strict=True)):
         return None
     return init if init == order == subset else init * CROSSED + order * 1000 + subset

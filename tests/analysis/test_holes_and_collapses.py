@@ -283,3 +283,25 @@ def test_a_method_whose_runs_all_failed_is_not_called_not_run(tmp_path: Path) ->
     lose(folder, "a", range(1, 7))
     made = judged(folder)["c"]
     assert made["reason"].startswith("no run gave a score: a on alpha at 100 % (6 timeout)")
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 2), (3, 3, 3), (5, 4, 1)])
+@pytest.mark.parametrize("fraction", [0.3, 1.0])
+def test_every_crossing_is_read_whole(tmp_path: Path, shape: tuple[int, int, int], fraction: float) -> None:
+    folder = crossed_folder(tmp_path, shape)
+    for row in folder.rows["trials"]:
+        row["fraction"] = fraction
+    folder.study["fractions"] = [fraction]
+    assert judged(folder)["c"]["pairs"] == shape[0] * shape[1] * shape[2]
+
+
+def test_seeds_that_became_a_crossing_are_part_of_it(tmp_path: Path) -> None:
+    """At all of the data the subset is nothing: seed 2 is the crossing's second initialisation and second order."""
+    folder = crossed_folder(tmp_path, (3, 3, 1), 0.2)
+    for row in folder.rows["trials"]:
+        row["fraction"] = 1.0
+        if row["seed"] in (2_002_001, 3_003_001):
+            row["seed"] = row["seed"] // 1_000_000
+    folder.study["fractions"] = [1.0]
+    made = judged(folder)["c"]
+    assert (made["pairs"], made["verdict"]) == (9, "supported")
