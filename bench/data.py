@@ -146,8 +146,13 @@ def cached_tokens(
 
 def row_of(task_data: TaskData, split_name: str, row: int) -> str:
     """What a message calls a row of a split (0 is the first): its file, and its number there."""
+    return f"{place_of(task_data, split_name)}, row {row_number(task_data, split_name, row)}"
+
+
+def row_number(task_data: TaskData, split_name: str, row: int) -> int:
+    """The number that a row of a split (0 is the first) has in its file."""
     numbers = getattr(task_data, split_name).numbers
-    return f"{place_of(task_data, split_name)}, row {row + 1 if numbers is None else numbers[row]}"
+    return row + 1 if numbers is None else int(numbers[row])
 
 
 def place_of(task_data: TaskData, split_name: str) -> str:

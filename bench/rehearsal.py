@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.data import Tokens, place_of, row_of
+from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.member import Member
 from bench.meter import cpu_count
@@ -111,7 +111,8 @@ def _extremes(tokens: Tokens) -> np.ndarray:
 
 
 def _places(task: TaskData, rows: np.ndarray) -> str:
-    return " and ".join(row_of(task, "train", int(row)) for row in rows)
+    numbers = [str(row_number(task, "train", int(row))) for row in rows]
+    return f"{place_of(task, 'train')}, {'rows' if len(rows) > 1 else 'row'} {' and '.join(numbers)}"
 
 
 def check_output(resident: Resident, trial: Trial) -> None:
