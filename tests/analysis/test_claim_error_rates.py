@@ -327,7 +327,7 @@ def test_true_and_false_claims_are_found_out() -> None:
         (MATCHES, seeds_only(0.0, sd=0.01), seeds_only(0.05, sd=0.01)),
         (BETTER, seeds_only(0.03), seeds_only(-0.03)),
         (SPREAD, seeds_only(0.0, 6.0), seeds_only(0.0, 1 / 6)),
-        (BETTER, crossing((5, 5, 5), 0.03), crossing((5, 5, 5), -0.03)),
+        (BETTER, crossing((5, 5, 5), 0.05), crossing((5, 5, 5), -0.05)),
         (RARE, rarely(0.9), rarely(-0.9)),
     ):
         assert rates(claim, true, 10, TASKS[:1], 300)[0] > 0.8
