@@ -30,7 +30,7 @@ def collapses_more(name: str, pairs: list[Pairs]) -> Finding:
     if alike[0].design.crossed:
         return replace(made, reason="seeds are crossed: their runs do not collapse independently; use seeds: N")
     if not n:  # none can be told from none: no claim either way
-        return replace(made, p=1.0, p_against=1.0, reason="no pair in which one method collapsed and the other did not")
+        return replace(made, reason="no pair in which one method collapsed and the other did not")
     return replace(
         made, settling="how many seeds would settle it depends on how often they collapse, which is not known"
     )

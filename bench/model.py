@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from threadpoolctl import threadpool_limits
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
@@ -111,26 +110,13 @@ def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
     """
     model = copy.deepcopy(backbone.model)
     attention.use_keyed(model)
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed & (2**63 - 1))
         _draw_head(model)
         torch.manual_seed((init_seed ^ _METHOD_STREAM) & (2**63 - 1))
         tuned = method.apply(model)
     dropout.use_keyed(tuned)
     return tuned
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Decompositions and clusterings, by which some tuners begin, round otherwise on another number of threads, and a
-    kept delta has to find again what its trial began with."""
-    threads = torch.get_num_threads()
-    with threadpool_limits(1):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
