@@ -104,7 +104,8 @@ class _CellState:
 class Conductor:
     """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
     cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
-    `spared` counts planned trials of a confirm stage that turned out not to be needed.
+    `spared` counts planned trials of a confirm stage that turned out not to be needed. `confirmed` gives what that stage
+    runs in a cell whose best configuration is known.
 
     The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
     stage are packed, `sizes.most` of a kind together, the earliest seeds first.
@@ -115,6 +116,7 @@ class Conductor:
         plan: Plan,
         known: Identities,
         done: Mapping[tuple[str, bool], Done],
+        confirmed: Callable[[Cell, dict[str, Any]], list[dict[str, Any]]] = lambda cell, best: [best],
         *,
         searches: Mapping[Cell, CellSearch] | None = None,
         limit: int | None = None,
@@ -123,6 +125,7 @@ class Conductor:
         sizes: Sizes | None = None,
     ) -> None:
         self.plan, self.known, self.limit, self.why = plan, known, limit, why
+        self.confirmed = confirmed
         self.sizes: Sizes = sizes or OneByOne()
         self.rows: dict[str, Done] = {i: d for (i, pruned), d in done.items() if not pruned}
         self.searches = dict(searches or {})
@@ -266,9 +269,7 @@ class Conductor:
         if best is None:
             self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds
             return
-        default = self.plan.default(state.cell)
-        points: list[dict[str, Any]] = [best] if best == default else [best, default]
-        trials = self.plan.confirm(state.cell, points, self.known)
+        trials = self.plan.confirm(state.cell, self.confirmed(state.cell, best), self.known)
         self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds - len(trials)
         bare = state.cell.key not in self._costed
         self._consider(trials, lambda trial: bare and trial.seeds == trials[0].seeds)

@@ -6,6 +6,7 @@ every trained matmul weight. Attention's two products take 4h per layer and squa
 backward, whatever is trained above it. Heads and poolers see one token per input.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bench.architecture import Architecture
@@ -76,6 +77,12 @@ def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
 def trace(method: Method, arch: Architecture, num_labels: int) -> str | None:
     """A hash of what a family's member makes of the architecture; None for other methods, and for large models."""
     return None if method.model_extra is None else _ask(method, arch, num_labels).trace
+
+
+def effects(method: Method, arch: Architecture, num_labels: int) -> Mapping[str, bool]:
+    """The values of a family's member in words, and whether each does something to the architecture; empty for other
+    methods, and for large models."""
+    return {} if method.model_extra is None else _ask(method, arch, num_labels).effects
 
 
 def train_flops(method: Method, arch: Architecture, num_labels: int, batch_size: int = 16) -> Flops:

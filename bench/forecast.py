@@ -1,7 +1,6 @@
 """What `plan` and `methods` tell: counts in closed form, FLOPs and time estimated, without torch where the model
 allows."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.claim_needs import needs
+from bench.configurations import Defaults, check_methods, find_defaults
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.facts import facts
@@ -18,16 +18,7 @@ from bench.meter import cpu_count
 from bench.methods import Method
 from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
-from bench.prepare import (
-    check_alike,
-    check_draws,
-    check_method,
-    check_together,
-    check_weights,
-    declared,
-    identities,
-    variations,
-)  # fmt: skip
+from bench.prepare import check_draws, check_weights, declared, identities
 from bench.registry import method, methods
 from bench.sources import TaskData, load_task
 from bench.study import Study
@@ -144,8 +135,9 @@ def _estimates(
         return {}
     for entry in map(declared, plan.study.tasks):
         check_weights(plan.study, entry, known.sizes[entry.name].num_labels)
-    notes += _ranges(plan, known.architecture, {name: size.num_labels for name, size in known.sizes.items()})
-    notes += _tried(plan, known.architecture, read)
+    num_labels = {name: size.num_labels for name, size in known.sizes.items()}
+    notes += _ranges(plan, known.architecture, num_labels)
+    notes += _tried(plan, known.architecture, read, find_defaults(plan, known.architecture, num_labels))
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
 
 
@@ -162,7 +154,7 @@ def _seconds(known: Known | None, made: dict[Cell, CellEstimate]) -> Seconds:
     return seconds
 
 
-def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -> list[str]:
+def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData], defaults: Defaults) -> list[str]:
     """Try model and methods as `run` does, where the model is a small folder and the data are here; else say that it
     was not done. Raises an InputError where they cannot work."""
     model = plan.study.model
@@ -175,10 +167,10 @@ def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -
         return []
     found = resolve_model(model)
     check_folder(found.folder, architecture)
-    asked = preflight.question(plan, identities(found, tasks), found.folder, tasks)
+    asked = preflight.question(plan, identities(found, tasks), found.folder, tasks, defaults)
     if preflight.passed(asked):
         return []
-    if sum(path.stat().st_size for path in found.folder.iterdir()) > SMALL:
+    if sum(path.stat().st_size for path in found.folder.iterdir() if path.is_file()) > SMALL:
         return [f"model {model}: its files are there, it was not tried: {later}"]
     with preflight.Child(asked) as child:
         child.wait()
@@ -187,16 +179,8 @@ def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData]) -
 
 def _ranges(plan: Plan, architecture: Architecture, num_labels: dict[str, int]) -> list[str]:
     """What a method trains where that depends on its settings; raises MethodError where one of them cannot be used."""
-    study, said = plan.study, list[str]()
-    for name in study.methods:
-        cells = [Cell(task, name, study.fractions[0], study.budget[0]) for task in study.task_names]
-        for cell in cells:
-            check_together(plan, cell, architecture)
-        points = ((cell, plan.complete(cell, point)) for cell in cells for point in variations(plan.space(cell)))
-        shapes = {json.dumps([point, num_labels[cell.task]]): (point, num_labels[cell.task]) for cell, point in points}
-        counts = [check_method(name, point, architecture, labels) for point, labels in shapes.values()]
-        for labels in {labels for _, labels in shapes.values()}:
-            check_alike(name, [point for point, own in shapes.values() if own == labels], architecture, labels)
+    said = []
+    for name, counts in check_methods(plan, architecture, num_labels, every=False).items():
         low, high = min(one.encoder for one in counts), max(one.encoder for one in counts)
         if low < high:
             said.append(f"{name} trains from {low:,} to {high:,} parameters of the encoder, depending on its settings")

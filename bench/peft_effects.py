@@ -9,7 +9,7 @@ training steps, what they train, and their outputs afterwards agree bit for bit,
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,28 +28,29 @@ _MODULES = ("target_modules", "feedforward_modules", "layers_pattern")
 _SEED = 20
 
 
-def check_effects(model: nn.Module, tuned: Method) -> str | None:
-    """Raise MethodError for an option without effect on `model`, which stays as it is, and for a tuner of which
-    nothing is trained.
+class Effects(NamedTuple):
+    """`trace`: a hash of what a method makes of a model (None: it is too large to be tried); `acts`: each value of its
+    options in words, e.g. "r: 4", and whether it does something there."""
 
-    Returns a hash of what the method makes of the model; None for a model too large to be tried.
+    trace: str | None
+    acts: dict[str, bool]
 
-    Numbers that do no more than a default does, and choices of modules or layers that choose what a default does, are
-    options with an effect: another value of theirs has one.
+
+def find_effects(model: nn.Module, tuned: Method) -> Effects:
+    """Try a family's member on `model`, which stays as it is; raises MethodError where nothing of it is trained.
+
+    Numbers that do no more than a default does, and choices of modules or layers that choose what a default does, have
+    an effect: another value of theirs has one.
     """
     options = dict(tuned.model_extra or {})
     if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
-        return None
-    whole = _trace(model, tuned, options)
+        return Effects(None, {})
+    whole, acts = _trace(model, tuned, options), dict[str, bool]()
     for path in _leaves(options):
-        if whole == _tried(model, tuned, _without(options, path)) and not _read(model, tuned, options, path, whole):
-            name, value = ".".join(path), _at(options, path)
-            raise MethodError(
-                f"{name}: {shown(value)} has no effect: the model with it is bit for bit the model "
-                f"without it, at the start and after {STEPS} training steps (what needs data before training, or a "
-                f"call of its own at every step, gets neither here); leave {name} out"
-            )
-    return whole
+        said = f"{'.'.join(path)}: {shown(_at(options, path))}"
+        alone = whole == _tried(model, tuned, _without(options, path))
+        acts[said] = not alone or _read(model, tuned, options, path, whole)
+    return Effects(whole, acts)
 
 
 def _leaves(options: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -159,9 +159,9 @@ class Plan:
         """The complete hyperparameters of every grid point of a cell."""
         return [self.complete(cell, point) for point in self.space(cell).points()]
 
-    def default(self, cell: Cell) -> dict[str, Any]:
-        """The method's default configuration."""
-        return self.complete(cell, {})
+    def default(self, cell: Cell, kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The method's default configuration, with what is `kept` of a space."""
+        return self.complete(cell, kept or {})
 
     def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
         """One trial of a cell; `point` is complete."""

@@ -25,10 +25,10 @@ from typing import IO, Any, Self
 from bench import __version__, errors, meter
 from bench.budget import Budget
 from bench.cache import cached, keep
+from bench.configurations import Defaults, variations
 from bench.errors import InputError, ModelError
 from bench.hub import EMBEDDED
 from bench.plan import Cell, Identities, Plan
-from bench.prepare import variations
 from bench.registry import method
 from bench.seeds import Seeds
 from bench.shipment import Shipment
@@ -61,8 +61,11 @@ class Question:
         return [PREFLIGHT_VERSION, __version__, packages, device, data, ids]
 
 
-def question(plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, TaskData]) -> Question:
-    """What has to work for a plan; of tasks of one shape, the one with the longest text stands for all."""
+def question(
+    plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, TaskData], defaults: Defaults
+) -> Question:
+    """What has to work for a plan, the `defaults` of its confirm stage with it; of tasks of one shape, the one with the
+    longest text stands for all."""
     study = plan.study
     chosen: dict[tuple[int, int], str] = {}
     for name, found in sorted(tasks.items(), key=lambda item: _longest(item[1])):
@@ -71,8 +74,11 @@ def question(plan: Plan, known: Identities, folder: Path, tasks: Mapping[str, Ta
     for name in chosen.values():
         for tuned in study.methods:
             cell = Cell(name, tuned, max(study.fractions), Budget(steps=1))
-            for point in variations(plan.space(cell)):
-                trial = plan.trial(cell, "grid", plan.complete(cell, point), Seeds.paired(1), known)
+            points = [plan.complete(cell, point) for point in variations(plan.space(cell))]
+            if (default := defaults.get((tuned, name))) is not None:
+                points.append(default)
+            for point in points:
+                trial = plan.trial(cell, "grid", point, Seeds.paired(1), known)
                 trials.setdefault(trial.id, trial)
     shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout)
     gpu = any(method_resources(study, name).gpu != 0 for name in study.methods)

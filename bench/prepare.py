@@ -1,26 +1,24 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from bench import cost
 from bench.architecture import Architecture, read_architecture
+from bench.configurations import Defaults, Distinct, check_methods, find_defaults
 from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
 from bench.leakage import check_own
 from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
-from bench.registry import method, task
+from bench.registry import task
 from bench.sources import TaskData, load_task, user_task
-from bench.space import Space
 from bench.splits import draw
-from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study, split_point
+from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study
 from bench.tasks import Files, Hub, OneFile, Task
 from bench.trial import Identity
 
@@ -36,7 +34,7 @@ EXTENDED = ("search.grid.confirm_seeds", "search.optuna.trials", "search.optuna.
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study whose every input has been read and checked."""
+    """A study whose every input has been read and checked; `defaults` are those that a confirm stage runs."""
 
     study: Study
     plan: Plan
@@ -44,6 +42,16 @@ class Prepared:
     architecture: Architecture
     tasks: Mapping[str, TaskData]
     known: Identities
+    defaults: Defaults
+
+    def distinct(self, cell: Cell) -> Distinct:
+        """Tells which configurations of a cell's method are one."""
+        return Distinct(cell.method, self.architecture, self.tasks[cell.task].num_labels)
+
+    def confirmed(self, cell: Cell, best: dict[str, Any]) -> list[dict[str, Any]]:
+        """What a confirm stage runs: a cell's best configuration and, where it is another, the default."""
+        default = self.defaults[cell.method, cell.task]
+        return [best] if self.distinct(cell).same(best, default) else [best, default]
 
 
 def declared(entry: str | OwnTask) -> Task:
@@ -72,8 +80,11 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     for loaded in tasks.values():
         check_own(loaded)
         check_weights(study, loaded.task, loaded.num_labels)
-    check_cells(plan, architecture, tasks)
-    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks))
+    num_labels = {name: found.num_labels for name, found in tasks.items()}
+    check_methods(plan, architecture, num_labels, every=True)
+    check_draws(plan, tasks)
+    defaults = find_defaults(plan, architecture, num_labels)
+    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks), defaults)
 
 
 def identities(model: ModelRef, tasks: Mapping[str, TaskData]) -> Identities:
@@ -87,25 +98,6 @@ def _revision(found: TaskData) -> str:
     chooses and scores."""
     metrics = f":{'+'.join(found.task.metrics)}" if found.task.own else ""
     return f"{found.task.version}:{found.fingerprint}{metrics}"
-
-
-def check_cells(plan: Plan, architecture: Architecture, tasks: Mapping[str, TaskData]) -> None:
-    """Check that each method applies to the model and that each fraction holds every class."""
-    structures, together = set[str](), set[tuple[str, str]]()
-    for cell in plan.cells():
-        num_labels, fresh = tasks[cell.task].num_labels, (cell.method, cell.task) not in together
-        if fresh:
-            together.add((cell.method, cell.task))
-            check_together(plan, cell, architecture)
-        points = structural_points(plan, cell)
-        for point in points:
-            label = f"{cell.method}{sorted(point.items())}{num_labels}"
-            if label not in structures:
-                structures.add(label)
-                check_method(cell.method, point, architecture, num_labels)
-        if fresh:
-            check_alike(cell.method, points, architecture, num_labels)
-    check_draws(plan, tasks)
 
 
 def check_draws(plan: Plan, tasks: Mapping[str, TaskData]) -> None:
@@ -127,77 +119,6 @@ def check_weights(study: Study, task: Task, classes: int) -> None:
             f"training.class_weights: {len(weights)} weights given, and task {task.name!r} has {classes} classes; "
             f"give one for each, in their order, or write balanced"
         )
-
-
-def check_together(plan: Plan, cell: Cell, architecture: Architecture) -> None:
-    """Raise MethodError where values that a search may draw together cannot be used together; counts nothing, since
-    that may take building a model for each. Also where two of them are one configuration on this architecture."""
-    seen: dict[str, dict[str, Any]] = {}
-    for point in plan.space(cell).few():
-        complete = plan.complete(cell, point)
-        own, options = split_point(complete)
-        tuned = method(cell.method)(**own)
-        try:
-            tuned.check(architecture)
-            cost.closed_form(tuned, architecture)
-        except MethodError as error:
-            raise MethodError(f"methods.{cell.method}: {error}") from error
-        whole = json.dumps(tuned.resolved(architecture).model_dump() | options, sort_keys=True)
-        if (twin := seen.setdefault(whole, complete)) != complete:
-            raise _twins(cell.method, twin, complete)
-
-
-def check_alike(name: str, points: list[dict[str, Any]], architecture: Architecture, num_labels: int) -> None:
-    """Raise MethodError where two points make the same of the model: a choice of modules, say, beside the null that
-    chooses the same. Points that differ in a number are not looked at: a small dropout may do nothing for a while."""
-    seen: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for point in points:
-        own, options = split_point(point)
-        trace = cost.trace(method(name)(**own), architecture, num_labels)
-        if trace is None:
-            return
-        others = seen.setdefault((trace, json.dumps(options, sort_keys=True)), [])
-        for other in others:
-            if not any(_is_number(other.get(key)) or _is_number(point.get(key)) for key in _differing(other, point)):
-                raise _twins(name, other, point)
-        others.append(point)
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
-    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _twins(name: str, one: dict[str, Any], other: dict[str, Any]) -> MethodError:
-    return MethodError(f"methods.{name}: {one} and {other} are the same configuration on this model; leave out one")
-
-
-def structural_points(plan: Plan, cell: Cell) -> list[dict[str, Any]]:
-    """The distinct grid points of a cell when the learning rate is left out, and each value that a search may draw."""
-    points = [*plan.points(cell), *(plan.complete(cell, point) for point in variations(plan.space(cell)))]
-    lr = points[0]["lr"]
-    distinct = {tuple(sorted((k, str(v)) for k, v in p.items() if k != "lr")): p | {"lr": lr} for p in points}
-    return list(distinct.values())
-
-
-def variations(space: Space) -> Iterator[dict[str, Any]]:
-    """The first point of a space, and it again with each other value, end of a range or choice, one at a time; the
-    learning rate stays."""
-    first = next(space.one_at_a_time())
-    yield from (point for point in space.one_at_a_time() if point.get("lr") == first.get("lr"))
-
-
-def check_method(name: str, point: dict[str, Any], architecture: Architecture, num_labels: int) -> cost.Counts:
-    """What a method trains at one point of its space; raises MethodError where it cannot be applied to the model."""
-    tuned = method(name)(**split_point(point)[0])
-    try:
-        tuned.check(architecture)
-        return cost.count(tuned, architecture, num_labels)
-    except MethodError as error:
-        raise MethodError(f"methods.{name}: {error}") from error
 
 
 def _check_draw(study: Study, name: str, found: TaskData, fraction: float) -> None:

@@ -12,17 +12,21 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from bench.cache import cached, keep
 from bench.errors import FinebenchError, InputError, MethodError
 from bench.registry import method
 
-PROBE_VERSION = 6
+if TYPE_CHECKING:
+    from bench.peft_effects import Effects
+
+PROBE_VERSION = 7
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""
@@ -41,8 +45,8 @@ class ProbeAnswer:
     """What a built model says: trained parameters of encoder and head, all parameters, FLOPs forward and of training.
 
     `head_step`, where only the head is trained and what it reads is known: FLOPs of computing the features, of a step
-    on them, and of predicting from them. `trace`, of a family's member: a hash of what it makes of a model, equal for
-    what is the same. `error` is why the method cannot be applied; the numbers are then zero.
+    on them, and of predicting from them. Of a family's member, `trace` is a hash of what it makes of a model, equal for
+    what is the same, and `effects` says of each of its values whether it does something there. `error` is why the method cannot be applied; the numbers are then zero.
     """
 
     encoder: int = 0
@@ -52,6 +56,7 @@ class ProbeAnswer:
     train: Polynomial = (0.0, 0.0, 0.0, 0.0)
     head_step: tuple[Polynomial, Polynomial, Polynomial] | None = None
     trace: str | None = None
+    effects: Mapping[str, bool] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -170,7 +175,8 @@ def _try(request: dict[str, Any]) -> dict[str, Any]:
     on the CPU.
     """
     try:
-        found = replace(_measured(request), trace=_check_effects(request))
+        trace, effects = _effects(request)
+        found = replace(_measured(request), trace=trace, effects=effects)
     except Exception as error:
         return asdict(ProbeAnswer(error=_why(error, request)))
     return asdict(found)
@@ -194,19 +200,19 @@ def _measured(request: dict[str, Any]) -> ProbeAnswer:
     return _measure(request, "cpu")
 
 
-def _check_effects(request: dict[str, Any]) -> str | None:
-    """Raise MethodError where a family's member, or an option of it, does nothing to this model."""
+def _effects(request: dict[str, Any]) -> "Effects":
+    """What a family's member, and each of its options, does to this model; raises MethodError where that is nothing."""
     import torch
 
-    from bench.peft_effects import check_effects
+    from bench.peft_effects import Effects, find_effects
 
     tuned = method(request["method"])(**request["hyperparameters"])
     if tuned.model_extra is None:
-        return None
+        return Effects(None, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_shape(request["config"], request["num_labels"])
-    return check_effects(model, tuned)
+    return find_effects(model, tuned)
 
 
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:

@@ -137,7 +137,7 @@ def _try(ready: Prepared, options: RunOptions) -> None:
     """
     if preflight.shipped(ready.plan, ready.tasks):
         return
-    asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks)
+    asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks, ready.defaults)
     if preflight.passed(asked):
         return
     if options.debug or "torch" in sys.modules:
@@ -203,9 +203,12 @@ def _conductor(
         cells = list(plan.cells())
         parallel = max(1, -(-cpu_count() // len(cells)))
         for cell in cells:
-            searches[cell] = OptunaCell(plan, cell, ready.known, folder, done, _evals_of(folder), parallel)
+            searches[cell] = OptunaCell(
+                plan, cell, ready.known, folder, done, _evals_of(folder), parallel, ready.distinct(cell)
+            )
+    weigh = weights.__getitem__
     return Conductor(
-        plan, ready.known, done, searches=searches, limit=options.limit, weight=weights.__getitem__, why=why
+        plan, ready.known, done, ready.confirmed, searches=searches, limit=options.limit, weight=weigh, why=why
     )
 
 

@@ -21,6 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from bench.conductor import Pack
+from bench.configurations import Distinct
 from bench.errors import ResultsError
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done, ResultsFolder
@@ -84,9 +85,10 @@ class OptunaCell:
         done: Mapping[tuple[str, bool], Done],
         evals: Callable[[str, bool], list[float]],
         parallel: int = 1,
+        distinct: Distinct | None = None,
     ) -> None:
         """`evals(trial_id, pruned)` gives a finished trial's `select` values in order; `parallel` bounds how many
-        configurations may be asked for before one is told."""
+        configurations may be asked for before one is told; `distinct` knows which are one under several names."""
         optuna_search = plan.study.search.optuna
         if optuna_search is None:
             raise ValueError("the study has no optuna search")
@@ -103,6 +105,7 @@ class OptunaCell:
         self.budget = plan.configurations(cell)
         self.asked: dict[str, _Asked] = {}
         self.seen: set[str] = set()
+        self.distinct = distinct
         self.redo: list[Pack] = []
         self.number = 0
         self._resume(done, evals)
@@ -121,7 +124,7 @@ class OptunaCell:
                     "--results, or another study name"
                 )
             pack = self._pack(params)
-            self.seen.add(pack.name)
+            self._saw(pack)
             rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
             finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
             self.number += 1
@@ -184,7 +187,7 @@ class OptunaCell:
             self.budget = len(self.seen)
             return None
         trial, pack = new
-        self.seen.add(pack.name)
+        self._saw(pack)
         self.folder.write_json(self._file(self.number), {"number": self.number, "params": trial.params})
         self.number += 1
         self.asked[pack.name] = _Asked(trial, pack)
@@ -197,15 +200,24 @@ class OptunaCell:
             self.study.sampler = self._sampler(self.number, attempt)
             trial = self.study.ask(self.drawn)
             pack = self._pack(trial.params)
-            if pack.name not in self.seen:
+            if self._is_new(pack):
                 return trial, pack
             self.study.tell(trial, state=TrialState.FAIL)  # neither sampler nor pruner looks at a failed trial
         for params in self._others():
             pack = self._pack(params)
-            if pack.name not in self.seen:
+            if self._is_new(pack):
                 self.study.enqueue_trial(params)
                 return self.study.ask(self.drawn), pack
         return None
+
+    def _saw(self, pack: Pack) -> None:
+        self.seen.add(pack.name)
+        if self.distinct is not None:
+            self.distinct.add(json.loads(pack.trials[0].configuration))
+
+    def _is_new(self, pack: Pack) -> bool:
+        point = json.loads(pack.trials[0].configuration)
+        return pack.name not in self.seen and (self.distinct is None or self.distinct.twin(point) is None)
 
     def _others(self) -> Iterator[dict[str, Any]]:
         """Configurations of a space without continuous ranges: at random from a seed of this suggestion's own, then

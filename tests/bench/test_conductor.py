@@ -10,7 +10,7 @@ from bench.plan import Identities, Plan
 from bench.results import Done
 from bench.seeds import CONFIRM_BASE
 from bench.trial import Identity, Trial
-from tests.bench.tiny import drain, tiny_study
+from tests.bench.tiny import drain, tiny_study, with_default
 
 KNOWN = Identities(Identity("m", "r"), {n: Identity(n, "1:x") for n in ("mini-cola", "mini-mrpc")})
 
@@ -85,7 +85,7 @@ def finish(conductor: Conductor, pack: Pack, select: float) -> None:
 def test_confirm_reruns_best_and_default_on_fresh_seeds() -> None:
     """After a cell's grid is through, its best and its default configuration run on seeds that chose nothing."""
     study = tiny_study(methods={"full": {"lr": [1e-4, 1e-3]}}, seeds=2, search={"grid": {"confirm_seeds": 2}})
-    conductor = Conductor(Plan(study), KNOWN, {})
+    conductor = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)))
     grid = drain(conductor)
     assert len(grid) == 4
     assert not conductor.finished
@@ -101,13 +101,13 @@ def test_confirm_reruns_best_and_default_on_fresh_seeds() -> None:
 def test_a_resumed_study_confirms_what_an_uninterrupted_one_would() -> None:
     """Confirm trials follow from the rows alone."""
     study = tiny_study(methods={"full": {"lr": [1e-4, 1e-3]}}, seeds=1, search={"grid": {"confirm_seeds": 2}})
-    first = Conductor(Plan(study), KNOWN, {})
+    first = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)))
     packs = drain(first)
     for pack in packs:
         finish(first, pack, float(pack.trials[0].hyperparameters["lr"]))
     expected = {pack.name for pack in drain(first)}
     rows = {(p.name, False): done_row(p.trials[0], select=float(p.trials[0].hyperparameters["lr"])) for p in packs}
-    assert {pack.name for pack in drain(Conductor(Plan(study), KNOWN, rows))} == expected
+    assert {pack.name for pack in drain(Conductor(Plan(study), KNOWN, rows, with_default(Plan(study))))} == expected
 
 
 @pytest.mark.parametrize(("status", "counts"), [("ok", True), ("diverged", True), ("pruned", False), ("oom", False)])

@@ -14,12 +14,11 @@ import threadpoolctl
 from bench import cost, estimate
 from bench.architecture import read_architecture
 from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.configurations import check_methods
 from bench.embedded import MODEL_DIR
 from bench.forecast import forecast
 from bench.plan import Plan
-from bench.prepare import check_cells
-from bench.registry import methods, task
-from bench.sources import load_task
+from bench.registry import methods
 from tests.bench.tiny import tiny_study
 
 ADAPTER = {"lr": [1e-3], "variant": ["pfeiffer", "houlsby"], "reduction_factor": [8, 16]}
@@ -116,5 +115,5 @@ def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, m
     monkeypatch.setattr(cost, "count", lambda tuned, *rest: counted.append(tuned) or cost.Counts(1, 1, 2))
     space = {"lr": 1e-3, **{key: {"choice": [2, 4, 6, 8]} for key in ("r", "alpha")}, "dropout": {"choice": [0.0, 0.1]}}
     made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
-    check_cells(made, read_architecture(MODEL_DIR), {"mini-cola": load_task(task("mini-cola"), None)})
+    check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)
     assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value

@@ -15,7 +15,7 @@ from bench.plan import Plan
 from bench.results import Done
 from bench.trial import Trial
 from tests.bench.test_conductor import KNOWN, done_row
-from tests.bench.tiny import drain, tiny_study
+from tests.bench.tiny import drain, tiny_study, with_default
 
 METHODS: dict[str, Any] = {
     "full": {"lr": [1e-3, 1e-4, 1e-5]},
@@ -107,7 +107,8 @@ def test_confirm_runs_alone_first_where_its_cell_was_never_measured_alone(exclus
     study = tiny_study(
         methods={"full": {"lr": [1e-4, 1e-5]}}, search={"grid": {"confirm_seeds": 4}}, resources={"pack": 4}
     )
-    packs = run(Conductor(Plan(study), KNOWN, {}, sizes=AsWritten(study)), costs=lambda trial: exclusive)
+    conductor = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)), sizes=AsWritten(study))
+    packs = run(conductor, costs=lambda trial: exclusive)
     confirm = [pack for pack in packs if pack.trials[0].stage == "confirm"]
     assert sum(pack.alone for pack in confirm) == alone
     assert {trial.seeds.init for pack in confirm if pack.alone for trial in pack.trials} == ({1001} if alone else set())

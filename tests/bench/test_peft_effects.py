@@ -8,7 +8,7 @@ import torch
 from bench.audit import FreezeAudit
 from bench.errors import MethodError
 from bench.parts import trained_tensors
-from bench.peft_effects import check_effects
+from bench.peft_effects import find_effects
 from bench.probe import probe
 from bench.registry import method
 from tests.bench.tiny_models import CONFIGS, tiny_model
@@ -16,19 +16,18 @@ from tests.bench.tiny_models import CONFIGS, tiny_model
 TINY = {"model_type": "bert", **CONFIGS["bert"]}
 
 INERT: list[tuple[str, dict[str, Any], str]] = [
-    ("LORA", {"init_lora_weights": "lora_ga"}, "init_lora_weights: 'lora_ga' has no effect"),
-    ("LORA", {"init_lora_weights": "eva", "r": 4}, "init_lora_weights: 'eva' has no effect"),
-    ("LORA", {"use_qalora": True}, "use_qalora: True has no effect"),
-    ("LORA", {"eva_config": {"rho": 3.0}}, "eva_config.rho: 3.0 has no effect"),
-    ("LORA", {"rank_pattern": {"query": 4, "qeury": 2}}, "rank_pattern.qeury: 2 has no effect"),
-    ("LORA", {"fan_in_fan_out": True}, "fan_in_fan_out: True has no effect"),
-    ("LORA", {"exclude_modules": ["qeury"]}, "exclude_modules: .* has no effect"),
-    ("LORA", {"alora_invocation_tokens": [3]}, "trains nothing but the head"),
-    ("ADAMSS", {"r": 8, "use_asa": True}, "use_asa: True has no effect"),
-    ("ADAMSS", {"r": 8, "svd_threshold": 0.5}, "svd_threshold: 0.5 has no effect"),
-    ("LOKR", {"rank_dropout_scale": True}, "rank_dropout_scale: True has no effect"),
-    ("PREFIX_TUNING", {"num_virtual_tokens": 4, "encoder_hidden_size": 16}, "encoder_hidden_size: 16 has no effect"),
-    ("PROMPT_TUNING", {"num_virtual_tokens": 4, "token_dim": 7}, "token_dim: 7 has no effect"),
+    ("LORA", {"init_lora_weights": "lora_ga"}, "init_lora_weights: 'lora_ga'"),
+    ("LORA", {"init_lora_weights": "eva", "r": 4}, "init_lora_weights: 'eva'"),
+    ("LORA", {"use_qalora": True}, "use_qalora: True"),
+    ("LORA", {"eva_config": {"rho": 3.0}}, "eva_config.rho: 3.0"),
+    ("LORA", {"rank_pattern": {"query": 4, "qeury": 2}}, "rank_pattern.qeury: 2"),
+    ("LORA", {"fan_in_fan_out": True}, "fan_in_fan_out: True"),
+    ("LORA", {"exclude_modules": ["qeury"]}, "exclude_modules: ['qeury']"),
+    ("ADAMSS", {"r": 8, "use_asa": True}, "use_asa: True"),
+    ("ADAMSS", {"r": 8, "svd_threshold": 0.5}, "svd_threshold: 0.5"),
+    ("LOKR", {"rank_dropout_scale": True}, "rank_dropout_scale: True"),
+    ("PREFIX_TUNING", {"num_virtual_tokens": 4, "encoder_hidden_size": 16}, "encoder_hidden_size: 16"),
+    ("PROMPT_TUNING", {"num_virtual_tokens": 4, "token_dim": 7}, "token_dim: 7"),
 ]
 EFFECTIVE: list[tuple[str, dict[str, Any]]] = [
     ("LORA", {"init_lora_weights": "pissa", "r": 4, "lora_alpha": 32, "use_rslora": True}),
@@ -51,23 +50,31 @@ EFFECTIVE: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "options", "says"), INERT)
 def test_an_option_without_effect_is_refused(kind: str, options: dict[str, Any], says: str) -> None:
-    with pytest.raises(MethodError, match=says):
-        check_effects(tiny_model("bert"), method(f"peft:{kind}")(**options))
+    acts = find_effects(tiny_model("bert"), method(f"peft:{kind}")(**options)).acts
+    assert acts[says] is False
+    assert [said for said, does in acts.items() if not does] == [says]
+
+
+def test_a_tuner_that_trains_nothing_is_refused() -> None:
+    with pytest.raises(MethodError, match="trains nothing but the head"):
+        find_effects(tiny_model("bert"), method("peft:LORA")(alora_invocation_tokens=[3]))
 
 
 @pytest.mark.parametrize(("kind", "options"), EFFECTIVE)
 def test_an_option_with_an_effect_is_not(kind: str, options: dict[str, Any]) -> None:
     model = tiny_model("bert")
     before, drawn = FreezeAudit(model), torch.get_rng_state()
-    check_effects(model, method(f"peft:{kind}")(**options))
+    assert all(find_effects(model, method(f"peft:{kind}")(**options)).acts.values())
     assert before.check(model) == []
     assert torch.equal(drawn, torch.get_rng_state())
 
 
-def test_the_probe_refuses_before_anything_runs(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_knows_before_anything_runs(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
-    assert "has no effect" in (probe(TINY, "peft:LORA", {"use_qalora": True}, 2).error or "")
-    assert probe(TINY, "peft:LORA", {"r": 4}, 2).error is None
+    assert probe(TINY, "peft:LORA", {"use_qalora": True, "r": 4}, 2).effects == {
+        "use_qalora: True": False,
+        "r: 4": True,
+    }
 
 
 # What tuners store

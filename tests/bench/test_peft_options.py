@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from bench.configurations import check_alike, check_together, structural_points
 from bench.errors import InputError, MethodError, StudyError
 from bench.plan import Identities, Plan
-from bench.prepare import check_alike, check_together, structural_points
 from bench.registry import method
 from bench.search import distributions
 from bench.seeds import Seeds
@@ -188,4 +188,4 @@ def check(kind: str, name: str, space: dict[str, Any]) -> None:
     plan = Plan(study(name, {"lr": [1e-3, 2e-3]} | space))
     cell = next(plan.cells())
     check_together(plan, cell, tiny_architecture(kind))
-    check_alike(name, structural_points(plan, cell), tiny_architecture(kind), 2)
+    check_alike(plan, cell, structural_points(plan, cell), tiny_architecture(kind), 2)

@@ -42,7 +42,7 @@ def ready(**changes: Any) -> Prepared:
 
 def question(**changes: Any) -> preflight.Question:
     made = ready(**changes)
-    return preflight.question(made.plan, made.known, made.model.folder, made.tasks)
+    return preflight.question(made.plan, made.known, made.model.folder, made.tasks, made.defaults)
 
 
 def attempt(**changes: Any) -> list[str]:

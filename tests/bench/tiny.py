@@ -2,10 +2,12 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.conductor import Conductor, Pack
+from bench.plan import Cell, Plan
 from bench.prepare import Prepared, prepare
 from bench.recorder import Observer
 from bench.run import RunOptions, RunOutcome, run_study
@@ -64,3 +66,8 @@ def drain(conductor: Conductor) -> list[Pack]:
     while (pack := conductor.next_pack()) is not None:
         packs.append(pack)
     return packs
+
+
+def with_default(plan: Plan) -> Callable[[Cell, dict[str, Any]], list[dict[str, Any]]]:
+    """What a confirm stage runs where no two configurations are one under different names."""
+    return lambda cell, best: [best] if best == plan.default(cell) else [best, plan.default(cell)]
