@@ -104,8 +104,8 @@ class _CellState:
 class Conductor:
     """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
     cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
-    `spared` counts planned trials of a confirm stage that turned out not to be needed. `confirmed` gives what that stage
-    runs in a cell whose best configuration is known.
+    `spared` counts planned trials of a confirm stage that turned out not to be needed. `confirmed` gives what that
+    stage runs in a cell whose best configuration is known.
 
     The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
     stage are packed, `sizes.most` of a kind together, the earliest seeds first.

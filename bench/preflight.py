@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,6 +30,7 @@ from bench.configurations import Defaults, variations
 from bench.errors import InputError, ModelError
 from bench.hub import EMBEDDED
 from bench.plan import Cell, Identities, Plan
+from bench.quick_imports import uncollected
 from bench.registry import method
 from bench.seeds import Seeds
 from bench.shipment import Shipment
@@ -39,7 +41,9 @@ from bench.trial import Trial
 
 PREFLIGHT_VERSION = 1
 """Grows whenever more is tried, so that what passed before is tried again."""
-_CHILD = "bench.rehearsal"
+_CHILD = "bench.preflight"
+PATIENCE = 600.0
+"""Seconds that any one thing may take in the child, if a trial may not take longer (`trial_timeout`)."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +144,41 @@ class Child:
         self._errors.close()
 
     def wait(self) -> None:
-        """Return once all has worked; raises the InputError that the child found, or ModelError where it died."""
+        """Return once all has worked; raises the InputError that the child found, or ModelError where it died or
+        hangs."""
         doing, verdict = "starting", None
         assert self._process.stdout is not None
+        clock = self._ending_late()
         for line in self._process.stdout:
+            clock.cancel()
+            clock = self._ending_late()
             found = json.loads(line)
             doing, verdict = found.get("doing", doing), found.get("verdict", verdict)
         code = self._process.wait()
+        late = not clock.is_alive()
+        clock.cancel()
         if verdict is None:
-            raise ModelError(self._death(code, doing))
+            raise ModelError(self._late(doing) if late else self._death(code, doing))
         if verdict != "passed":
             raise _error(verdict["kind"], verdict["text"])
         note_passed(self._asked)
+
+    @property
+    def _limit(self) -> float:
+        return max(PATIENCE, self._asked.shipment.timeout)
+
+    def _ending_late(self) -> threading.Timer:
+        """A clock that ends the child when it has said nothing for too long."""
+        clock = threading.Timer(self._limit, self._process.kill)
+        clock.daemon = True
+        clock.start()
+        return clock
+
+    def _late(self, doing: str) -> str:
+        return (
+            f"model folder {self._asked.shipment.model_folder}: the process that tried it was ended: it has been "
+            f"{doing} for {self._limit:g} seconds; a longer trial_timeout gives it longer"
+        )
 
     def _death(self, code: int, doing: str) -> str:
         self._errors.seek(0)
@@ -168,3 +195,9 @@ def _error(kind: str, text: str) -> InputError:
     """The error of ours that the child named."""
     found: type[InputError] = getattr(errors, kind)
     return found(text)
+
+
+if __name__ == "__main__":
+    with uncollected():
+        from bench import rehearsal
+    rehearsal.main()

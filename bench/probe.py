@@ -46,7 +46,8 @@ class ProbeAnswer:
 
     `head_step`, where only the head is trained and what it reads is known: FLOPs of computing the features, of a step
     on them, and of predicting from them. Of a family's member, `trace` is a hash of what it makes of a model, equal for
-    what is the same, and `effects` says of each of its values whether it does something there. `error` is why the method cannot be applied; the numbers are then zero.
+    what is the same, and `effects` says of each of its values whether it does something there. `error` is why the
+    method cannot be applied; the numbers are then zero.
     """
 
     encoder: int = 0

@@ -1,6 +1,6 @@
 """Try a study's model and methods on a few of its rows: what bench.preflight asks, in a process with torch.
 
-    python -m bench.rehearsal < pickled Question
+    python -m bench.preflight < pickled Question
 
 prints what it is doing and its verdict, a JSON document a line. Whatever a library raises here is what every trial of
 the model or of the method would fail with; it is said once, with the folder, the rows and the method.
@@ -143,12 +143,13 @@ def check_step(resident: Resident, trial: Trial) -> None:
     settings = {key: value for key, value in trial.hyperparameters.items() if key != "lr"}
     where = f"methods.{trial.method}: {settings}: " if settings else f"methods.{trial.method}: "
     rows = _extremes(resident.tokens(task, "train", _longest(resident, trial)))
+    batch = rows if (most := trial.training.micro_batch) is None else np.resize(rows, most + 1)  # more than a part
     try:
         job, audit = Member(trial, resident, None).make_job()
-        loss = rehearse(job, rows, _extremes(resident.tokens(task, "score", _longest(resident, trial))))
+        loss = rehearse(job, batch, _extremes(resident.tokens(task, "score", _longest(resident, trial))))
         changed = audit.check(job.model)
-    except MethodError as error:
-        raise MethodError(f"methods.{trial.method}: {error}") from error
+    except (MethodError, ModelError) as error:
+        raise type(error)(f"methods.{trial.method}: {error}") from error
     except InputError:
         raise
     except Exception as error:  # whatever it is, every trial of the method would fail with it
@@ -183,7 +184,3 @@ def main() -> None:
         tell(verdict={"kind": type(error).__name__, "text": str(error)})
     else:
         tell(verdict="passed")
-
-
-if __name__ == "__main__":
-    main()

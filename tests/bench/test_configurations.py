@@ -86,8 +86,9 @@ def test_what_is_one_configuration_on_a_model(
 
 
 @pytest.mark.parametrize(
-    ("name", "space"), [("adapter", {"lr": 1e-4, "bottleneck": 6}), ("peft:LORA", {"target_modules": [["query", "value"]]})]
-)  # fmt: skip
+    ("name", "space"),
+    [("adapter", {"lr": 1e-4, "bottleneck": 6}), ("peft:LORA", {"target_modules": [["query", "value"]]})],
+)
 def test_a_best_configuration_that_is_the_default_is_confirmed_once(name: str, space: dict[str, Any]) -> None:
     made = tiny_prepared(methods={name: {"lr": 1e-3} | space}, search={"grid": {"confirm_seeds": 2}})
     conductor = Conductor(made.plan, made.known, {}, made.confirmed)

@@ -297,3 +297,39 @@ def test_every_kind_of_our_errors_comes_back_as_itself() -> None:
     for kind in (ModelError, DataError, MethodError):
         assert type(preflight._error(kind.__name__, "x")) is kind
     assert issubclass(ModelError, InputError)
+
+
+def test_a_child_that_hangs_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hanging.py").write_text(
+        'import time\nprint(\'{"doing": "taking a step of full"}\', flush=True)\ntime.sleep(600)'
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(preflight, "_CHILD", "hanging")
+    monkeypatch.setattr(preflight, "PATIENCE", 0.5)
+    with (
+        preflight.Child(question(trial_timeout=1)) as child,
+        pytest.raises(ModelError, match=r"was ended: it has been taking a step of full for 1 seconds; .*trial_timeout"),
+    ):
+        child.wait()
+
+
+@pytest.mark.parametrize("micro_batch", [2, 3])
+def test_a_batch_is_split_as_the_study_splits_it(monkeypatch: pytest.MonkeyPatch, micro_batch: int) -> None:
+    """Also where the shortest and the longest row would fit into one part."""
+    parts: list[int] = []
+    rehearse = rehearsal.rehearse
+
+    def watch(job: Any, rows: Any, scored: Any) -> float:
+        job.model.register_forward_pre_hook(
+            lambda module, args, inputs: parts.append(len(inputs["input_ids"])), with_kwargs=True
+        )
+        return rehearse(job, rows, scored)
+
+    monkeypatch.setattr(rehearsal, "rehearse", watch)
+    attempt(training={"evals": 1, "batch_size": 8, "micro_batch": micro_batch})
+    assert parts == [micro_batch, 1, 2]  # the last: predicting the extremes
+
+
+def test_what_cannot_be_recomputed_is_named_with_its_method() -> None:
+    with pytest.raises(ModelError, match=r"methods\.prefix: training\.checkpointing"):
+        attempt(methods={"prefix": {}}, training={"evals": 1, "batch_size": 8, "checkpointing": True})
