@@ -33,7 +33,7 @@ def read_parquet(path: Path, source: Any, columns: Columns) -> RawSplit:
 def read_folder(folder: Path, columns: Columns) -> RawSplit:
     """Read a split that `save_to_disk` wrote: state.json names its Arrow files.
 
-    Raises DataError where the folder is none, or holds several splits.
+    Raises DataError where the folder is none, or holds splits.
     """
     import pyarrow as pa
 
@@ -105,9 +105,13 @@ def _json(path: Path) -> dict[str, Any] | None:
 def _instead(folder: Path) -> str:
     """What a folder without state.json is, and what to name in its place."""
     splits = (_json(folder / "dataset_dict.json") or {}).get("splits")
-    if isinstance(splits, list) and splits:
+    if not isinstance(splits, list) or not splits:  # it may not have come along
+        splits = sorted(path.parent.name for path in folder.glob("*/state.json"))
+    if splits:
         names = ", ".join(map(str, splits))
-        return f"holds several splits; name one of them, such as {folder / str(splits[0])}: {names}"
+        return (
+            f"holds {'splits' if len(splits) > 1 else 'a split'}; name one, such as {folder / str(splits[0])}: {names}"
+        )
     files = sorted(path.name for path in folder.iterdir() if path.is_file())[:10]
     holds = f"it holds {', '.join(files)}" if files else "it holds no files"
     return f"a folder must be one split that save_to_disk wrote (with a state.json); {holds}"

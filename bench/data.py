@@ -162,7 +162,8 @@ def place_of(task_data: TaskData, split_name: str) -> str:
         return source.train if split_name == "train" else source.validation
     if isinstance(source, OneFile):
         return source.file
-    return f"task {task_data.task.name!r}, {'train' if split_name == 'train' else 'validation'}"
+    whole = split_name == "train" or task_data.task.held_out is not None
+    return f"task {task_data.task.name!r}, {'train' if whole else 'validation'}"
 
 
 def _tokenizer(folder: Path) -> tuple[Any, bool]:

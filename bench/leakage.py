@@ -34,17 +34,27 @@ def check_own(data: TaskData) -> None:
     train, validation = places(data.task)
     trained, scored = (Counter(_rows(split)) for split in (data.train, data.score))
     if scored.keys() <= trained.keys():
-        copy = "is a copy of" if trained == scored else "holds nothing but rows of"
-        raise DataError(
-            f"task {data.task.name!r}: {validation} {copy} {train}; scores on the rows that were trained on mean "
-            "nothing: hold rows out of train"
-        )
+        raise DataError(f"task {data.task.name!r}: {_repeated(data.task, trained == scored)}")
     counts = np.bincount(data.train.labels, minlength=len(data.label_names)) if data.label_names else np.zeros(0)
     for alone in np.flatnonzero(counts == 1):
         row = int(np.flatnonzero(data.train.labels == alone)[0])
         number = row + 1 if data.train.numbers is None else data.train.numbers[row]
         place, name = f"{train}, row {number}, column {data.task.label!r}", shown(data.label_names[alone])
-        raise DataError(f"{place}: class {name} has this one row; two are needed, to fit on and to select on")
+        beside = f" outside {validation}" if data.task.held_out else ""
+        raise DataError(f"{place}: class {name} has this one row{beside}; two are needed, to fit on and to select on")
+
+
+def _repeated(task: Task, whole: bool) -> str:
+    """What is wrong where no scored row is new; `whole`: where the splits are copies of each other."""
+    train, validation = places(task)
+    nothing = "scores on the rows that were trained on mean nothing"
+    if task.held_out is not None:
+        return (
+            f"{validation} holds nothing but rows that stand in the rest of it too, in another group; {nothing}: leave "
+            f"the repeated rows out, or leave out group, so that rows of equal texts stay together"
+        )
+    copy = "is a copy of" if whole else "holds nothing but rows of"
+    return f"{validation} {copy} {train}; {nothing}: hold rows out of train"
 
 
 def places(task: Task) -> tuple[str, str]:
@@ -53,8 +63,8 @@ def places(task: Task) -> tuple[str, str]:
     if isinstance(source, Files):
         return source.train, source.validation
     if isinstance(source, Hub):
-        first, second = (f"{source.path} ({source.splits[split]})" for split in ("train", "validation"))
-        return first, second
+        first, *others = (f"{source.path} ({name})" for name in source.splits.values())
+        return first, others[0] if others else f"the part held out of {first}"
     if isinstance(source, Embedded):
         return f"{source.name} (train)", f"{source.name} (validation)"
     return source.file, f"the part held out of {source.file}"

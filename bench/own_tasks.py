@@ -11,7 +11,7 @@ from bench.leakage import texts_of
 from bench.metrics import METRICS, metric
 from bench.rows import RawSplit, Split, TaskData, fingerprint, is_missing, read_scores, read_texts
 from bench.splits import hold_out
-from bench.tasks import Files, Hub, OneFile, Task
+from bench.tasks import Files, HeldOut, Hub, OneFile, Task
 
 
 def user_task(
@@ -48,7 +48,7 @@ def user_task(
 
 def columns_of(task: Task) -> tuple[str, ...]:
     """The columns that are read of a task's data."""
-    group = task.source.group if isinstance(task.source, OneFile) else None
+    group = task.held_out.group if task.held_out else None
     return tuple(dict.fromkeys((*task.text, task.label, *([] if group is None else [group]))))
 
 
@@ -62,7 +62,7 @@ def check_apart(task: Task, source: Files) -> None:
 
 
 def own_data(task: Task, raw: Sequence[RawSplit]) -> TaskData:
-    """A task's data from its two splits as they were read, or from the one file that is to be split."""
+    """A task's data from its two splits as they were read, or from the one that is to be divided."""
     notes: list[str] = []
     declared = next((one.classes[task.label] for one in raw if task.label in one.classes), ())
     raw = [_labelled(one, task.label, declared, notes) for one in raw]
@@ -80,8 +80,8 @@ def own_data(task: Task, raw: Sequence[RawSplit]) -> TaskData:
                 f"{one.place}, column {task.label!r}: all {len(one)} labels are equal; nothing can be learnt"
             )
     splits = [Split(text, values, one.numbers) for text, values, one in zip(texts, labels, raw, strict=False)]
-    if isinstance(task.source, OneFile):
-        splits = _divided(task, task.source, train, splits[0], names)
+    if task.held_out is not None:
+        splits = _divided(task, task.held_out, train, splits[0], names)
     return TaskData(task, splits[0], splits[1], names, fingerprint(splits), tuple(notes))
 
 
@@ -108,19 +108,19 @@ def _texts(raw: RawSplit, task: Task) -> tuple[list[str], ...]:
     return texts
 
 
-def _divided(task: Task, source: OneFile, raw: RawSplit, whole: Split, names: tuple[str, ...]) -> list[Split]:
-    """One file's rows as train and held-out rows."""
-    groups = _same_texts(whole) if source.group is None else _groups(raw, source.group)
-    parts = hold_out(whole.labels, task.kind == "regression", source.validation, source.seed, groups)
-    shares = f"validation: {source.validation:g}" + (f", group: {source.group}" if source.group else "")
+def _divided(task: Task, held: HeldOut, raw: RawSplit, whole: Split, names: tuple[str, ...]) -> list[Split]:
+    """Rows as those to train on and those held out."""
+    groups = _same_texts(whole) if held.group is None else _groups(raw, held.group)
+    parts = hold_out(whole.labels, task.kind == "regression", held.share, held.seed, groups)
+    shares = f"validation: {held.share:g}" + (f", group: {held.group}" if held.group else "")
     for part, what in zip(parts, ("to train on", "to score on"), strict=True):
         if len(np.unique(whole.labels[part])) < 2:
-            held = "no row" if len(part) == 0 else f"rows of one label only ({len(part)})"
-            raise DataError(f"{source.file}: {shares} leaves {held} {what}; give another share or seed")
+            left = "no row" if len(part) == 0 else f"rows of one label only ({len(part)})"
+            raise DataError(f"{raw.place}: {shares} leaves {left} {what}; give another share or seed")
     absent = np.setdiff1d(np.arange(len(names)), whole.labels[parts[0]])
     if len(absent):
         raise DataError(
-            f"{source.file}: {shares} leaves no row of class {names[absent[0]]!r} to train on; it is too rare"
+            f"{raw.place}: {shares} leaves no row of class {names[absent[0]]!r} to train on; it is too rare"
         )
     return [_part(whole, part) for part in parts]
 

@@ -30,7 +30,6 @@ from bench.configurations import Defaults, variations
 from bench.errors import InputError, ModelError
 from bench.hub import EMBEDDED
 from bench.plan import Cell, Identities, Plan
-from bench.quick_imports import uncollected
 from bench.registry import method
 from bench.seeds import Seeds
 from bench.shipment import Shipment
@@ -41,7 +40,7 @@ from bench.trial import Trial
 
 PREFLIGHT_VERSION = 1
 """Grows whenever more is tried, so that what passed before is tried again."""
-_CHILD = "bench.preflight"
+_CHILD = "bench.preflight_child"
 PATIENCE = 600.0
 """Seconds that any one thing may take in the child, if a trial may not take longer (`trial_timeout`)."""
 
@@ -195,9 +194,3 @@ def _error(kind: str, text: str) -> InputError:
     """The error of ours that the child named."""
     found: type[InputError] = getattr(errors, kind)
     return found(text)
-
-
-if __name__ == "__main__":
-    with uncollected():
-        from bench import rehearsal
-    rehearsal.main()

@@ -19,7 +19,7 @@ from bench.registry import task
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
 from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study
-from bench.tasks import Files, Hub, OneFile, Task
+from bench.tasks import Files, HeldOut, Hub, OneFile, Task
 from bench.trial import Identity
 
 if TYPE_CHECKING:
@@ -66,7 +66,10 @@ def source_of(data: DataFiles | DataSplit | DataHub) -> Files | OneFile | Hub:
     if isinstance(data, DataFiles):
         return Files(data.train, data.validation)
     if isinstance(data, DataSplit):
-        return OneFile(data.file, data.validation, data.seed, data.group)
+        return OneFile(data.file, HeldOut(data.validation, data.seed, data.group))
+    if isinstance(data.validation, float):
+        held_out = HeldOut(data.validation, data.seed or 0, data.group)
+        return Hub(data.hub, data.config, data.revision, {"train": data.train}, held_out)
     return Hub(data.hub, data.config, data.revision, {"train": data.train, "validation": data.validation})
 
 

@@ -14,7 +14,7 @@ from bench.files import read_file
 from bench.leakage import check_own
 from bench.rows import RawSplit, as_number, is_missing
 from bench.sources import load_task, user_task
-from bench.tasks import OneFile
+from bench.tasks import HeldOut, OneFile
 
 LABELS = (
     "label", "labels", "target", "class", "category", "sentiment", "score", "rating", "stars", "intent", "topic",
@@ -56,7 +56,7 @@ def propose(path: Path) -> Proposal:
 
 def _try(path: Path, found: Proposal) -> None:
     """Raise DataError where the task that is proposed could not be run."""
-    source = OneFile(str(path), HELD_OUT)
+    source = OneFile(str(path), HeldOut(HELD_OUT))
     try:
         check_own(load_task(user_task("proposed", source, found.text, found.label, found.metrics), None))
     except DataError as error:

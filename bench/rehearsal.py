@@ -1,6 +1,6 @@
 """Try a study's model and methods on a few of its rows: what bench.preflight asks, in a process with torch.
 
-    python -m bench.preflight < pickled Question
+    python -m bench.preflight_child < pickled Question
 
 prints what it is doing and its verdict, a JSON document a line. Whatever a library raises here is what every trial of
 the model or of the method would fail with; it is said once, with the folder, the rows and the method.

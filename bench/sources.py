@@ -37,7 +37,9 @@ def _read_own(task: Task) -> list[RawSplit]:
     if isinstance(source, Files):
         check_apart(task, source)
         return [read_file(Path(path), columns) for path in (source.train, source.validation)]
-    return [_read_hub(task, split, columns) for split in ("train", "validation")]
+    return [
+        _read_hub(task, split, columns) for split in ("train", "validation") if split == "train" or not task.held_out
+    ]
 
 
 def _read_hub(task: Task, split: str, columns: Sequence[str]) -> RawSplit:

@@ -147,13 +147,24 @@ class DataSplit(_Part):
 
 
 class DataHub(_Part):
-    """A data set of the hub, and the names of its splits."""
+    """A data set of the hub, and the names of its splits; or the share of the train split's rows that is held out."""
 
     hub: str = Field(pattern=r"^[\w.-]+(/[\w.-]+)?$")
     config: str | None = None
     revision: str | None = None
     train: str = "train"
-    validation: str = "validation"
+    validation: str | float = "validation"
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    group: str | None = None
+
+    @model_validator(mode="after")
+    def _share(self) -> Self:
+        if isinstance(self.validation, float) and not 0 < self.validation < 1:
+            raise ValueError(f"validation is the name of a split, or a share between 0 and 1, not {self.validation:g}")
+        if isinstance(self.validation, str) and (self.seed, self.group) != (None, None):
+            key = "group" if self.seed is None else "seed"
+            raise ValueError(f"{key} is for a share that is held out, e.g. validation: 0.2")
+        return self
 
 
 DATA: dict[str, type[_Part]] = {"two files": DataFiles, "one file": DataSplit, "the hub": DataHub}

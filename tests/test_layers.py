@@ -31,7 +31,7 @@ HEAVY = {
 # Lowest first; a module may import, at its top level, modules of its own layer and of those below it.
 LAYERS: dict[str, str] = {
     "pure": """errors registry study claim_seeds claim_needs study_file safe_yaml space budget seeds trial identify plan
-        plan_file cost unsettled
+        plan_file cost unsettled configurations
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
         token_cache cache evaluation heap meter
@@ -40,7 +40,7 @@ LAYERS: dict[str, str] = {
         packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter peft_options peft_effects delta inprocess keep dropout attention stack stacked_adamw
-        lockstep losses recompute padding rehearsal""",
+        lockstep losses recompute padding rehearsal preflight_child""",
     "ray": "search worker cluster own_ray bridge actors sweep",
     "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",

@@ -7,14 +7,24 @@ Kind = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """A share of a user's rows that is held out to score on; rows of one `group` stay together."""
+
+    share: float
+    seed: int = 0
+    group: str | None = None
+
+
+@dataclass(frozen=True)
 class Hub:
     """A dataset on the hub, at a pinned revision (a user's own: also without); `splits` maps our split names to the
-    dataset's."""
+    dataset's. With `held_out` its train split is divided, and no other is read."""
 
     path: str
     config: str | None
     revision: str | None
     splits: dict[str, str] = field(default_factory=lambda: {"train": "train", "validation": "validation"})
+    held_out: HeldOut | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +44,10 @@ class Files:
 
 @dataclass(frozen=True)
 class OneFile:
-    """One file of the user's own, of whose rows a share is held out; rows of one `group` stay together."""
+    """One file of the user's own, which is divided."""
 
     file: str
-    validation: float
-    seed: int = 0
-    group: str | None = None
+    held_out: HeldOut
 
 
 @dataclass(frozen=True)
@@ -78,3 +86,8 @@ class Task:
     def metric(self) -> str:
         """The main metric's name."""
         return self.metrics[0]
+
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The share of the train rows that is scored on; None where the data have a split for that."""
+        return self.source.held_out if isinstance(self.source, OneFile | Hub) else None

@@ -17,7 +17,7 @@ from bench.files import read_file
 from bench.leakage import check_own, leaked
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import hold_out
-from bench.tasks import Files, Hub, OneFile
+from bench.tasks import Files, HeldOut, Hub, OneFile
 
 ROWS = [("fine", 1), ('a "good" one', 1), ("poor", 0), ("bad", 0)]
 
@@ -276,7 +276,7 @@ def test_labels_that_look_alike_are_pointed_out(tmp_path: Path, one: str, other:
 def one_file(folder: Path, rows: int = 100, **changed: Any) -> TaskData:
     table = [f"text {i},{'no' if i % 4 else 'yes'},author {i % 10}" for i in range(rows)]
     (folder / "all.csv").write_text("text,label,author\n" + "\n".join(table) + "\n", encoding="utf-8")
-    return own(OneFile(**({"file": str(folder / "all.csv"), "validation": 0.2} | changed)))
+    return own(OneFile(str(folder / "all.csv"), HeldOut(**({"share": 0.2} | changed))))
 
 
 def test_one_file_is_split_stratified_and_seeded(tmp_path: Path) -> None:
@@ -312,20 +312,38 @@ def test_uneven_groups_come_near_to_the_share() -> None:
 def test_rows_of_equal_texts_stay_on_one_side(tmp_path: Path) -> None:
     """The split is ours, and so would be the leak."""
     (tmp_path / "b.csv").write_text(table(*[(f"text {i // 2}", "xy"[i // 2 % 2]) for i in range(200)]), "utf-8")
-    found = own(OneFile(str(tmp_path / "b.csv"), 0.2))
+    found = own(OneFile(str(tmp_path / "b.csv"), HeldOut(0.2)))
     assert (len(found.train), len(found.score)) == (160, 40)
     assert leaked(found) == 0
 
 
 def test_a_share_that_leaves_too_little(tmp_path: Path) -> None:
-    assert "leaves no row to score on" in refused(one_file, tmp_path, validation=0.001)
+    assert "leaves no row to score on" in refused(one_file, tmp_path, share=0.001)
     (tmp_path / "b.csv").write_text("text,label,g\n" + "a,x,1\nb,y,1\nc,y,1\n" * 5, encoding="utf-8")
-    says = refused(own, OneFile(str(tmp_path / "b.csv"), 0.2, group="g"))
+    says = refused(own, OneFile(str(tmp_path / "b.csv"), HeldOut(0.2, group="g")))
     assert "group: g leaves no row to score on; give another share or seed" in says
     (tmp_path / "c.csv").write_text("text,label,g\na,x,1\nb,y,\n", encoding="utf-8")
     assert "row 2 (line 3), column 'g': the group is missing" in refused(
-        own, OneFile(str(tmp_path / "c.csv"), 0.5, group="g")
+        own, OneFile(str(tmp_path / "c.csv"), HeldOut(0.5, group="g"))
     )
+
+
+def test_held_out_rows_that_all_stand_in_train_under_other_groups(tmp_path: Path) -> None:
+    """The words are about one file, not about two."""
+    rows = [f"text {i % 10},{'xy'[i % 2]},{i // 10}" for i in range(100)]
+    (tmp_path / "b.csv").write_text("text,label,g\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    says = refused(check_own, own(OneFile(str(tmp_path / "b.csv"), HeldOut(0.2, group="g"))))
+    assert "the part held out of" in says
+    assert "in another group" in says
+    assert "hold rows out of train" not in says
+    check_own(own(OneFile(str(tmp_path / "b.csv"), HeldOut(0.2))))
+
+
+def test_a_class_with_one_row_left_is_said_to_be_so_beside_the_held_out_part(tmp_path: Path) -> None:
+    rows = [f"text {i},x" for i in range(98)] + ["one,y", "two,y"]
+    (tmp_path / "b.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    says = refused(check_own, own(OneFile(str(tmp_path / "b.csv"), HeldOut(0.5))))
+    assert "class 'y' has this one row outside the part held out of" in says
 
 
 # leaks
@@ -440,7 +458,7 @@ def test_run_and_report_say_what_the_data_are(reviews: Path, capsys: pytest.Capt
 
 
 def test_a_row_of_a_held_out_split_is_named_by_its_number_in_the_file(tmp_path: Path) -> None:
-    found = own(OneFile(str(split_file(tmp_path)), 0.2))
+    found = own(OneFile(str(split_file(tmp_path)), HeldOut(0.2)))
     texts = split_file(tmp_path).read_text("utf-8").splitlines()[1:]
     for split in ("train", "score"):
         for row in (0, len(getattr(found, split)) - 1):

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from bench.data import place_of, row_of
 from bench.errors import DataError
 from bench.metrics import majority_score
 from bench.registry import task, tasks
 from bench.sources import Split, TaskData, load_task, user_task
 from bench.splits import draw
-from bench.tasks import Embedded, Hub
+from bench.tasks import Embedded, HeldOut, Hub, OneFile
 
 REAL = Path(os.environ.get("FINEBENCH_GLUE") or Path(__file__).resolve().parents[2] / "../shared/data/glue")
 real = pytest.mark.skipif(not REAL.is_dir(), reason="no real GLUE data: shared/data/glue or FINEBENCH_GLUE")
@@ -226,6 +227,46 @@ def test_a_data_set_of_the_hub_is_a_task_of_one_s_own(hub: Any) -> None:
     hub(lambda *args, **kwargs: (_ for _ in ()).throw(ConnectionError("no")))
     with pytest.raises(DataError, match=r"org/name \(train\) cannot be had from the hub: no\..*save_to_disk"):
         load_task(found.task, None)
+
+
+def test_a_share_of_a_hub_data_set_is_held_out_as_of_a_file(hub: Any, tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset
+
+    rows = {"text": [f"text {i}" for i in range(200)], "label": [i % 4 == 0 for i in range(200)]}
+    rows["label"] = [int(one) for one in rows["label"]]
+    rows["author"] = [f"a{i % 20}" for i in range(200)]
+    asked: list[str] = []
+
+    def load(path: str, config: str | None, *, revision: str | None, split: str) -> Dataset:
+        asked.append(split)
+        return Dataset.from_dict(rows).cast_column("label", ClassLabel(names=["no", "yes"]))
+
+    def read(**held: Any) -> TaskData:
+        source = Hub("org/name", None, None, {"train": "all"}, HeldOut(0.2, **held))
+        return load_task(user_task("mine", source, ["text"], "label", ["accuracy"]), None)
+
+    hub(load)
+    found = read()
+    assert asked == ["all"]
+    assert (len(found.train), np.bincount(found.score.labels).tolist()) == (160, [30, 10])
+    assert place_of(found, "train") == place_of(found, "score") == "task 'mine', train"
+    assert row_of(found, "score", 0) == f"task 'mine', train, row {int(found.score.texts[0][0].split()[1]) + 1}"
+    assert read().fingerprint == found.fingerprint != read(seed=1).fingerprint
+
+    Dataset.from_dict(rows | {"label": ["no" if not one else "yes" for one in rows["label"]]}).to_csv(
+        tmp_path / "a.csv"
+    )
+    same = load_task(
+        user_task("mine", OneFile(str(tmp_path / "a.csv"), HeldOut(0.2)), ["text"], "label", ["accuracy"]), None
+    )
+    assert same.fingerprint == found.fingerprint
+
+    grouped = read(group="author")
+    authors = [{int(text.split()[1]) % 20 for text in part.texts[0]} for part in (grouped.train, grouped.score)]
+    assert not authors[0] & authors[1]
+    assert (len(grouped.train), len(grouped.score)) == (160, 40)
+    with pytest.raises(DataError, match=r"org/name \(all\) has no column 'auther'"):
+        read(group="auther")
 
 
 def test_a_cached_copy_of_another_revision_is_refused(hub: Any, tmp_path: Path, monkeypatch: Any) -> None:

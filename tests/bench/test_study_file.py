@@ -380,7 +380,12 @@ def test_a_model_s_folder_is_relative_to_the_study(tmp_path: Path, monkeypatch: 
             r"tasks\[0\]\.data: unknown key 'grup'; did.* 'group'",
         ),
         ({"hub": "a/b/c"}, r"tasks\[0\]\.data\.hub: "),
-        ({"hub": "a/b", "split": "x"}, r"unknown key 'split'.*choices: config, hub, revision, train, validation"),
+        ({"hub": "a/b", "validation": 1.5}, r"tasks\[0\]\.data: validation is the name of a split, or a share"),
+        ({"hub": "a/b", "validation": "test", "group": "author"}, r"group is for a share that is held out"),
+        (
+            {"hub": "a/b", "split": "x"},
+            r"unknown key 'split'.*choices: config, group, hub, revision, seed, train, validation",
+        ),
         ({"train": "a.csv"}, r"tasks\[0\]\.data\.validation: this key is missing"),
     ],
 )
