@@ -151,6 +151,10 @@ class PlainProgress(Observer):
         if row["status"] not in ("ok", "pruned"):
             self.console.print(Text(failure_line(row)), soft_wrap=True)
 
+    def on_data(self, text: str) -> None:
+        """Print it."""
+        self.console.print(Text(text), soft_wrap=True)
+
     def on_note(self, text: str) -> None:
         """Print it."""
         self.console.print(Text(f"note: {text}"), soft_wrap=True)
@@ -191,6 +195,10 @@ class LiveProgress(Observer):
         self.tally.end(row)
         if row["status"] not in ("ok", "pruned"):
             self.notes.append(failure_line(row))
+
+    def on_data(self, text: str) -> None:
+        """Print it above the table."""
+        self.console.print(Text(text), soft_wrap=True)
 
     def on_note(self, text: str) -> None:
         """Keep it in view."""

@@ -20,6 +20,9 @@ class Observer:
     def on_row(self, row: dict[str, Any]) -> None:
         """A trial has ended and is stored."""
 
+    def on_data(self, text: str) -> None:
+        """What there is to know of the data, before the first trial."""
+
     def on_note(self, text: str) -> None:
         """Something the user should know."""
 

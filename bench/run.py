@@ -77,6 +77,10 @@ class Tended(Observer):
         self.lock.running = {one: cell for one, cell in self.lock.running.items() if one != row["trial_id"]}
         self.inner.on_row(row)
 
+    def on_data(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.on_data(text)
+
     def on_note(self, text: str) -> None:
         """Pass it on."""
         self.inner.on_note(text)
@@ -116,7 +120,9 @@ def run_study(
         conductor = _conductor(ready, folder, stock.done, options, why)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
-        for note in [*notes, *lines(known), *stock.notes]:
+        for line in lines(known):
+            observer.on_data(line)
+        for note in [*notes, *stock.notes]:
             observer.on_note(note)
         skipped = len({i for i, _ in stock.done})
         try:

@@ -11,6 +11,7 @@ from bench import study as models
 from bench.budget import Budget
 from bench.claim_seeds import with_enough_seeds
 from bench.errors import InputError, MethodError, StudyError, choose, shown
+from bench.methods import Method
 from bench.registry import method, task, tasks
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
@@ -269,7 +270,7 @@ def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None
     if detail["type"] == "extra_forbidden":
         owner = model or tagged or _model_at(names[:-1])
         parent = full.rpartition(".")[0]
-        wrong = choose("key", names[-1], owner.model_fields) if owner else f"unknown key {names[-1]!r}"
+        wrong = choose("key", names[-1], _keys(owner)) if owner else f"unknown key {names[-1]!r}"
         return f"{parent}: {wrong}" if parent else wrong
     if detail["type"] == "missing":
         return f"{full}: this key is missing"
@@ -280,6 +281,12 @@ def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None
         hint = f"; write {given} without quotation marks"
     what = "" if isinstance(given, Mapping | BaseModel) else f" (given: {shown(given)})"
     return f"{full}: {message[:1].lower()}{message[1:]}{what}{hint}" if full else message
+
+
+def _keys(owner: type[BaseModel]) -> Iterable[str]:
+    """What may stand where a part of a study stands; in a method's space also what is tuned and set beside it."""
+    beside = (*models.TUNABLE, *RESERVED) if issubclass(owner, Method) else ()
+    return (*owner.model_fields, *beside)
 
 
 def _is_number(text: str) -> bool:

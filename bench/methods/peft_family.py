@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from bench.errors import MethodError, choose
 from bench.methods import Method
+from bench.study import TUNABLE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +71,7 @@ class PeftFamily(Method):
         known, given = self.options(), {name: _ordered(name, one) for name, one in (self.model_extra or {}).items()}
         for name in given:
             if name not in known:
-                raise MethodError(choose(f"hyperparameter of peft's {self.kind}", name, known))
+                raise MethodError(choose(f"hyperparameter of peft's {self.kind}", name, (*known, "lr", *TUNABLE)))
         own = {name: one for name, one in given.items() if not _same(one, known[name]["default"])}
         return type(self).model_validate({"lr": self.lr} | own)
 

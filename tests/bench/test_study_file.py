@@ -176,6 +176,8 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
         ["x.yaml: methods", "unknown method 'bitfitt'", "did you mean 'bitfit'?", "full"],
     ),
     ({"methods": {"full": {"lr": 1e-3, "rank": 8}}}, ["methods.full", "unknown key 'rank'", "lr"]),
+    ({"methods": {"full": {"batchsize": 8}}}, ["methods.full", "'batchsize'; did you mean 'batch_size'?", "per_task"]),
+    ({"methods": {"peft:LOHA": {"warm_up": 0}}}, ["methods.peft:LOHA", "'warm_up'; did you mean 'warmup'?", "lr,"]),
     ({"methods": {"full": {"lr": "1e-4"}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
     ({"methods": {"full": {"lr": ["1e-4"]}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
     ({"methods": {"full": {"lr": [1e-4, -1.0]}}}, ["methods.full.lr", "greater than 0", "-1.0"]),

@@ -68,6 +68,10 @@ class Clock(Observer):
         self.at.append(time.monotonic() - self.begin)
         self.inner.on_row(row)
 
+    def on_data(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.on_data(text)
+
     def on_note(self, text: str) -> None:
         """Pass it on."""
         self.inner.on_note(text)
