@@ -109,9 +109,7 @@ def _instead(folder: Path) -> str:
         splits = sorted(path.parent.name for path in folder.glob("*/state.json"))
     if splits:
         names = ", ".join(map(str, splits))
-        return (
-            f"holds {'splits' if len(splits) > 1 else 'a split'}; name one, such as {folder / str(splits[0])}: {names}"
-        )
+        return f"holds splits; name one of them, such as {folder / str(splits[0])}: {names}"
     files = sorted(path.name for path in folder.iterdir() if path.is_file())[:10]
     holds = f"it holds {', '.join(files)}" if files else "it holds no files"
     return f"a folder must be one split that save_to_disk wrote (with a state.json); {holds}"

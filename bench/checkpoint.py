@@ -1,6 +1,7 @@
 """Checkpoints of trials in flight: RESULTS/checkpoints/<trial_id>.safetensors, deleted when the trial's row is written.
 
-A file holds the trained tensors, the optimiser's state, the progress so far and what was measured; batches, dropout and
+A file holds the trained tensors, the optimiser's state, that of a tuner which is called at every step, the progress so
+far and what was measured; batches, dropout and
 the learning rate follow from the step. It is written whole every `FINEBENCH_CHECKPOINT_SECONDS` (half a minute; rarer
 where writing takes long, so that it costs at most 2 % of the time) and when a run is told to stop. Workers write it
 themselves, wherever they reach RESULTS: a worker knows that it does when it reads its driver's own token there. One
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from bench.each_step import calls_of
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.outcome import Measured
@@ -28,6 +30,7 @@ from bench.parts import trained_parameters
 
 COUNTERS = ("steps", "examples", "tokens", "squares", "train_seconds", "eval_seconds")
 MEASURED = ("startup_seconds", "peak_memory_bytes", "energy_joules", "pack_size", "shared")
+_CALLS = "each_step/"
 SCALARS = ("step", "examples", "train_seconds", "train_flops", "lr", "improved")
 
 
@@ -51,6 +54,8 @@ def encode(
             tensors[f"optimizer/{key}/{name}"] = value
     for name, tensor in (progress.best_tensors or {}).items():
         tensors[f"best/{name}"] = tensor
+    if (calls := calls_of(model)) is not None:
+        tensors |= {f"{_CALLS}{name}": tensor for name, tensor in calls.state().items()}
     about = {
         "identity": identity,
         "counters": {key: getattr(progress, key) for key in COUNTERS},
@@ -84,6 +89,8 @@ def restore(
             raise ValueError("what was measured is no number")
         started_at = datetime.fromisoformat(about["started_at"])
         state = _state(tensors, trained_parameters(model))
+        if (calls := calls_of(model)) is not None:
+            calls.restore({name.removeprefix(_CALLS): t for name, t in tensors.items() if name.startswith(_CALLS)})
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise BadCheckpoint(f"not as this version writes it: {type(error).__name__} {error}") from error
     with torch.no_grad():

@@ -19,6 +19,8 @@ from typing import Any
 from bench import cost
 from bench.architecture import Architecture
 from bench.errors import InputError, MethodError
+from bench.estimate import fit_rows
+from bench.methods import Method
 from bench.plan import Cell, Plan
 from bench.registry import method
 from bench.space import Space
@@ -214,6 +216,26 @@ def check_method(name: str, point: Point, architecture: Architecture, num_labels
         return cost.count(tuned, architecture, num_labels)
     except MethodError as error:
         raise MethodError(f"methods.{name}: {error}") from error
+
+
+def check_steps(plan: Plan, train_rows: Mapping[str, int], defaults: "Defaults") -> None:
+    """Raise MethodError where a budget ends before a method does what its values ask for.
+
+    `train_rows`: rows of train by task. A budget in seconds or FLOPs is not looked at; a trial finds out.
+    """
+    for cell in plan.cells():
+        if not cell.budget.fixed or method(cell.method).too_short is Method.too_short:
+            continue
+        points = [*structural_points(plan, cell, every=False), *filter(None, [defaults.get((cell.method, cell.task))])]
+        for point in points:
+            own, options = split_point(point)
+            batch = options.get("batch_size", plan.study.training.batch_size)
+            steps = cell.budget.to_steps(fit_rows(plan.study, cell, train_rows[cell.task]), batch)
+            reason = method(cell.method)(**own).too_short(steps)
+            if reason is not None:
+                raise MethodError(
+                    f"methods.{cell.method}: {reason}; budget {cell.budget.canonical} has {steps} in {cell}"
+                )
 
 
 Defaults = Mapping[tuple[str, str], Point]

@@ -68,7 +68,7 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
     tuned = method(cell.method)(**own)
     counts = cost.count(tuned, architecture, size.num_labels)
     batch = options.get("batch_size", study.training.batch_size)
-    n_fit = max(1, round(cell.fraction * size.train * (1 - study.select.fraction)))
+    n_fit = fit_rows(study, cell, size.train)
     on_features = cost.head_flops(tuned, architecture, size.num_labels, batch)
     if on_features is None:
         flops = cost.train_flops(tuned, architecture, size.num_labels, batch)
@@ -93,6 +93,11 @@ def estimate(plan: Plan, cell: Cell, architecture: Architecture, size: Size) -> 
         head_params=counts.head,
         total_params=counts.total,
     )
+
+
+def fit_rows(study: Study, cell: Cell, train: int) -> int:
+    """About how many of a task's train rows a trial fits on."""
+    return max(1, round(cell.fraction * train * (1 - study.select.fraction)))
 
 
 def _scored_examples(study: Study, cell: Cell, size: Size) -> int:

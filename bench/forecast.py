@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.claim_needs import needs
-from bench.configurations import Defaults, check_methods, find_defaults
+from bench.configurations import Defaults, check_methods, check_steps, find_defaults
 from bench.errors import MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.facts import facts
@@ -137,7 +137,9 @@ def _estimates(
         check_weights(plan.study, entry, known.sizes[entry.name].num_labels)
     num_labels = {name: size.num_labels for name, size in known.sizes.items()}
     notes += _ranges(plan, known.architecture, num_labels)
-    notes += _tried(plan, known.architecture, read, find_defaults(plan, known.architecture, num_labels))
+    defaults = find_defaults(plan, known.architecture, num_labels)
+    check_steps(plan, {name: size.train for name, size in known.sizes.items()}, defaults)
+    notes += _tried(plan, known.architecture, read, defaults)
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
 
 

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from bench.data import Tokens
 from bench.dropout import step_keys
+from bench.each_step import calls_of
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import training_mode
@@ -72,6 +73,8 @@ def obstacle(jobs: list[Job]) -> str | None:
         return "their encoder is frozen, and each trains its head on stored features"
     if first.training.micro_batch is not None or first.training.checkpointing:
         return "micro_batch and checkpointing are for a model that needs the memory to itself"
+    if calls_of(first.model) is not None:
+        return "their tuner adds to the loss, or is called at every step"
     for job in jobs[1:]:
         if (job.training, job.regression, job.device) != (first.training, first.regression, first.device):
             return "the members' training options differ"

@@ -20,7 +20,7 @@ from torch import nn
 from bench import checkpoint, cost, keeper, meter
 from bench.audit import FreezeAudit
 from bench.data import Tokens
-from bench.errors import plain
+from bench.errors import MethodError, plain
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import Apart, split
 from bench.keep import save_delta
@@ -98,6 +98,9 @@ class Member:
         """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
         begin = time.perf_counter()
         job, self._audit = self.make_job(sharing)
+        tuned: Method = method(self.trial.method)(**self.trial.hyperparameters)
+        if (reason := tuned.too_short(job.steps)) is not None:
+            raise MethodError(f"{reason}; the trial has {job.steps}")
         optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
         before = self._resume(job, optimizer)
         job = replace(job, deadline=time.monotonic() + self._time_left())

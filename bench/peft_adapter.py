@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft import PeftConfig, PeftType, TaskType, get_peft_model, inject_adapter_in_model
+from peft import PeftConfig, PeftType, TaskType, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from threadpoolctl import threadpool_limits
 from torch import nn
 
+from bench.each_step import attach
 from bench.errors import MethodError, choose
 from bench.parts import base_name, head_parameter_names, model_type
 from bench.peft_options import find_config, make_config, own_fields
+from bench.peft_steps import ADAPTER, step_calls
 from bench.roles import role_regex
 
 
@@ -71,13 +73,19 @@ def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str,
     """Build the config and put the tuner into the model."""
     config: Any = make_config(config_class, options)
     tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
-    stays_inside = config.is_prompt_learning or getattr(tuner, "uses_shared_state", False)
+    if getattr(config, "monteclora_config", None) is not None:
+        raise MethodError("monteclora_config is not offered: it draws ahead, so that a trial could not be continued")
     if config.is_prompt_learning:
         config.task_type = TaskType.SEQ_CLS
         _fit_prompt(model, config)
-    attach: Any = get_peft_model if stays_inside else lambda pretrained, own: inject_adapter_in_model(own, pretrained)
-    attached: nn.Module = attach(model, config)
-    return attached
+    if config.is_prompt_learning or getattr(tuner, "uses_shared_state", False):
+        inside: nn.Module = get_peft_model(model, config)
+        return inside
+    injected = tuner(model, config, adapter_name=ADAPTER)
+    if (calls := step_calls(injected, config)) is not None:
+        attach(injected.model, calls)
+    tuned: nn.Module = injected.model
+    return tuned
 
 
 def _fit_prompt(model: Any, config: Any) -> None:

@@ -1,13 +1,14 @@
 """Whether each option of a `peft:` method does something to a model, found by trying: with it, and without it.
 
-Some of peft's options silently leave a tuner at its plain form: an initialisation that wants data, a schedule that
-wants a call at every step, a pattern that names no module. Such a run would be reported under a name that it does not
+Some of peft's options silently leave a tuner at its plain form: an initialisation that wants data, a schedule that is
+not used, a pattern that names no module. Such a run would be reported under a name that it does not
 deserve, so an option without effect is refused. Two models are the same where their outputs at every one of a few
 training steps, what they train, and their outputs afterwards agree bit for bit, random draws being equal.
 """
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.each_step import calls_of
 from bench.errors import MethodError, shown
 from bench.methods import Method
 from bench.parts import base_name, head_parameter_names, trained_parameters
+from bench.peft_steps import Penalty
 
 STEPS = 3
 """Training steps tried: a factor that starts at zero lets the other one move at the second."""
@@ -45,12 +48,14 @@ def find_effects(model: nn.Module, tuned: Method) -> Effects:
     options = dict(tuned.model_extra or {})
     if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
         return Effects(None, {})
-    whole, acts = _trace(model, tuned, options), dict[str, bool]()
+    whole, read = _trace(model, tuned, options)
+    acts: dict[str, bool] = {}
     for path in _leaves(options):
         said = f"{'.'.join(path)}: {shown(_at(options, path))}"
-        alone = whole == _tried(model, tuned, _without(options, path))
+        alone = path[-1] not in read and whole == _tried(model, tuned, _without(options, path))
         acts[said] = not alone or _read(model, tuned, options, path, whole)
-    return Effects(whole, acts)
+    schedule = json.dumps({name: value for name, value in options.items() if name in read}, sort_keys=True)
+    return Effects(_digest([whole, schedule], []), acts)
 
 
 def _leaves(options: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -100,13 +105,14 @@ def _others(path: tuple[str, ...], value: Any) -> list[Any]:
 def _tried(model: nn.Module, tuned: Method, options: dict[str, Any]) -> str | None:
     """The trace; None where the tuner does not take these options, which then say something to it."""
     try:
-        return _trace(model, tuned, options)
+        return _trace(model, tuned, options)[0]
     except MethodError:
         return None
 
 
-def _trace(model: Any, tuned: Method, options: dict[str, Any]) -> str:
-    """A hash of all that can be seen of the tuned model: outputs at every step, what is trained, outputs afterwards."""
+def _trace(model: Any, tuned: Method, options: dict[str, Any]) -> tuple[str, frozenset[str]]:
+    """A hash of all that can be seen of the tuned model: outputs at every step, what is trained, outputs afterwards;
+    and the options that a schedule of its own reads, whatever comes of it in so few steps."""
     with torch.random.fork_rng(devices=[]), _SameDraws():  # type: ignore[no-untyped-call]
         torch.manual_seed(_SEED)
         built = type(tuned).model_validate({"lr": tuned.lr} | options).apply(copy.deepcopy(model))
@@ -117,12 +123,17 @@ def _trace(model: Any, tuned: Method, options: dict[str, Any]) -> str:
         optimizer = torch.optim.AdamW(trained.values(), lr=1e-2, weight_decay=0.0)
         batch, seen = _batch(model), list[Tensor]()
         built.train()
-        for step in range(STEPS):
-            torch.manual_seed(_SEED + step)
+        calls = calls_of(built) or Penalty(lambda: None)
+        for number, step in enumerate(calls.rehearse(STEPS)):
+            torch.manual_seed(_SEED + number)
             logits = built(**batch).logits
-            (logits - torch.ones_like(logits)).square().sum().backward()
+            loss = (logits - torch.ones_like(logits)).square().sum()
+            term = calls.penalty()
+            (loss if term is None else loss + term).backward()
+            calls.before()
             seen.append(logits)
             optimizer.step()
+            calls.after(step)
             optimizer.zero_grad()
         with torch.no_grad():
             seen += [built.eval()(**batch).logits, *trained.values()]
@@ -130,7 +141,7 @@ def _trace(model: Any, tuned: Method, options: dict[str, Any]) -> str:
         raise MethodError(
             f"{tuned.name}{_said(options)} trains nothing but the head: no gradient reaches what it inserts"
         )
-    return _digest(list(trained), seen)
+    return _digest(list(trained), seen), calls.read
 
 
 def _said(options: dict[str, Any]) -> str:

@@ -12,12 +12,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from bench.each_step import EARLY
 from bench.errors import MethodError, choose
 
 _NOT_THE_USERS = {"peft_type", "task_type", "inference_mode", "base_model_name_or_path", "revision", "peft_version"}
 _NOT_THE_USERS |= {"auto_mapping", "modules_to_save"}
+_NOT_THE_USERS |= {"total_step"}  # AdaLoRA's; a trial's own number of steps (bench.peft_steps)
 _UNFIT = {
-    "ADALORA": "its rank allocation has to be driven by the training loop",
     "ADAPTION_PROMPT": "it is made for generation with Llama",
     "CARTRIDGE": "it is distilled from a text, not fine-tuned on labels",
     "CPT": "it is made for generation with labelled context",
@@ -59,7 +60,10 @@ def describe(kind: str) -> dict[str, dict[str, Any]]:
 def make_config(config_class: type[PeftConfig], options: dict[str, Any]) -> Any:
     """The tuner's config; mappings given for options that are configs of their own become those."""
     hints = get_type_hints(config_class)
-    return config_class(**{name: _nested(hints[name], value) for name, value in options.items()})
+    given = {name: _nested(hints[name], value) for name, value in options.items()}
+    if "total_step" in hints:
+        given["total_step"] = EARLY  # until a run says how long it is
+    return config_class(**given)
 
 
 def _nested(hint: Any, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from bench.architecture import Architecture, read_architecture
-from bench.configurations import Defaults, Distinct, check_methods, find_defaults
+from bench.configurations import Defaults, Distinct, check_methods, check_steps, find_defaults
 from bench.errors import DataError, MethodError, ResultsError, StudyError
 from bench.hub import ModelRef, resolve_model
 from bench.leakage import check_own
@@ -87,6 +87,7 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     check_methods(plan, architecture, num_labels, every=True)
     check_draws(plan, tasks)
     defaults = find_defaults(plan, architecture, num_labels)
+    check_steps(plan, {name: len(found.train) for name, found in tasks.items()}, defaults)
     return Prepared(study, plan, model, architecture, tasks, identities(model, tasks), defaults)
 
 

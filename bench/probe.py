@@ -26,7 +26,7 @@ from bench.registry import method
 if TYPE_CHECKING:
     from bench.peft_effects import Effects
 
-PROBE_VERSION = 7
+PROBE_VERSION = 8
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)
 """Lengths at which FLOPs are measured: three, for a polynomial of degree two in the length."""

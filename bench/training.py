@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from bench.data import epoch_order, eval_batches
 from bench.dropout import step_keys, stream
+from bench.each_step import EARLY, calls_of
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
 from bench.frozen import training_mode
@@ -162,6 +163,8 @@ def train(
     time.monotonic()).
     """
     optimizer = optimizer or make_optimizer(job.model, job.lr, job.training.weight_decay)
+    if (calls := calls_of(job.model)) is not None:
+        calls.begin(job.steps)
     points = set(evaluation_steps(job.steps, job.training.evals))
     first = progress.steps + 1
     coming = batches(job, progress.steps)
@@ -207,6 +210,8 @@ def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     coming = batches(job)
+    if (calls := calls_of(job.model)) is not None:
+        calls.begin(EARLY)
     training_mode(job.model)
     begin = time.perf_counter()
     for step in range(1, warm + steps + 1):
@@ -221,6 +226,8 @@ def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
 def rehearse(job: Job, rows: np.ndarray, scored: np.ndarray) -> float:
     """Train the job's model one step on `rows` of train and predict `scored` rows of the score split, for the sake of
     what fails; returns the loss before the step."""
+    if (calls := calls_of(job.model)) is not None:
+        calls.begin(EARLY)
     training_mode(job.model)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
@@ -236,17 +243,23 @@ def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], r
     _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
     keys = torch.from_numpy(step_keys([job.dropout_seed], [step])[0]).to(job.device, non_blocking=True)
     labels, loss = job.fit.labels[rows], torch.zeros((), device=job.device)
-    shares = row_shares(labels, job.class_weights)
+    shares, calls = row_shares(labels, job.class_weights), calls_of(job.model)
     for part in parts(rows, job.training.micro_batch):
         with stream(keys, part.start, part.stop - part.start):
             logits = _logits(job, job.fit.tokens, rows[part])
         share = _loss(job, logits, labels[part], job.class_weights)
         if part.stop - part.start < len(rows):
             share = share * float(shares[part].sum())
+        if calls is not None and part.stop == len(rows) and (term := calls.penalty()) is not None:
+            share = share + term
         share.backward()  # type: ignore[no-untyped-call]
         loss = loss + share.detach()
+    if calls is not None:
+        calls.before()
     nn.utils.clip_grad_norm_(trained, job.training.max_grad_norm)
     optimizer.step()
+    if calls is not None:
+        calls.after(step)
     optimizer.zero_grad(set_to_none=True)
     return loss
 

@@ -91,6 +91,10 @@ class Method(BaseModel):
             return f"{self.positions} tokens of the method's own leave no room in {arch.positions} positions"
         return None
 
+    def too_short(self, steps: int) -> str | None:
+        """Why so many optimiser steps are too few for what the method does by step numbers, or None."""
+        return None
+
     def unsuited(self, arch: "Architecture") -> str | None:
         """Why this method cannot be applied to the architecture; None where nothing in the config speaks against it."""
         return None

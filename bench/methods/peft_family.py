@@ -75,6 +75,18 @@ class PeftFamily(Method):
         own = {name: one for name, one in given.items() if not _same(one, known[name]["default"])}
         return type(self).model_validate({"lr": self.lr} | own)
 
+    def too_short(self, steps: int) -> str | None:
+        """Runs that end before AdaLoRA has taken a rank away, or ADAMSS's `use_asa` has put a subspace to rest."""
+        given = {name: one["default"] for name, one in self.options().items()} | (self.model_extra or {})
+        if self.kind == "ADALORA" and steps - given["tinit"] - given["tfinal"] < 2:
+            return f"tinit {given['tinit']} and tfinal {given['tfinal']} leave no steps in which ranks are taken away"
+        if given.get("use_asa"):
+            every = given["mask_interval"]
+            first = -(-max(1, given["init_warmup"]) // every) * every
+            if first >= steps:
+                return f"use_asa puts no subspace to rest before step {first} (init_warmup, mask_interval)"
+        return None
+
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the tuner in; train what it inserts and the head."""
         from bench.peft_adapter import tune
