@@ -10,7 +10,8 @@ from torch import Tensor
 from bench.evaluation import Progress
 from bench.features import Features, FeatureStore, compute, rows_digest
 from bench.frozen import Apart
-from bench.training import Examples, Job, TimedOut, autocast, on_device
+from bench.job import Examples, Job, TimedOut
+from bench.prediction import autocast, on_device
 
 
 def on_features(job: Job, apart: Apart, store: FeatureStore, key: Any) -> Job:

@@ -22,23 +22,12 @@ from bench.each_step import calls_of
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import training_mode
+from bench.job import Job, Keeper
 from bench.losses import row_shares
+from bench.optimiser import set_learning_rate
+from bench.prediction import autocast, evaluate, evaluation_steps, on_device, synchronize
 from bench.stack import Stack, cannot_pack, mismatch
-from bench.training import (
-    CHECK_EVERY,
-    Job,
-    Keeper,
-    autocast,
-    batches,
-    count,
-    evaluate,
-    evaluation_steps,
-    failure,
-    on_device,
-    set_learning_rate,
-    synchronize,
-    train,
-)
+from bench.training import CHECK_EVERY, batches, count, failure, train
 
 Event = Evaluation | FinebenchError | None
 """What happened to a member: an evaluation, what ended it, or None at its planned end."""

@@ -4,7 +4,6 @@ The only place where an exception becomes a status. What a trial measures is gat
 bench.training, how several train together bench.lockstep.
 """
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -13,33 +12,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from bench import checkpoint, cost, keeper, meter
+from bench import checkpoint, keeper, meter
 from bench.audit import FreezeAudit
-from bench.data import Tokens
 from bench.errors import MethodError, plain
 from bench.evaluation import Evaluation, Progress
-from bench.frozen import Apart, split
+from bench.frozen import Apart
+from bench.job import Diverged, Job, TimedOut
 from bench.keep import save_delta
-from bench.linear_probe import charge, on_features
+from bench.linear_probe import charge
 from bench.lockstep import Lane
-from bench.losses import class_weights
+from bench.make_job import make_job, on_stored_features
 from bench.methods import Method
 from bench.metrics import majority_score
-from bench.model import build, trainable_counts, trained_tensors
+from bench.optimiser import make_optimizer
 from bench.outcome import Measured, make_record
-from bench.recompute import recompute
 from bench.record import Record
 from bench.registry import method
-from bench.resident import Resident, longest_input
+from bench.resident import Resident
 from bench.results import ResultsFolder
-from bench.sources import TaskData
-from bench.splits import Draw
-from bench.stack import share_frozen
-from bench.training import Diverged, Examples, Job, TimedOut, make_optimizer, on_device, train
+from bench.training import train
 from bench.trial import TRAINING_VERSION, Trial
 
 
@@ -105,7 +99,7 @@ class Member:
         before = self._resume(job, optimizer)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
-        job, self.apart = self.on_stored_features(job, self._audit)
+        job, self.apart = on_stored_features(self.trial, self.resident, job, self._audit)
         charge(job, self.progress)
         job = replace(job, deadline=time.monotonic() + self._time_left())
 
@@ -153,72 +147,10 @@ class Member:
         self.complete()
 
     def make_job(self, sharing: nn.Module | None = None) -> tuple[Job, FreezeAudit]:
-        """Build the model and its data for this trial."""
-        resident, trial = self.resident, self.trial
-        self._meter = meter.Meter(resident.device, resident.share.exclusive)
+        """Build the model and its data for this trial; its frozen tensors are those of `sharing` where equal."""
+        self._meter = meter.Meter(self.resident.device, self.resident.share.exclusive)
         self._meter.start()
-        task = resident.shipment.tasks[trial.task.name]
-        backbone = resident.backbone(task)
-        tuned: Method = method(trial.method)(**trial.hyperparameters)
-        rows = resident.draw(trial)
-        self.measured.n_fit, self.measured.n_select = len(rows.fit), len(rows.select)
-        model = build(backbone, tuned, trial.seeds.stream("init")).to(resident.device)
-        audit = FreezeAudit(model)
-        if sharing is not None:
-            share_frozen(sharing, model)
-        encoder, head, total = trainable_counts(model, backbone.head_names)
-        self.measured.trainable_params, self.measured.head_params = encoder + head, head
-        self.measured.total_params = total
-        self.measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-        longest = longest_input(trial.training.max_length, tuned, resident.architecture)
-        train_tokens = resident.tokens(task, "train", longest)
-        score_tokens = resident.tokens(task, "score", longest)
-        flops = self._flops(tuned, model, task, train_tokens, rows)
-        self.measured.flops = flops
-        job = Job(
-            model=model,
-            fit=Examples(train_tokens, task.train.labels, rows.fit),
-            select=Examples(train_tokens, task.train.labels, rows.select),
-            score=Examples(score_tokens, task.score.labels, np.arange(len(task.score.labels))),
-            regression=task.task.kind == "regression",
-            metrics=task.task.metrics,
-            steps=self._steps(train_tokens, rows, flops),
-            lr=tuned.lr,
-            training=trial.training,
-            order_seed=trial.seeds.stream("order"),
-            dropout_seed=trial.seeds.stream("dropout"),
-            pad_id=backbone.pad_id,
-            device=resident.device,
-            flops=flops,
-            class_weights=class_weights(trial.training, task.train.labels[rows.fit], task.num_labels),
-            keep_best=resident.shipment.keep != "none",
-        )
-        if trial.training.checkpointing and split(model) is None:
-            recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), resident.device))
-        return job, audit
-
-    def on_stored_features(self, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
-        """The job on cached features, where only its head is trained, and the encoder to put back afterwards."""
-        apart = split(job.model)
-        if apart is None:
-            return job, None
-        tuned = method(self.trial.method)(**self.trial.hyperparameters)
-        longest = longest_input(job.training.max_length, tuned, self.resident.architecture)
-        shape = json.dumps(tuned.model_dump(exclude={"lr"}), sort_keys=True)
-        cut = (longest, job.training.precision, job.training.batch_size)
-        key = (self.trial.task.name, cut, self.trial.method, shape, audit.digest(), apart.pooling)
-        return on_features(job, apart, self.resident.features, key), apart
-
-    def _flops(self, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw) -> cost.Flops:
-        """FLOPs of this trial's training."""
-        shape = (tuned, self.resident.architecture, task.num_labels, self.trial.training.batch_size)
-        if split(model) is None:
-            return cost.train_flops(*shape)
-        found = cost.head_flops(*shape)
-        if found is None:
-            raise RuntimeError(f"{tuned.name} trains the head alone, yet its cost says otherwise")
-        lengths = tokens.lengths[rows.fit].astype(np.int64)
-        return found.training(int(lengths.sum()), int((lengths**2).sum()), len(lengths))
+        return make_job(self.trial, self.resident, self.rate, self.measured, sharing)
 
     def _identity(self, job: Job) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued bit by bit."""
@@ -278,15 +210,6 @@ class Member:
         task = shipment.tasks[self.trial.task.name]
         folder = ResultsFolder(shipment.results)
         save_delta(folder, self.trial, self.progress.best_tensors, task)
-
-    def _steps(self, tokens: Tokens, rows: Draw, flops: cost.Flops) -> int:
-        lengths = tokens.lengths[rows.fit].astype(np.int64)
-        size = self.trial.training.batch_size
-        per_step = flops.of_step(int(lengths.mean() * size), int((lengths**2).mean() * size), size)
-        rate = self.rate or 0.0
-        return self.trial.budget.to_steps(
-            len(rows.fit), size, steps_per_second=rate, flops_per_step=per_step, flops_before=flops.once
-        )
 
     def _end(self, status: str, reason: str | None) -> None:
         self.status, self.reason, self.finished = status, reason, True

@@ -38,7 +38,7 @@ from bench.study_file import method_resources
 from bench.tasks import Embedded
 from bench.trial import Trial
 
-PREFLIGHT_VERSION = 1
+PREFLIGHT_VERSION = 2
 """Grows whenever more is tried, so that what passed before is tried again."""
 _CHILD = "bench.preflight_child"
 PATIENCE = 600.0

@@ -21,8 +21,8 @@ from torch.func import functional_call, vmap
 from bench.data import Tokens, collate
 from bench.dropout import CALLS, step_keys, stream
 from bench.parts import trained_parameters
+from bench.prediction import autocast
 from bench.stacked_adamw import StackedAdamW, clip_rows
-from bench.training import autocast
 
 ALIGN = 8
 """Each tensor begins at a multiple of so many elements, as matrix units want it."""

@@ -12,6 +12,7 @@ from bench.conductor import Pack
 from bench.evaluation import Evaluation
 from bench.linear_probe import seconds
 from bench.lockstep import Lane, obstacle, train_together
+from bench.make_job import on_stored_features
 from bench.member import Member
 from bench.record import Record
 from bench.resident import Resident
@@ -138,7 +139,7 @@ def calibrate(resident: Resident, trial: Trial) -> float:
     Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
     """
     member = Member(trial, resident, rate=1.0)
-    job, apart = member.on_stored_features(*member.make_job())
+    job, apart = on_stored_features(trial, resident, *member.make_job())
     if apart is None:
         return steps_per_second(job, CALIBRATION_STEPS)
     rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf

@@ -19,6 +19,7 @@ from bench.forecast import forecast
 from bench.keep import load_delta
 from bench.lock import Lock
 from bench.member import Member
+from bench.optimiser import learning_rate, make_optimizer
 from bench.parts import base_name, trained_parameters
 from bench.peft_effects import find_effects
 from bench.prepare import prepare
@@ -26,7 +27,7 @@ from bench.recorder import Observer
 from bench.registry import method
 from bench.run import RunOptions, run_study
 from bench.trainer import PackRun
-from bench.training import batches, learning_rate, make_optimizer, train
+from bench.training import batches, train
 from tests.bench import test_checkpoint
 from tests.bench.test_checkpoint import go_on, resident, stop_at
 from tests.bench.test_trainer import make_trials, science

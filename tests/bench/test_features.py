@@ -85,10 +85,11 @@ def test_another_learning_rate_and_head_seed_reuse_them(ready: Prepared, residen
 def test_a_trial_pays_once_also_where_it_goes_on(ready: Prepared, resident: Resident) -> None:
     from bench.evaluation import Progress
     from bench.linear_probe import charge
+    from bench.make_job import on_stored_features
     from bench.member import Member
 
     member = Member(make_trials(ready)[0], resident, None)
-    job, _ = member.on_stored_features(*member.make_job())
+    job, _ = on_stored_features(member.trial, member.resident, *member.make_job())
     new, resumed = Progress(), Progress(steps=3, train_seconds=5.0)
     charge(job, new)
     charge(job, resumed)

@@ -14,12 +14,13 @@ from bench.data import Tokens
 from bench.evaluation import Progress
 from bench.features import FeatureStore
 from bench.frozen import Apart, frozen_encoder, head_batch, split, training_mode
+from bench.job import Examples, Job
 from bench.linear_probe import on_features
 from bench.parts import mark_fresh, pooler_names, trained_tensors
 from bench.reads import read_of
 from bench.registry import method, methods
 from bench.study import Training
-from bench.training import Examples, Job, train
+from bench.training import train
 from tests.bench.test_methods_applied import OPTIONS, PAIRS
 from tests.bench.tiny_models import CONFIGS, DECODERS, tiny_architecture, tiny_batch, tiny_model
 

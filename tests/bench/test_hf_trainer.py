@@ -16,11 +16,13 @@ from torch import nn
 from bench.conductor import Pack
 from bench.data import collate, epoch_order
 from bench.evaluation import Progress
+from bench.job import Job
+from bench.optimiser import learning_rate
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
 from bench.study import Training
 from bench.trainer import PackRun, Resident
-from bench.training import Job, learning_rate, train
+from bench.training import train
 from tests.bench.tiny import tiny_prepared
 
 STEPS = 12

@@ -14,12 +14,13 @@ from bench.checkpoint import encode
 from bench.data import Tokens
 from bench.evaluation import Progress
 from bench.features import FeatureStore
+from bench.job import Job
 from bench.linear_probe import on_features
 from bench.methods import Method
+from bench.optimiser import make_optimizer
 from bench.outcome import Measured
 from bench.parts import trained_parameters
 from bench.registry import method
-from bench.training import Job, make_optimizer
 from tests.bench.test_frozen import apart_of, job_of, probe_of
 from tests.bench.test_methods_applied import NAMES, OPTIONS
 from tests.bench.tiny_models import tiny_batch, tiny_model

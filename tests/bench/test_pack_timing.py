@@ -193,9 +193,9 @@ def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.Monkey
     figures = measure_for("packs", resident, trial)["figures"]
     assert [size for size, _, _ in figures] == list(SIZES[: len(figures)])
     assert all(seconds > 0 and peak is None for _, seconds, peak in figures)
-    monkeypatch.setattr("bench.member.build", lambda *args: (_ for _ in ()).throw(MemoryError("none left")))
+    monkeypatch.setattr("bench.make_job.build", lambda *args: (_ for _ in ()).throw(MemoryError("none left")))
     with pytest.raises(MemoryError):
         time_pack(resident, trial, 2)
-    monkeypatch.setattr("bench.member.build", lambda *args: (_ for _ in ()).throw(ValueError("no such thing")))
+    monkeypatch.setattr("bench.make_job.build", lambda *args: (_ for _ in ()).throw(ValueError("no such thing")))
     with pytest.raises(RuntimeError, match="no such thing"):
         time_pack(resident, trial, 2)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import cost, probe
+from bench import cost, probe, probing
 from bench.errors import MethodError
 from bench.hub import known_architecture
 from bench.registry import method
@@ -38,7 +38,7 @@ def test_known_checkpoints_have_their_published_size(model: str, total: int) -> 
     arch = known_architecture(model)
     assert arch is not None
     with torch.device("meta"):
-        built = probe.build_shape(arch.raw, 2)
+        built = probing.build_shape(arch.raw, 2)
     assert sum(parameter.numel() for parameter in built.parameters()) == total
     if arch.bert_like:
         assert cost.count(method("full")(), arch, 2).total == total
@@ -59,7 +59,7 @@ def test_probe_and_closed_form_agree(name: str) -> None:
 
 def test_answers_are_kept_whatever_the_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     first = probe.probe(TINY, "vera", {"lr": 1e-3, "r": 4}, 2)
-    monkeypatch.setattr(probe, "answer", lambda request: pytest.fail("asked again"))
+    monkeypatch.setattr(probing, "answer", lambda request: pytest.fail("asked again"))
     assert probe.probe(TINY, "vera", {"lr": 1e-2, "r": 4}, 2) == first
 
 
@@ -141,7 +141,7 @@ def test_models_that_look_for_their_end_token_or_have_an_own_attention_are_count
     found = probe.probe(config, "full", {}, 2)
     assert found.error is None
     with torch.device("meta"):
-        built = probe.build_shape(config, 2)
+        built = probing.build_shape(config, 2)
     assert found.total == sum(parameter.numel() for parameter in built.parameters())
 
 

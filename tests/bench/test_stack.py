@@ -20,14 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bench import attention, dropout, lockstep, member, trainer
+from bench import attention, dropout, lockstep, make_job, trainer
 from bench.conductor import Pack
 from bench.data import Tokens, collate
 from bench.dropout import step_keys, stream
 from bench.lock import Lock, claim
 from bench.member import Member
 from bench.model import trained_tensors
+from bench.optimiser import make_optimizer
 from bench.parts import trained_parameters
+from bench.prediction import autocast
 from bench.prepare import Prepared
 from bench.record import Record
 from bench.resident import Resident
@@ -37,7 +39,7 @@ from bench.shipment import Share, Shipment
 from bench.stack import Stack, cannot_pack, mismatch, share_frozen
 from bench.stacked_adamw import clip_rows
 from bench.trainer import PackRun
-from bench.training import CHECK_EVERY, autocast, make_optimizer
+from bench.training import CHECK_EVERY
 from bench.trial import Trial
 from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, tiny_model
@@ -123,8 +125,8 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is built in float64."""
-    build = member.build
-    monkeypatch.setattr(member, "build", lambda *given: build(*given).double())
+    build = make_job.build
+    monkeypatch.setattr(make_job, "build", lambda *given: build(*given).double())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import member
+from bench import make_job
 from bench.conductor import Pack
 from bench.prepare import Prepared
 from bench.record import Record
@@ -185,7 +185,7 @@ def test_an_exception_is_an_outcome(
     def fail(*arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(member, "build", fail)
+    monkeypatch.setattr(make_job, "build", fail)
     record = finish(resident, make_trials(ready)[0])[0]
     assert record.trial["status"] == status
     assert type(error).__name__ in record.trial["reason"]
@@ -201,7 +201,7 @@ def test_a_trial_past_its_time_limit_is_a_timeout(ready: Prepared) -> None:
 
 def test_a_failing_trial_does_not_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest of the sweep goes on, and the failed one is run again next time."""
-    real = member.build
+    real = make_job.build
 
     def fail_once(backbone: Any, method: Any, seed: int) -> Any:
         if method.name == "full":
@@ -209,7 +209,7 @@ def test_a_failing_trial_does_not_stop_the_study(tmp_path: Path, monkeypatch: py
         return real(backbone, method, seed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(member, "build", fail_once)
+        patch.setattr(make_job, "build", fail_once)
         assert run_tiny(tmp_path).statuses == {"oom": 1, "ok": 1}
     assert run_tiny(tmp_path).statuses == {"ok": 1}
     assert run_tiny(tmp_path).statuses == {}

@@ -59,7 +59,7 @@ def gemm_peak(device: str, precision: str) -> float:
     """FLOP/s of the fastest of several matrix products, in the trials' arithmetic: one thread, or one GPU."""
     import torch
 
-    from bench.training import autocast
+    from bench.prediction import autocast
 
     n, times = (8192, 10) if device == "cuda" else (1024, 4)
     a = torch.randn(n, n, device=device)

@@ -1,0 +1,109 @@
+"""From a trial to the job that trains it: model, rows, steps, FLOPs; what is frozen is fingerprinted."""
+
+import json
+
+import numpy as np
+from torch import nn
+
+from bench import cost
+from bench.audit import FreezeAudit
+from bench.data import Tokens
+from bench.frozen import Apart, split
+from bench.job import Examples, Job
+from bench.linear_probe import on_features
+from bench.losses import class_weights
+from bench.methods import Method
+from bench.model import build, trainable_counts, trained_tensors
+from bench.outcome import Measured
+from bench.prediction import on_device
+from bench.recompute import recompute
+from bench.registry import method
+from bench.resident import Resident, longest_input
+from bench.sources import TaskData
+from bench.splits import Draw
+from bench.stack import share_frozen
+from bench.trial import Trial
+
+
+def make_job(
+    trial: Trial, resident: Resident, rate: float | None, measured: Measured, sharing: nn.Module | None = None
+) -> tuple[Job, FreezeAudit]:
+    """Build a trial's model and its data; what is counted on the way is put into `measured`.
+
+    `rate`: steps per second of a seconds budget. Frozen tensors are those of `sharing` where they are equal.
+    """
+    task = resident.shipment.tasks[trial.task.name]
+    backbone = resident.backbone(task)
+    tuned: Method = method(trial.method)(**trial.hyperparameters)
+    rows = resident.draw(trial)
+    measured.n_fit, measured.n_select = len(rows.fit), len(rows.select)
+    model = build(backbone, tuned, trial.seeds.stream("init")).to(resident.device)
+    audit = FreezeAudit(model)
+    if sharing is not None:
+        share_frozen(sharing, model)
+    encoder, head, total = trainable_counts(model, backbone.head_names)
+    measured.trainable_params, measured.head_params = encoder + head, head
+    measured.total_params = total
+    measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
+    longest = longest_input(trial.training.max_length, tuned, resident.architecture)
+    train_tokens = resident.tokens(task, "train", longest)
+    score_tokens = resident.tokens(task, "score", longest)
+    flops = _flops(trial, resident, tuned, model, task, train_tokens, rows)
+    measured.flops = flops
+    job = Job(
+        model=model,
+        fit=Examples(train_tokens, task.train.labels, rows.fit),
+        select=Examples(train_tokens, task.train.labels, rows.select),
+        score=Examples(score_tokens, task.score.labels, np.arange(len(task.score.labels))),
+        regression=task.task.kind == "regression",
+        metrics=task.task.metrics,
+        steps=_steps(trial, rate, train_tokens, rows, flops),
+        lr=tuned.lr,
+        training=trial.training,
+        order_seed=trial.seeds.stream("order"),
+        dropout_seed=trial.seeds.stream("dropout"),
+        pad_id=backbone.pad_id,
+        device=resident.device,
+        flops=flops,
+        class_weights=class_weights(trial.training, task.train.labels[rows.fit], task.num_labels),
+        keep_best=resident.shipment.keep != "none",
+    )
+    if trial.training.checkpointing and split(model) is None:
+        recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), resident.device))
+    return job, audit
+
+
+def on_stored_features(trial: Trial, resident: Resident, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
+    """The job on cached features, where only its head is trained, and the encoder to put back afterwards."""
+    apart = split(job.model)
+    if apart is None:
+        return job, None
+    tuned = method(trial.method)(**trial.hyperparameters)
+    longest = longest_input(job.training.max_length, tuned, resident.architecture)
+    shape = json.dumps(tuned.model_dump(exclude={"lr"}), sort_keys=True)
+    cut = (longest, job.training.precision, job.training.batch_size)
+    key = (trial.task.name, cut, trial.method, shape, audit.digest(), apart.pooling)
+    return on_features(job, apart, resident.features, key), apart
+
+
+def _flops(
+    trial: Trial, resident: Resident, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw
+) -> cost.Flops:
+    """FLOPs of a trial's training."""
+    shape = (tuned, resident.architecture, task.num_labels, trial.training.batch_size)
+    if split(model) is None:
+        return cost.train_flops(*shape)
+    found = cost.head_flops(*shape)
+    if found is None:
+        raise RuntimeError(f"{tuned.name} trains the head alone, yet its cost says otherwise")
+    lengths = tokens.lengths[rows.fit].astype(np.int64)
+    return found.training(int(lengths.sum()), int((lengths**2).sum()), len(lengths))
+
+
+def _steps(trial: Trial, rate: float | None, tokens: Tokens, rows: Draw, flops: cost.Flops) -> int:
+    lengths = tokens.lengths[rows.fit].astype(np.int64)
+    size = trial.training.batch_size
+    per_step = flops.of_step(int(lengths.mean() * size), int((lengths**2).mean() * size), size)
+    return trial.budget.to_steps(
+        len(rows.fit), size, steps_per_second=rate or 0.0, flops_per_step=per_step, flops_before=flops.once
+    )
