@@ -177,7 +177,7 @@ def check_effects(plan: Plan, cell: Cell, points: list[Point], architecture: Arc
         if not any(_effects(cell.method, [point], architecture, num_labels).get(said) for point in every):
             raise MethodError(
                 f"methods.{cell.method}: {said} has no effect: the model with it is bit for bit the model without it, "
-                f"at the start and after some steps (what needs data before training gets none here); leave it out"
+                f"at the start and after some steps; leave it out"
             )
 
 

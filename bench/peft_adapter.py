@@ -19,7 +19,7 @@ from torch import nn
 from bench.each_step import attach
 from bench.errors import MethodError, choose
 from bench.parts import base_name, head_parameter_names, model_type
-from bench.peft_options import find_config, make_config, own_fields
+from bench.peft_options import check_config, find_config, make_config, own_fields
 from bench.peft_steps import ADAPTER, step_calls
 from bench.roles import role_regex
 
@@ -73,8 +73,7 @@ def _attach(model: nn.Module, config_class: type[PeftConfig], options: dict[str,
     """Build the config and put the tuner into the model."""
     config: Any = make_config(config_class, options)
     tuner: Any = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
-    if getattr(config, "monteclora_config", None) is not None:
-        raise MethodError("monteclora_config is not offered: it draws ahead, so that a trial could not be continued")
+    check_config(config)
     if config.is_prompt_learning:
         config.task_type = TaskType.SEQ_CLS
         _fit_prompt(model, config)

@@ -30,6 +30,9 @@ _UNFIT = {
 }
 """Tuners that a plain classification run cannot train as they are meant to be, and why."""
 
+_WANT_DATA = ("corda", "eva", "lora_ga")
+"""Initialisations that peft works out from data before training."""
+
 
 def find_config(kind: str) -> type[PeftConfig]:
     """The config class of a tuner; raises MethodError with the choices, or with the reason for leaving a tuner out."""
@@ -64,6 +67,15 @@ def make_config(config_class: type[PeftConfig], options: dict[str, Any]) -> Any:
     if "total_step" in hints:
         given["total_step"] = EARLY  # until a run says how long it is
     return config_class(**given)
+
+
+def check_config(config: Any) -> None:
+    """Raise MethodError for options that say something else in a plain classification run than they mean."""
+    start = getattr(config, "init_lora_weights", None)
+    if start in _WANT_DATA:
+        raise MethodError(f"init_lora_weights: {start} is worked out from data before training, and gets none here")
+    if getattr(config, "monteclora_config", None) is not None:
+        raise MethodError("monteclora_config is not offered: it draws ahead, so that a trial could not be continued")
 
 
 def _nested(hint: Any, value: Any) -> Any:

@@ -51,8 +51,8 @@ def test_an_option_that_acts_beside_no_value_of_the_space_is_refused() -> None:
 
 
 def test_one_value_without_effect_is_refused_beside_one_that_has_some() -> None:
-    with pytest.raises(MethodError, match=r"init_lora_weights: 'eva' has no effect"):
-        check(plan_of("peft:LORA", {"init_lora_weights": ["pissa", "eva"]}))
+    with pytest.raises(MethodError, match=r"exclude_modules: \['qeury'\] has no effect"):
+        check(plan_of("peft:LORA", {"exclude_modules": [["query"], ["qeury"]]}))
 
 
 def test_a_point_that_repeats_another_is_refused_in_a_grid_and_passed_over_in_a_search() -> None:

@@ -16,8 +16,6 @@ from tests.bench.tiny_models import CONFIGS, tiny_model
 TINY = {"model_type": "bert", **CONFIGS["bert"]}
 
 INERT: list[tuple[str, dict[str, Any], str]] = [
-    ("LORA", {"init_lora_weights": "lora_ga"}, "init_lora_weights: 'lora_ga'"),
-    ("LORA", {"init_lora_weights": "eva", "r": 4}, "init_lora_weights: 'eva'"),
     ("LORA", {"use_qalora": True}, "use_qalora: True"),
     ("LORA", {"eva_config": {"rho": 3.0}}, "eva_config.rho: 3.0"),
     ("LORA", {"rank_pattern": {"query": 4, "qeury": 2}}, "rank_pattern.qeury: 2"),
@@ -55,9 +53,18 @@ def test_an_option_without_effect_is_refused(kind: str, options: dict[str, Any],
     assert [said for said, does in acts.items() if not does] == [says]
 
 
-def test_a_tuner_that_trains_nothing_is_refused() -> None:
-    with pytest.raises(MethodError, match="trains nothing but the head"):
-        find_effects(tiny_model("bert"), method("peft:LORA")(alora_invocation_tokens=[3]))
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"alora_invocation_tokens": [3]}, "trains nothing but the head"),
+        ({"init_lora_weights": "eva"}, "init_lora_weights: eva is worked out from data before training"),
+        ({"init_lora_weights": "lora_ga", "r": 4}, "init_lora_weights: lora_ga is worked out from data"),
+        ({"init_lora_weights": "corda"}, "init_lora_weights: corda is worked out from data"),
+    ],
+)
+def test_what_cannot_be_what_it_means_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(MethodError, match=says):
+        find_effects(tiny_model("bert"), method("peft:LORA")(**options))
 
 
 @pytest.mark.parametrize(("kind", "options"), EFFECTIVE)

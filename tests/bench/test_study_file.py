@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError, StudyError
+from bench.prepare import declared
 from bench.safe_yaml import parse_yaml
 from bench.seeds import CONFIRM_BASE
 from bench.study import CrossedSeeds, Study
 from bench.study_file import build_study, find_study, load_study, method_resources, spaces
+from bench.tasks import Files, HeldOut, Hub, OneFile
 
 MINIMAL: dict[str, Any] = {
     "name": "x",
@@ -396,3 +398,23 @@ def test_ways_of_giving_data_that_are_wrong(data: dict[str, Any], says: str) -> 
     raw = {"name": "a", "tasks": [own], "methods": {"full": {}}, "budget": {"steps": 1}}
     with pytest.raises(StudyError, match=says):
         build_study(raw, "a.yaml", Path("."))
+
+
+@pytest.mark.parametrize(
+    ("data", "source"),
+    [
+        ({"hub": "a/b", "validation": 0.2, "seed": 3, "group": "g"},
+         Hub("a/b", None, None, {"train": "train"}, HeldOut(0.2, 3, "g"))),
+        ({"hub": "a/b", "train": "all", "validation": 0.5}, Hub("a/b", None, None, {"train": "all"}, HeldOut(0.5))),
+        ({"hub": "a/b", "config": "c", "revision": "r", "validation": "dev"},
+         Hub("a/b", "c", "r", {"train": "train", "validation": "dev"})),
+        ({"file": "/a.csv", "validation": 0.2, "seed": 3}, OneFile("/a.csv", HeldOut(0.2, 3))),
+        ({"train": "/a.csv", "validation": "/b.csv"}, Files("/a.csv", "/b.csv")),
+    ],
+)  # fmt: skip
+def test_where_a_task_s_rows_are(data: dict[str, Any], source: Any) -> None:
+    own = {"name": "mine", "data": data, "text": "t", "label": "l", "metric": "f1"}
+    raw = {"name": "a", "tasks": [own], "methods": {"full": {}}, "budget": {"steps": 1}}
+    study = build_study(raw, "a.yaml", Path("."))
+    assert declared(study.tasks[0]).source == source
+    assert build_study(study.model_dump(exclude_none=True), "a.yaml", Path(".")).tasks == study.tasks
