@@ -12,6 +12,7 @@ the same on the model, and, for a family's members, where they make the same of 
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -173,8 +174,10 @@ def check_effects(plan: Plan, cell: Cell, points: list[Point], architecture: Arc
     """Raise MethodError for a value of a family's member that does nothing at any point that has it."""
     effects = _effects(cell.method, points, architecture, num_labels)
     for said in (said for said, acts in effects.items() if not acts):
+        option = re.split(r"[.:]", said)[0]
         every = (plan.complete(cell, point) for point in plan.space(cell).few())  # it may act beside other values
-        if not any(_effects(cell.method, [point], architecture, num_labels).get(said) for point in every):
+        having = (point for point in every if option in point)
+        if not any(_effects(cell.method, [point], architecture, num_labels).get(said) for point in having):
             raise MethodError(
                 f"methods.{cell.method}: {said} has no effect: the model with it is bit for bit the model without it, "
                 f"at the start and after some steps; leave it out"
