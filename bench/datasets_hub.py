@@ -37,6 +37,10 @@ def read_hub(task: Task, source: Hub, split: str, columns: Sequence[str]) -> Raw
     except _FAILURES as error:
         said = " ".join(str(error).split())[:300]
         own = "save each split with save_to_disk where there is one, and name the folders as train and validation"
+        if source.held_out is not None:
+            own = (
+                f"save it with save_to_disk where there is one: {{file: FOLDER, validation: {source.held_out.share:g}}}"
+            )
         instead = own if task.own else f"use --data DIR with DIR/{source.config}/{name}.parquet per split"
         raise DataError(
             f"task {task.name!r}: {place} cannot be had from the hub: {said}. Without a network, {instead}"

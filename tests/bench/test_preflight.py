@@ -283,6 +283,7 @@ def test_a_run_that_cannot_work_is_refused_and_leaves_nothing(tmp_path: Path) ->
 
 def test_a_plan_tries_a_small_folder_and_says_where_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     CASES["nan"][0](tmp_path)
+    (tmp_path / "notes.txt").symlink_to("/nowhere/at/all")  # no reason to stop
     broken = build_study(study(model=str(tmp_path)), "tiny.yaml", Path("."))
     with pytest.raises(ModelError, match="are its weights sound"):
         forecast.forecast(broken, None)

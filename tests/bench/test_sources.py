@@ -267,6 +267,11 @@ def test_a_share_of_a_hub_data_set_is_held_out_as_of_a_file(hub: Any, tmp_path: 
     assert (len(grouped.train), len(grouped.score)) == (160, 40)
     with pytest.raises(DataError, match=r"org/name \(all\) has no column 'auther'"):
         read(group="auther")
+    hub(lambda *args, **kwargs: (_ for _ in ()).throw(ConnectionError("no")))
+    with pytest.raises(
+        DataError, match=r"save it with save_to_disk where there is one: \{file: FOLDER, validation: 0.2\}"
+    ):
+        read()
 
 
 def test_a_cached_copy_of_another_revision_is_refused(hub: Any, tmp_path: Path, monkeypatch: Any) -> None:
