@@ -81,7 +81,8 @@ def read_architecture(folder: Path) -> Architecture:
 
 def _below(folder: Path) -> str:
     """Where the model seems to be instead, e.g. in the 0_Transformer of sentence-transformers."""
-    configs = (path for path in folder.glob("*/config.json") if b"model_type" in path.read_bytes()[:MAX_CONFIG_BYTES])
+    files = (path for path in folder.glob("*/config.json") if path.is_file())
+    configs = (path for path in files if b"model_type" in path.read_bytes()[:MAX_CONFIG_BYTES])
     found = sorted(path.parent for path in configs)
     return f"; {', '.join(map(str, found[:5]))} has one: give that as the model" if found else ""
 

@@ -46,7 +46,10 @@ def resolve_model(given: str) -> ModelRef:
     if (given and path.is_dir()) or given.startswith((".", "/", "~")):
         if not path.is_dir():
             raise ModelError(f"model folder {given!r} does not exist")
-        return ModelRef(given, path.resolve(), folder_revision(path.resolve()), given)
+        try:
+            return ModelRef(given, path.resolve(), folder_revision(path.resolve()), given)
+        except OSError as error:
+            raise ModelError(f"model folder {given!r} cannot be read: {error}") from error
     name, _, revision = given.partition("@")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ModelError(f"model {given!r} is neither a folder nor a hub id such as google-bert/bert-base-uncased")
@@ -72,7 +75,7 @@ def folder_revision(folder: Path) -> str:
     safetensors = any(folder.glob("*.safetensors"))
     patterns = (*_TEXTS, _WEIGHTS[0] if safetensors else _WEIGHTS[1])
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
         digest.update(f"{path.name}:{_file_hash(path)}\n".encode())
     return f"sha256:{digest.hexdigest()[:40]}"
 

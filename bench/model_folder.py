@@ -127,7 +127,8 @@ def _lacking_vocabulary(folder: Path) -> str | None:
 
 def refuse_giants(shape: Architecture, folder: Path) -> None:
     """Refuse a config that describes a far larger model than the folder's weights before it is built."""
-    there = sum(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    weights = (path for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern))
+    there = sum(path.stat().st_size for path in weights if path.is_file())
     layer = 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
     asked = shape.hidden * (shape.vocab + shape.positions) + shape.layers * layer
     if asked > 100 * max(there, 1_000_000):  # a parameter takes half a byte or more, and layers may share theirs

@@ -45,7 +45,7 @@ def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
     """A hash of `parts`, of every file of a model folder that a tokenizer may read, and of the library's version."""
     digest = hashlib.blake2b("\0".join((_FORMAT, version("tokenizers"), *parts)).encode(), digest_size=16)
     for path in sorted(folder.iterdir()):
-        if path.suffix in _TOKENIZER_FILES and path.name not in _NOT_TOKENIZER:
+        if path.suffix in _TOKENIZER_FILES and path.name not in _NOT_TOKENIZER and path.is_file():
             data = path.read_bytes()
             digest.update(f"\0{path.name}\0{len(data)}\0".encode())
             digest.update(data)

@@ -109,7 +109,8 @@ def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
 def pack_files(folder: Path) -> dict[str, bytes]:
     """A model folder's files as bytes, to be sent once per node to workers that do not share a disk with the driver."""
     wanted = (".json", ".safetensors", ".txt", ".model", ".bin")
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in wanted}
+    files = (path for path in sorted(folder.iterdir()) if path.suffix in wanted and path.is_file())
+    return {path.name: path.read_bytes() for path in files}
 
 
 def localise(shipment: Shipment, files: dict[str, bytes] | None) -> Shipment:

@@ -20,6 +20,8 @@ from bench.errors import DataError, InputError, MethodError, ModelError
 from bench.prepare import Prepared, prepare
 from bench.registry import methods
 from bench.study_file import build_study
+from bench.token_cache import tokenizer_key
+from bench.worker import pack_files
 from tests.bench.broken_models import CASES, copied, set_config, sound
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +91,25 @@ def test_a_vocabulary_of_sentencepiece_is_read(tmp_path: Path) -> None:
     )  # fmt: skip
     (tmp_path / "spm.model").write_bytes(model.getvalue())
     attempt(model=str(tmp_path))
+
+
+def test_links_to_nothing_and_folders_named_as_files_are_no_part_of_a_model(tmp_path: Path) -> None:
+    before = prepare(build_study(study(model=str(copied(tmp_path))), "s.yaml", Path(".")), None)
+    for name in ("notes.txt", "old.bin", "special_tokens_map.json"):
+        (tmp_path / name).symlink_to("/nowhere/at/all")
+    for name in ("more.txt", "0_x/config.json", "old.safetensors"):
+        (tmp_path / name).mkdir(parents=True)
+    made = ready(model=str(tmp_path))
+    assert made.model.revision == before.model.revision
+    assert tokenizer_key(tmp_path, []) == tokenizer_key(copied(tmp_path.parent / "copy"), [])
+    assert "notes.txt" not in pack_files(tmp_path)
+
+
+def test_weights_that_link_to_nothing_are_missing(tmp_path: Path) -> None:
+    (copied(tmp_path) / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors").symlink_to("/nowhere/at/all")
+    with pytest.raises(ModelError, match=r"weights"):
+        ready(model=str(tmp_path))
 
 
 def csv(path: Path, *rows: tuple[str, str]) -> str:
