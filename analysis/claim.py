@@ -135,13 +135,35 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What one look of several saw: the pairs that it had, the estimate with its interval, and the p-values so far.
+
+    held: that look could not stop the study, since a rate of collapse that its runs do not exclude would change what it
+    saw.
+    """
+
+    look: int
+    pairs: int
+    estimate: float
+    low: float
+    high: float
+    level: float
+    p: float
+    p_against: float
+    supports: bool
+    refutes: bool
+    held: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one task, or all tasks pooled, says of a claim.
 
     p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
     whether the interval itself satisfies the rule. bound: what the estimate is held against (NaN: 0, or nothing).
     seeds_to_settle, with its 80 % interval (None at an end: no number), is of support alone; settling says why it is
-    not known. needs: pairs below which there is no verdict.
+    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several; futile:
+    why later ones cannot decide.
     """
 
     task: str
@@ -165,3 +187,5 @@ class Finding:
     reason: str = ""
     collapses: tuple[Collapses, ...] = ()
     effect: Effect | None = None
+    path: tuple[Step, ...] = ()
+    futile: str = ""

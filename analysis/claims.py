@@ -36,7 +36,7 @@ What is not defined is null. Keys may be added; none will change its meaning.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -44,17 +44,18 @@ import pandas as pd
 from analysis.aggregate import reference_scales
 from analysis.claim import Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
-from analysis.evidence import Source, cells_of, evidence
+from analysis.evidence import Source, cells_of
 from analysis.evidence_collapse import told
-from analysis.frames import groups, records
+from analysis.frames import records
+from analysis.judging import judge_claim
 from analysis.load import Results
 from analysis.planned import Expectation, Key
-from analysis.runs import CELL, budget_label
+from analysis.runs import budget_label
 from analysis.settling import Extension, next_step
 from analysis.statistics.sample import Sample
 from analysis.tables import word
 from analysis.verdict_words import collapse_words
-from analysis.verdicts import Verdict, corrected, judge, untested, with_holes
+from analysis.verdicts import Verdict, corrected
 
 QUANTITY = {
     "matches": "a − b",
@@ -65,10 +66,6 @@ QUANTITY = {
     "saturates_by": "with all data − with the fraction",
 }
 """What the estimate of each kind of claim is."""
-
-
-SHOWN = 3
-"""Cells named in a sentence; the others are counted."""
 
 
 def verdicts(
@@ -113,68 +110,6 @@ def _first_budget(study: Mapping[str, Any], scores: pd.DataFrame) -> str:
 
 def _tasks(claim: Claim, tasks: list[str]) -> list[str]:
     return tasks if isinstance(claim.tasks, str) else list(claim.tasks)
-
-
-def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source) -> Verdict:
-    """The verdict on one claim, before correction over the study's claims."""
-    held = source.costs if claim.says == "cheaper" else source.samples
-    absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
-    if absent:
-        return untested(claim, _not_run(absent, budget, source.runs))
-    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
-        return untested(claim, "the claimed fraction is all of the data that was used")
-    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
-    if flat:
-        return untested(claim, f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale")
-    references = sorted({source.references.get((task, budget), "") for task in tasks})
-    if claim.scale == "gain" and len(references) > 1:
-        return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
-    together = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
-    made = judge(claim, [evidence(claim, some, budget, source) for some in together])
-    lacking = _lacking(claim, tasks, budget, source)
-    if not lacking or all(one.exact for one in made.findings):
-        return made
-    if (
-        claim.says == "cheaper" or claim.over == "lr"
-    ):  # what a missing run would have cost, or what spread, is bounded by nothing
-        return with_holes(made, lacking, None)
-    whole = replace(source, filled=True)
-    return with_holes(made, lacking, judge(claim, [evidence(claim, some, budget, whole) for some in together]))
-
-
-def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
-    """The runs that the claim's cells lack, in words; empty where none are missing."""
-    said = []
-    for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
-        absent = source.samples[key].absent
-        named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
-        more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
-        if absent:
-            shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
-            share = f" at {word(key[1], 'percent')}" if claim.says == "saturates_by" else ""
-            said.append(f"{key[3]} on {key[0]}{share} lacks {', '.join(shown)}")
-    others = len(said) - SHOWN
-    rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]
-    return "; ".join(said[:SHOWN] + rest)
-
-
-def _not_run(absent: list[Key], budget: str, runs: pd.DataFrame) -> str:
-    """The cells without a score, apart those that were not run and those in which no run gave one."""
-    ended = {key: dict(rows["status"].value_counts()) for key, rows in groups(runs, CELL).items() if key in absent}
-    made = []
-    for said, keys in (
-        ("not run", [key for key in absent if key not in ended]),
-        ("no run gave a score", [key for key in absent if key in ended]),
-    ):
-        places = list(dict.fromkeys(_place(key, ended.get(key, {})) for key in keys))
-        more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
-        made += [f"{said}: {', '.join(places[:SHOWN])}{more}"] if places else []
-    return f"{'; '.join(made)} ({budget_label(budget)})"
-
-
-def _place(key: Key, ended: Mapping[str, int]) -> str:
-    how = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
-    return f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" + (f" ({how})" if how else "")
 
 
 def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[str, Any]:
