@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.group_sequential import Levels, paths
+from analysis.statistics.group_sequential import Levels, Paths, paths
 
 Array = NDArray[np.float64]
 
@@ -28,6 +29,11 @@ class Sofar(NamedTuple):
     per_pair: float
     examples: float
     pairs: int
+
+
+@lru_cache(maxsize=4)
+def _drawn(looks: tuple[int, ...]) -> Paths:
+    return paths(looks, NUMBER, _SEED)
 
 
 def conditional_power(
@@ -72,16 +78,16 @@ def median_unbiased(levels: Levels, look: int, t: float) -> float:
     """
     if t < 0:
         return -median_unbiased(levels, look, -t)
-    drawn = paths(levels.looks, NUMBER, _SEED)
-    critical = np.array([levels.critical(k, 0.05) for k in range(look)])
+    drawn = _drawn(levels.looks)
+    critical = [levels.critical(k, 0.05) for k in range(look)]
 
     def further(shift: float) -> float:
-        ts = drawn.t(shift)[:, : look + 1]
-        above, below = ts[:, :look] >= critical, ts[:, :look] <= -critical
-        stopped = above | below
-        first = np.where(stopped.any(axis=1), stopped.argmax(axis=1), look)
-        early = np.take_along_axis(np.hstack([above, np.zeros((len(ts), 1), bool)]), first[:, None], axis=1)[:, 0]
-        return float(np.mean(early | ((first == look) & (ts[:, look] >= t))))
+        ts = drawn.t(shift)
+        above, running = np.zeros(NUMBER, bool), np.ones(NUMBER, bool)
+        for k, bound in enumerate(critical):
+            above |= running & (ts[:, k] >= bound)
+            running &= np.abs(ts[:, k]) < bound
+        return float(np.mean(above | (running & (ts[:, look] >= t))))
 
     low, high = -1.0, max(1.0, 2 * t / math.sqrt(levels.looks[look]))
     return _root(lambda shift: further(shift) - 0.5, low, high)
@@ -114,7 +120,7 @@ def outlook(
     equivalence: whether the claim is of a difference inside ±margin, or above `margin`. examples: the standard error
     that the scored examples add to the mean. Each claim by itself, and runs that do not collapse.
     """
-    drawn = paths(levels.looks, NUMBER, _SEED)
+    drawn = _drawn(levels.looks)
     moved = np.random.Generator(np.random.Philox(_SEED + 1)).normal(0.0, examples or 0.0, (NUMBER, 1))
     value = effect + moved + sd * drawn.mean
     error = np.sqrt((sd * drawn.sd) ** 2 / drawn.looks + examples**2)

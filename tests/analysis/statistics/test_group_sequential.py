@@ -26,7 +26,7 @@ def normal_bounds(shares: Sequence[float], spending: Spending) -> list[float]:
             end = z * np.sqrt(share)
             return float(weights @ (stats.norm.sf((end - nodes) / sd) + stats.norm.cdf((-end - nodes) / sd)))
 
-        z = optimize.brentq(lambda z: rejected(z) - wanted, 0.5, 9.0)
+        z = optimize.brentq(lambda z, wanted=wanted, rejected=rejected: rejected(z) - wanted, 0.5, 9.0)
         made.append(z)
         x, w = np.polynomial.legendre.leggauss(401)
         new = x * z * np.sqrt(share)
@@ -64,7 +64,7 @@ def t_bounds(looks: Sequence[int], spending: Spending) -> list[float]:
             return float(mass @ (tails @ (u / 2)))
 
         wanted = spending(more / looks[-1]) - gone
-        made.append(optimize.brentq(lambda t: rejected(t) - wanted, 0.5, 12.0))
+        made.append(optimize.brentq(lambda t, wanted=wanted, rejected=rejected: rejected(t) - wanted, 0.5, 12.0))
         edge = made[-1] / np.sqrt(made[-1] ** 2 + more - 1)
         new = x * edge
         factor = np.sqrt(more / (m * (1 - b)))
