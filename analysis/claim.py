@@ -162,8 +162,9 @@ class Finding:
     p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
     whether the interval itself satisfies the rule. bound: what the estimate is held against (NaN: 0, or nothing).
     seeds_to_settle, with its 80 % interval (None at an end: no number), is of support alone; settling says why it is
-    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several; futile:
-    why later ones cannot decide.
+    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several; reach:
+    the probabilities that the last of them supports it, and refutes it, at the values that most favour either (NaN: not
+    known).
     """
 
     task: str
@@ -188,4 +189,4 @@ class Finding:
     collapses: tuple[Collapses, ...] = ()
     effect: Effect | None = None
     path: tuple[Step, ...] = ()
-    futile: str = ""
+    reach: tuple[float, float] = (math.nan, math.nan)

@@ -37,7 +37,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -45,13 +45,14 @@ from analysis.aggregate import reference_scales
 from analysis.claim import Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of
-from analysis.evidence_collapse import told
+from analysis.evidence_collapse import told as told_collapses
 from analysis.frames import records
-from analysis.judging import judge_claim
+from analysis.judging import Waves, judge_claim, waves_of
 from analysis.load import Results
 from analysis.planned import Expectation, Key
 from analysis.runs import budget_label
 from analysis.settling import Extension, next_step
+from analysis.standing import told
 from analysis.statistics.sample import Sample
 from analysis.tables import word
 from analysis.verdict_words import collapse_words
@@ -68,14 +69,28 @@ QUANTITY = {
 """What the estimate of each kind of claim is."""
 
 
-def verdicts(
-    results: Results, runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample], expected: Expectation
-) -> list[dict[str, Any]]:
-    """One plain dict per claim, as in claims.json; empty where the study has none."""
+class Judged(NamedTuple):
+    """The study's claims, judged: the verdict, tasks and budget of each; what they rest on; the looks, where there are
+    several, and the claims that are looked at."""
+
+    verdicts: list[Verdict]
+    places: list[tuple[list[str], str]]
+    source: Source
+    waves: Waves | None
+    followed: frozenset[str]
+
+
+def judged(
+    results: Results,
+    runs: pd.DataFrame,
+    scores: pd.DataFrame,
+    samples: Mapping[Key, Sample],
+    expected: Expectation,
+    looks: int | None = None,
+) -> Judged:
+    """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
     study = results.study
     given = claims_of(study)
-    if not given:
-        return []
     scored = scores[scores["n"] > 0]
     constants = {_key(row): float(row["majority"]) for row in records(scored)}
     fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
@@ -87,13 +102,27 @@ def verdicts(
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
     places = [(_tasks(claim, tasks), claim.budget or first) for claim in given]
-    made = corrected(
-        [judge_claim(claim, on, budget, source) for claim, (on, budget) in zip(given, places, strict=True)]
-    )
-    plan = Extension(study, runs, expected, results.uri)
+    waves, followed = waves_of(study, looks)
+    made = [
+        judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
+        for claim, (on, budget) in zip(given, places, strict=True)
+    ]
+    return Judged(corrected(made), places, source, waves, followed)
+
+
+def verdicts(
+    results: Results, runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample], expected: Expectation
+) -> list[dict[str, Any]]:
+    """One plain dict per claim, as in claims.json; empty where the study has none."""
+    if not claims_of(results.study):
+        return []
+    found = judged(results, runs, scores, samples, expected)
+    plan = Extension(results.study, runs, expected, results.uri)
+    planned = 1 if found.waves is None else len(found.waves.levels.looks)
     return [
-        _plain(one, on, budget, source) | _next(one, plan) for one, (on, budget) in zip(made, places, strict=True)
-    ]  # fmt: skip
+        _plain(one, on, budget, found.source) | _next(one, plan) | {"looks": told(one, planned)}
+        for one, (on, budget) in zip(found.verdicts, found.places, strict=True)
+    ]
 
 
 def _key(row: dict[str, Any]) -> Key:
@@ -142,7 +171,9 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
     made |= {"pairs": one.pairs, "p": one.p, "p_adjusted": one.p_adjusted}
     made |= {"p_against": one.p_against, "p_against_adjusted": one.p_against_adjusted, **_settling(one)}
     made |= {"missing": one.missing or None, "filled": _filled(one), "effect": _effect(found)}
-    made["collapses"] = [row for finding in one.findings for row in told(claim, finding, _resting(one, finding))]
+    made["collapses"] = [
+        row for finding in one.findings for row in told_collapses(claim, finding, _resting(one, finding))
+    ]
     made["choice"] = _choice(claim, tasks, budget, source)
     made["per_task"] = [_finding(finding) for finding in one.findings]
     return {key: _null(value) for key, value in made.items()}

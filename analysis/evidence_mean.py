@@ -12,7 +12,7 @@ from analysis.statistics.crossed import Components, over_tasks
 from analysis.statistics.design import LEAST_LEVELS
 from analysis.statistics.effect import standardised
 from analysis.statistics.group_sequential import ONLY, Interim, Look
-from analysis.statistics.interim import WITHIN_REACH, Sofar, conditional_power
+from analysis.statistics.interim import Sofar, conditional_power
 from analysis.statistics.located import Located, of_pairs, p_beyond, p_within
 from analysis.statistics.sample import Pairs, common
 
@@ -105,28 +105,24 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look:
         return replace(made, reason=why)
     made = replace(made, reason=why, effect=_effect(pairs, made.bound))
     if isinstance(look, Interim) and not why:
-        made = replace(made, futile=futile(made, parts, look, two_sided))
+        made = replace(made, reach=reach(made, claim, parts, look))
     if not (claim.margin or claim.says == "saturates_by"):
         return replace(made, settling="the claim names no margin, so how many seeds would settle it is not defined")
     return settled(made, parts, two_sided)
 
 
-def futile(made: Finding, parts: Components, look: Interim, two_sided: bool) -> str:
-    """Why the looks to come can decide neither way, at the values that most favour it; empty where one of them may.
-
-    `two_sided`: the claim is of a value within ± its bound.
-    """
+def reach(made: Finding, claim: Claim, parts: Components, look: Interim) -> tuple[float, float]:
+    """The conditional powers of support and of refutation at the last look; NaN at it, and where pairs are too few."""
     levels, n = look.levels, made.pairs
     if look.last or not 2 <= n < levels.looks[-1]:
-        return ""
+        return math.nan, math.nan
     sofar = Sofar(made.estimate, parts.of_seeds, parts.examples, n)
-    low = -made.bound if two_sided else made.bound
-    power = conditional_power(sofar, levels, low, made.bound, 0.05)
-    if two_sided:
-        power = max(power, conditional_power(sofar, levels, low, made.bound, 0.10, inside=True))
-    if power >= WITHIN_REACH:
-        return ""
-    return f"{levels.looks[-1]} seeds would decide it neither way with a probability of more than {power:.1%}"
+    if claim.says == "matches":
+        inside = conditional_power(sofar, levels, -made.bound, made.bound, 0.10, inside=True)
+        return inside, conditional_power(sofar, levels, -made.bound, made.bound, 0.05)
+    above = conditional_power(sofar, levels, -math.inf, made.bound, 0.05)
+    below = conditional_power(sofar, levels, made.bound, math.inf, 0.05)
+    return (below, above) if claim.says == "saturates_by" else (above, below)
 
 
 def _parts(pairs: list[Pairs]) -> Components | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -10,10 +11,12 @@ from analysis.evidence import Source, cells_of, evidence
 from analysis.frames import groups
 from analysis.planned import Key
 from analysis.runs import CELL, budget_label
+from analysis.settling import valid_study
 from analysis.statistics.group_sequential import Interim, Levels
 from analysis.tables import word
 from analysis.verdicts import Verdict, judge, untested, with_holes
 from analysis.waves import together
+from bench.waves import in_waves, wave_seeds
 
 SHOWN = 3
 """Cells named in a sentence; the others are counted."""
@@ -25,10 +28,12 @@ class Waves:
 
     seeds: tuple[int, ...]
     levels: Levels
+    looks: int | None = None
+    """Looks that are taken, whatever is there; None: all."""
 
     def complete(self, keys: list[Key], source: Source) -> Iterator[Source]:
         """What each look sees whose seeds have ended in every one of the cells, however they ended."""
-        for number, pairs in enumerate(self.levels.looks):
+        for number, pairs in enumerate(self.levels.looks[: self.looks]):
             seeds = set(self.seeds[:pairs])
             for key in keys:
                 sample = source.samples[key]
@@ -36,6 +41,15 @@ class Waves:
                 if not seeds <= ended:
                     return
             yield source.seen(seeds, Interim(self.levels, number))
+
+
+def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Waves | None, frozenset[str]]:
+    """The looks of a study whose seeds come in waves, and the claims (ids) that are judged at them."""
+    found = valid_study(study)
+    if found is None or found.waves is None:
+        return None, frozenset()
+    followed = frozenset(claim.id for claim in found.claims if in_waves(found, claim))
+    return Waves(wave_seeds(found), Levels(found.waves.schedule), looks), followed
 
 
 def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, waves: Waves | None = None) -> Verdict:

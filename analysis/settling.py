@@ -112,7 +112,7 @@ class Extension:
 
     def __init__(self, study: Mapping[str, Any], runs: pd.DataFrame, expected: Expectation, uri: str) -> None:
         self._command = run_into(uri)
-        self._study = _valid(study)
+        self._study = valid_study(study)
         self._needs = _needs(self._study)
         planned: dict[bool, int] = {}
         for (_, stage), cell in expected.cells.items():
@@ -182,7 +182,7 @@ def run_into(uri: str) -> list[str]:
     return ["finebench", "run", study, "--results", uri]
 
 
-def _valid(study: Mapping[str, Any]) -> Study | None:
+def valid_study(study: Mapping[str, Any]) -> Study | None:
     """The study, where this installation can read it."""
     try:
         return Study.model_validate(study)
