@@ -16,6 +16,16 @@ GIVEN = ("not_collapsed",)
 SCALES = ("points", "gain")
 """Units of a claim about means: points of the metric, or shares of what the task's reference gains over a constant."""
 
+QUANTITY = {
+    "matches": "a − b",
+    "better": "a − b",
+    "varies_more": "spread of a / spread of b",
+    "collapses_more": "share in which a alone collapsed",
+    "cheaper": "cost of b / cost of a",
+    "saturates_by": "with all data − with the fraction",
+}
+"""What the estimate of each kind of claim is."""
+
 Word = Literal["supported", "refuted", "inconclusive"]
 
 

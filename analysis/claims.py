@@ -26,6 +26,9 @@ claims.json is a list with one object per claim, in the study's order:
     choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
     next                     {said, seeds, command, trials, seconds}: what would settle an inconclusive claim
     look                     which look at the study's data this is (of a report that records looks)
+    looks                    {planned, taken, decided_at, futile, schedule_changed, median_unbiased, path} of seeds that come
+                             until claims are settled: seeds at each look, looks so far, the one that decided, and each
+                             look's estimate and interval by task; null for a claim that is judged once
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
                              seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
                              pooled
@@ -42,7 +45,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.aggregate import reference_scales
-from analysis.claim import Claim, Finding, Word, claims_of
+from analysis.claim import QUANTITY, Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of
 from analysis.evidence_collapse import told as told_collapses
@@ -51,22 +54,12 @@ from analysis.judging import Waves, judge_claim, waves_of
 from analysis.load import Results
 from analysis.planned import Expectation, Key
 from analysis.runs import budget_label
-from analysis.settling import Extension, next_step
+from analysis.settling import Extension, next_look, next_step
 from analysis.standing import told
 from analysis.statistics.sample import Sample
 from analysis.tables import word
 from analysis.verdict_words import collapse_words
 from analysis.verdicts import Verdict, corrected
-
-QUANTITY = {
-    "matches": "a − b",
-    "better": "a − b",
-    "varies_more": "spread of a / spread of b",
-    "collapses_more": "share in which a alone collapsed",
-    "cheaper": "cost of b / cost of a",
-    "saturates_by": "with all data − with the fraction",
-}
-"""What the estimate of each kind of claim is."""
 
 
 class Judged(NamedTuple):
@@ -118,11 +111,13 @@ def verdicts(
         return []
     found = judged(results, runs, scores, samples, expected)
     plan = Extension(results.study, runs, expected, results.uri)
-    planned = 1 if found.waves is None else len(found.waves.levels.looks)
-    return [
-        _plain(one, on, budget, found.source) | _next(one, plan) | {"looks": told(one, planned)}
-        for one, (on, budget) in zip(found.verdicts, found.places, strict=True)
-    ]
+    changed = len((results.plan or {}).get("looks", ())) > 1
+    made = []
+    for one, (on, budget) in zip(found.verdicts, found.places, strict=True):
+        looks = told(one, found.waves, changed)
+        step = _next(one, plan, looks)
+        made.append(_plain(one, on, budget, found.source) | step | {"looks": looks})
+    return made
 
 
 def _key(row: dict[str, Any]) -> Key:
@@ -223,9 +218,11 @@ def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str 
     return "fresh seeds" if any(one.stage == "confirm" for one in held) else "nothing to choose"
 
 
-def _next(one: Verdict, plan: Extension) -> dict[str, Any]:
+def _next(one: Verdict, plan: Extension, looks: Mapping[str, Any] | None) -> dict[str, Any]:
     if one.verdict != "inconclusive" or not one.findings:
         return {"next": None}
+    if looks is not None:
+        return {"next": asdict(next_look(one.findings, looks, plan))}
     return {"next": asdict(next_step(one.claim, one.findings, bool(one.missing), plan))}
 
 

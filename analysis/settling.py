@@ -99,6 +99,17 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     return plan.more(claim, "twice as many seeds narrow the interval by 30 %", 2 * have)
 
 
+def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> Step:
+    """The next step of an inconclusive claim that is looked at several times; `looks` as in claims.json."""
+    seeds, taken = looks["planned"], looks["taken"]
+    if taken == len(seeds):
+        return Step("its looks are used up; more seeds take a new study, whose seeds are others")
+    if looks["futile"]:
+        never = next((f": {found.settling}" for found in findings if found.settling), "")
+        return Step(f"{seeds[-1]} seeds would decide it neither way{never}")
+    return plan.look(f"its next look is at {seeds[taken]} seeds")
+
+
 def _about(known: list[Finding], target: int) -> str:
     widest = max(known, key=lambda one: one.seeds_to_settle or 0)
     if widest.seeds_to_settle is None:
@@ -159,6 +170,10 @@ class Extension:
         command, planned = self._with([f"{found.key}={value}"]), self._planned.get("confirm" in found.key, 0)
         trials = max(0, round(planned / found.given * seeds) - planned) if found.given else 0
         return Step(said, seeds, command, trials or None, trials * self._seconds or None)
+
+    def look(self, said: str) -> Step:
+        """The next look of a study whose seeds come in waves."""
+        return Step(said, None, shlex.join(self._command))
 
     def again(self) -> Step:
         """The runs that are missing."""

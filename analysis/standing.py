@@ -7,8 +7,10 @@ from typing import Any
 
 from analysis.claim import Claim
 from analysis.evidence import Source, cells_of
+from analysis.judging import Waves
 from analysis.planned import Key
-from analysis.statistics.interim import WITHIN_REACH
+from analysis.statistics.group_sequential import Levels
+from analysis.statistics.interim import WITHIN_REACH, median_unbiased
 from analysis.verdicts import Verdict
 
 
@@ -64,13 +66,46 @@ def is_futile(one: Verdict) -> bool:
     return any(support < WITHIN_REACH for support, _ in undecided)
 
 
-def told(one: Verdict, looks: int) -> dict[str, Any] | None:
-    """A claim's path through its looks, as claims.json has it; None for a claim that is looked at once."""
-    path = next((found.path for found in one.findings if found.path), None)
-    if path is None:
+def told(one: Verdict, waves: Waves | None, changed: bool) -> dict[str, Any] | None:
+    """A claim's way through its looks, as claims.json has it; None for a claim that is looked at once.
+
+    `changed`: the schedule was changed after a look.
+    """
+    if waves is None or not any(found.path for found in one.findings):
         return None
-    decided = one.verdict != "inconclusive"
-    paths = [found.path for found in one.findings]
+    looks, paths = waves.levels.looks, [found.path for found in one.findings]
     ends = [next((step.look for step in own if step.supports or step.refutes), len(own) - 1) for own in paths]
     last = max(ends) if one.verdict == "supported" else min(ends)
-    return {"taken": len(path), "planned": looks, "decided_at": last + 1 if decided else None, "futile": is_futile(one)}
+    decided = one.verdict != "inconclusive"
+    return {
+        "planned": list(looks),
+        "taken": len(paths[0]),
+        "decided_at": last + 1 if decided else None,
+        "futile": not decided and is_futile(one),
+        "schedule_changed": changed,
+        "median_unbiased": _unbiased(one, waves.levels) if decided else None,
+        "path": [
+            {"task": found.task, "look": step.look + 1, "seeds": looks[step.look]}
+            | {key: _null(getattr(step, key)) for key in ("pairs", "estimate", "low", "high", "p", "p_against", "held")}
+            for found in one.findings
+            for step in found.path
+        ],
+    }  # fmt: skip
+
+
+def _unbiased(one: Verdict, levels: Levels) -> float | None:
+    """Where an early look decided about one bound: the median-unbiased estimate of what decided."""
+    found = one.decides
+    if found is None or one.claim.says not in ("better", "saturates_by"):
+        return None
+    look = next((step.look for step in found.path if step.supports or step.refutes), None)
+    half = (found.high - found.low) / 2
+    if look is None or look == len(levels.looks) - 1 or not half > 0:
+        return None
+    error = half / levels.critical(look, 0.05)
+    shift = median_unbiased(levels, look, (found.estimate - found.bound) / error)
+    return found.bound + shift * error * math.sqrt(found.pairs)
+
+
+def _null(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

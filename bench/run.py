@@ -180,6 +180,8 @@ def _waves(ready: Prepared, folder: ResultsFolder, settle: Settle, inputs: dict[
     looks = ready.study.waves.schedule
 
     def decide(look: int) -> Collection[CellKey]:
+        if inputs["looks"][-1:] != [list(looks)]:
+            inputs["looks"].append(list(looks))
         cells, said = settle(folder.uri, look + 1)
         folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
         return cells
@@ -196,11 +198,11 @@ def _write_study(
     folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write study.yaml and plan.json; returns what stands in that beside the plan."""
-    before = folder.plan() or {"tasks": {}}
+    before = folder.plan() or {"tasks": {}, "looks": []}
     data = None if options.data is None else str(options.data.resolve())
     identities = extended(folder.plan(), identity(ready.known, ready.study))
     inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known}
+    inputs |= {"tasks": before["tasks"] | known, "looks": before["looks"]}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
     return inputs

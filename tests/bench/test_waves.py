@@ -109,7 +109,8 @@ def test_nothing_is_looked_at_before_a_wave_is_through() -> None:
     packs = [conductor.next_pack() for _ in range(12)]
     assert all(packs)
     assert conductor.next_pack() is None
-    assert not (seen or conductor.finished)
+    assert not seen
+    assert not conductor.finished
     for pack in packs:
         assert pack is not None
         conductor.on_done(pack, [done_row(trial) for trial in pack.trials])
@@ -158,5 +159,3 @@ def test_trials_that_are_not_needed_are_explained() -> None:
     waves = Waves(found, [c.key for c in plan.cells()], lambda look: [])
     Conductor(plan, KNOWN, there, waves=waves, why=lambda trial, reason, runs: said.append((reason, runs)))
     assert said.count(("not needed: no open claim is about its cell", False)) == 2 * 8
-
-
