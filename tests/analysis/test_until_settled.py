@@ -99,6 +99,7 @@ def test_the_report_says_which_look_decided(whole: tuple[Path, list[str]]) -> No
     assert other["looks"]["taken"] > 1
     page = (folder / "out" / "report.md").read_text()
     assert "Decided at look 1 of 3, 6 of at most 10 seeds." in page
+    assert (folder / "out" / "figures" / "claims-looks-01-open.svg").is_file()
     assert not [line for line in report.state if "not yet run" in line]
 
 
