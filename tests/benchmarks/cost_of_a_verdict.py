@@ -14,7 +14,6 @@ from analysis.statistics.group_sequential import Levels
 from analysis.statistics.interim import outlook
 from bench.study import UntilSettled
 
-
 CERTAIN = 0.999
 """A chance beyond this is compared as this: the simulation tells no more."""
 
