@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from analysis.frames import records
 from bench.space import as_space
+from bench.study import UntilSettled, number_of
 
 Point = dict[str, Any]
 
@@ -37,6 +38,8 @@ def best_study(study: dict[str, Any], scores: pd.DataFrame) -> str | None:
         points.setdefault(row["method"], {})[row["task"]] = as_space(json.loads(row["configuration"]))
     made: dict[str, Any] = {"name": f"{str(study.get('name', 'study'))[:95]}-best"}
     made |= {key: study[key] for key in KEPT if key in study}
+    if isinstance(made.get("seeds"), dict) and "until" in made["seeds"]:  # it has no claims to settle
+        made["seeds"] = number_of(UntilSettled.model_validate(made["seeds"]))
     tasks = set(scored["task"])
     made["tasks"] = [entry for entry in study.get("tasks", []) if _name(entry) in tasks] or sorted(tasks)
     made["methods"] = {name: _method(own, study, name) for name, own in points.items()}

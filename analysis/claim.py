@@ -16,6 +16,16 @@ GIVEN = ("not_collapsed",)
 SCALES = ("points", "gain")
 """Units of a claim about means: points of the metric, or shares of what the task's reference gains over a constant."""
 
+QUANTITY = {
+    "matches": "a − b",
+    "better": "a − b",
+    "varies_more": "spread of a / spread of b",
+    "collapses_more": "share in which a alone collapsed",
+    "cheaper": "cost of b / cost of a",
+    "saturates_by": "with all data − with the fraction",
+}
+"""What the estimate of each kind of claim is."""
+
 Word = Literal["supported", "refuted", "inconclusive"]
 
 
@@ -135,13 +145,36 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What one look of several saw: the pairs that it had, the estimate with its interval, and the p-values so far.
+
+    held: that look could not stop the study, since a rate of collapse that its runs do not exclude would change what it
+    saw.
+    """
+
+    look: int
+    pairs: int
+    estimate: float
+    low: float
+    high: float
+    level: float
+    p: float
+    p_against: float
+    supports: bool
+    refutes: bool
+    held: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one task, or all tasks pooled, says of a claim.
 
     p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
     whether the interval itself satisfies the rule. bound: what the estimate is held against (NaN: 0, or nothing).
     seeds_to_settle, with its 80 % interval (None at an end: no number), is of support alone; settling says why it is
-    not known. needs: pairs below which there is no verdict.
+    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several; reach:
+    the probabilities that the last of them supports it, and refutes it, at the values that most favour either (NaN: not
+    known).
     """
 
     task: str
@@ -165,3 +198,5 @@ class Finding:
     reason: str = ""
     collapses: tuple[Collapses, ...] = ()
     effect: Effect | None = None
+    path: tuple[Step, ...] = ()
+    reach: tuple[float, float] = (math.nan, math.nan)

@@ -26,6 +26,9 @@ claims.json is a list with one object per claim, in the study's order:
     choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
     next                     {said, seeds, command, trials, seconds}: what would settle an inconclusive claim
     look                     which look at the study's data this is (of a report that records looks)
+    looks                    {planned, taken, decided_at, futile, schedule_changed, median_unbiased, path} of seeds that
+                             come until claims are settled: seeds at each look, looks so far, the one that decided, and
+                             each look's estimate and interval by task; null for a claim that is judged once
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
                              seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
                              pooled
@@ -36,49 +39,51 @@ What is not defined is null. Keys may be added; none will change its meaning.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from analysis.aggregate import reference_scales
-from analysis.claim import Claim, Finding, Word, claims_of
+from analysis.claim import QUANTITY, Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
-from analysis.evidence import Source, cells_of, evidence
-from analysis.evidence_collapse import told
-from analysis.frames import groups, records
+from analysis.evidence import Source, cells_of
+from analysis.evidence_collapse import told as told_collapses
+from analysis.frames import records
+from analysis.judging import Waves, judge_claim, waves_of
 from analysis.load import Results
 from analysis.planned import Expectation, Key
-from analysis.runs import CELL, budget_label
-from analysis.settling import Extension, next_step
+from analysis.runs import budget_label
+from analysis.settling import Extension, next_look, next_step
+from analysis.standing import told
 from analysis.statistics.sample import Sample
 from analysis.tables import word
 from analysis.verdict_words import collapse_words
-from analysis.verdicts import Verdict, corrected, judge, untested, with_holes
-
-QUANTITY = {
-    "matches": "a − b",
-    "better": "a − b",
-    "varies_more": "spread of a / spread of b",
-    "collapses_more": "share in which a alone collapsed",
-    "cheaper": "cost of b / cost of a",
-    "saturates_by": "with all data − with the fraction",
-}
-"""What the estimate of each kind of claim is."""
+from analysis.verdicts import Verdict, corrected
 
 
-SHOWN = 3
-"""Cells named in a sentence; the others are counted."""
+class Judged(NamedTuple):
+    """The study's claims, judged: the verdict, tasks and budget of each; what they rest on; the looks, where there are
+    several, and the claims that are looked at."""
+
+    verdicts: list[Verdict]
+    places: list[tuple[list[str], str]]
+    source: Source
+    waves: Waves | None
+    followed: frozenset[str]
 
 
-def verdicts(
-    results: Results, runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample], expected: Expectation
-) -> list[dict[str, Any]]:
-    """One plain dict per claim, as in claims.json; empty where the study has none."""
+def judged(
+    results: Results,
+    runs: pd.DataFrame,
+    scores: pd.DataFrame,
+    samples: Mapping[Key, Sample],
+    expected: Expectation,
+    looks: int | None = None,
+) -> Judged:
+    """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
     study = results.study
     given = claims_of(study)
-    if not given:
-        return []
     scored = scores[scores["n"] > 0]
     constants = {_key(row): float(row["majority"]) for row in records(scored)}
     fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
@@ -90,13 +95,29 @@ def verdicts(
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
     places = [(_tasks(claim, tasks), claim.budget or first) for claim in given]
-    made = corrected(
-        [judge_claim(claim, on, budget, source) for claim, (on, budget) in zip(given, places, strict=True)]
-    )
-    plan = Extension(study, runs, expected, results.uri)
-    return [
-        _plain(one, on, budget, source) | _next(one, plan) for one, (on, budget) in zip(made, places, strict=True)
-    ]  # fmt: skip
+    waves, followed = waves_of(study, looks)
+    made = [
+        judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
+        for claim, (on, budget) in zip(given, places, strict=True)
+    ]
+    return Judged(corrected(made), places, source, waves, followed)
+
+
+def verdicts(
+    results: Results, runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample], expected: Expectation
+) -> list[dict[str, Any]]:
+    """One plain dict per claim, as in claims.json; empty where the study has none."""
+    if not claims_of(results.study):
+        return []
+    found = judged(results, runs, scores, samples, expected)
+    plan = Extension(results.study, runs, expected, results.uri)
+    changed = len((results.plan or {}).get("looks", ())) > 1
+    made = []
+    for one, (on, budget) in zip(found.verdicts, found.places, strict=True):
+        looks = told(one, found.waves, changed)
+        step = _next(one, plan, looks)
+        made.append(_plain(one, on, budget, found.source) | step | {"looks": looks})
+    return made
 
 
 def _key(row: dict[str, Any]) -> Key:
@@ -113,68 +134,6 @@ def _first_budget(study: Mapping[str, Any], scores: pd.DataFrame) -> str:
 
 def _tasks(claim: Claim, tasks: list[str]) -> list[str]:
     return tasks if isinstance(claim.tasks, str) else list(claim.tasks)
-
-
-def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source) -> Verdict:
-    """The verdict on one claim, before correction over the study's claims."""
-    held = source.costs if claim.says == "cheaper" else source.samples
-    absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
-    if absent:
-        return untested(claim, _not_run(absent, budget, source.runs))
-    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
-        return untested(claim, "the claimed fraction is all of the data that was used")
-    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
-    if flat:
-        return untested(claim, f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale")
-    references = sorted({source.references.get((task, budget), "") for task in tasks})
-    if claim.scale == "gain" and len(references) > 1:
-        return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
-    together = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
-    made = judge(claim, [evidence(claim, some, budget, source) for some in together])
-    lacking = _lacking(claim, tasks, budget, source)
-    if not lacking or all(one.exact for one in made.findings):
-        return made
-    if (
-        claim.says == "cheaper" or claim.over == "lr"
-    ):  # what a missing run would have cost, or what spread, is bounded by nothing
-        return with_holes(made, lacking, None)
-    whole = replace(source, filled=True)
-    return with_holes(made, lacking, judge(claim, [evidence(claim, some, budget, whole) for some in together]))
-
-
-def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
-    """The runs that the claim's cells lack, in words; empty where none are missing."""
-    said = []
-    for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
-        absent = source.samples[key].absent
-        named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
-        more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
-        if absent:
-            shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
-            share = f" at {word(key[1], 'percent')}" if claim.says == "saturates_by" else ""
-            said.append(f"{key[3]} on {key[0]}{share} lacks {', '.join(shown)}")
-    others = len(said) - SHOWN
-    rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]
-    return "; ".join(said[:SHOWN] + rest)
-
-
-def _not_run(absent: list[Key], budget: str, runs: pd.DataFrame) -> str:
-    """The cells without a score, apart those that were not run and those in which no run gave one."""
-    ended = {key: dict(rows["status"].value_counts()) for key, rows in groups(runs, CELL).items() if key in absent}
-    made = []
-    for said, keys in (
-        ("not run", [key for key in absent if key not in ended]),
-        ("no run gave a score", [key for key in absent if key in ended]),
-    ):
-        places = list(dict.fromkeys(_place(key, ended.get(key, {})) for key in keys))
-        more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
-        made += [f"{said}: {', '.join(places[:SHOWN])}{more}"] if places else []
-    return f"{'; '.join(made)} ({budget_label(budget)})"
-
-
-def _place(key: Key, ended: Mapping[str, int]) -> str:
-    how = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
-    return f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" + (f" ({how})" if how else "")
 
 
 def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[str, Any]:
@@ -207,7 +166,9 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
     made |= {"pairs": one.pairs, "p": one.p, "p_adjusted": one.p_adjusted}
     made |= {"p_against": one.p_against, "p_against_adjusted": one.p_against_adjusted, **_settling(one)}
     made |= {"missing": one.missing or None, "filled": _filled(one), "effect": _effect(found)}
-    made["collapses"] = [row for finding in one.findings for row in told(claim, finding, _resting(one, finding))]
+    made["collapses"] = [
+        row for finding in one.findings for row in told_collapses(claim, finding, _resting(one, finding))
+    ]
     made["choice"] = _choice(claim, tasks, budget, source)
     made["per_task"] = [_finding(finding) for finding in one.findings]
     return {key: _null(value) for key, value in made.items()}
@@ -257,9 +218,11 @@ def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str 
     return "fresh seeds" if any(one.stage == "confirm" for one in held) else "nothing to choose"
 
 
-def _next(one: Verdict, plan: Extension) -> dict[str, Any]:
+def _next(one: Verdict, plan: Extension, looks: Mapping[str, Any] | None) -> dict[str, Any]:
     if one.verdict != "inconclusive" or not one.findings:
         return {"next": None}
+    if looks is not None:
+        return {"next": asdict(next_look(one.findings, looks, plan))}
     return {"next": asdict(next_step(one.claim, one.findings, bool(one.missing), plan))}
 
 

@@ -10,7 +10,7 @@ Pooled: a seed is the same subset, order and dropout on every task, so each seed
 pair is a seed. Every task counts alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -21,6 +21,7 @@ from analysis.evidence_cost import cheaper
 from analysis.evidence_mean import better, matches, saturates
 from analysis.evidence_spread import spread, spread_over_lr
 from analysis.planned import Key
+from analysis.statistics.group_sequential import ONLY, Look
 from analysis.statistics.sample import Absent, Pairs, Sample, pair
 
 
@@ -29,7 +30,7 @@ class Source:
     """What evidence is read from: samples and cost rows by cell, all runs, constants by cell, the largest fraction.
 
     gains: by task and budget, what the reference (`references`) gains over the constant predictor. filled: missing
-    runs count as runs at the constant predictor's score.
+    runs count as runs at the constant predictor's score. look: which of several looks at growing samples it is.
     """
 
     samples: Mapping[Key, Sample]
@@ -40,6 +41,7 @@ class Source:
     gains: Mapping[tuple[str, str], float]
     references: Mapping[tuple[str, str], str] = field(default_factory=dict)
     filled: bool = False
+    look: Look = ONLY
 
     def sample(self, key: Key, claim: Claim) -> Sample:
         """A cell's sample, its missing runs filled in where that is asked for.
@@ -49,6 +51,19 @@ class Source:
         """
         own = self.samples[key]
         return own.filled(_seeds(own.absent), claim.says == "collapses_more") if self.filled else own
+
+    def seen(self, seeds: Collection[int], look: Look) -> "Source":
+        """What a look at the runs of some seeds has to go on: nothing that later seeds show."""
+        samples = {key: one.of(seeds) for key, one in self.samples.items()}
+        costs = {key: rows[rows["seed"].isin(seeds)] for key, rows in self.costs.items()}
+        gains = dict(self.gains)
+        for (task, budget), method in self.references.items():
+            top = max((key[1] for key in samples if (key[0], *key[2:]) == (task, budget, method)), default=None)
+            if top is not None and samples[task, top, budget, method].entered.size:
+                key = (task, top, budget, method)
+                gains[task, budget] = float(samples[key].entered.mean()) - self.constants[key]
+        runs = self.runs[self.runs["seed"].isin(seeds)]
+        return replace(self, samples=samples, costs=costs, runs=runs, gains=gains, look=look)
 
 
 def _seeds(absent: tuple[Absent, ...]) -> list[int]:
@@ -70,9 +85,10 @@ def evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Fin
     keys = [cells_of(claim, task, budget, source) for task in tasks]
     name = tasks[0] if len(tasks) == 1 else "pooled"
     if claim.says == "cheaper":
-        return cheaper(claim, name, [(source.costs[a], source.costs[b]) for a, b in keys])
+        return cheaper(claim, name, [(source.costs[a], source.costs[b]) for a, b in keys], source.look)
     if claim.says == "varies_more" and claim.over == "lr":
-        return spread_over_lr(claim, name, [[(source.runs, source.samples[key], key) for key in both] for both in keys])
+        sides = [[(source.runs, source.samples[key], key) for key in both] for both in keys]
+        return spread_over_lr(claim, name, sides, source.look)
     pairs = [_pairs(claim, a, b, source) for a, b in keys]
     return replace(_found(claim, name, pairs, keys, source), collapses=_collapses(claim, pairs, keys, source))
 
@@ -88,13 +104,13 @@ def _pairs(claim: Claim, a: Key, b: Key, source: Source) -> Pairs:
 
 def _found(claim: Claim, name: str, pairs: list[Pairs], keys: list[list[Key]], source: Source) -> Finding:
     if claim.says == "varies_more":
-        return spread(claim, name, pairs)
+        return spread(claim, name, pairs, source.look)
     if claim.says == "collapses_more":
-        return collapses_more(name, pairs)
+        return collapses_more(name, pairs, source.look)
     if claim.says == "saturates_by":
         gains = [source.samples[top].entered.mean() - source.constants[top] for _, top in keys]
-        return saturates(claim, name, pairs, [float(gain) for gain in gains])
-    return matches(claim, name, pairs) if claim.says == "matches" else better(claim, name, pairs)
+        return saturates(claim, name, pairs, [float(gain) for gain in gains], source.look)
+    return (matches if claim.says == "matches" else better)(claim, name, pairs, source.look)
 
 
 def _collapses(claim: Claim, pairs: list[Pairs], keys: list[list[Key]], source: Source) -> tuple[Collapses, ...]:

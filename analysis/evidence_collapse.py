@@ -9,11 +9,12 @@ import numpy as np
 
 from analysis.claim import Claim, Collapses, Finding
 from analysis.planned import Key
+from analysis.statistics.group_sequential import ONLY, Look
 from analysis.statistics.proportion import binomial_p, clopper_pearson, effective, upper_bound
 from analysis.statistics.sample import Pairs, Sample, common
 
 
-def collapses_more(name: str, pairs: list[Pairs]) -> Finding:
+def collapses_more(name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
     """The exact sign test of the pairs in which one method collapsed more often than the other (McNemar, 1947).
 
     Of one task these are the pairs in which it alone collapsed; pooled, the seeds with which it collapsed on more
@@ -22,7 +23,7 @@ def collapses_more(name: str, pairs: list[Pairs]) -> Finding:
     alike = common(pairs)
     more = np.sum([one.a_collapsed.astype(int) - one.b_collapsed for one in alike], axis=0)
     hits, n = int((more > 0).sum()), int((more != 0).sum())
-    found, p = clopper_pearson(hits, n), binomial_p(hits, n)
+    found, p = clopper_pearson(hits, n, look.level(0.05)), look.p(binomial_p(hits, n))
     above, below = (p, 1.0) if 2 * hits > n else (1.0, p)
     test = f"exact sign test of {n} pairs in which one method alone collapsed, {hits} of them a"
     made = Finding(name, found.value, found.low, found.high, 0.95, test, more.size, above, below, found.low > 0.5,

@@ -10,6 +10,7 @@ from analysis.costs import COSTS, COUNTED, LABELS, per_seed
 from analysis.evidence_mean import two_sided
 from analysis.settling import settled_at
 from analysis.statistics.design import design
+from analysis.statistics.group_sequential import ONLY, Look
 from analysis.statistics.mean import flat
 from analysis.statistics.power import LEAST
 from analysis.statistics.ratio import log_ratio
@@ -18,7 +19,7 @@ Sides = tuple[pd.DataFrame, pd.DataFrame]
 """Rows of a and of b on one task."""
 
 
-def cheaper(claim: Claim, name: str, given: list[Sides]) -> Finding:
+def cheaper(claim: Claim, name: str, given: list[Sides], look: Look = ONLY) -> Finding:
     """Cost of b over cost of a, the geometric mean of pairs, against the claim's factor; of several tasks the mean over
     them by the seeds that all have."""
     factor = float(claim.factor or 1)
@@ -33,9 +34,9 @@ def cheaper(claim: Claim, name: str, given: list[Sides]) -> Finding:
     values = np.array([np.mean([by[seed] for by in logs]) for seed in seeds])
     of, bound = design(np.array(seeds, dtype=np.int64)), math.log(factor)
     found = log_ratio(np.exp(values), np.ones_like(values), of)
-    low, high = (math.exp(end) for end in found.interval(0.95))
+    low, high = (math.exp(end) for end in found.interval(look.level(0.05)))
     test = f"t test of log {LABELS[claim.cost]} of b over a against {factor:g} times, pairs by seed"
-    p, against = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
+    p, against = look.p(two_sided(found.p_above(bound))), look.p(two_sided(found.p_below(bound)))
     value = math.exp(found.value)
     if flat(values) and found.n >= LEAST:  # a count of the same work in every pair, such as FLOPs
         return Finding(name, value, value, value, 1.0, f"the same ratio in all {found.n} pairs", found.n,

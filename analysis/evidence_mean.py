@@ -11,6 +11,8 @@ from analysis.settling import settled
 from analysis.statistics.crossed import Components, over_tasks
 from analysis.statistics.design import LEAST_LEVELS
 from analysis.statistics.effect import standardised
+from analysis.statistics.group_sequential import ONLY, Interim, Look
+from analysis.statistics.interim import Sofar, conditional_power
 from analysis.statistics.located import Located, of_pairs, p_beyond, p_within
 from analysis.statistics.sample import Pairs, common
 
@@ -19,27 +21,28 @@ SATURATED = 0.05
 constant predictor."""
 
 
-def matches(claim: Claim, name: str, pairs: list[Pairs]) -> Finding:
+def matches(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
     """Two one-sided tests: the 90 % interval inside ±margin supports, the 95 % interval outside it refutes."""
     margin, found = float(claim.margin or 0), of_pairs(pairs)
-    inner, outer = found.interval(0.90), found.interval(0.95)
+    inner, outer = found.interval(look.level(0.10)), found.interval(look.level(0.05))
     supports = -margin < inner[0] and inner[1] < margin
     refutes = outer[0] > margin or outer[1] < -margin
     (low, high), level = (outer, 0.95) if refutes else (inner, 0.90)
     test = f"two one-sided t tests against ±{margin:g}, pairs {_over(pairs)}"
-    made = (low, high, level, test, found.n, p_within(found, margin), p_beyond(found, margin), supports, refutes)
-    return _told(Finding(name, found.value, *made, bound=margin), claim, pairs, found, two_sided=True)
+    p, against = look.one_sided(p_within(found, margin)), look.p(p_beyond(found, margin))
+    made = (low, high, level, test, found.n, p, against, supports, refutes)
+    return _told(Finding(name, found.value, *made, bound=margin), claim, pairs, found, look, two_sided=True)
 
 
-def better(claim: Claim, name: str, pairs: list[Pairs]) -> Finding:
+def better(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
     """The 95 % interval above the margin supports, below it refutes."""
     margin, found = claim.margin or 0.0, of_pairs(pairs)
     test = f"t test of the mean difference against {margin:g}, pairs {_over(pairs)}"
-    made = _one_sided(name, found, margin, test, above=True)
-    return _told(made, claim, pairs, found, two_sided=False)
+    made = _one_sided(name, found, margin, test, look, above=True)
+    return _told(made, claim, pairs, found, look, two_sided=False)
 
 
-def saturates(claim: Claim, name: str, pairs: list[Pairs], gains: Sequence[float]) -> Finding:
+def saturates(claim: Claim, name: str, pairs: list[Pairs], gains: Sequence[float], look: Look = ONLY) -> Finding:
     """What all data add (`pairs`: with all, less with the fraction), 95 % interval below the margin, or above it.
 
     `gains`: each task's reference over the constant predictor, in points, which sets the margin where none is given.
@@ -47,15 +50,15 @@ def saturates(claim: Claim, name: str, pairs: list[Pairs], gains: Sequence[float
     learnt = float(np.mean(gains)) if claim.scale == "points" else 1.0
     margin, found = SATURATED * learnt if claim.margin is None else claim.margin, of_pairs(pairs)
     test = f"t test of what all data add against {margin:.3g}, pairs {_over(pairs)}"
-    made = _one_sided(name, found, margin, test, above=False)
+    made = _one_sided(name, found, margin, test, look, above=False)
     if not margin > 0:
         return replace(made, supports=False, refutes=False, reason="with all data the reference learned nothing")
-    return _told(made, claim, pairs, found, two_sided=False)
+    return _told(made, claim, pairs, found, look, two_sided=False)
 
 
-def _one_sided(name: str, found: Located, bound: float, test: str, above: bool) -> Finding:
-    low, high = found.interval(0.95)
-    over, under = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
+def _one_sided(name: str, found: Located, bound: float, test: str, look: Look, above: bool) -> Finding:
+    low, high = found.interval(look.level(0.05))
+    over, under = look.p(two_sided(found.p_above(bound))), look.p(two_sided(found.p_below(bound)))
     p, against = (over, under) if above else (under, over)
     held = (low > bound, high < bound) if above else (high < bound, low > bound)
     return Finding(name, found.value, low, high, 0.95, test, found.n, p, against, *held, bound=bound)
@@ -92,7 +95,7 @@ def undecidable(pairs: list[Pairs], scale: str = "gain") -> str:
     return f"crossed seeds have {few}; a verdict needs {LEAST_LEVELS} levels of every source that varies" if few else ""
 
 
-def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, two_sided: bool) -> Finding:
+def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look: Look, two_sided: bool) -> Finding:
     """With why there is no test, what would settle it, and the effect in units of the pairs' own noise."""
     why = undecidable(pairs, claim.scale)
     if not why and not found.testable and found.n >= 2:
@@ -101,9 +104,25 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, two_s
     if parts is None:
         return replace(made, reason=why)
     made = replace(made, reason=why, effect=_effect(pairs, made.bound))
+    if isinstance(look, Interim) and not why:
+        made = replace(made, reach=reach(made, claim, parts, look))
     if not (claim.margin or claim.says == "saturates_by"):
         return replace(made, settling="the claim names no margin, so how many seeds would settle it is not defined")
     return settled(made, parts, two_sided)
+
+
+def reach(made: Finding, claim: Claim, parts: Components, look: Interim) -> tuple[float, float]:
+    """The conditional powers of support and of refutation at the last look; NaN at it, and where pairs are too few."""
+    levels, n = look.levels, made.pairs
+    if look.last or not 2 <= n < levels.looks[-1]:
+        return math.nan, math.nan
+    sofar = Sofar(made.estimate, parts.of_seeds, parts.examples, n)
+    if claim.says == "matches":
+        inside = conditional_power(sofar, levels, -made.bound, made.bound, 0.10, inside=True)
+        return inside, conditional_power(sofar, levels, -made.bound, made.bound, 0.05)
+    above = conditional_power(sofar, levels, -math.inf, made.bound, 0.05)
+    below = conditional_power(sofar, levels, made.bound, math.inf, 0.05)
+    return (below, above) if claim.says == "saturates_by" else (above, below)
 
 
 def _parts(pairs: list[Pairs]) -> Components | None:

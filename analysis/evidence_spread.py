@@ -12,6 +12,7 @@ from analysis.evidence_mean import two_sided
 from analysis.planned import Key
 from analysis.settling import settled_at
 from analysis.statistics.design import design
+from analysis.statistics.group_sequential import ONLY, Look
 from analysis.statistics.located import of_values
 from analysis.statistics.sample import Pairs, Sample, common
 from analysis.statistics.spread_ratio import LEAST_PAIRS, SpreadRatio, spread_ratio
@@ -19,13 +20,13 @@ from analysis.statistics.spread_ratio import LEAST_PAIRS, SpreadRatio, spread_ra
 UNNAMED = "the claim names no factor, so how many seeds would settle it is not defined"
 
 
-def spread(claim: Claim, name: str, pairs: list[Pairs]) -> Finding:
+def spread(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
     """The ratio of mean absolute deviations from the median over seeds, by Brown and Forsythe's test for pairs."""
     alike = common(pairs)
     found, bound = spread_ratio([(one.a, one.b) for one in alike]), claim.factor or 1.0
-    low, high = found.interval(0.95)
+    low, high = found.interval(look.level(0.05))
     test = f"Brown–Forsythe test for pairs, spread of a over spread of b against {bound:g}, pairs by seed"
-    p, against = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
+    p, against = look.p(two_sided(found.p_above(bound))), look.p(two_sided(found.p_below(bound)))
     ends = (low, high, 0.95, test, found.u.size, p, against, low > bound, high < bound)
     made = Finding(name, found.value, *ends, bound=bound, needs=LEAST_PAIRS)
     if alike[0].design.crossed:
@@ -54,7 +55,7 @@ Side = tuple[pd.DataFrame, Sample, Key]
 """All runs, and the sample and cell of one method."""
 
 
-def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
+def spread_over_lr(claim: Claim, name: str, given: list[list[Side]], look: Look = ONLY) -> Finding:
     """The ratio of sd over learning rates, by a t test of its log over seeds."""
     logs = [_lr_logs(a, b) for a, b in given]
     seeds = sorted(set.intersection(*(set(values) for values, _ in logs)))
@@ -63,9 +64,9 @@ def spread_over_lr(claim: Claim, name: str, given: list[list[Side]]) -> Finding:
     found = of_values(values, of)
     factor = claim.factor or 1.0
     bound = math.log(factor)
-    low, high = (math.exp(end) for end in found.interval(0.95))
+    low, high = (math.exp(end) for end in found.interval(look.level(0.05)))
     test = f"paired t test of log sd over learning rates, sd(a)/sd(b) against {factor:g}, pairs by seed"
-    p, against = two_sided(found.p_above(bound)), two_sided(found.p_below(bound))
+    p, against = look.p(two_sided(found.p_above(bound))), look.p(two_sided(found.p_below(bound)))
     made = Finding(name, math.exp(found.value), low, high, 0.95, test, found.n, p, against, low > factor, high < factor,
                    bound=factor)  # fmt: skip
     why = next(

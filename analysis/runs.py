@@ -64,7 +64,7 @@ def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:
     """
     frame = trials.copy()
     grid = frame["stage"].eq("grid")
-    if isinstance(seeds, int | list):
+    if isinstance(seeds, int | list) or (isinstance(seeds, Mapping) and "until" in seeds):
         return frame[~(grid & frame["seed"].ge(CROSSED))] if _beyond(set(frame.loc[grid, "seed"])) else frame
     if not isinstance(seeds, Mapping):
         return frame

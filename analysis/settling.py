@@ -99,6 +99,17 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     return plan.more(claim, "twice as many seeds narrow the interval by 30 %", 2 * have)
 
 
+def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> Step:
+    """The next step of an inconclusive claim that is looked at several times; `looks` as in claims.json."""
+    seeds, taken = looks["planned"], looks["taken"]
+    if taken == len(seeds):
+        return Step("its looks are used up; more seeds take a new study, whose seeds are others")
+    if looks["futile"]:
+        never = next((f": {found.settling}" for found in findings if found.settling), "")
+        return Step(f"{seeds[-1]} seeds would decide it neither way{never}")
+    return plan.look(f"its next look is at {seeds[taken]} seeds")
+
+
 def _about(known: list[Finding], target: int) -> str:
     widest = max(known, key=lambda one: one.seeds_to_settle or 0)
     if widest.seeds_to_settle is None:
@@ -112,7 +123,7 @@ class Extension:
 
     def __init__(self, study: Mapping[str, Any], runs: pd.DataFrame, expected: Expectation, uri: str) -> None:
         self._command = run_into(uri)
-        self._study = _valid(study)
+        self._study = valid_study(study)
         self._needs = _needs(self._study)
         planned: dict[bool, int] = {}
         for (_, stage), cell in expected.cells.items():
@@ -160,6 +171,10 @@ class Extension:
         trials = max(0, round(planned / found.given * seeds) - planned) if found.given else 0
         return Step(said, seeds, command, trials or None, trials * self._seconds or None)
 
+    def look(self, said: str) -> Step:
+        """The next look of a study whose seeds come in waves."""
+        return Step(said, None, shlex.join(self._command))
+
     def again(self) -> Step:
         """The runs that are missing."""
         return Step("the runs that are missing have to be there", None, shlex.join(self._command))
@@ -182,7 +197,7 @@ def run_into(uri: str) -> list[str]:
     return ["finebench", "run", study, "--results", uri]
 
 
-def _valid(study: Mapping[str, Any]) -> Study | None:
+def valid_study(study: Mapping[str, Any]) -> Study | None:
     """The study, where this installation can read it."""
     try:
         return Study.model_validate(study)

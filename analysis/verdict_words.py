@@ -95,8 +95,30 @@ def _choice(claim: Row) -> list[str]:
 
 
 def _look(claim: Row) -> list[str]:
+    looks = claim.get("looks")
+    if looks:
+        return _looks(claim, looks)
     number = claim.get("look") or 1
     return [f"This is look {number} at the study's data."] if number > 1 else []
+
+
+def _looks(claim: Row, looks: Row) -> list[str]:
+    """Of seeds in waves: the look that decided, and what an early stop does to the estimate."""
+    planned, at = looks["planned"], looks["decided_at"]
+    if at:
+        said = [f"Decided at look {at} of {len(planned)}, {planned[at - 1]} of at most {planned[-1]} seeds."]
+    else:
+        said = [f"Looked at {looks['taken']} of {len(planned)} times."]
+    if any(row["held"] for row in looks["path"]):
+        said.append("A look saw enough and did not decide: a rate of collapse that would undo it was not excluded.")
+    if looks["median_unbiased"] is not None:
+        said.append(
+            f"An estimate at an early stop lies too far out on average; the median-unbiased one is "
+            f"{looks['median_unbiased']:.3g}."
+        )
+    if looks["schedule_changed"]:
+        said.append("The looks were changed after one had been taken: how often such a verdict errs is not known.")
+    return said
 
 
 def _next(claim: Row) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bench.claim_seeds import least_pairs, more_seeds, scoring
 from bench.plan import Cell, Plan
 from bench.registry import tasks
-from bench.study import OF_MEANS, Claim, CrossedSeeds, Study
+from bench.study import OF_MEANS, Claim, CrossedSeeds, Study, UntilSettled, number_of
 from bench.study_file import spaces
 
 LEAST_LEVELS = 3
@@ -78,9 +78,14 @@ def more_trials(before: Plan, after: Plan) -> dict[Cell, int]:
     return made
 
 
-def _common(a: int | list[int] | CrossedSeeds, b: int | list[int] | CrossedSeeds, fraction: float) -> int:
+Given = int | list[int] | CrossedSeeds | UntilSettled
+"""A study's seeds as it writes them."""
+
+
+def _common(a: Given, b: Given, fraction: float) -> int:
     """Seeds that two studies share; a study's seed k has all sources at k, the subset without effect on all data."""
     sources = _sources(fraction)
+    a, b = (number_of(one) if isinstance(one, UntilSettled) else one for one in (a, b))
     if isinstance(a, list) or isinstance(b, list):
         return len(_single(a, sources) & _single(b, sources))
     if isinstance(a, int) or isinstance(b, int):

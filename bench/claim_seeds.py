@@ -3,7 +3,7 @@
 from itertools import count, islice
 from typing import NamedTuple
 
-from bench.study import Claim, CrossedSeeds, Search, Study
+from bench.study import Claim, CrossedSeeds, Search, Study, number_of
 
 LEAST_PAIRS = 6
 """Pairs below which a test of a mean difference gives no verdict."""
@@ -37,7 +37,7 @@ def scoring(study: Study, claim: Claim) -> Scoring:
     rates is that of the runs that chose; costs are those of all runs.
     """
     optuna, confirm = study.search.optuna, study.search.confirm_seeds
-    given = len(study.seeds) if isinstance(study.seeds, list) else study.seeds
+    given = study.seeds if isinstance(study.seeds, CrossedSeeds) else number_of(study.seeds)
     chose = Scoring("search.optuna.seeds", optuna.seeds) if optuna else Scoring("seeds", given)
     if claim.says == "varies_more" and claim.over == "lr":
         return chose
@@ -62,7 +62,7 @@ def with_enough_seeds(study: Study) -> Study:
     optuna = study.search.optuna
     if optuna is None or "confirm_seeds" in optuna.model_fields_set:
         return study
-    number = _enough(study, "search.optuna.confirm_seeds", optuna.confirm_seeds)
+    number = _enough(study, "search.optuna.confirm_seeds", number_of(optuna.confirm_seeds))
     search = Search(optuna=optuna.model_copy(update={"confirm_seeds": number}))
     return study.model_copy(update={"search": search})
 

@@ -16,6 +16,7 @@ from bench.progress import failure_line, make_progress
 from bench.recorder import Observer
 from bench.study_file import find_study, load_study
 from bench.trial import Trial
+from bench.waves import CellKey
 
 SHOWN_FAILURES = 20
 
@@ -65,7 +66,7 @@ def run_command(
         return make_progress(conductor.plan, conductor, console)
 
     try:
-        outcome = run_study(study, options, observe, _explain(console, why))
+        outcome = run_study(study, options, observe, _explain(console, why), _settle)
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:
@@ -89,6 +90,14 @@ def run_command(
         console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
     _report(console, folder, None, None)
     return EXIT_FAILED_TRIALS if outcome.failures else 0
+
+
+def _settle(results: str, looks: int) -> tuple[set[CellKey], str]:
+    """Look at the claims of a folder; the cells that open ones need, and where they stand."""
+    from analysis.interim import look_at
+
+    found = look_at(results, looks)
+    return {(task, method, fraction, budget) for task, fraction, budget, method in found.cells}, found.words
 
 
 def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:

@@ -7,6 +7,7 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from bench.choice import best_configuration
@@ -14,6 +15,7 @@ from bench.packing import Key, Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
 from bench.trial import Trial
+from bench.waves import Waves
 
 _ENDED = (*KEPT, "pruned")
 """Statuses of a search's trials that are not run again."""
@@ -101,6 +103,10 @@ class _CellState:
     confirmed: bool = False
 
 
+def _among(ids: set[str], trial: Trial) -> bool:
+    return trial.id in ids
+
+
 class Conductor:
     """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
     cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
@@ -108,7 +114,8 @@ class Conductor:
     stage runs in a cell whose best configuration is known.
 
     The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
-    stage are packed, `sizes.most` of a kind together, the earliest seeds first.
+    stage are packed, `sizes.most` of a kind together, the earliest seeds first. Of seeds in `waves`, a wave starts once
+    the one before is through.
     """
 
     def __init__(
@@ -123,7 +130,9 @@ class Conductor:
         weight: Callable[[Cell], float] = lambda cell: 0.0,
         why: Callable[[Trial, str, bool], None] = lambda trial, reason, runs: None,
         sizes: Sizes | None = None,
+        waves: Waves | None = None,
     ) -> None:
+        self.waves, self._later = waves, list[tuple[Trial, bool]]()
         self.plan, self.known, self.limit, self.why = plan, known, limit, why
         self.confirmed = confirmed
         self.sizes: Sizes = sizes or OneByOne()
@@ -148,10 +157,15 @@ class Conductor:
             self._consider(plan.grid(known, weight), lambda trial: trial.seeds == first[trial.fraction])
         for state in self._states.values():
             self._maybe_confirm(state)
+        self._look()
 
     def _consider(self, trials: Iterable[Trial], alone: Callable[[Trial], bool]) -> None:
         """Queue what has to run; `alone` says which trials are their cell's measurement."""
         for trial in trials:
+            if self.waves is not None and not self.waves.allows(trial):
+                self._later.append((trial, alone(trial)))
+                self.spared[trial.cell] += 1
+                continue
             reason, runs = self._reason(trial)
             self.why(trial, reason, runs)
             if runs:
@@ -160,6 +174,25 @@ class Conductor:
             else:
                 self.there[trial.cell] += 1
                 self.lasting.update([trial.id] if self.rows[trial.id].status != "ok" else [])
+
+    def _look(self) -> None:
+        """Once a wave is through, look at it, and queue what the next one runs; where that is there, go on."""
+        waves = self.waves
+        while waves is not None and not waves.over and self._idle:
+            waves.look()
+            if not waves.over:
+                waiting, self._later = self._later, []
+                self.spared.subtract(trial.cell for trial, _ in waiting)
+                first = {trial.id for trial, alone in waiting if alone}
+                self._consider((trial for trial, _ in waiting), partial(_among, first))
+                continue
+            for trial, _ in self._later:
+                self.why(trial, "not needed: no open claim is about its cell", False)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is queued, running or still to be asked for."""
+        return not (len(self.line) or self._held or self.running) and all(s.finished for s in self.searches.values())
 
     def _reason(self, trial: Trial) -> tuple[str, bool]:
         row = self.rows.get(trial.id)
@@ -174,6 +207,9 @@ class Conductor:
         if self.limit is not None and self.started >= self.limit:
             return None
         pack = self._take() or self._ask() or self._take()  # a search that ends may bring a confirm stage
+        if pack is None:
+            self._look()
+            pack = self._take()
         if pack is not None and pack.measures is None:
             self.started += len(pack.trials)
             self.running.update(trial.id for trial in pack.trials)
@@ -279,7 +315,7 @@ class Conductor:
         """Whether nothing is left to start (what runs may still be running)."""
         if self.limit is not None and self.started >= self.limit:
             return True
-        if len(self.line) or self._held:
+        if len(self.line) or self._held or (self.waves is not None and not self.waves.over):
             return False
         if self.plan.study.search.confirm_seeds and self.running:
             return False  # what runs may bring a confirm stage

@@ -21,10 +21,11 @@ from bench.plan import Cell, CellCount, Plan
 from bench.prepare import check_draws, check_weights, declared, identities
 from bench.registry import method, methods
 from bench.sources import TaskData, load_task
-from bench.study import Study
+from bench.study import OF_MEANS, Study
 from bench.study_file import method_resources
 from bench.tasks import Hub, Task
 from bench.unsettled import Seconds, unsettled
+from bench.waves import Waves, in_waves
 
 SMALL = 100_000_000
 """Bytes of a model folder up to which a plan tries model and methods as `run` does, within some seconds."""
@@ -71,7 +72,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         one = estimates.get(count.cell)
         cells.append(_cell_row(count, one))
         _add(per_method, count, one)
-    notes += _packs(study)
+    notes += [*_packs(study), *_waves(plan)]
     total = _sum([row["seconds"] for row in per_method.values()])
     return {
         "study": study.name,
@@ -104,6 +105,28 @@ def _packs(study: Study) -> list[str]:
     packed = {name: size for name, size in asked.items() if isinstance(size, int) and size > 1}
     said = ", ".join(f"{name} {size}" for name, size in packed.items())
     return [f"trained together after each cell's first seed, except in a search: {said}"] if packed else []
+
+
+def _waves(plan: Plan) -> list[str]:
+    """From how many trials to how many a study goes whose seeds come until its claims are settled."""
+    study = plan.study
+    if study.waves is None:
+        return []
+    looks = study.waves.schedule
+    first = Waves(study, [cell.key for cell in plan.cells()], lambda look: ())
+    fewest = sum(count.planned for count in plan.counts(first))
+    said = [
+        f"seeds until settled: looks at {', '.join(map(str, looks))} seeds; {fewest:,} trials to the first of them, "
+        f"{plan.count():,} where nothing is settled before the last"
+    ]
+    whole = [one.id for one in study.claims if in_waves(study, one) and one.says in OF_MEANS and not one.given]
+    if whole:
+        said.append(
+            f"{', '.join(whole)}: a look before the last decides only what a rate of collapse that its runs do not "
+            "exclude could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may stop "
+            "sooner"
+        )
+    return said
 
 
 class Known(NamedTuple):

@@ -13,9 +13,10 @@ from bench.errors import StudyError
 from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
 from bench.space import Space
-from bench.study import TUNABLE, Study, split_point
+from bench.study import TUNABLE, CrossedSeeds, Study, number_of, split_point
 from bench.study_file import make_method, spaces, tuned_training
 from bench.trial import Identity, Trial
+from bench.waves import Waves, check_waves
 
 MAX_TRIALS = 10_000_000
 
@@ -64,6 +65,8 @@ class Plan:
         for name, by_task in self._spaces.items():
             for space in {id(space): space for space in by_task.values()}.values():
                 self._check_distinct(name, space)
+        tried = {name: max(map(self._tried, by_task.values())) for name, by_task in self._spaces.items()}
+        check_waves(study, tried)
         total = self.count()
         if total > MAX_TRIALS:
             raise StudyError(f"study {study.name!r} asks for {total:,} trials; at most {MAX_TRIALS:,} are allowed")
@@ -100,15 +103,17 @@ class Plan:
     def seeds(self, fraction: float) -> list[Seeds]:
         """The seeds of a grid cell; at fraction 1.0 the subset seed changes nothing and is not crossed."""
         given = self.study.seeds
-        if isinstance(given, int | list):
-            return [Seeds.paired(k) for k in (range(1, given + 1) if isinstance(given, int) else given)]
+        if isinstance(given, list):
+            return [Seeds.paired(k) for k in given]
+        if not isinstance(given, CrossedSeeds):
+            return [Seeds.paired(k) for k in range(1, number_of(given) + 1)]
         return list(crossed(given.init, given.order, 1 if fraction == 1.0 else given.subset))
 
     def n_seeds(self, fraction: float) -> int:
         """`len(self.seeds(fraction))`, without building them."""
         given = self.study.seeds
-        if isinstance(given, int | list):
-            return given if isinstance(given, int) else len(given)
+        if not isinstance(given, CrossedSeeds):
+            return number_of(given)
         return given.init * given.order * (1 if fraction == 1.0 else given.subset)
 
     def configurations(self, cell: Cell) -> int:
@@ -122,17 +127,22 @@ class Plan:
             return space.size
         return optuna.trials if space.distinct is None else min(optuna.trials, space.distinct)
 
-    def counts(self) -> Iterator[CellCount]:
-        """Planned trials per cell and stage. Confirm counts are upper bounds: the best may be the default itself."""
+    def counts(self, waves: Waves | None = None) -> Iterator[CellCount]:
+        """Planned trials per cell and stage; of seeds in waves all of them, or those that have come so far.
+
+        Confirm counts are upper bounds: the best may be the default itself.
+        """
         search = self.study.search
         for cell in self.cells():
             tried = self.configurations(cell)
+            most = waves.seeds[cell.key] if waves else None
             if search.optuna:
                 yield CellCount(cell, "search", tried * search.optuna.seeds, tried)
             else:
-                yield CellCount(cell, "grid", tried * self.n_seeds(cell.fraction), tried)
+                seeds = self.n_seeds(cell.fraction) if most is None or search.confirm_seeds else most
+                yield CellCount(cell, "grid", tried * seeds, tried)
             if search.confirm_seeds:
-                yield CellCount(cell, "confirm", 2 * search.confirm_seeds, 2)
+                yield CellCount(cell, "confirm", 2 * (search.confirm_seeds if most is None else most), 2)
 
     def count(self) -> int:
         """All trials planned: the sum of `counts`, without going through the cells."""
@@ -196,8 +206,8 @@ class Plan:
         fresh = [Seeds.paired(CONFIRM_BASE + k) for k in range(1, self.study.search.confirm_seeds + 1)]
         return [self.trial(cell, "confirm", point, seeds, known) for seeds in fresh for point in points]
 
-    def to_json(self) -> dict[str, Any]:
-        """What RESULTS/plan.json holds: planned trials per cell and stage."""
+    def to_json(self, waves: Waves | None = None) -> dict[str, Any]:
+        """What RESULTS/plan.json holds: planned trials per cell and stage, of seeds in waves those that have come."""
         cells = [
             {
                 "task": count.cell.task,
@@ -208,6 +218,6 @@ class Plan:
                 "planned": count.planned,
                 "configurations": count.configurations,
             }
-            for count in self.counts()
+            for count in self.counts(waves)
         ]
-        return {"study": self.study.name, "trials": self.count(), "cells": cells}
+        return {"study": self.study.name, "trials": sum(cell["planned"] for cell in cells), "cells": cells}

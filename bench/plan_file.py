@@ -56,6 +56,8 @@ class _Plan(_Part):
     model_folder: str | None = None
     identities: list[_Identities] = []
     tasks: dict[str, _Task] = {}
+    looks: list[list[int]] = []
+    """Each schedule under which the claims were looked at, of seeds in waves."""
 
 
 def parse_plan(data: bytes, where: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from bench.stop import Stop
 from bench.study import Study
 from bench.tracker import check_tracker, tracking
 from bench.trial import Trial
+from bench.waves import CellKey, Waves
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,20 @@ class Tended(Observer):
         self.inner.close()
 
 
+Settle = Callable[[str, int], tuple[Collection[CellKey], str]]
+"""From a folder and a number of looks: the cells that open claims need, and where all claims stand, in words."""
+
+
+def _nobody(results: str, looks: int) -> tuple[Collection[CellKey], str]:
+    raise ValueError("seeds that come in waves need someone who looks at the claims")
+
+
 def run_study(
     study: Study,
     options: RunOptions,
     observe: Callable[[Conductor], Observer],
     why: Callable[[Trial, str, bool], None],
+    settle: Settle = _nobody,
 ) -> RunOutcome:
     """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
     begin = time.monotonic()
@@ -114,10 +124,12 @@ def run_study(
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
-        _write_study(folder, ready, options, known)
+        inputs = _write_study(folder, ready, options, known)
         stock = folder.take_stock()
         clear(folder, {one.trial_id for one in stock.done.values()})
-        conductor = _conductor(ready, folder, stock.done, options, why)
+        folder.notify = notes.append
+        waves = _waves(ready, folder, settle, inputs)
+        conductor = _conductor(ready, folder, stock.done, options, why, waves)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
         for line in lines(known):
@@ -167,14 +179,39 @@ def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[s
     return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
-def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> None:
-    before = folder.plan() or {"tasks": {}}
+def _waves(ready: Prepared, folder: ResultsFolder, settle: Settle, inputs: dict[str, Any]) -> Waves | None:
+    """The waves of a study whose seeds come until its claims are settled."""
+    if ready.study.waves is None:
+        return None
+    looks = ready.study.waves.schedule
+
+    def decide(look: int) -> Collection[CellKey]:
+        if inputs["looks"][-1:] != [list(looks)]:
+            inputs["looks"].append(list(looks))
+        cells, said = settle(folder.uri, look + 1)
+        folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
+        return cells
+
+    def moved(waves: Waves) -> None:
+        folder.write_json("plan.json", ready.plan.to_json(waves) | inputs)
+
+    waves = Waves(ready.study, [cell.key for cell in ready.plan.cells()], decide, moved)
+    moved(waves)
+    return waves
+
+
+def _write_study(
+    folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write study.yaml and plan.json; returns what stands in that beside the plan."""
+    before = folder.plan() or {"tasks": {}, "looks": []}
     data = None if options.data is None else str(options.data.resolve())
     identities = extended(folder.plan(), identity(ready.known, ready.study))
     inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known}
+    inputs |= {"tasks": before["tasks"] | known, "looks": before["looks"]}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
+    return inputs
 
 
 def dump_study(study: Study) -> str:
@@ -195,6 +232,7 @@ def _conductor(
     done: dict[tuple[str, bool], Done],
     options: RunOptions,
     why: Callable[[Trial, str, bool], None],
+    waves: Waves | None,
 ) -> Conductor:
     plan = ready.plan
     measured = sizes(ready.tasks, ready.study.training.max_length)
@@ -212,10 +250,10 @@ def _conductor(
             searches[cell] = OptunaCell(
                 plan, cell, ready.known, folder, done, _evals_of(folder), parallel, ready.distinct(cell)
             )
-    weigh = weights.__getitem__
     return Conductor(
-        plan, ready.known, done, ready.confirmed, searches=searches, limit=options.limit, weight=weigh, why=why
-    )
+        plan, ready.known, done, ready.confirmed, searches=searches, limit=options.limit, weight=weights.__getitem__,
+        why=why, waves=waves,
+    )  # fmt: skip
 
 
 def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:

@@ -4,12 +4,18 @@
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from bench.budget import Budget, parse_duration
 from bench.seeds import CONFIRM_BASE
+
+FIRST_LOOK = 6
+"""Seeds at the first of several looks, at least: pairs below which no claim gets a verdict."""
+
+MOST_LOOKS = 20
 
 MOST_IN_PACK = 64
 """Trials that one process may train together: each adds its own trained tensors and optimiser."""
@@ -91,10 +97,49 @@ class CrossedSeeds(_Part):
     subset: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
 
 
+class UntilSettled(_Part):
+    """Seeds that come in waves, until the study's claims are settled: how many there are at each look, or at most.
+
+    With `most`, each look has half as many seeds again as the one before.
+    """
+
+    looks: list[int] | None = None
+    most: int | None = None
+    until: Literal["settled"] = "settled"
+
+    @model_validator(mode="after")
+    def _growing(self) -> Self:
+        if (self.looks is None) == (self.most is None):
+            raise ValueError("seeds until settled are given by exactly one of looks and most")
+        given = self.looks or [FIRST_LOOK, self.most or 0]
+        if given[0] < FIRST_LOOK or any(b <= a for a, b in pairwise(given)) or given[-1] >= CONFIRM_BASE:
+            raise ValueError(
+                f"looks are growing numbers of seeds from {FIRST_LOOK} up, such as [6, 9, 14, 21, 30], and most is "
+                f"above {FIRST_LOOK}; both stay below {CONFIRM_BASE}"
+            )
+        if len(given) > MOST_LOOKS:
+            raise ValueError(f"{len(given)} looks are more than the {MOST_LOOKS} that are allowed")
+        return self
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """Seeds at each look."""
+        if self.looks is not None:
+            return tuple(self.looks)
+        made, most = [FIRST_LOOK], self.most or FIRST_LOOK
+        while (then := -(-3 * made[-1] // 2)) < most:
+            made.append(then)
+        return (*made, most)
+
+
+Fresh = Annotated[int, Field(ge=0, lt=CONFIRM_BASE)] | UntilSettled
+"""Seeds of a confirm stage."""
+
+
 class GridSearch(_Part):
     """Every point of every grid; with `confirm_seeds` the best and the default point are rerun on fresh seeds."""
 
-    confirm_seeds: int = Field(default=0, ge=0, lt=CONFIRM_BASE)
+    confirm_seeds: Fresh = 0
 
 
 class OptunaSearch(_Part):
@@ -103,7 +148,7 @@ class OptunaSearch(_Part):
     sampler: Literal["tpe", "random"] = "tpe"
     trials: int = Field(default=20, ge=1, le=100_000)
     seeds: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
-    confirm_seeds: int = Field(default=5, ge=0, lt=CONFIRM_BASE)
+    confirm_seeds: Fresh = 5
     scheduler: Literal["none", "asha"] = "none"
 
 
@@ -126,8 +171,20 @@ class Search(_Part):
 
     @property
     def confirm_seeds(self) -> int:
-        """Fresh seeds on which the chosen configurations are rerun; 0 where nothing is rerun."""
+        """Fresh seeds, at most, on which the chosen configurations are rerun; 0 where nothing is rerun."""
+        return number_of(self.fresh)
+
+    @property
+    def fresh(self) -> int | UntilSettled:
+        """The same as it is written."""
         return (self.grid or self.optuna or GridSearch()).confirm_seeds
+
+
+def number_of(seeds: int | list[int] | UntilSettled) -> int:
+    """How many seeds there are, at most."""
+    if isinstance(seeds, UntilSettled):
+        return seeds.schedule[-1]
+    return len(seeds) if isinstance(seeds, list) else seeds
 
 
 class DataFiles(_Part):
@@ -254,7 +311,7 @@ class Study(_Part):
     tasks: list[TaskEntry] = Field(min_length=1)
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     fractions: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
-    seeds: int | list[int] | CrossedSeeds = 5
+    seeds: int | list[int] | CrossedSeeds | UntilSettled = 5
     budget: Annotated[list[Budget], BeforeValidator(_as_list), Field(min_length=1)]
     search: Search = Search(grid=GridSearch())
     select: Select = Select()
@@ -272,6 +329,8 @@ class Study(_Part):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
+        if isinstance(value, UntilSettled) or (isinstance(value, Mapping) and value.keys() & UntilSettled.model_fields):
+            return UntilSettled.model_validate(value)
         if isinstance(value, Mapping | CrossedSeeds):
             return CrossedSeeds.model_validate(value)
         named = value if isinstance(value, list) else [value]
@@ -279,9 +338,16 @@ class Study(_Part):
         if not whole or not named or len(set(named)) < len(named):
             raise ValueError(
                 f"seeds is a number from 1 to {CONFIRM_BASE - 1}, a list of different ones (e.g. [3, 7, 11]), "
-                f"or {{init: n, order: n, subset: n}}"
+                f"{{init: n, order: n, subset: n}}, or {{most: 30, until: settled}}"
             )
         return value
+
+    @property
+    def waves(self) -> UntilSettled | None:
+        """The seeds that come in waves, the study's or the confirm stage's; None where none do."""
+        if isinstance(self.search.fresh, UntilSettled):
+            return self.search.fresh
+        return self.seeds if isinstance(self.seeds, UntilSettled) else None
 
     @property
     def task_names(self) -> list[str]:

@@ -14,6 +14,7 @@ from analysis.figures import (
     best_of,
     cost,
     forest,
+    interim,
     learning_rate,
     over_tasks,
     pairs,
@@ -43,6 +44,7 @@ def _answer(contents: Contents, look: Look) -> Iterator[Figure]:
     if scored:
         yield named(scores.overview(scored, look), "overview", "overview")
     yield from verdicts.verdict_strips(list(contents.verdicts))
+    yield from interim.looks(list(contents.verdicts))
 
 
 def _scores(contents: Contents, look: Look) -> Iterator[Figure]:

@@ -43,7 +43,7 @@ def _rows(claim: dict[str, Any]) -> Rows:
     for found in claim["per_task"]:
         if found["estimate"] is not None and (claim["says"] not in RATIOS or found["estimate"] > 0):
             place = plain(f"{claim['id']}: {found['task']}" if several else str(claim["id"]))
-            known = {key: found.get(key) for key in KEPT} | _allowed(claim) | {"place": place} | _word(claim)
+            known = {key: found.get(key) for key in KEPT} | allowed(claim) | {"place": place} | _word(claim)
             none = dict.fromkeys(("low", "high", "level")) if found["level"] == 1 else {}
             made.append(known | none | {"exact": bool(none)})
     return made
@@ -53,7 +53,7 @@ def _word(claim: dict[str, Any]) -> Row:
     return {"verdict": claim["verdict"]}
 
 
-def _allowed(claim: dict[str, Any]) -> Row:
+def allowed(claim: dict[str, Any]) -> Row:
     """Where the estimate must lie for the claim to hold; None is open."""
     margin, factor = claim["margin"], claim["factor"]
     if claim["says"] == "matches":
@@ -85,8 +85,8 @@ def _strip(rows: Rows, kind: str) -> Figure:
     # claim and task on two lines: what does not fit is cut from the claim, never the task
     lines = alt.Axis(ticks=False, labelExpr="split(datum.label, ': ')")
     y = alt.Y("place:N", title=None, sort=None, axis=lines)
-    allowed = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
-    held = base.chart(allowed, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
+    bounded = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
+    held = base.chart(bounded, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     span = base.chart(whole, KEPT).mark_rule(strokeWidth=2.2)
     spans = [span.encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=_colour())] if whole else []  # none of exact counts

@@ -1,6 +1,6 @@
 """Scores of one configuration over seeds, with the predictions behind them: what intervals and comparisons rest on."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -93,6 +93,24 @@ class Sample:
         """The sample as a mean over its seeds."""
         choices = () if self.choice is None else ((self.choice, None),)
         return _scored(self.entered, self.seeds, self.replicates, self.n_examples, choices, self.why)
+
+    def of(self, seeds: Collection[int]) -> "Sample":
+        """The runs of some seeds, its planned ones that are missing among them."""
+        which = np.isin(self.seeds, list(seeds))
+        made = replace(
+            self,
+            seeds=self.seeds[which],
+            entered=self.entered[which],
+            fixed=self.fixed[which],
+            unknown=self.unknown[which],
+            collapsed=self.collapsed[which],
+            predictions=None if self.predictions is None else self.predictions[which],
+            choice=None if self.choice is None else self.choice.at(which),
+            absent=tuple(one for one in self.absent if one.seed in seeds),
+        )
+        if "replicates" in self.__dict__ and self.replicates is not None:  # drawn once for all looks
+            made.__dict__["replicates"] = self.replicates[:, which]
+        return made
 
     def filled(self, absent: Sequence[int], collapsed: bool = False) -> "Sample":
         """The sample as if each `absent` seed were a run at the constant predictor's score, counted as collapsed or

@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from analysis.claim import Claim
-from analysis.claims import judge_claim
 from analysis.evidence import Source
 from analysis.evidence_collapse import changes
+from analysis.judging import judge_claim
 from analysis.planned import Key
 from analysis.statistics.design import design
 from analysis.statistics.reselect import Choice
