@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from bench import training
+from bench import prediction, training
 from bench.checkpoint import encode
 from bench.data import Tokens
 from bench.evaluation import Progress
@@ -155,10 +155,10 @@ def test_batches_reach_a_gpu_from_pinned_memory_without_waiting(monkeypatch: pyt
             seen.append((str(args[0]), kwargs.get("non_blocking")))
             return self
 
-    training.on_device({"input_ids": torch.zeros(2).as_subclass(Fake)}, torch.device("cuda"))
+    prediction.on_device({"input_ids": torch.zeros(2).as_subclass(Fake)}, torch.device("cuda"))
     assert seen == [("pin", None), ("cuda", True)]
     seen.clear()
-    training.on_device({"input_ids": torch.zeros(2).as_subclass(Fake)}, torch.device("cpu"))
+    prediction.on_device({"input_ids": torch.zeros(2).as_subclass(Fake)}, torch.device("cpu"))
     assert ("pin", None) not in seen
 
 
