@@ -163,12 +163,13 @@ class Member:
         audit = FreezeAudit(model)
         if sharing is not None:
             share_frozen(sharing, model)
+        longest = longest_input(trial.training.max_length, tuned, resident.architecture)
+        train_tokens = resident.tokens(task, "train", longest)
+        resident.spare(model, trial, train_tokens, rows.fit, backbone.pad_id)
         encoder, head, total = trainable_counts(model, backbone.head_names)
         self.measured.trainable_params, self.measured.head_params = encoder + head, head
         self.measured.total_params = total
         self.measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-        longest = longest_input(trial.training.max_length, tuned, resident.architecture)
-        train_tokens = resident.tokens(task, "train", longest)
         score_tokens = resident.tokens(task, "score", longest)
         flops = self._flops(tuned, model, task, train_tokens, rows)
         self.measured.flops = flops

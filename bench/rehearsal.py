@@ -24,6 +24,7 @@ from bench.member import Member
 from bench.meter import cpu_count
 from bench.model import Backbone
 from bench.model_folder import RESIZE
+from bench.precision import spare
 from bench.preflight import Question
 from bench.registry import method
 from bench.resident import Resident, has_gpu, longest_input
@@ -124,8 +125,13 @@ def check_output(resident: Resident, trial: Trial) -> None:
     try:
         model = copy.deepcopy(backbone.model).to(resident.device)  # type: ignore[arg-type]
         batch = on_device(tokens.batch(rows, backbone.pad_id), resident.device)
-        with torch.no_grad(), autocast(resident.device, trial.training.precision):
-            logits = model(**batch).logits
+
+        def run(precision: str) -> Any:
+            with torch.no_grad(), autocast(resident.device, precision):
+                return model(**batch).logits
+
+        spare(model, resident.device, trial.training.precision, run)
+        logits = run(trial.training.precision)
     except Exception as error:  # whatever it is, every trial would fail with it
         raise ModelError(f"{where} fails on {_places(task, rows)}: {_words(error)}") from error
     if tuple(logits.shape) != (len(rows), task.num_labels):

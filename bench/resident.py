@@ -5,7 +5,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from bench.architecture import Architecture, read_architecture
 from bench.data import Tokens, cached_tokens
@@ -14,6 +16,8 @@ from bench.heap import keep_freed_memory
 from bench.keeper import Watch
 from bench.methods import Method
 from bench.model import Backbone, load_backbone
+from bench.packing import kind
+from bench.precision import run_in_float32, spare_for
 from bench.shipment import Share, Shipment
 from bench.sources import TaskData
 from bench.splits import Draw, draw
@@ -35,6 +39,7 @@ class Resident:
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
         self.notes: list[str] = []
         self.features = FeatureStore()
+        self._spared: dict[str, list[str]] = {}  # by kind of trial
 
     def take(self, share: Share) -> None:
         """Train on this share of the machine from now on."""
@@ -58,6 +63,17 @@ class Resident:
     def draw(self, trial: Trial) -> Draw:
         """The rows of train that this trial fits and chooses on."""
         return draw_rows(self.shipment.tasks[trial.task.name], trial.fraction, trial.seeds.subset, trial.select)
+
+    def spare(self, model: nn.Module, trial: Trial, tokens: Tokens, rows: np.ndarray, pad_id: int) -> None:
+        """Let what of a trial's model cannot be autocast run in float32 (bench.precision); what that is, is found once
+        for all trials of a kind, on their training rows."""
+        key = kind(trial)
+        if key in self._spared:
+            run_in_float32(model, self._spared[key])
+            return
+        self._spared[key] = spare_for(model, tokens, rows, pad_id, trial.training.precision)
+        if "" in self._spared[key]:
+            self.notes.append(f"{trial.method} cannot be autocast on this model: it is trained in float32 throughout")
 
 
 def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select) -> Draw:
