@@ -22,6 +22,7 @@ from bench.audit import FreezeAudit
 from bench.data import Tokens
 from bench.errors import plain
 from bench.evaluation import Evaluation, Progress
+from bench.faults import lost, out_of_memory
 from bench.frozen import Apart, split
 from bench.keep import save_delta
 from bench.linear_probe import charge, on_features
@@ -88,11 +89,10 @@ class Member:
             self._end("diverged", str(error))
         elif isinstance(error, TimedOut):
             self._end("timeout", str(error))
+        elif gone := lost(self.resident.device):
+            self._end("lost", f"{_one_line(error)}; the process has lost its GPU: {gone}")
         else:
-            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-                words in str(error).lower() for words in ("can't allocate memory", "out of memory")
-            )
-            self._end("oom" if out_of_memory else "error", _one_line(error))
+            self._end("oom" if out_of_memory(error) else "error", _one_line(error))
 
     def prepare(self, sharing: nn.Module | None = None) -> Lane:
         """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
@@ -165,7 +165,7 @@ class Member:
             share_frozen(sharing, model)
         longest = longest_input(trial.training.max_length, tuned, resident.architecture)
         train_tokens = resident.tokens(task, "train", longest)
-        resident.spare(model, trial, train_tokens, rows.fit, backbone.pad_id)
+        resident.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id)
         encoder, head, total = trainable_counts(model, backbone.head_names)
         self.measured.trainable_params, self.measured.head_params = encoder + head, head
         self.measured.total_params = total

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.data import Tokens
 from bench.dropout import step_keys
+from bench.faults import out_of_memory
 from bench.stack import Tried
 from bench.training import autocast
 
@@ -32,7 +33,7 @@ def spare(model: nn.Module, device: torch.device, precision: str, *attempts: Att
     """Let what keeps an attempt from working under autocast run in float32; the names of those modules ("": all).
 
     An attempt that does not work in float32 either is left to whoever makes it in earnest. Raises
-    torch.OutOfMemoryError.
+    what it raises where memory runs out.
     """
     spared: list[str] = []
     if isinstance(autocast(device, precision), nullcontext):
@@ -48,30 +49,35 @@ def spare(model: nn.Module, device: torch.device, precision: str, *attempts: Att
     return [name for name in spared if not _within(name, spared)]
 
 
-def spare_for(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int, precision: str) -> list[str]:
-    """`spare`, for a step of training alone and in a pack and for an evaluation, on the shortest and the longest
-    of these rows."""
+def attempts(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int) -> tuple[Attempt, Attempt, Attempt]:
+    """What a trial does with its model, on the shortest and the longest of these rows: a step of training alone, one in
+    a pack, an evaluation. They leave the model in the mode in which it was."""
     device = next(model.parameters()).device
     rows = rows[np.argsort(tokens.lengths[rows], kind="stable")][[0, -1]]
     tried = Tried(model, tokens, rows, pad_id)
     keys = torch.from_numpy(step_keys([1, 2], [1, 1])).to(device)
-    before = model.training
 
     def alone(precision: str) -> None:
-        model.train()
-        tried.alone(rows, keys[0], precision)
+        with _mode(model, training=True):
+            tried.alone(rows, keys[0], precision)
 
     def together(precision: str) -> None:
-        model.train()
-        tried.together(keys, precision)
+        with _mode(model, training=True):
+            tried.together(keys, precision)
 
     def evaluation(precision: str) -> None:
-        model.eval()
-        with torch.no_grad():
+        with _mode(model, training=False), torch.no_grad():
             tried.outputs(rows, keys[0], precision)
 
+    return alone, together, evaluation
+
+
+@contextmanager
+def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+    before = model.training
+    model.train(training)
     try:
-        return spare(model, device, precision, alone, together, evaluation)
+        yield
     finally:
         model.train(before)
 
@@ -113,9 +119,9 @@ def _within(name: str, others: list[str]) -> bool:
 def _works(attempt: Attempt) -> bool:
     try:
         attempt("fp32")
-    except torch.OutOfMemoryError:
-        raise
-    except FAILURES:
+    except FAILURES as error:
+        if out_of_memory(error):
+            raise
         return False
     return True
 
@@ -126,9 +132,9 @@ def _culprit(model: nn.Module, spared: list[str], attempt: Attempt, precision: s
     with _watched(model, spared) as running:
         try:
             attempt(precision)
-        except torch.OutOfMemoryError:
-            raise
-        except FAILURES:
+        except FAILURES as error:
+            if out_of_memory(error):
+                raise
             return running[-1] if running else ""
     return None
 

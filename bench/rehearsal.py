@@ -20,6 +20,7 @@ import torch
 
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
+from bench.faults import out_of_memory
 from bench.member import Member
 from bench.meter import cpu_count
 from bench.model import Backbone
@@ -169,7 +170,7 @@ def check_step(resident: Resident, trial: Trial) -> None:
 
 def _words(error: Exception) -> str:
     """An exception in one line."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if out_of_memory(error):
         return f"{type(error).__name__}: memory runs out already with these rows"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 

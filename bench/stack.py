@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 
 from bench.data import Tokens, collate
 from bench.dropout import CALLS, step_keys, stream
+from bench.faults import out_of_memory
 from bench.parts import trained_parameters
 from bench.stacked_adamw import StackedAdamW, clip_rows
 from bench.training import autocast
@@ -164,9 +165,9 @@ def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int,
         if found is None and not isinstance(autocast(device, precision), nullcontext):
             found = trial.obstacle(precision)
         return found
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        if out_of_memory(error):
+            raise
         return f"the model cannot run under vmap: {' '.join(str(error).split())[:200]}"
     finally:
         model.train(training)

@@ -199,3 +199,27 @@ def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.Monkey
     monkeypatch.setattr("bench.member.build", lambda *args: (_ for _ in ()).throw(ValueError("no such thing")))
     with pytest.raises(RuntimeError, match="no such thing"):
         time_pack(resident, trial, 2)
+
+
+def test_of_gpus_of_several_sizes_the_smallest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack has to fit wherever it comes to run. The file is written where the size changes, not for every row; what
+    an earlier run was on counts until this one has seen its own."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    written: list[str] = []
+    write = ResultsFolder.write_json
+    monkeypatch.setattr(
+        ResultsFolder, "write_json", lambda self, name, document: (written.append(name), write(self, name, document))[1]
+    )
+    sizes = sizes_of(folder, gpus=2)
+    for _ in range(5):
+        for memory in (80 * GIB, 24 * GIB, None, 48 * GIB):
+            sizes.saw_gpu(memory)
+    assert sizes.shares.gpu_memory == 24 * GIB
+    assert written == [FILE] * 2
+    again = sizes_of(folder, gpus=2)
+    assert again.shares.gpu_memory == 24 * GIB
+    again.saw_gpu(80 * GIB)
+    assert again.shares.gpu_memory == 80 * GIB
+    again.saw_gpu(80 * GIB)
+    assert written == [FILE] * 3

@@ -18,7 +18,7 @@ from bench.evaluation import Evaluation, Progress
 from bench.lockstep import Lane, obstacle, train_together
 from bench.model import Backbone, build
 from bench.parts import head_parameter_names, mark_fresh, trained_tensors
-from bench.precision import spare, spare_for
+from bench.precision import attempts, spare
 from bench.registry import method, methods
 from bench.stack import share_frozen
 from bench.study import Training
@@ -65,7 +65,7 @@ def job(kind: str, name: str, precision: str, seed: int, rows: Tokens, labels: n
     made: Any = method(name)
     model = build(backbone(kind), made(**OPTIONS.get(name, {})), seed)
     every = np.arange(len(rows))
-    spare_for(model, rows, every, 0, precision)
+    spare(model, CPU, precision, *attempts(model, rows, every, 0))
     examples = Examples(rows, labels, every)
     training = Training(batch_size=8, precision=precision, evals=1, schedule="constant", warmup=0.0)  # type: ignore[arg-type]
     return Job(
