@@ -144,16 +144,17 @@ def test_a_method_that_does_not_apply_is_not_counted() -> None:
 
 _POSITIONS = [
     *("bert", "electra", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
-    *("data2vec-text", "longformer", "mpnet", "ibert", "esm", "luke", "markuplm"),
+    *("data2vec-text", "longformer", "mpnet", "ibert", "esm", "luke", "markuplm", "lilt", "layoutlmv3"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "padding"), [*((kind, 1) for kind in _POSITIONS), ("roberta", 0), ("roberta", 3)])
 def test_the_longest_input_is_what_the_model_has_positions_for(kind: str, padding: int) -> None:
     """One more token and the model has none."""
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    shape = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
     sizes = {"vocab_size": 64, "max_position_embeddings": 20, "pad_token_id": padding, "attention_window": 4}
-    own = {"entity_vocab_size": 8, "default_language": "en_XX"}  # Luke's and X-MOD's
+    own = {"entity_vocab_size": 8, "default_language": "en_XX"}  # Luke's and X-MOD's; LayoutLMv3's:
+    own |= {"coordinate_size": 8, "shape_size": 8, "visual_embed": False}
     config = AutoConfig.for_model(kind, num_labels=2, **shape, **sizes, **own)
     model = AutoModelForSequenceClassification.from_config(config).eval()
     most = from_config(config.to_dict(), kind).max_tokens

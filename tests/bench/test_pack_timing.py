@@ -181,6 +181,25 @@ def test_a_speed_holds_for_any_fraction_but_where_features_are_read_first() -> N
     assert most == {"head": 1, "bitfit": 4}
 
 
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"training": {"evals": 3, "batch_size": 16}}, False),
+        ({"training": {"evals": 3, "batch_size": 8, "max_length": 64}}, False),
+        ({"methods": {"lora": {"lr": [1e-3], "r": 4}}}, False),
+        ({"tasks": ["mini-mrpc"]}, False),
+        ({"fractions": [1.0]}, True),
+        ({"methods": {"lora": {"lr": [1e-2]}}}, True),
+    ],
+    ids=["batch size", "length", "rank", "task", "fraction", "learning rate"],
+)
+def test_a_speed_is_that_of_a_shape(change: dict[str, Any], same: bool) -> None:
+    """Whatever makes a step longer or shorter is in its key, and nothing else: one speed serves all it holds for."""
+    base: dict[str, Any] = {"methods": {"lora": {"lr": [1e-3]}}}
+    one, other = (next(iter(Plan(tiny_study(**given)).grid(KNOWN))) for given in (base, base | change))
+    assert (rate_key(one) == rate_key(other)) == same
+
+
 def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two looks at the clock, nothing left behind; a pack that is out of memory says so."""
     ready = tiny_prepared(methods={"full": {"lr": [0.5]}})
