@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 
 from bench.faults import out_of_memory
-from bench.precision import FAILURES, Attempt
+from bench.spared import FAILURES, Attempt
 
 
 def set_strict(strict: bool) -> None:

@@ -25,12 +25,12 @@ from bench.member import Member
 from bench.meter import cpu_count
 from bench.model import Backbone
 from bench.model_folder import RESIZE
-from bench.precision import spare
 from bench.preflight import Question
 from bench.registry import method
 from bench.resident import Resident, has_gpu, longest_input
 from bench.shipment import Share
 from bench.sources import TaskData
+from bench.spared import spare
 from bench.training import autocast, on_device, rehearse
 from bench.trial import Trial
 

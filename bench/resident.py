@@ -18,10 +18,10 @@ from bench.keeper import Watch
 from bench.methods import Method
 from bench.model import Backbone, load_backbone
 from bench.packing import kind
-from bench.precision import Attempt, attempts, run_in_float32, spare
 from bench.shares import own_bytes
 from bench.shipment import Share, Shipment
 from bench.sources import TaskData
+from bench.spared import Attempt, attempts, run_in_float32, spare
 from bench.splits import Draw, draw
 from bench.study import Select
 from bench.trial import Trial
@@ -67,7 +67,7 @@ class Resident:
         return draw_rows(self.shipment.tasks[trial.task.name], trial.fraction, trial.seeds.subset, trial.select)
 
     def fit_to_device(self, model: nn.Module, trial: Trial, tokens: Tokens, rows: np.ndarray, pad_id: int) -> None:
-        """Let what of a trial's model cannot be autocast run in float32 (bench.precision), and torch be as strictly
+        """Let what of a trial's model cannot be autocast run in float32 (bench.spared), and torch be as strictly
         deterministic on a GPU as the model allows (bench.determinism). Both are found once for all trials of a kind, on
         their training rows."""
         key = kind(trial)

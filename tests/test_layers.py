@@ -40,7 +40,7 @@ LAYERS: dict[str, str] = {
         packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter peft_options peft_effects delta inprocess keep dropout attention stack stacked_adamw
-        lockstep losses recompute padding rehearsal precision determinism faults""",
+        lockstep losses recompute padding rehearsal spared determinism faults""",
     "ray": "search worker cluster own_ray bridge actors sweep",
     "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",

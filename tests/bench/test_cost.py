@@ -159,6 +159,9 @@ def test_the_longest_input_is_what_the_model_has_positions_for(kind: str, paddin
     model = AutoModelForSequenceClassification.from_config(config).eval()
     most = from_config(config.to_dict(), kind).max_tokens
     assert most is not None
+    if padding == 1:  # what a config that does not name it stands for
+        unnamed = {key: value for key, value in config.to_dict().items() if key != "pad_token_id"}
+        assert from_config(unnamed, kind).max_tokens == most
     for length, fits in ((most, True), (most + 1, False)):
         ids = torch.full((1, length), 5)
         with torch.no_grad(), nullcontext() if fits else pytest.raises((IndexError, RuntimeError)):

@@ -18,8 +18,8 @@ from bench.evaluation import Evaluation, Progress
 from bench.lockstep import Lane, obstacle, train_together
 from bench.model import Backbone, build
 from bench.parts import head_parameter_names, mark_fresh, trained_tensors
-from bench.precision import attempts, spare
 from bench.registry import method, methods
+from bench.spared import attempts, spare
 from bench.stack import share_frozen
 from bench.study import Training
 from bench.training import Examples, Job, autocast, make_optimizer, train
