@@ -165,7 +165,8 @@ class Member:
             share_frozen(sharing, model)
         longest = longest_input(trial.training.max_length, tuned, resident.architecture)
         train_tokens = resident.tokens(task, "train", longest)
-        resident.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id)
+        if resident.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
+            self._meter.start()  # what was tried is no cost of this trial's: others of its kind are spared it
         encoder, head, total = trainable_counts(model, backbone.head_names)
         self.measured.trainable_params, self.measured.head_params = encoder + head, head
         self.measured.total_params = total

@@ -66,17 +66,19 @@ class Resident:
         """The rows of train that this trial fits and chooses on."""
         return draw_rows(self.shipment.tasks[trial.task.name], trial.fraction, trial.seeds.subset, trial.select)
 
-    def fit_to_device(self, model: nn.Module, trial: Trial, tokens: Tokens, rows: np.ndarray, pad_id: int) -> None:
+    def fit_to_device(self, model: nn.Module, trial: Trial, tokens: Tokens, rows: np.ndarray, pad_id: int) -> bool:
         """Let what of a trial's model cannot be autocast run in float32 (bench.spared), and torch be as strictly
         deterministic on a GPU as the model allows (bench.determinism). Both are found once for all trials of a kind, on
-        their training rows."""
+        their training rows; returns whether anything was computed for that now."""
         key = kind(trial)
-        if key in self._fitted:
-            names, strict = self._fitted[key]
+        tried = key not in self._fitted
+        if tried:
+            self._fitted[key] = self._try(model, trial, attempts(model, tokens, rows, pad_id))
+        names, strict = self._fitted[key]
+        if not tried:
             run_in_float32(model, names)
-        else:
-            names, strict = self._fitted[key] = self._try(model, trial, attempts(model, tokens, rows, pad_id))
         set_strict(strict)
+        return tried and (self.device.type != "cpu" or trial.training.precision == "bf16")
 
     def _try(self, model: nn.Module, trial: Trial, tried: tuple[Attempt, ...]) -> tuple[list[str], bool]:
         """The modules that run in float32, and whether torch is strict."""

@@ -63,7 +63,11 @@ def attempts(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int) ->
 
     def together(precision: str) -> None:
         with _mode(model, training=True):
-            tried.together(keys, precision)
+            try:
+                tried.together(keys, precision)
+            except FAILURES as error:
+                if not out_of_memory(error):  # a model that fits once need not fit twice
+                    raise
 
     def evaluation(precision: str) -> None:
         with _mode(model, training=False), torch.no_grad():

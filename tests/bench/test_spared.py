@@ -20,7 +20,7 @@ from bench.model import Backbone, build
 from bench.parts import head_parameter_names, mark_fresh, trained_tensors
 from bench.registry import method, methods
 from bench.spared import attempts, spare
-from bench.stack import share_frozen
+from bench.stack import Tried, share_frozen
 from bench.study import Training
 from bench.training import Examples, Job, autocast, make_optimizer, train
 from tests.bench.tiny_models import CONFIGS, OTHERS, tiny_model
@@ -48,7 +48,7 @@ LENGTHS = (8, 4, 6, 8, 5, 7)
 @cache
 def backbone(kind: str) -> Backbone:
     """A family's, whose head is to be drawn."""
-    model = tiny_model(kind)
+    model = tiny_model(kind, **{} if kind == "t5" else {"initializer_range": 0.2})  # what it says is more than noise
     mark_fresh(model, head_parameter_names(model))
     return Backbone(model, head_parameter_names(model), None, 0, "left" if kind == "xlnet" else "right")
 
@@ -263,3 +263,17 @@ def test_a_lack_of_memory_is_no_finding() -> None:
 
     with pytest.raises(torch.OutOfMemoryError):
         spare(Deep(rounded), CPU, "bf16", starved)
+
+
+def test_two_members_that_do_not_fit_say_nothing_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any, *given: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Tried, "together", full)
+    rows = tokens("bert")
+    alone, together, evaluation = attempts(tiny_model("bert"), rows, np.arange(len(rows)), 0)
+    together("fp32")
+    monkeypatch.setattr(Tried, "outputs", full)
+    for one in (alone, evaluation):
+        with pytest.raises(torch.OutOfMemoryError):
+            one("fp32")
