@@ -16,6 +16,8 @@ from bench.hub import known_architecture
 from bench.methods import Method
 from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 from bench.registry import method, methods
+from bench.resident import longest_input
+from tests.bench.tiny_models import tiny_architecture
 
 BASE = "google-bert/bert-base-uncased"
 SHAPES = [
@@ -166,3 +168,14 @@ def test_the_longest_input_is_what_the_model_has_positions_for(kind: str, paddin
         ids = torch.full((1, length), 5)
         with torch.no_grad(), nullcontext() if fits else pytest.raises((IndexError, RuntimeError)):
             model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+@pytest.mark.parametrize("name", ["prefix", "prompt"])
+def test_a_methods_own_tokens_take_their_room_of_the_text(name: str) -> None:
+    """Where the model's positions are fewer than what is asked for."""
+    tuned = method(name)(tokens=5)  # type: ignore[call-arg]
+    arch = tiny_architecture("bert")
+    assert tuned.positions == 5
+    assert longest_input(128, tuned, arch) == 64 - 5
+    assert longest_input(16, tuned, arch) == 16
+    assert longest_input(128, method("full")(), arch) == 64

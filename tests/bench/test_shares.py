@@ -100,6 +100,16 @@ def test_out_of_memory_on_a_share_is_tried_with_more() -> None:
     assert shares.gpu(pack) == 1.0
 
 
+def test_trials_that_ran_out_of_memory_keep_their_share_in_smaller_packs() -> None:
+    """Their pack is halved, and is another one; others of that size start on what they asked for."""
+    study = tiny_study(resources={"gpu": 0.25}, methods={"full": {"lr": [1e-3]}}, seeds=4)
+    first, *others = [trial for pack in drain(Conductor(Plan(study), KNOWN, {})) for trial in pack.trials]
+    shares = Shares(study, gpus=1)
+    shares.raise_after_oom(Pack((first, others[0])), 0.25)
+    assert shares.gpu(Pack((first,))) == 0.5
+    assert shares.gpu(Pack((others[1],))) == 0.25
+
+
 @pytest.mark.parametrize("sharing", [1, 2, 3, 7, 16])
 @pytest.mark.parametrize("total", [16 * GIB, 24 * GIB, 80 * GIB])
 def test_processes_that_share_a_gpu_fit_with_their_contexts(total: int, sharing: int) -> None:
