@@ -32,8 +32,8 @@ FAILURES = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError
 def spare(model: nn.Module, device: torch.device, precision: str, *attempts: Attempt) -> list[str]:
     """Let what keeps an attempt from working under autocast run in float32; the names of those modules ("": all).
 
-    An attempt that does not work in float32 either is left to whoever makes it in earnest. Raises
-    what it raises where memory runs out.
+    An attempt that does not work in float32 either is left to whoever makes it in earnest. Raises what it raises where
+    memory runs out.
     """
     spared: list[str] = []
     if isinstance(autocast(device, precision), nullcontext):
