@@ -9,7 +9,7 @@ JOBS   ?= auto
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long lint bench bench-gpu clean
+.PHONY: help install quickstart test test-long lint browser bench bench-gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,15 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Debian's package as root; elsewhere, and for everyone else, Playwright's own download into the user's cache.
+browser: install ## Chromium for the tests of the report's page, where there is none
+	@$(BIN)/python -m tests.analysis.browser || \
+	if [ "$$(id -u)" = 0 ] && grep -qsx 'ID=debian' /etc/os-release; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+		$(BIN)/playwright install chromium; \
+	fi
 
 bench: install ## the same trials through stock Ray Tune, a bare loop and finebench; BENCH="--model DIR --data DIR"
 	$(BIN)/python -m tests.benchmarks.yardstick $(BENCH)

@@ -1,7 +1,8 @@
 """Attention with keyed dropout (bench.dropout), registered with transformers under its own name.
 
-Without dropout it is transformers' `sdpa`. With dropout, and inside a pack (torch's fused kernels have no batching
-rule on every device), the softmax is written out, as torch itself does on a CPU.
+Without dropout it is transformers' `sdpa`. The softmax is written out, as torch itself does on a CPU, with dropout,
+inside a pack (torch's fused kernels have no batching rule on every device), and where a gradient is to be taken on a
+GPU while torch is not strict: the fused kernels' is then another one each time (bench.determinism).
 """
 
 import math
@@ -13,6 +14,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from bench.determinism import is_strict
 from bench.dropout import dropout as keyed_dropout
 from bench.dropout import in_vmap
 
@@ -35,7 +37,7 @@ def keyed_attention(
 
     A mask is boolean (True: seen) or added to the scores.
     """
-    if dropout == 0 and not in_vmap():
+    if dropout == 0 and _may_fuse(query, key, value):
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, 0.0, scaling, is_causal, position_bias, **kwargs
         )
@@ -58,6 +60,14 @@ def keyed_attention(
     if blind is not None:
         out = out.masked_fill(blind, 0)
     return out.transpose(-2, -3).contiguous(), None
+
+
+def _may_fuse(*inputs: Tensor) -> bool:
+    """Whether torch's fused kernels can be used, and give the same at every time."""
+    if in_vmap():
+        return False
+    on_cpu, gradient = inputs[0].device.type == "cpu", torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+    return on_cpu or not gradient or is_strict()
 
 
 def _masked(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,7 @@ class Calibration:
     def __init__(self, folder: ResultsFolder, measure: Callable[[Trial], float] | None = None) -> None:
         """`measure` trains a trial's shape briefly and returns steps per second."""
         self.folder, self.measure = folder, measure
+        self._smallest: int | None = None  # bytes of the smallest GPU seen in this run
         raw: Any = folder.read_json(FILE) or {}
         try:
             self.rates: dict[str, float] = {key: float(rate) for key, rate in raw.get("steps_per_second", {}).items()}
@@ -77,10 +78,13 @@ class Calibration:
         self._save()
 
     def saw_gpu(self, memory: int | None) -> None:
-        """Remember the size of the GPUs that trials ran on."""
-        if memory and memory != self.gpu_memory:
-            self.gpu_memory = memory
-            self._save()
+        """Remember the size of the smallest GPU that trials of this run are on: a pack has to fit wherever it comes to
+        run. What an earlier run was on counts until the first is seen."""
+        if memory and (self._smallest is None or memory < self._smallest):
+            self._smallest = memory
+            if memory != self.gpu_memory:
+                self.gpu_memory = memory
+                self._save()
 
     def _save(self) -> None:
         packs = {

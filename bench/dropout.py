@@ -12,16 +12,21 @@ that number with a constant of the pair of channels gives two 16-bit words. The 
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 CALLS = 1024
 """At most so many times may a model drop out in one step."""
+
+KEPT = 2**16
+"""A mask of more elements is not kept for the backward pass, but made again there. A smaller one takes no memory to
+speak of, and to make it takes the launches of a dozen operations."""
 
 _MASK = 0xFFFFFFFF
 _STEP, _CALL = 0x9E3779B97F4A7C15, 0x9E3779B9
@@ -113,10 +118,19 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """Inverted dropout of x [row, …, channel] with the running step's next key; raises RuntimeError outside a step."""
     if _current is None:
         raise RuntimeError("keyed dropout in training mode needs a running step: `with stream(keys)`")
-    if not in_vmap():  # the same arithmetic, without the 80 µs that a custom function takes
-        return x * _factor(_current.next(), tuple(x.shape), p, x.dtype, _current.start(tuple(x.shape)))
-    dropped: Tensor = _Drop.apply(x, _current.next(), p)[0]  # type: ignore[no-untyped-call]
-    return dropped
+    if in_vmap():
+        packed: Tensor = _Drop.apply(x, _current.next(), p)  # type: ignore[no-untyped-call]
+        return packed
+    shape = tuple(x.shape)
+    factor = partial(_factor, _current.next(), shape, p, x.dtype, _current.start(shape))
+    if x.numel() <= KEPT:
+        return x * factor()
+    with saved_tensors_hooks(_drop, lambda _: factor()):  # a custom function does the same and takes 80 µs more
+        return x * factor()
+
+
+def _drop(tensor: Tensor) -> None:
+    """Keeps nothing of what autograd would save: a mask, which is made again."""
 
 
 def in_vmap() -> bool:
@@ -187,24 +201,23 @@ class _Drop(torch.autograd.Function):
     """x [row, …, channel], key [] -> x · mask / (1 − p). Under vmap, K keys give K masks in the same operations."""
 
     @staticmethod
-    def forward(x: Tensor, key: Tensor, p: float) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, key: Tensor, p: float) -> Tensor:
         lead = key.ndim  # 1 within a pack, whose members stand in front
-        mask = _factor(key, tuple(x.shape[lead:]), p, x.dtype)
-        return x * mask, mask
+        return x * _factor(key, tuple(x.shape[lead:]), p, x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.save_for_backward(output[1])
-        ctx.mark_non_differentiable(output[1])
+        _, key, ctx.p = inputs
+        ctx.save_for_backward(key)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None, None]:
-        (mask,) = ctx.saved_tensors
-        return grad * mask, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (key,) = ctx.saved_tensors
+        return _Drop.forward(grad, key, ctx.p), None, None
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, key: Tensor, p: float) -> Any:
         """Members' tensors, batched or shared, and their keys [K]."""
         x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
         key = key.expand(info.batch_size) if in_dims[1] is None else key.movedim(in_dims[1], 0)
-        return _Drop.apply(x, key, p), (0, 0)  # type: ignore[no-untyped-call]
+        return _Drop.apply(x, key, p), 0  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@
         ├── ModelError          the model folder or hub id
         │   └── ModelNotHere    a hub id whose files cannot be had now
         ├── MethodError         a method that does not apply to this model, or a bad hyperparameter
+        ├── DeviceLost          a GPU that fails whatever this process asks of it
         └── ResultsError        the results folder: another study, a foreign schema, a bad URI
             ├── StorageError    its disk or object store: full, read-only, refusing, not answering
             └── DamagedFile     one of its files is truncated or corrupted
@@ -51,6 +52,10 @@ class ModelNotHere(ModelError):
 
 class MethodError(InputError):
     """A method does not apply to the model, or its hyperparameters are wrong."""
+
+
+class DeviceLost(InputError):
+    """This process can no longer use its GPU; another process may."""
 
 
 class ResultsError(InputError):

@@ -43,7 +43,8 @@ def run_in_process(
     """Train every pack, one after the other, each on the share of its method; `rate` gives a seconds budget's
     calibration, and may measure it on the resident.
 
-    Raises KeyboardInterrupt where it is told to stop; the pack in flight has a checkpoint then.
+    Raises KeyboardInterrupt where it is told to stop; the pack in flight has a checkpoint then. Raises DeviceLost where
+    a trial has taken this process's GPU with it.
     """
     resident.watch.asked = lambda: stop.requested
     again = Retries()
@@ -62,8 +63,9 @@ def run_in_process(
         recorder.pass_on(run.notes())
         if not pack.searches:
             recorder.store(pack, again.settle(pack, run.ended()))
-        elif not run.stopped:
+        elif not run.stopped and run.lost is None:
             recorder.store(pack, run.records(pruned=pruned))
         run.close()
+        run.check_device()
     if stop.requested:
         raise KeyboardInterrupt

@@ -1,6 +1,7 @@
 """From a trial to the job that trains it: model, rows, steps, FLOPs; what is frozen is fingerprinted."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 from torch import nn
@@ -26,11 +27,18 @@ from bench.trial import Trial
 
 
 def make_job(
-    trial: Trial, resident: Resident, rate: float | None, measured: Measured, sharing: nn.Module | None = None
+    trial: Trial,
+    resident: Resident,
+    rate: float | None,
+    measured: Measured,
+    sharing: nn.Module | None = None,
+    tried: Callable[[], None] = lambda: None,
 ) -> tuple[Job, FreezeAudit]:
     """Build a trial's model and its data; what is counted on the way is put into `measured`.
 
-    `rate`: steps per second of a seconds budget. Frozen tensors are those of `sharing` where they are equal.
+    `rate`: steps per second of a seconds budget. Frozen tensors are those of `sharing` where they are equal. `tried` is
+    called after passes that find out how such a model runs here: those are no cost of this trial's, since others of its
+    kind are spared them.
     """
     task = resident.shipment.tasks[trial.task.name]
     backbone = resident.backbone(task)
@@ -41,12 +49,14 @@ def make_job(
     audit = FreezeAudit(model)
     if sharing is not None:
         share_frozen(sharing, model)
+    longest = longest_input(trial.training.max_length, tuned, resident.architecture)
+    train_tokens = resident.tokens(task, "train", longest)
+    if resident.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
+        tried()
     encoder, head, total = trainable_counts(model, backbone.head_names)
     measured.trainable_params, measured.head_params = encoder + head, head
     measured.total_params = total
     measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-    longest = longest_input(trial.training.max_length, tuned, resident.architecture)
-    train_tokens = resident.tokens(task, "train", longest)
     score_tokens = resident.tokens(task, "score", longest)
     flops = _flops(trial, resident, tuned, model, task, train_tokens, rows)
     measured.flops = flops

@@ -19,6 +19,7 @@ from bench import checkpoint, keeper, meter
 from bench.audit import FreezeAudit
 from bench.errors import MethodError, plain
 from bench.evaluation import Evaluation, Progress
+from bench.faults import lost, out_of_memory
 from bench.frozen import Apart
 from bench.job import Diverged, Job, TimedOut
 from bench.keep import save_delta
@@ -82,11 +83,10 @@ class Member:
             self._end("diverged", str(error))
         elif isinstance(error, TimedOut):
             self._end("timeout", str(error))
+        elif gone := lost(self.resident.device):
+            self._end("lost", f"{_one_line(error)}; the process has lost its GPU: {gone}")
         else:
-            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-                words in str(error).lower() for words in ("can't allocate memory", "out of memory")
-            )
-            self._end("oom" if out_of_memory else "error", _one_line(error))
+            self._end("oom" if out_of_memory(error) else "error", _one_line(error))
 
     def prepare(self, sharing: nn.Module | None = None) -> Lane:
         """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
@@ -150,7 +150,7 @@ class Member:
         """Build the model and its data for this trial; its frozen tensors are those of `sharing` where equal."""
         self._meter = meter.Meter(self.resident.device, self.resident.share.exclusive)
         self._meter.start()
-        return make_job(self.trial, self.resident, self.rate, self.measured, sharing)
+        return make_job(self.trial, self.resident, self.rate, self.measured, sharing, self._meter.start)
 
     def _identity(self, job: Job) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued bit by bit."""

@@ -12,7 +12,7 @@ from bench.conductor import Need, Pack
 from bench.pack_timing import Figures, best_size
 from bench.packing import timing_key
 from bench.registry import method
-from bench.shares import CONTEXT_BYTES, Shares
+from bench.shares import Shares, own_bytes
 from bench.study import Resources, Study
 from bench.study_file import method_resources
 from bench.trial import Trial
@@ -80,12 +80,12 @@ class PackSizes:
         places = max(1.0, self.shares.gpus) * self._places(trial, size)
         return max(1, min(size, math.ceil(waiting / places)))
 
-    def _memory(self, trial: Trial) -> float | None:
+    def _memory(self, trial: Trial) -> int | None:
         """Bytes for one process: of its share where the study gives one, else of a GPU."""
         whole, asked = self.shares.gpu_memory, self._of(trial).gpu
         if whole is None:
             return None
-        return (whole if asked == "auto" else whole * min(1.0, float(asked))) - CONTEXT_BYTES
+        return own_bytes(whole, 1.0 if asked == "auto" else float(asked))
 
     def _places(self, trial: Trial, size: int) -> float:
         """Processes on one GPU."""
@@ -101,8 +101,8 @@ class PackSizes:
 
     def saw_gpu(self, memory: int | None) -> None:
         """A worker has told the size of its GPU."""
-        self.shares.gpu_memory = memory or self.shares.gpu_memory
         self.calibration.saw_gpu(memory)
+        self.shares.gpu_memory = self.calibration.gpu_memory
 
     def give_up(self, need: Need) -> None:
         """A measurement failed: go on without it, in this run."""

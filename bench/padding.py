@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from bench.data import Tokens, collate
 from bench.errors import ModelError
+from bench.faults import out_of_memory
 from bench.parts import head_parameter_names
 
 Side = Literal["right", "left"]
@@ -48,7 +49,7 @@ def padding_side(model: PreTrainedModel, tokens: Tokens, pad_id: int) -> Side:
             if not padding_changes(model, tokens, pad_id, side):
                 return side
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, AssertionError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:300]
         raise CannotTell(f"this {kind} model cannot classify two texts of different length: {reason}") from error

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from bench.dropout import replay, step_keys, stream
 from bench.errors import ModelError
+from bench.faults import out_of_memory
 from bench.frozen import training_mode
 from bench.parts import model_type
 
@@ -29,9 +30,9 @@ def recompute(model: nn.Module, batch: dict[str, Tensor]) -> None:
         )
         _enable(inner)({"use_reentrant": False, "context_fn": replay})
         after = _outputs(model, batch)
-    except torch.OutOfMemoryError:
-        raise
     except (ValueError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())
         raise ModelError(
             f"training.checkpointing: this method on a {model_type(inner)} model cannot: {reason[:200]}"

@@ -20,6 +20,7 @@ import torch
 
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
+from bench.faults import out_of_memory
 from bench.member import Member
 from bench.meter import cpu_count
 from bench.model import Backbone
@@ -30,6 +31,7 @@ from bench.registry import method
 from bench.resident import Resident, has_gpu, longest_input
 from bench.shipment import Share
 from bench.sources import TaskData
+from bench.spared import spare
 from bench.training import rehearse
 from bench.trial import Trial
 
@@ -125,8 +127,13 @@ def check_output(resident: Resident, trial: Trial) -> None:
     try:
         model = copy.deepcopy(backbone.model).to(resident.device)  # type: ignore[arg-type]
         batch = on_device(tokens.batch(rows, backbone.pad_id), resident.device)
-        with torch.no_grad(), autocast(resident.device, trial.training.precision):
-            logits = model(**batch).logits
+
+        def run(precision: str) -> Any:
+            with torch.no_grad(), autocast(resident.device, precision):
+                return model(**batch).logits
+
+        spare(model, resident.device, trial.training.precision, run)
+        logits = run(trial.training.precision)
     except Exception as error:  # whatever it is, every trial would fail with it
         raise ModelError(f"{where} fails on {_places(task, rows)}: {_words(error)}") from error
     if tuple(logits.shape) != (len(rows), task.num_labels):
@@ -165,7 +172,7 @@ def check_step(resident: Resident, trial: Trial) -> None:
 
 def _words(error: Exception) -> str:
     """An exception in one line."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if out_of_memory(error):
         return f"{type(error).__name__}: memory runs out already with these rows"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 

@@ -109,6 +109,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
         if pruned and run.members[0].progress.steps >= row["steps"]:
             break
         del rung
+    run.check_device()
     return trial, run.records(pruned=pruned)[0]
 
 

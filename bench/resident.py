@@ -5,17 +5,23 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from bench.architecture import Architecture, read_architecture
 from bench.data import Tokens, cached_tokens
+from bench.determinism import obstacle, set_strict
 from bench.features import FeatureStore
 from bench.heap import keep_freed_memory
 from bench.keeper import Watch
 from bench.methods import Method
 from bench.model import Backbone, load_backbone
+from bench.packing import kind
+from bench.shares import own_bytes
 from bench.shipment import Share, Shipment
 from bench.sources import TaskData
+from bench.spared import Attempt, attempts, run_in_float32, spare
 from bench.splits import Draw, draw
 from bench.study import Select
 from bench.trial import Trial
@@ -35,6 +41,7 @@ class Resident:
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
         self.notes: list[str] = []
         self.features = FeatureStore()
+        self._fitted: dict[str, tuple[list[str], bool]] = {}  # by kind of trial: `fit_to_device`
 
     def take(self, share: Share) -> None:
         """Train on this share of the machine from now on."""
@@ -58,6 +65,33 @@ class Resident:
     def draw(self, trial: Trial) -> Draw:
         """The rows of train that this trial fits and chooses on."""
         return draw_rows(self.shipment.tasks[trial.task.name], trial.fraction, trial.seeds.subset, trial.select)
+
+    def fit_to_device(self, model: nn.Module, trial: Trial, tokens: Tokens, rows: np.ndarray, pad_id: int) -> bool:
+        """Let what of a trial's model cannot be autocast run in float32 (bench.spared), and torch be as strictly
+        deterministic on a GPU as the model allows (bench.determinism). Both are found once for all trials of a kind, on
+        their training rows; returns whether anything was computed for that now."""
+        key = kind(trial)
+        tried = key not in self._fitted
+        if tried:
+            self._fitted[key] = self._try(model, trial, attempts(model, tokens, rows, pad_id))
+        names, strict = self._fitted[key]
+        if not tried:
+            run_in_float32(model, names)
+        set_strict(strict)
+        return tried and (self.device.type != "cpu" or trial.training.precision == "bf16")
+
+    def _try(self, model: nn.Module, trial: Trial, tried: tuple[Attempt, ...]) -> tuple[list[str], bool]:
+        """The modules that run in float32, and whether torch is strict."""
+        precision = trial.training.precision
+        names = spare(model, self.device, precision, *tried)
+        if "" in names:
+            self.notes.append(f"{trial.method} cannot be autocast on this model: it is trained in float32 throughout")
+        if self.device.type == "cpu":  # whose operations are deterministic, whatever torch is told
+            return names, False
+        reason = obstacle(precision, tried)
+        if reason is not None:
+            self.notes.append(f"{trial.method} on this model may differ from run to run in the last bits: {reason}")
+        return names, reason is None
 
 
 def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select) -> Draw:
@@ -97,7 +131,7 @@ def _claim(share: Share) -> torch.device:
     """Set threads, determinism and how this process holds memory; returns the device its trials train on."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
     torch.set_num_threads(max(1, math.floor(share.cpus)))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    set_strict(False)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if share.gpu <= 0 or _logical():
         keep_freed_memory()
@@ -105,5 +139,6 @@ def _claim(share: Share) -> torch.device:
     if not torch.cuda.is_available():
         raise RuntimeError("a GPU was assigned to this worker, but torch sees none; see finebench doctor")
     if share.gpu < 1:
-        torch.cuda.set_per_process_memory_fraction(share.gpu)
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        torch.cuda.set_per_process_memory_fraction(own_bytes(total, share.gpu) / total)
     return torch.device("cuda", torch.cuda.current_device())

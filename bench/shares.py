@@ -21,6 +21,18 @@ CONTEXT_BYTES = 700 * 2**20
 """Room for one process's CUDA context and libraries, outside the allocator's cap."""
 
 
+def own_bytes(total: int, share: float) -> int:
+    """What tensors of a process may take of a GPU of `total` bytes: its share, less its context, so that processes that
+    share the GPU fit on it together. Raises StudyError where nothing is left."""
+    left = int(total * min(1.0, share)) - CONTEXT_BYTES
+    if left <= 0:
+        raise StudyError(
+            f"resources.gpu: {share:g} of a GPU of {total / 2**30:.0f} GiB leaves no memory for a trial: each process "
+            f"also takes {CONTEXT_BYTES / 2**30:.1f} GiB for CUDA itself"
+        )
+    return left
+
+
 def check_fits(study: Study, cpus: float, gpus: float) -> None:
     """Raise StudyError where a method asks for more than a machine has: its trials would wait for ever."""
     for name, own in study.methods.items():

@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 
 from bench.data import Tokens, collate
 from bench.dropout import CALLS, step_keys, stream
+from bench.faults import out_of_memory
 from bench.parts import trained_parameters
 from bench.prediction import autocast
 from bench.stacked_adamw import StackedAdamW, clip_rows
@@ -158,22 +159,22 @@ def cannot_pack(model: nn.Module, tokens: Tokens, rows: np.ndarray, pad_id: int,
     training = model.training
     model.train()
     try:
-        trial = _Trial(model, tokens, rows[np.argsort(tokens.lengths[rows], kind="stable")], pad_id)
+        trial = Tried(model, tokens, rows[np.argsort(tokens.lengths[rows], kind="stable")], pad_id)
         found = trial.obstacle("fp32")
         device = next(model.parameters()).device
         if found is None and not isinstance(autocast(device, precision), nullcontext):
             found = trial.obstacle(precision)
         return found
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        if out_of_memory(error):
+            raise
         return f"the model cannot run under vmap: {' '.join(str(error).split())[:200]}"
     finally:
         model.train(training)
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Tried:
     """A model on a few rows, the shortest first: alone, and as two members of a pack. Each gives the outputs
     and the gradient of their sum, of a batch of all rows and of one of the shortest alone."""
 
@@ -186,10 +187,10 @@ class _Trial:
         """What keeps the model out of a pack in this precision."""
         keys = torch.from_numpy(step_keys([1, 2], [1, 1])).to(self._device)
         before = _random_state(self._device)
-        alone = [self._alone(own, key, precision) for own, key in zip((self.rows, self.rows[:1]), keys, strict=True)]
+        alone = [self.alone(own, key, precision) for own, key in zip((self.rows, self.rows[:1]), keys, strict=True)]
         if not torch.equal(before, _random_state(self._device)):
             return "the model draws random numbers that are not keyed"
-        for mine, theirs in zip(alone, self._together(keys, precision), strict=True):
+        for mine, theirs in zip(alone, self.together(keys, precision), strict=True):
             for what, own, packed in zip(("outputs", "gradients"), mine, theirs, strict=True):
                 if not _close(own, packed, *_CLOSE[precision == "fp32"]):
                     return f"the model's {what} in a pack are not what they are alone"
@@ -199,13 +200,21 @@ class _Trial:
     def _device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def _alone(self, rows: np.ndarray, key: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+    def outputs(self, rows: np.ndarray, key: Tensor, precision: str) -> Tensor:
+        """Outputs of the model by itself."""
         batch = {k: v.to(self._device) for k, v in collate(self.tokens, rows, self.pad_id).items()}
         with stream(key), autocast(self._device, precision):
-            logits = self.model(**batch).logits
+            logits: Tensor = self.model(**batch).logits
+        return logits
+
+    def alone(self, rows: np.ndarray, key: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+        """Outputs and gradient of the model by itself."""
+        logits = self.outputs(rows, key, precision)
         return logits.detach(), _gradients(logits.sum(), list(trained_parameters(self.model).values()), 0)
 
-    def _together(self, keys: Tensor, precision: str) -> list[tuple[Tensor, Tensor]]:
+    def together(self, keys: Tensor, precision: str) -> list[tuple[Tensor, Tensor]]:
+        """The same of two members, under `vmap`."""
+
         def one(trained: dict[str, Tensor], batch: dict[str, Tensor], own_keys: Tensor) -> Any:
             with stream(own_keys):
                 return functional_call(self.model, trained, kwargs=batch).logits

@@ -19,7 +19,7 @@ from bench.pack_timing import STEPS, Timing, measure
 from bench.resident import Resident
 from bench.rows import Split
 from bench.seeds import Seeds
-from bench.shares import CONTEXT_BYTES
+from bench.shares import own_bytes
 from bench.sources import TaskData
 from bench.splits import Draw
 from bench.trainer import PackRun, calibrate
@@ -43,7 +43,8 @@ def measure_for(what: str, resident: Resident, trial: Trial) -> dict[str, Any]:
 def time_pack(resident: Resident, trial: Trial, size: int, clock: Callable[[], float] = time.perf_counter) -> Timing:
     """Train copies of a trial together for STEPS steps, after as many unmeasured ones.
 
-    Raises MemoryError where they do not fit, RuntimeError where one of them fails in another way.
+    Raises MemoryError where they do not fit, DeviceLost where they take the GPU with them, RuntimeError where one
+    of them fails in another way.
     """
     run = PackRun(resident, Pack(tuple(_copies(trial, size))))
     try:
@@ -55,6 +56,7 @@ def time_pack(resident: Resident, trial: Trial, size: int, clock: Callable[[], f
         ended = [record.trial for record in run.ended()]
     finally:
         run.close()
+    run.check_device()
     if any(row["status"] == "oom" for row in ended):
         raise MemoryError(f"{size} trials together ran out of memory")
     if ended:
@@ -81,7 +83,7 @@ def _memory(resident: Resident) -> int | None:
     if resident.device.type != "cuda":
         return None
     total = torch.cuda.get_device_properties(resident.device).total_memory
-    return int(total * min(1.0, resident.share.gpu)) - CONTEXT_BYTES
+    return own_bytes(total, resident.share.gpu)
 
 
 class _Brief(Resident):

@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from bench.conductor import Pack
+from bench.errors import DeviceLost
 from bench.evaluation import Evaluation
 from bench.linear_probe import seconds
 from bench.lockstep import Lane, obstacle, train_together
@@ -61,10 +62,16 @@ class PackRun:
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
 
     def finish(self) -> list[Record]:
-        """Train every member to its end; returns their rows."""
+        """Train every member to its end; returns their rows. Raises DeviceLost where that takes another process."""
         while self.advance() is not None:
             pass
+        self.check_device()
         return self.records()
+
+    def check_device(self) -> None:
+        """Raise DeviceLost where a trial has not ended, because the process has lost its GPU on the way."""
+        if self.lost is not None:
+            raise DeviceLost(f"{self.lost}; run the same command again")
 
     def _train_together(self) -> Generator[Evaluation]:
         """Train the members as one; those that it leaves unfinished have to be trained in turn."""
@@ -108,6 +115,11 @@ class PackRun:
             member.close()
 
     @property
+    def lost(self) -> str | None:
+        """Why the process can train nothing more, so that what has not ended needs another one; None where it can."""
+        return next((member.reason for member in self.members if member.status == "lost"), None)
+
+    @property
     def stopped(self) -> bool:
         """Whether the run was told to stop, so that it has no rows yet."""
         return any(member.status == "stopped" for member in self.members)
@@ -123,7 +135,7 @@ class PackRun:
     def ended(self) -> list[Record]:
         """Rows of the members that have ended since this was last asked, so that they can be stored before the pack's
         last has ended."""
-        found = [one for one in self.members if one.finished and one.status != "stopped"]
+        found = [one for one in self.members if one.finished and one.status not in ("stopped", "lost")]
         found = [one for one in found if one.trial.id not in self._told]
         self._told.update(one.trial.id for one in found)
         return [one.record(pruned=False) for one in found]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import DeviceLost
 from bench.quick_imports import uncollected
 from bench.shipment import Share, Shipment
 
@@ -46,6 +47,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         from bench.trial import Trial
 
         trials = tuple(Trial.from_json(text) for text in config["pack"])
+        self.gone = False
         self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
         if hasattr(self, "run_"):
             self.run_.close()  # one that its search stopped is not at its end
@@ -59,19 +61,30 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return PackRun(self.resident, self.pack, rate)
 
     def step(self) -> dict[str, Any]:
-        """Train to the next rung (where rungs are asked for), the next heartbeat, or the end."""
+        """Train to the next rung (where rungs are asked for), the next heartbeat, or the end.
+
+        Raises DeviceLost, upon which Ray ends this process, once its GPU fails whatever it is asked: a later pack would
+        fail here, and may do well elsewhere.
+        """
         if self.measures is not None:
             return self._measure()
+        if self.gone:  # what ended well before that has been reported
+            self.run_.check_device()
         until = time.monotonic() + HEARTBEAT_SECONDS
         rung = self.run_.advance()
         while rung is not None and not self.run_.stopped and not self.rungs and time.monotonic() < until:
             rung = self.run_.advance()
         while rung is not None and self.run_.stopped:
             rung = self.run_.advance()  # the other members write their checkpoints too
-        done = rung is None
+        if self.pack.searches:
+            self.run_.check_device()
+        self.gone = self.run_.lost is not None
+        done = rung is None and not self.gone
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
         if not self.pack.searches:
             payload["records" if done else "ended"] = [record.encode() for record in self.run_.ended()]
+        if self.gone:
+            return {"done": False, "rung": 0, "value": 0.0, "payload": payload}
         if self.run_.stopped:
             return {"done": True, "rung": 0, "value": 0.0, "payload": payload | {"stopped": True}}
         if self.pack.searches and (done or self.rungs):
@@ -81,12 +94,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _measure(self) -> dict[str, Any]:
         """Measure what the driver asks for, in the shape of the pack's trial."""
+        from bench.faults import lost
         from bench.timing import measure_for
 
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
         try:
             payload |= measure_for(self.measures, self.resident, self.pack.trials[0])
         except Exception as error:  # nothing that a trial does may end the sweep; it will be a row of its own
+            if gone := lost(self.resident.device):
+                raise DeviceLost(f"{error}; the process has lost its GPU: {gone}") from error
             payload["failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         return {"done": True, "rung": 0, "value": 0.0, "payload": payload}
 

@@ -41,7 +41,8 @@ LAYERS: dict[str, str] = {
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
         audit parts each_step job optimiser prediction make_job probing bottleneck peft_adapter peft_options
         peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses
-        recompute padding rehearsal preflight_child""",
+        recompute padding rehearsal preflight_child
+        spared determinism faults""",
     "ray": "search worker cluster own_ray bridge actors sweep",
     "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",

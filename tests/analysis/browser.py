@@ -1,17 +1,34 @@
-"""A headless Chromium of the machine's own, driven by Playwright; tests that need one skip where there is none."""
+"""A headless Chromium, driven by Playwright; tests that need one skip where there is none (`make browser` gets one).
+
+    python -m tests.analysis.browser
+
+says which one the tests take; exit code 1 where there is none.
+"""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-"""Path of the browser, or None; Playwright's own download is not used."""
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find() -> str | None:
+    """Path of the machine's own browser, else of the one that Playwright has downloaded before, else None."""
+    machines = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if machines is not None:
+        return machines
+    with sync_playwright() as driver:
+        own = driver.chromium.executable_path
+    return own if Path(own).is_file() else None
+
+
+CHROMIUM = find()
 
 
 @dataclass
@@ -51,3 +68,8 @@ def draw_all(page: Page) -> int:
     total = page.locator("main figure").count()
     page.wait_for_function(f"document.querySelectorAll('figure.drawn').length === {total}", timeout=60_000)
     return drawn.count()
+
+
+if __name__ == "__main__":
+    print(CHROMIUM or "no Chromium")
+    sys.exit(CHROMIUM is None)

@@ -14,7 +14,7 @@ from analysis.report import write_report
 from tests.analysis.browser import CHROMIUM, chromium, draw_all, open_page
 from tests.analysis.fixtures import draw
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: `make browser` gets one")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,38 @@ def test_checkpoints_go_when_rows_come(tmp_path: Path, monkeypatch: pytest.Monke
     folder.write_bytes("checkpoints/_half.safetensors.1f2e", b"left by a worker that died while it wrote")
     run_tiny(tmp_path)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_checkpoints_take_one_fiftieth_of_the_time_at_most(
+    together: int, monkeypatch: pytest.MonkeyPatch, ready: Prepared, lock: Lock
+) -> None:
+    """Every so many seconds, and where writing one takes long, fifty times as long as that; members of a pack write
+    theirs one after the other."""
+    now = 100.0
+    monkeypatch.setattr(keeper.time, "monotonic", lambda: now)
+    watch = resident(ready, lock, checkpoint_seconds=10.0).watch
+    watch.begin()
+    cost = 0.0
+
+    def encode() -> bytes:
+        nonlocal now
+        now += cost
+        return b"state"
+
+    one = keeper.TrialKeeper(watch, "id", encode, nullcontext, lambda text: None, together)
+
+    def next_one() -> float:
+        """Seconds from the end of a checkpoint to when the next one is due, to a tenth."""
+        nonlocal now
+        one.save()
+        begin = now
+        while not one.due():
+            now += 0.1
+        return now - begin
+
+    assert next_one() == pytest.approx(10.0, abs=0.11)
+    cost = 0.1
+    assert next_one() == pytest.approx(max(10.0, 5.0 * together), abs=0.11)
+    cost = 2.0
+    assert next_one() == pytest.approx(100.0 * together, abs=0.11)

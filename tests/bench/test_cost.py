@@ -16,6 +16,8 @@ from bench.hub import known_architecture
 from bench.methods import Method
 from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 from bench.registry import method, methods
+from bench.resident import longest_input
+from tests.bench.tiny_models import tiny_architecture
 
 BASE = "google-bert/bert-base-uncased"
 SHAPES = [
@@ -144,21 +146,36 @@ def test_a_method_that_does_not_apply_is_not_counted() -> None:
 
 _POSITIONS = [
     *("bert", "electra", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
-    *("data2vec-text", "longformer", "mpnet", "ibert", "esm", "luke", "markuplm"),
+    *("data2vec-text", "longformer", "mpnet", "ibert", "esm", "luke", "markuplm", "lilt", "layoutlmv3"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "padding"), [*((kind, 1) for kind in _POSITIONS), ("roberta", 0), ("roberta", 3)])
 def test_the_longest_input_is_what_the_model_has_positions_for(kind: str, padding: int) -> None:
     """One more token and the model has none."""
-    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
+    shape = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
     sizes = {"vocab_size": 64, "max_position_embeddings": 20, "pad_token_id": padding, "attention_window": 4}
-    own = {"entity_vocab_size": 8, "default_language": "en_XX"}  # Luke's and X-MOD's
+    own = {"entity_vocab_size": 8, "default_language": "en_XX"}  # Luke's and X-MOD's; LayoutLMv3's:
+    own |= {"coordinate_size": 8, "shape_size": 8, "visual_embed": False}
     config = AutoConfig.for_model(kind, num_labels=2, **shape, **sizes, **own)
     model = AutoModelForSequenceClassification.from_config(config).eval()
     most = from_config(config.to_dict(), kind).max_tokens
     assert most is not None
+    if padding == 1:  # what a config that does not name it stands for
+        unnamed = {key: value for key, value in config.to_dict().items() if key != "pad_token_id"}
+        assert from_config(unnamed, kind).max_tokens == most
     for length, fits in ((most, True), (most + 1, False)):
         ids = torch.full((1, length), 5)
         with torch.no_grad(), nullcontext() if fits else pytest.raises((IndexError, RuntimeError)):
             model(input_ids=ids, attention_mask=torch.ones_like(ids))
+
+
+@pytest.mark.parametrize("name", ["prefix", "prompt"])
+def test_a_methods_own_tokens_take_their_room_of_the_text(name: str) -> None:
+    """Where the model's positions are fewer than what is asked for."""
+    tuned = method(name)(tokens=5)  # type: ignore[call-arg]
+    arch = tiny_architecture("bert")
+    assert tuned.positions == 5
+    assert longest_input(128, tuned, arch) == 64 - 5
+    assert longest_input(16, tuned, arch) == 16
+    assert longest_input(128, method("full")(), arch) == 64

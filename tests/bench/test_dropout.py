@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bench import attention
 from bench.attention import keyed_attention
-from bench.dropout import CALLS, KeyedDropout, Stream, dropout, keep_mask, step_keys, stream, use_keyed
+from bench.dropout import CALLS, KeyedDropout, Stream, dropout, keep_mask, replay, step_keys, stream, use_keyed
+from bench.recompute import _enable
+from bench.training import autocast
 from tests.bench.tiny_models import CONFIGS, tiny_batch, tiny_model
 
 SHAPE = (16, 32, 96)
@@ -110,6 +113,87 @@ def test_forward_and_gradient() -> None:
         assert float(dropout(x, 1.0).detach().abs().max()) == 0.0
 
 
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No mask is so small that it is kept."""
+    monkeypatch.setattr("bench.dropout.KEPT", 0)
+
+
+@pytest.mark.usefixtures("again")
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_backward_pass_makes_the_mask_again_and_nothing_keeps_it(precision: torch.dtype) -> None:
+    """To the last bit what a kept mask gives, in any precision, for a part of a batch too."""
+    x = torch.randn(3, 4, 6, dtype=precision, requires_grad=True)
+    grad = torch.randn(3, 4, 6).to(precision)
+    with stream(keys(), first=2, rows=3):
+        out = dropout(x, 0.25)
+    factor = keep_mask(keys()[0], (3, 4, 6), 0.25, precision, 2).mul_(1 / 0.75)
+    assert out.grad_fn._raw_saved_other.data is None  # type: ignore[union-attr]
+    assert torch.equal(out, x * factor)
+    assert torch.equal(torch.autograd.grad(out, x, grad)[0], grad * factor)
+
+
+def test_a_small_mask_is_kept() -> None:
+    """Making it again would take longer than it is worth."""
+    with stream(keys()):
+        small, large = (dropout(torch.ones(n, 2, 256, requires_grad=True), 0.25) for n in (128, 129))
+    assert small.numel() == 2**16
+    assert isinstance(small.grad_fn._raw_saved_other.data, Tensor)  # type: ignore[union-attr]
+    assert large.grad_fn._raw_saved_other.data is None  # type: ignore[union-attr]
+
+
+def test_in_a_pack_the_backward_pass_makes_the_masks_again() -> None:
+    """Of the same bits as each member's alone; what is kept is a key to a member."""
+    x, grad = torch.randn(2, 2, 3, 4, 6)
+    x.requires_grad_()
+    own = torch.from_numpy(step_keys([5, 6], [1, 9], 2))
+
+    def one(x: Tensor, keys: Tensor) -> Tensor:
+        with stream(keys):
+            return dropout(x, 0.25)
+
+    out = torch.func.vmap(one)(x, own)
+    kept = [tensor.numel() for tensor in out.grad_fn.saved_tensors]  # type: ignore[union-attr]
+    assert kept == [2]
+    found = torch.autograd.grad(out, x, grad)[0]
+    for k in range(2):
+        factor = keep_mask(own[k, 0], (3, 4, 6), 0.25, torch.float32).mul_(1 / 0.75)
+        assert torch.equal(found[k], grad[k] * factor)
+
+
+@pytest.mark.usefixtures("again")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_model_keeps_less_and_computes_the_same(
+    precision: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the bytes that autograd saves, under autocast and where layers are computed again too; the gradients are those
+    of kept masks, to the last bit."""
+    model = tiny_model("distilbert").train()
+    attention.use_keyed(model)
+    use_keyed(model)
+    if checkpointing:
+        _enable(model)({"use_reentrant": False, "context_fn": replay})
+
+    def run() -> tuple[int, list[Tensor]]:
+        kept: list[int] = []
+
+        def save(tensor: Tensor) -> Tensor:
+            kept.append(tensor.nbytes)
+            return tensor
+
+        saving = torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor)
+        with saving, stream(keys()), autocast(torch.device("cpu"), precision):
+            loss = model(**tiny_batch("distilbert")).logits.float().sum()
+        return sum(kept), list(torch.autograd.grad(loss, list(model.parameters())))
+
+    bytes_again, gradients_again = run()
+    monkeypatch.setattr("bench.dropout.KEPT", 2**62)
+    bytes_kept, gradients_kept = run()
+    assert checkpointing or bytes_kept > bytes_again
+    assert all(torch.equal(a, b) for a, b in zip(gradients_again, gradients_kept, strict=True))
+
+
 def test_outside_a_step_there_is_no_silent_dropout() -> None:
     """Training mode without keys is a mistake; evaluation needs none."""
     layer = KeyedDropout(0.1)
@@ -139,8 +223,6 @@ def test_a_dropout_in_two_places_stays_one() -> None:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_attention_is_that_of_transformers(kind: str) -> None:
     """In evaluation bit for bit, in training without dropout to rounding."""
-    from bench import attention
-
     model = tiny_model(kind)
     ours = copy.deepcopy(model)
     attention.use_keyed(ours)
@@ -151,8 +233,6 @@ def test_attention_is_that_of_transformers(kind: str) -> None:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_a_step_looks_at_no_value(kind: str) -> None:
     """On a GPU each look would wait for all that is queued; on `meta`, where there are no values, it fails."""
-    from bench import attention
-
     model = tiny_model(kind)
     attention.use_keyed(model)
     use_keyed(model)

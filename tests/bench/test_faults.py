@@ -36,6 +36,8 @@ OUTCOMES = {  # how: (status, attempts with one retry, what the reason says)
     "killed": ("error", 2, "worker lost"),
     "killed-once": ("ok", 2, None),
     "segfault": ("error", 2, "worker lost"),
+    "lost": ("error", 2, "device-side assert triggered"),
+    "lost-once": ("ok", 2, None),
     "hang": ("timeout", 1, "hung: no sign of life"),
 }
 
@@ -102,9 +104,12 @@ def test_every_fault_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert by_method["bitfit"]["status"] == "ok"
     assert by_method["head"]["status"] == "error"
     assert "a GPU was assigned to this worker, but torch sees none" in by_method["head"]["reason"]
-    assert outcome.statuses == {"ok": 2, "error": 4, "diverged": 1, "oom": 2, "timeout": 1}
+    assert outcome.statuses == {"ok": 3, "error": 5, "diverged": 1, "oom": 2, "timeout": 1}
     retried = [note for note in watch.notes if "trying again (1 of 1)" in note]
-    assert len(retried) == 4  # killed, killed-once, segfault, the missing GPU
+    assert len(retried) == 6  # killed, killed-once, segfault, lost, lost-once, the missing GPU
+    for how in ("lost", "lost-once"):  # what has lost its GPU trains nothing more
+        first, second = (tmp_path / "marks" / how).read_text().split()
+        assert first != second
 
 
 def make_bridge(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Bridge, Notes]:

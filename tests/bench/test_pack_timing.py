@@ -181,6 +181,25 @@ def test_a_speed_holds_for_any_fraction_but_where_features_are_read_first() -> N
     assert most == {"head": 1, "bitfit": 4}
 
 
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"training": {"evals": 3, "batch_size": 16}}, False),
+        ({"training": {"evals": 3, "batch_size": 8, "max_length": 64}}, False),
+        ({"methods": {"lora": {"lr": [1e-3], "r": 4}}}, False),
+        ({"tasks": ["mini-mrpc"]}, False),
+        ({"fractions": [1.0]}, True),
+        ({"methods": {"lora": {"lr": [1e-2]}}}, True),
+    ],
+    ids=["batch size", "length", "rank", "task", "fraction", "learning rate"],
+)
+def test_a_speed_is_that_of_a_shape(change: dict[str, Any], same: bool) -> None:
+    """Whatever makes a step longer or shorter is in its key, and nothing else: one speed serves all it holds for."""
+    base: dict[str, Any] = {"methods": {"lora": {"lr": [1e-3]}}}
+    one, other = (next(iter(Plan(tiny_study(**given)).grid(KNOWN))) for given in (base, base | change))
+    assert (rate_key(one) == rate_key(other)) == same
+
+
 def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two looks at the clock, nothing left behind; a pack that is out of memory says so."""
     ready = tiny_prepared(methods={"full": {"lr": [0.5]}})
@@ -199,3 +218,27 @@ def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.Monkey
     monkeypatch.setattr("bench.make_job.build", lambda *args: (_ for _ in ()).throw(ValueError("no such thing")))
     with pytest.raises(RuntimeError, match="no such thing"):
         time_pack(resident, trial, 2)
+
+
+def test_of_gpus_of_several_sizes_the_smallest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pack has to fit wherever it comes to run. The file is written where the size changes, not for every row; what
+    an earlier run was on counts until this one has seen its own."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    written: list[str] = []
+    write = ResultsFolder.write_json
+    monkeypatch.setattr(
+        ResultsFolder, "write_json", lambda self, name, document: (written.append(name), write(self, name, document))[1]
+    )
+    sizes = sizes_of(folder, gpus=2)
+    for _ in range(5):
+        for memory in (80 * GIB, 24 * GIB, None, 48 * GIB):
+            sizes.saw_gpu(memory)
+    assert sizes.shares.gpu_memory == 24 * GIB
+    assert written == [FILE] * 2
+    again = sizes_of(folder, gpus=2)
+    assert again.shares.gpu_memory == 24 * GIB
+    again.saw_gpu(80 * GIB)
+    assert again.shares.gpu_memory == 80 * GIB
+    again.saw_gpu(80 * GIB)
+    assert written == [FILE] * 3

@@ -205,3 +205,10 @@ def test_the_plan_says_how_many_are_trained_together() -> None:
     both = forecast(tiny_study(methods=methods, resources={"pack": 8}), None)["notes"]
     assert both == [told + "full 8, bitfit 3"]
     assert forecast(tiny_study(), None)["notes"] == []
+
+
+def test_trials_that_wait_for_a_speed_are_not_packed_with_others() -> None:
+    """Those others would wait too, for nothing."""
+    study = tiny_study(methods={"full": {"lr": [1e-3]}}, budget=[{"steps": 6}, {"epochs": 1}, {"seconds": 5}])
+    steps, epochs, seconds = (kind(trial) for trial in Plan(study).grid(KNOWN))
+    assert steps == epochs != seconds

@@ -165,6 +165,43 @@ def test_a_resumed_search_continues_as_if_never_interrupted(tmp_path: Path) -> N
     assert [p.name for p, _ in whole] == [i for i, _ in done] + [p.name for p, _ in rest]
 
 
+def test_a_resumed_search_knows_every_rung_that_it_knew(tmp_path: Path) -> None:
+    """What was told at each rung, and which rungs a configuration reached: by these ASHA stops the next ones."""
+    plan = search_plan(methods={"full": SPACE["full"]}, trials=12, seeds=1, scheduler="asha")
+    folder = ResultsFolder(str(tmp_path))
+
+    def curve(pack: Pack) -> list[float]:
+        return [lr_score(pack) + 0.01 * index for index in range(1, 9)]
+
+    first = conduct(plan, folder)
+    done: dict[tuple[str, bool], Done] = {}
+    curves: dict[str, list[float]] = {}
+    for _ in range(9):
+        pack = first.next_pack()
+        assert pack is not None
+        told: list[float] = []
+        for index, value in enumerate(curve(pack), start=1):
+            told.append(value)
+            if first.on_rung(pack, index, value):
+                break
+        stopped = len(told) < 8
+        rows = [done_row(t, "pruned" if stopped else "ok", told[-1]) for t in pack.trials]
+        first.on_done(pack, rows)
+        done |= {(row.trial_id, stopped): row for row in rows}
+        curves |= {row.trial_id: told for row in rows}
+    assert {stopped for _, stopped in done} == {True, False}
+    again = conduct(plan, folder, done, lambda trial_id, pruned: curves[trial_id])
+
+    def known(conductor: Conductor) -> list[Any]:
+        (cell,) = conductor.searches.values()
+        trials = cell.study.trials  # type: ignore[attr-defined]
+        reached = [{k: v for k, v in t.system_attrs.items() if k.startswith("completed_rung")} for t in trials]
+        return [(t.params, t.state, t.intermediate_values, r) for t, r in zip(trials, reached, strict=True)]
+
+    assert known(again) == known(first)
+    assert any(reached for *_, reached in known(again))
+
+
 SMALL = {"adapter": {"lr": {"choice": [1e-3, 1e-2]}, "bottleneck": {"int": [3, 7]}}}
 
 

@@ -1,11 +1,17 @@
 """Shares of a GPU: as many as fit with a reserve and have work to do, raised after an out-of-memory."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from bench.conductor import Conductor, Need, Pack
+from bench.errors import StudyError
 from bench.pack_timing import MOST_PER_GPU, RESERVE, Figures, Timing
 from bench.plan import Plan
-from bench.shares import CONTEXT_BYTES, Shares
+from bench.resident import _claim
+from bench.shares import CONTEXT_BYTES, Shares, own_bytes
+from bench.shipment import Share
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
 
@@ -92,3 +98,39 @@ def test_out_of_memory_on_a_share_is_tried_with_more() -> None:
     assert shares.raise_after_oom(pack, 1.0) is None
     assert shares.raise_after_oom(pack, 0.25) == 1.0  # another one, started before
     assert shares.gpu(pack) == 1.0
+
+
+def test_trials_that_ran_out_of_memory_keep_their_share_in_smaller_packs() -> None:
+    """Their pack is halved, and is another one; others of that size start on what they asked for."""
+    study = tiny_study(resources={"gpu": 0.25}, methods={"full": {"lr": [1e-3]}}, seeds=4)
+    first, *others = [trial for pack in drain(Conductor(Plan(study), KNOWN, {})) for trial in pack.trials]
+    shares = Shares(study, gpus=1)
+    shares.raise_after_oom(Pack((first, others[0])), 0.25)
+    assert shares.gpu(Pack((first,))) == 0.5
+    assert shares.gpu(Pack((others[1],))) == 0.25
+
+
+@pytest.mark.parametrize("sharing", [1, 2, 3, 7, 16])
+@pytest.mark.parametrize("total", [16 * GIB, 24 * GIB, 80 * GIB])
+def test_processes_that_share_a_gpu_fit_with_their_contexts(total: int, sharing: int) -> None:
+    """What their tensors may take, and what CUDA takes for each of them, is no more than there is."""
+    assert sharing * (own_bytes(total, 1 / sharing) + CONTEXT_BYTES) <= total
+
+
+def test_a_share_without_room_for_anything_is_refused() -> None:
+    with pytest.raises(StudyError, match=r"resources\.gpu: 0\.01 of a GPU of 24 GiB leaves no memory"):
+        own_bytes(24 * GIB, 0.01)
+
+
+def test_a_process_is_capped_to_its_share_less_its_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By torch's allocator; a process with a GPU to itself is not."""
+    caps: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=80 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", caps.append)
+    threads = torch.get_num_threads()
+    for share in (1.0, 1 / 16):
+        assert _claim(Share(1, share)).type == "cuda"
+    torch.set_num_threads(threads)
+    assert caps == [pytest.approx((5 * GIB - CONTEXT_BYTES) / (80 * GIB))]

@@ -20,9 +20,7 @@ from bench.registry import task, tasks
 from bench.sources import Split, TaskData, load_task, user_task
 from bench.splits import draw
 from bench.tasks import Embedded, HeldOut, Hub, OneFile
-
-REAL = Path(os.environ.get("FINEBENCH_GLUE") or Path(__file__).resolve().parents[2] / "../shared/data/glue")
-real = pytest.mark.skipif(not REAL.is_dir(), reason="no real GLUE data: shared/data/glue or FINEBENCH_GLUE")
+from tests.bench.real_glue import REAL, find, real
 
 
 def write(path: Path, **columns: list[Any]) -> Path:
@@ -349,3 +347,26 @@ def test_cola_s_unlabelled_test_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cola/validation.parquet").symlink_to((REAL / "cola/test.parquet").resolve())
     with pytest.raises(DataError, match=r"row 1, column 'label': label -1 means that the split is not labelled"):
         load_task(task("cola"), tmp_path)
+
+
+def git(*arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+def test_real_glue_is_found_from_a_clone_and_from_a_worktree(tmp_path: Path) -> None:
+    """Beside the repository that they come from, wherever they stand themselves."""
+    origin, elsewhere = tmp_path / "work/origin", tmp_path / "elsewhere"
+    git("init", "-q", str(origin))
+    git("-C", str(origin), "commit", "-q", "--allow-empty", "-m", "one")
+    git("clone", "-q", str(origin), str(elsewhere / "clone"))
+    git("-C", str(origin), "worktree", "add", "-q", str(elsewhere / "tree"))
+    places = [origin, elsewhere / "clone", elsewhere / "tree"]
+    assert [find(place) for place in places] == [None] * 3
+    data = tmp_path / "work/shared/data/glue"
+    data.mkdir(parents=True)
+    assert [find(place) for place in places] == [data] * 3
+    assert find(tmp_path / "no/repository") is None
+    assert find(origin, named=str(tmp_path)) == tmp_path
+    with pytest.raises(pytest.UsageError, match="FINEBENCH_GLUE=/nowhere: there is no such folder"):
+        find(origin, named="/nowhere")

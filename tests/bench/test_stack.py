@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -530,3 +531,26 @@ def test_a_gpu_is_waited_for_as_seldom_as_alone() -> None:
         on_gpu.progress.steps = step
         looked += [step] * lockstep._looks(on_gpu)
     assert looked == [k * CHECK_EVERY for k in range(1, 5)]
+
+
+class Unused(nn.Module):
+    """Has a trained matrix that no output depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(4, 2), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Any:
+        return SimpleNamespace(logits=self.used(x))
+
+
+def test_what_has_no_gradient_is_left_as_it_is_without_decay() -> None:
+    """As torch's own optimiser does for one trial."""
+    models: list[nn.Module] = [Unused(), Unused()]
+    stack = Stack(models, [make_optimizer(model, 1e-2, 0.5) for model in models])
+    before = [{name: t.clone() for name, t in trained_tensors(model).items()} for model in models]
+    logits = stack.logits({"x": torch.ones(2, 3, 4)}, step_keys([1, 2], [1, 1]))
+    stack.update(logits.square().sum((1, 2)), torch.full((2,), math.inf), [1e-2, 1e-2])
+    for model, old in zip(models, before, strict=True):
+        moved = {name for name, tensor in trained_tensors(model).items() if not torch.equal(tensor, old[name])}
+        assert moved == {"used.weight", "used.bias"}

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from bench import make_job
+from bench import make_job, training
 from bench.conductor import Pack
+from bench.evaluation import Predictions, Progress
 from bench.prepare import Prepared
 from bench.record import Record
 from bench.resident import Resident
@@ -19,6 +21,7 @@ from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
 from bench.trainer import PackRun
 from bench.trial import Trial
+from tests.bench.test_spared import job, tokens
 from tests.bench.tiny import run_tiny, tiny_prepared
 
 CLOCKS = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
@@ -238,3 +241,36 @@ def test_flops_and_counts_are_filled_in(ready: Prepared, resident: Resident) -> 
     assert row["delta_bytes"] == 4 * row["trainable_params"]
     assert row["energy_joules"] is None
     assert row["exclusive"] is True
+
+
+def test_of_equal_evaluations_the_first_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later one that is no better costs no look at the score split, but at the end."""
+    rows, labels = tokens("bert"), np.array([0, 1, 0, 1, 1, 0])
+    one = job("bert", "bitfit", "fp32", 1, rows, labels)
+    one = dataclasses.replace(one, steps=3, training=one.training.model_copy(update={"evals": 3}))
+    same = Predictions(labels, None, 0.5, {"accuracy": 0.5})
+    monkeypatch.setattr(training, "predict", lambda job, examples: same)
+    progress = Progress()
+    found = list(training.train(one, progress))
+    assert [(each.step, each.improved, each.score is None) for each in found] == [
+        (1, True, False),
+        (2, False, True),
+        (3, False, False),
+    ]
+    assert progress.best is found[0]
+
+
+def test_what_is_decayed() -> None:
+    """Weight matrices, also of one row in a linear layer; neither biases nor scales stored as a row or a column."""
+
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.row, self.column = nn.Parameter(torch.ones(1, 4)), nn.Parameter(torch.ones(4, 1))
+            self.matrix, self.head = nn.Parameter(torch.ones(4, 4)), nn.Linear(4, 1)
+
+    model = Scales()
+    decayed, others = training.make_optimizer(model, 1e-3, 0.1).param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    assert {id(p) for p in decayed["params"]} == {id(model.matrix), id(model.head.weight)}
+    assert {id(p) for p in others["params"]} == {id(model.row), id(model.column), id(model.head.bias)}

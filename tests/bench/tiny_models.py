@@ -34,6 +34,13 @@ _DEBERTA = {
     "position_biased_input": False,
     "type_vocab_size": 0,
 }
+_DEBERTA_V1 = {
+    "relative_attention": True,
+    "pos_att_type": ["c2p", "p2c"],
+    "max_relative_positions": 8,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
 _MODERN = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2, "local_attention": 8}
 _GPT2 = {"vocab_size": 64, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "pad_token_id": 0}
 
@@ -52,6 +59,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 DECODERS = ("gpt2", "llama", "qwen2")
 
 OTHERS: dict[str, dict[str, Any]] = {
+    "deberta": _SHAPE | _DEBERTA_V1,
     "mistral": _SHAPE | {"num_key_value_heads": 2, "sliding_window": 4},
     "xlnet": {"vocab_size": 64, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64, "pad_token_id": 0},
     "t5": {
@@ -66,7 +74,7 @@ OTHERS: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 0,
     },
 }
-"""Families with something of their own: a window, another side for padding, tied tensors."""
+"""Families with something of their own: a mask of another type, a window, another side for padding, tied tensors."""
 
 
 def tiny_model(kind: str, num_labels: int = 2, **changes: Any) -> PreTrainedModel:

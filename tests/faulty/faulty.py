@@ -45,6 +45,11 @@ class Faulty(Method):
         how = self.how.removesuffix("-once")
         if how == "raise":
             raise ValueError("broken on purpose")
+        if how == "lost":
+            from bench import member
+
+            setattr(member, "lost", lambda device: "CUDA error: device-side assert triggered")  # noqa: B010  mypy
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
         if how == "device-memory":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         if how == "host-memory":
