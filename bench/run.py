@@ -23,6 +23,7 @@ from bench.keeper import clear
 from bench.lock import Lock, claim
 from bench.meter import cpu_count
 from bench.pack_sizes import AsWritten, PackSizes
+from bench.places import check_temporary
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
@@ -100,6 +101,7 @@ def run_study(
     """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
+    check_temporary(ray=not options.debug and options.address is None)
     check_tracker(options.logger, folder)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
