@@ -102,7 +102,7 @@ def run_study(
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
     check_temporary(ray=not options.debug and options.address is None)
-    check_tracker(options.logger, folder)
+    check_tracker(options.logger, study.name, folder)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
