@@ -75,6 +75,8 @@ def _start(**options: Any) -> None:
     """Start a Ray of our own; raises InputError where it does not come up."""
     try:
         own_ray.start(import_tune, **options)
+    except InputError:
+        raise
     except Exception as error:  # Ray says with a bare Exception that its services did not start in time
         if isinstance(error, OSError) and error.filename:
             raise InputError(

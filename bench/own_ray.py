@@ -15,11 +15,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, state, utils
-from ray._private.node import Node
 
 from bench.places import home, writable
+from bench.ray_parts import needed, part
 from bench.stop import no_hangup
+
+Node, services, state, utils = (
+    part(f"ray._private.{name}", *names) for name, *names in (("node", "Node"), ("services",), ("state",), ("utils",))
+)
 
 MONITORS = ("start_monitor", "start_log_monitor")
 """Methods of Ray's Node that start what is left out."""
@@ -69,13 +72,15 @@ def loopback() -> Iterator[None]:
     """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
 
     Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked
-    for.
+    for. Raises InputError where this Ray cannot be told.
     """
-    with _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
+    module = "ray._private.ray_constants"
+    needed(module, "ENABLE_RAY_CLUSTER", why="by which it is kept on this machine, out of others' reach")
+    with _replaced(part(module), "ENABLE_RAY_CLUSTER", False):
         yield
 
 
-def _leave_out(self: Node, **options: Any) -> None:
+def _leave_out(self: Any, **options: Any) -> None:
     """In place of a method that starts a service."""
 
 

@@ -2,7 +2,6 @@
 
 import copy
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -188,8 +187,6 @@ def test_peft_refuses_in_one_message(name: str, options: dict[str, Any], message
 
 @pytest.mark.parametrize("kind", ["LOHA", "LOKR", "OFT", "HRA", "FOURIERFT", "BEFT", "P_TUNING", "TINYLORA", "OSF"])
 def test_other_tuners_of_peft_train_too(kind: str) -> None:
-    if kind == "BEFT" and version("peft").startswith("0.19."):
-        pytest.skip("peft has it from 0.20 on")
     options = {"num_virtual_tokens": 4, "encoder_hidden_size": 16} if kind == "P_TUNING" else {}
     model = copy.deepcopy(tuned(f"peft:{kind}", "bert", **options))
     audit = FreezeAudit(model)
