@@ -80,6 +80,7 @@ def test_a_run_goes_on_where_its_output_is_lost(tmp_path: Path, where: str) -> N
     assert [line for line in ended.stderr.splitlines() if WORD in line] == [ended.stderr.strip()]
 
 
+@pytest.mark.slow
 def test_a_run_whose_reader_leaves_goes_on_through_ray(tmp_path: Path) -> None:
     """`finebench run … | head -1`"""
     study = tmp_path / "tiny.yaml"
