@@ -133,7 +133,7 @@ class InTerminal(Life):
 
 def test_a_terminal_that_hangs_up_ends_a_run_as_sigterm_does(tmp_path: Path) -> None:
     """A dropped connection: every process of the terminal hears of it, and the driver twice, from shell and kernel."""
-    study = run_whole(tmp_path, tasks=["mini-stsb"], methods={"full": {"lr": [1e-3]}}, budget={"steps": 400}, seeds=2)
+    study = run_whole(tmp_path, tasks=["mini-stsb"], methods={"full": {"lr": [1e-3]}}, budget={"steps": 150}, seeds=2)
     out = tmp_path / "out"
     life = InTerminal(study, out)
     life.wait(lambda: life.workers() and list(out.glob("checkpoints/*.safetensors")))
