@@ -50,8 +50,8 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
 
 
 def _bring_token() -> None:
-    """Let Ray (from 2.56 on) have a secret for its connections where it cannot keep one in the user's home: for this
-    process and those that it starts, until they end."""
+    """Let Ray have a secret for its connections where it cannot keep one in the user's home: for this process and those
+    that it starts, until they end."""
     given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
     try:
         kept = writable(home() / ".ray" / "auth_token") or (home() / ".ray" / "auth_token").exists()
