@@ -64,7 +64,7 @@ def test_output_that_a_full_disk_refuses_is_named(results: Path) -> None:
     assert ended.stderr == "finebench: standard output: cannot be written: No space left on device\n"
 
 
-@pytest.mark.parametrize("where", ["pipe", "full disk"])
+@pytest.mark.parametrize("where", ["pipe", pytest.param("full disk", marks=pytest.mark.slow)])
 def test_a_run_goes_on_where_its_output_is_lost(tmp_path: Path, where: str) -> None:
     study = tmp_path / "tiny.yaml"
     study.write_text(dump_study(tiny_study()))
@@ -131,6 +131,7 @@ class InTerminal(Life):
         super().wait(lambda: select.select([self.terminal], [], [], 0)[0] and os.read(self.terminal, 65536) and ready())
 
 
+@pytest.mark.slow
 def test_a_terminal_that_hangs_up_ends_a_run_as_sigterm_does(tmp_path: Path) -> None:
     """A dropped connection: every process of the terminal hears of it, and the driver twice, from shell and kernel."""
     study = run_whole(tmp_path, tasks=["mini-stsb"], methods={"full": {"lr": [1e-3]}}, budget={"steps": 150}, seeds=2)
@@ -148,6 +149,7 @@ def test_a_terminal_that_hangs_up_ends_a_run_as_sigterm_does(tmp_path: Path) -> 
     assert damage(out, tmp_path / "whole") == Damage(lost=0, duplicated=0, differing=0)
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_hears_no_hangup(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(dump_study(tiny_study(seeds=4)))

@@ -58,6 +58,7 @@ def test_help_needs_no_home() -> None:
     assert as_nobody("--version").returncode == 0
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_home_that_cannot_be_written_costs_no_run(open_folder: Path) -> None:
     """As in a container that is given a user id: HOME is / then. Ray would keep a token there, finebench its cache."""
