@@ -4,12 +4,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= auto
+LOWEST ?= .venv-lowest
+NEWEST ?= .venv-newest
+# The suite's core: what rests on the libraries whose versions pyproject.toml bounds. Models and methods, training,
+# search, Ray, the results and their report.
+CORE   := $(patsubst %,tests/bench/test_%.py,attention dropout model methods_applied peft_options peft_effects frozen \
+          stack probe trainer checkpoint keep data search run sweep faults files study_file cli_bad_input) \
+          tests/analysis/test_load.py tests/analysis/test_report.py
 
 # One thread per process: tests and trials run side by side, one to a core.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long lint browser bench bench-gpu clean
+.PHONY: help install quickstart test test-long test-bounds lint browser bench bench-gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +39,17 @@ test-long: lint ## every test, fuzzing with them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
+test-bounds: $(LOWEST)/.installed ## the suite's core with the lowest and the newest versions that are allowed
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(CORE)
+	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(CORE)
+
+$(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	touch $@
+
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,5 +71,5 @@ bench-gpu: install ## the same on one GPU, and what each part brings
 	$(BIN)/python -m tests.benchmarks.gpu $(BENCH)
 
 clean: ## remove what the other targets made, results apart
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,8 +38,10 @@ def keyed_attention(
     A mask is boolean (True: seen) or added to the scores.
     """
     if dropout == 0 and _may_fuse(query, key, value):
+        if position_bias is not None:  # transformers before 5.14 does not know it, and never gives one
+            kwargs["position_bias"] = position_bias
         plain: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, 0.0, scaling, is_causal, position_bias, **kwargs
+            module, query, key, value, attention_mask, dropout=0.0, scaling=scaling, is_causal=is_causal, **kwargs
         )
         return plain
     groups = int(getattr(module, "num_key_value_groups", 1))

@@ -10,13 +10,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.places import expanded, home
+
 
 def cache_folder() -> Path:
-    """FINEBENCH_CACHE, else finebench's folder in XDG_CACHE_HOME (~/.cache)."""
+    """FINEBENCH_CACHE, else finebench's folder in XDG_CACHE_HOME (~/.cache); raises FileNotFoundError where there is
+    no home folder to look in."""
     own = os.environ.get("FINEBENCH_CACHE")
     if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finebench"
+        return expanded(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "finebench"
 
 
 def cached(kind: str, key: Any) -> Any:
@@ -29,8 +32,8 @@ def cached(kind: str, key: Any) -> Any:
 
 def keep(kind: str, key: Any, value: Any) -> None:
     """Keep a JSON value under a key; a cache folder that cannot be written is left alone."""
-    path = _path(kind, key)
     with contextlib.suppress(OSError):
+        path = _path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix="_", dir=path.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -10,6 +10,8 @@ import typer
 
 from bench import __version__
 from bench.errors import InputError
+from bench.places import check_home
+from bench.streams import hold
 
 app = typer.Typer(
     name="finebench",
@@ -38,11 +40,14 @@ def _example(text: str) -> str:
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"finebench {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand != "doctor":  # which says it as one of its findings
+        check_home()
 
 
 @app.command(epilog=_example("finebench run quickstart --results results/quickstart"))
@@ -181,15 +186,19 @@ def tasks(as_json: JsonOption = False) -> None:
 
 
 @app.command(epilog=_example("finebench doctor"))
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    results: Annotated[str, typer.Option(help="Where results will lie: a folder or URI.")] = "results",
+    as_json: JsonOption = False,
+) -> None:
     """Check this machine: what works, and how to fix what does not."""
     from bench.show import print_doctor
 
-    print_doctor(as_json)
+    print_doctor(results, as_json)
 
 
 def main() -> None:
     """Entry point: exit codes as documented, never a bare traceback for a user's mistake."""
+    hold()
     sys.exit(guarded(lambda: app(standalone_mode=False)))
 
 

@@ -75,7 +75,14 @@ def _start(**options: Any) -> None:
     """Start a Ray of our own; raises InputError where it does not come up."""
     try:
         own_ray.start(import_tune, **options)
+    except InputError:
+        raise
     except Exception as error:  # Ray says with a bare Exception that its services did not start in time
+        if isinstance(error, OSError) and error.filename:
+            raise InputError(
+                f"Ray cannot be started on this machine: {error.filename}: {error.strerror}; --debug runs a study "
+                "without Ray, trial after trial"
+            ) from error
         raise InputError(
             f"Ray cannot be started on this machine: {' '.join(str(error).split())}. Is it short of memory, of disk "
             "or of idle cores? `finebench doctor` checks it; --debug runs a study without Ray, trial after trial"

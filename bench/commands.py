@@ -14,6 +14,7 @@ from bench.console import make_console
 from bench.errors import InputError, MethodError, StorageError, StudyError
 from bench.progress import failure_line, make_progress
 from bench.recorder import Observer
+from bench.streams import outlive
 from bench.study_file import find_study, load_study
 from bench.trial import Trial
 from bench.waves import CellKey
@@ -42,6 +43,7 @@ def run_command(
     from bench.run import RunOptions, run_study
     from bench.show import run_words, without_verdict
 
+    outlive("the run goes on without a display")
     console = make_console()
     study = load_study(name, overrides, model)
     if data is not None and not data.is_dir():

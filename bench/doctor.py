@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import __version__
+from bench.cache import cache_folder as own_cache
+from bench.errors import InputError
+from bench.places import check_temporary, home, nearest, ray_folder, writable
+
 IMPORT_SECONDS = 90.0
 HUB_SECONDS = 3.0
 SMI_SECONDS = 10.0
@@ -31,6 +36,16 @@ print(json.dumps({
 }))
 """
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
+_RAY = """
+import json, sys, time
+from bench import cluster, errors
+begin = time.monotonic()
+try:
+    with cluster.ray_session(cluster.RayOptions(), 1):
+        print(json.dumps({"version": cluster.ray.__version__, "seconds": time.monotonic() - begin}))
+except errors.InputError as error:
+    sys.exit(str(error).partition("; --debug")[0].partition(" Is it short")[0])
+"""
 _HUB = """
 import json, sys, urllib.error, urllib.request
 try:
@@ -45,16 +60,23 @@ print(json.dumps({"code": code}))
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: `ok` is False only for what keeps studies from running; `fix` says what to do then."""
+    """One finding. `ok` is False only for what keeps studies from running, `warn` True for what does not, but makes
+    them slower or leaves something out; `fix` says what to do then."""
 
     name: str
     ok: bool
     detail: str
     fix: str | None = None
+    warn: bool = False
+
+    @property
+    def state(self) -> str:
+        """ok, warn or fail."""
+        return "fail" if not self.ok else "warn" if self.warn else "ok"
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
     """What a subprocess said: its JSON, or why there is none."""
 
     value: dict[str, Any] | None
@@ -65,39 +87,46 @@ class _Question:
     """A Python program in a subprocess of its own, started now and read later."""
 
     def __init__(self, code: str, *args: str) -> None:
+        root = str(Path(__file__).resolve().parent.parent)
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
         )
 
-    def answer(self, seconds: float) -> _Answer:
+    def answer(self, seconds: float) -> Answer:
         """The last line of its output as JSON; what went wrong if it fails or takes longer than `seconds`."""
         try:
             out, err = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
-            return _Answer(None, f"no answer within {seconds:g} s")
+            return Answer(None, f"no answer within {seconds:g} s")
         if self.process.returncode != 0:
             lines = err.strip().splitlines()
-            return _Answer(None, lines[-1] if lines else f"ended with exit code {self.process.returncode}")
-        return _Answer(json.loads(out.strip().splitlines()[-1]))
+            return Answer(None, lines[-1] if lines else f"ended with exit code {self.process.returncode}")
+        return Answer(json.loads(out.strip().splitlines()[-1]))
 
 
-def diagnose() -> list[Check]:
-    """Every check, in the order in which things are needed."""
+def diagnose(results: str) -> list[Check]:
+    """Every check, in the order in which things are needed; `results`: a folder or URI for results."""
     hub = _Question(_HUB, hub_address(), str(HUB_SECONDS))
     torch = _Question(_TORCH)
-    others = {name: _Question(_IMPORT.format(module=name)) for name in ("transformers", "peft", "ray", "optuna")}
+    ray = _Question(_RAY)
+    others = {name: _Question(_IMPORT.format(module=name)) for name in ("transformers", "peft", "optuna")}
     hub_answer = hub.answer(HUB_SECONDS + 0.5)
     torch_answer = torch.answer(IMPORT_SECONDS)
     return [
+        Check("finebench", True, f"{__version__} in {Path(__file__).resolve().parent}"),
         check_python(sys.version_info[:3]),
         check_torch(torch_answer.value, torch_answer.problem),
         *(_check_import(name, question.answer(IMPORT_SECONDS)) for name, question in others.items()),
+        check_ray(ray.answer(IMPORT_SECONDS)),
         check_gpus(torch_answer.value, smi_gpus()),
         check_hub(hub_address(), hub_answer.value, hub_answer.problem),
-        check_cache(cache_folder(os.environ)),
-        check_disk(Path.cwd()),
+        check_home(),
+        check_cache(os.environ),
+        check_temporary_folder(),
+        check_disk(results),
         check_machine(),
         check_shared_memory(Path("/dev/shm")),
         check_threads(os.environ, cores()),
@@ -119,10 +148,18 @@ def check_torch(found: Mapping[str, Any] | None, problem: str = "") -> Check:
     return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}")
 
 
-def _check_import(name: str, answer: _Answer) -> Check:
+def _check_import(name: str, answer: Answer) -> Check:
     if answer.value is None:
         return Check(name, False, f"cannot be imported: {answer.problem}", f"pip install -c constraints.txt '{name}'")
     return Check(name, True, str(answer.value["version"]))
+
+
+def check_ray(answer: Answer) -> Check:
+    """A Ray of our own starts."""
+    if answer.value is None:
+        fix = "what it says has to be mended; until then --debug runs a study without Ray, trial after trial"
+        return Check("ray", False, f"cannot be started: {answer.problem}", fix)
+    return Check("ray", True, f"{answer.value['version']}, started in {answer.value['seconds']:.1f} s")
 
 
 def smi_gpus() -> list[str] | None:
@@ -144,7 +181,7 @@ def check_gpus(found: Mapping[str, Any] | None, listed: list[str] | None) -> Che
         return Check("gpus", True, ", ".join(f"{name} ({memory / 2**30:.0f} GiB)" for name, memory in usable))
     if listed:
         fix = "install a torch build for this driver's CUDA version: https://pytorch.org/get-started/locally"
-        return Check("gpus", False, f"the driver lists {len(listed)}, torch can use none", fix)
+        return Check("gpus", True, f"the driver lists {len(listed)}, torch can use none", fix, warn=True)
     return Check("gpus", True, "none: trials run on the CPU, one core each")
 
 
@@ -160,30 +197,58 @@ def check_hub(address: str, found: Mapping[str, Any] | None, problem: str = "") 
     if found is not None and found["code"] < 500:
         return Check("hub", True, f"{address} answers")
     why = problem or f"it answered with status {found['code'] if found else '?'}"
-    return Check("hub", True, f"{address} cannot be reached ({why}); use the embedded default, or --model and --data")
+    fix = "use the embedded default, or --model and --data"
+    return Check("hub", True, f"{address} cannot be reached ({why})", fix, warn=True)
+
+
+def check_home() -> Check:
+    """There is a home folder."""
+    try:
+        return Check("home", True, str(home()))
+    except FileNotFoundError as error:
+        return Check("home", False, str(error.strerror), "set HOME to a folder that can be written")
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """Where Hugging Face's libraries keep models and data."""
     if "HF_HOME" in environ:
-        return Path(environ["HF_HOME"]).expanduser()
-    return Path(environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "huggingface"
+        return Path(os.path.expanduser(environ["HF_HOME"]))
+    return Path(os.path.expanduser(environ.get("XDG_CACHE_HOME", "~/.cache"))) / "huggingface"
 
 
-def check_cache(folder: Path) -> Check:
-    """The folder, or the nearest one that exists above it, can be written."""
-    nearest = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    ok = nearest.is_dir() and os.access(nearest, os.W_OK)
-    return Check("cache", ok, str(folder), None if ok else f"make {nearest} writable, or set HF_HOME to another folder")
+def check_cache(environ: Mapping[str, str]) -> Check:
+    """Hugging Face's folder and our own, or the nearest ones that exist above them, can be written."""
+    try:
+        folders = {"HF_HOME": cache_folder(environ), "FINEBENCH_CACHE": own_cache()}
+    except FileNotFoundError as error:
+        return Check("cache", True, str(error.strerror), "set HF_HOME and FINEBENCH_CACHE to folders", warn=True)
+    wrong = {name: folder for name, folder in folders.items() if not writable(folder)}
+    fix = "; ".join(f"make {nearest(one)} writable, or set {name} to another folder" for name, one in wrong.items())
+    return Check("cache", True, ", ".join(map(str, folders.values())), fix or None, warn=bool(wrong))
 
 
-def check_disk(folder: Path) -> Check:
-    """Room for results and checkpoints where the command is run."""
+def check_temporary_folder() -> Check:
+    """Ray's files and sockets have a place."""
+    folder, name = ray_folder(os.environ)
+    try:
+        check_temporary(ray=True)
+    except InputError as error:
+        detail, _, fix = str(error).partition("; ")
+        return Check("temporary folder", False, detail, fix)
+    return Check("temporary folder", True, f"{folder} ({name})")
+
+
+def check_disk(results: str) -> Check:
+    """Room for results and checkpoints where they lie."""
+    if "://" in results:
+        return Check("disk", True, f"{results} is no disk of this machine")
+    folder = nearest(Path(results).absolute())
     free = shutil.disk_usage(folder).free / 1e9
-    ok = free >= MIN_DISK_GB
-    return Check(
-        "disk", ok, f"{free:.0f} GB free in {folder}", None if ok else f"free {MIN_DISK_GB:g} GB, or run elsewhere"
-    )
+    detail = f"{free:.0f} GB free for results in {folder}"
+    if not writable(folder):
+        return Check("disk", False, f"{detail}, which cannot be written", "make it writable, or choose other --results")
+    few = free < MIN_DISK_GB
+    return Check("disk", True, detail, f"free {MIN_DISK_GB:g} GB, or choose other --results" if few else None, warn=few)
 
 
 def cores() -> int:
@@ -202,9 +267,9 @@ def check_shared_memory(folder: Path) -> Check:
     if not folder.is_dir():
         return Check("shared memory", True, "none on this system; Ray uses a temporary folder")
     total = shutil.disk_usage(folder).total / 2**30
-    ok = total >= MIN_SHM_GB
+    few = total < MIN_SHM_GB
     fix = "start the container with --shm-size=4g; until then Ray uses a slower temporary folder"
-    return Check("shared memory", ok, f"{total:.1f} GiB in {folder}", None if ok else fix)
+    return Check("shared memory", True, f"{total:.1f} GiB in {folder}", fix if few else None, warn=few)
 
 
 def check_threads(environ: Mapping[str, str], available: int) -> Check:
@@ -215,4 +280,4 @@ def check_threads(environ: Mapping[str, str], available: int) -> Check:
     shown = ", ".join(f"{key}={value}" for key, value in given.items())
     wrong = [key for key, value in given.items() if not value.isdigit() or not 1 <= int(value) <= available]
     fix = f"unset {' '.join(wrong)}, or set it to a number from 1 to {available}" if wrong else None
-    return Check("threads", not wrong, shown, fix)
+    return Check("threads", True, shown, fix, warn=bool(wrong))

@@ -12,6 +12,7 @@ from bench.architecture import Architecture, from_config
 from bench.cache import cached, keep
 from bench.errors import ModelError, ModelNotHere
 from bench.model_folder import missing_from
+from bench.places import expanded
 
 EMBEDDED = "embedded"
 _TEXTS = ("*.json", "*.txt", "*.model")
@@ -42,7 +43,7 @@ def resolve_model(given: str) -> ModelRef:
     if given == EMBEDDED:
         folder = Path(__file__).parent / "embedded" / "model"
         return ModelRef(given, folder, folder_revision(folder), EMBEDDED)
-    path = Path(given).expanduser()
+    path = expanded(given)
     if (given and path.is_dir()) or given.startswith((".", "/", "~")):
         if not path.is_dir():
             raise ModelError(f"model folder {given!r} does not exist")
@@ -60,7 +61,7 @@ def resolve_model(given: str) -> ModelRef:
 def known_architecture(given: str) -> Architecture | None:
     """The shape of a well-known hub model, without a network; None for any other name and for existing folders."""
     name = given.partition("@")[0]
-    if Path(given).expanduser().is_dir():
+    if expanded(given).is_dir():
         return None
     known = _known_models().get(name)
     if known is None:
@@ -153,6 +154,11 @@ def _unreachable(name: str, revision: str | None, error: Exception) -> str:
         return f"model {name!r} has no revision {revision!r} on the hub"
     if isinstance(error, RepositoryNotFoundError):
         return f"the hub knows no model {name!r} (or it is private: log in with `hf auth login`)"
+    if isinstance(error, OSError) and error.filename:  # not the network
+        return (
+            f"model {name!r} cannot be kept on this machine: {error.filename}: {error.strerror}; HF_HOME=DIR chooses "
+            "another folder, and a folder that holds the model can be given with --model"
+        )
     return (
         f"model {name!r} is not on this machine and the hub cannot be reached ({type(error).__name__}); "
         "a folder that holds it can be given with --model"

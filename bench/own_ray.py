@@ -8,14 +8,21 @@ Ray starts with what it brings. To have the dashboard, start Ray with `ray start
 """
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, state, utils
-from ray._private.node import Node
+
+from bench.places import home, writable
+from bench.ray_parts import needed, part
+from bench.stop import no_hangup
+
+Node, services, state, utils = (
+    part(f"ray._private.{name}", *names) for name, *names in (("node", "Node"), ("services",), ("state",), ("utils",))
+)
 
 MONITORS = ("start_monitor", "start_log_monitor")
 """Methods of Ray's Node that start what is left out."""
@@ -32,13 +39,26 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
 
     Raises what ray.init raises: a bare Exception where its services do not start in time.
     """
-    with loopback(), _environment(*_NO_IDLE_WORKERS), ExitStack() as replaced:
+    _bring_token()
+    with no_hangup(), loopback(), _environment(*_NO_IDLE_WORKERS), ExitStack() as replaced:
         for name in left_out():
             replaced.enter_context(_replaced(Node, name, _leave_out))
         if hasattr(services, "get_node"):
             find = _found_at_once(services.get_node, meanwhile)
             replaced.enter_context(_replaced(services, "get_node", find))
         ray.init(address="local", include_dashboard=False, **options)
+
+
+def _bring_token() -> None:
+    """Let Ray have a secret for its connections where it cannot keep one in the user's home: for this process and those
+    that it starts, until they end."""
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"))
+    try:
+        kept = writable(home() / ".ray" / "auth_token") or (home() / ".ray" / "auth_token").exists()
+    except FileNotFoundError:
+        kept = False
+    if not given and not kept:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def left_out() -> tuple[str, ...]:
@@ -52,13 +72,15 @@ def loopback() -> Iterator[None]:
     """Let Ray take the loopback address as this node's, so that its servers listen there and nowhere else.
 
     Ray does so by itself on macOS and Windows; on Linux it takes the outward address, also where 127.0.0.1 is asked
-    for.
+    for. Raises InputError where this Ray cannot be told.
     """
-    with _replaced(ray_constants, "ENABLE_RAY_CLUSTER", False):
+    module = "ray._private.ray_constants"
+    needed(module, "ENABLE_RAY_CLUSTER", why="by which it is kept on this machine, out of others' reach")
+    with _replaced(part(module), "ENABLE_RAY_CLUSTER", False):
         yield
 
 
-def _leave_out(self: Node, **options: Any) -> None:
+def _leave_out(self: Any, **options: Any) -> None:
     """In place of a method that starts a service."""
 
 

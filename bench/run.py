@@ -23,6 +23,7 @@ from bench.keeper import clear
 from bench.lock import Lock, claim
 from bench.meter import cpu_count
 from bench.pack_sizes import AsWritten, PackSizes
+from bench.places import check_temporary
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
@@ -114,7 +115,8 @@ def run_study(
     """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
-    check_tracker(options.logger, folder)
+    check_temporary(ray=not options.debug and options.address is None)
+    check_tracker(options.logger, study.name, folder)
     claim_folder(folder, study)
     ready = prepare(study, options.data)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))

@@ -218,19 +218,22 @@ def print_tasks(as_json: bool) -> None:
     make_console().print(_table(["task", "kind", "metrics", "what it is"], rows, texts=(0, 1, 2, 3)))
 
 
-def print_doctor(as_json: bool) -> None:
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def print_doctor(results: str, as_json: bool) -> None:
     """What works on this machine, and how to fix what does not."""
     from bench.doctor import diagnose
 
-    checks = diagnose()
+    checks = diagnose(results)
     if as_json:
-        print_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "fix": c.fix} for c in checks])
+        keys = ("name", "ok", "state", "detail", "fix")
+        print_json([{key: getattr(check, key) for key in keys} for check in checks])
         return
     table = Table()
     for column in ("check", "", "detail", "fix"):
         table.add_column(column, overflow="fold")
     for check in checks:
-        table.add_row(
-            check.name, Text("ok", "green") if check.ok else Text("!", "red"), Text(check.detail), Text(check.fix or "")
-        )
+        state = Text(check.state, _COLOURS[check.state])
+        table.add_row(check.name, state, Text(check.detail), Text(check.fix or ""))
     make_console().print(table)

@@ -103,8 +103,8 @@ class _Callback(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
         nothing of ours reads and which take most of the tens of kilobytes that a trial costs the driver."""
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        for name in ("metric_analysis", "metric_n_steps"):  # which a later Ray need not have
+            getattr(getattr(trial, "run_metadata", None), name, {}).clear()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost."""

@@ -24,6 +24,9 @@ from bench.errors import DataError
 
 _FORMAT = "1"
 _TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
+_PACKAGES = ("tokenizers", "transformers", "sentencepiece")
+"""What makes tokens of texts: transformers chooses and converts the tokenizer, of whichever kind the folder has."""
+_INSTEAD = "each worker tokenises for itself. FINEBENCH_CACHE=DIR chooses another folder"
 _NOT_TOKENIZER = ("generation_config.json", "model.safetensors.index.json", "modules.json", "train_script.json")
 
 
@@ -42,8 +45,8 @@ class Tokenised:
 
 
 def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
-    """A hash of `parts`, of every file of a model folder that a tokenizer may read, and of the library's version."""
-    digest = hashlib.blake2b("\0".join((_FORMAT, version("tokenizers"), *parts)).encode(), digest_size=16)
+    """A hash of `parts`, of every file of a model folder that a tokenizer may read, and of the libraries' versions."""
+    digest = hashlib.blake2b("\0".join((_FORMAT, *map(version, _PACKAGES), *parts)).encode(), digest_size=16)
     for path in sorted(folder.iterdir()):
         if path.suffix in _TOKENIZER_FILES and path.name not in _NOT_TOKENIZER and path.is_file():
             data = path.read_bytes()
@@ -60,7 +63,11 @@ def cached(
     Where the cache cannot be written (a full disk, a read-only home), `note` is told so, and what was built is used
     from this process's memory. Raises DataError where an entry does not read back as it was written.
     """
-    folder = cache_folder() / "tokens"
+    try:
+        folder = cache_folder() / "tokens"
+    except OSError as error:
+        note(f"cache folder: {error.strerror}; {_INSTEAD}")
+        return build()
     entry = folder / key
     found, made = _read(entry, rows), None
     if found is not None:
@@ -75,10 +82,7 @@ def cached(
                 found = _read(entry, rows)
     except OSError as error:
         why = error.strerror or error
-        note(
-            f"cache folder {folder}: cannot be written: {why}; each worker tokenises for itself. FINEBENCH_CACHE=DIR "
-            "chooses another folder"
-        )
+        note(f"cache folder {folder}: cannot be written: {why}; {_INSTEAD}")
         return build() if made is None else made
     if found is None:
         raise DataError(f"cache folder {folder}: entry {key} does not read back as it was written; is the disk sound?")

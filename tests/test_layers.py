@@ -35,7 +35,8 @@ LAYERS: dict[str, str] = {
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
         token_cache cache evaluation heap meter
-        shipment stop estimate quick_imports embedded embedded.*""",
+        shipment stop places streams
+        estimate quick_imports embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
         packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
@@ -43,8 +44,9 @@ LAYERS: dict[str, str] = {
         peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses
         recompute padding rehearsal preflight_child
         spared determinism faults""",
-    "ray": "search worker cluster own_ray bridge actors sweep",
-    "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
+    "ray": "search worker cluster own_ray ray_parts bridge actors sweep",
+    "edge": """cli propose tracker tracker_child commands console compare upkeep show progress run rerun doctor new
+        datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

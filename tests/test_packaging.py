@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from bench import __version__
 
@@ -52,6 +55,39 @@ def run(command: list[Any], folder: Path) -> str:
 def names(wheel: Path) -> set[str]:
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+BOUNDED = ("torch", "transformers", "peft", "ray", "optuna")
+"""What breaks with its major versions."""
+
+
+def requirements() -> list[Requirement]:
+    """All that the project asks for, extras included, development and fuzzing apart."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("dev", "fuzz")}
+    return [Requirement(line) for lines in (project["dependencies"], *extras.values()) for line in lines]
+
+
+def pins(file: str) -> dict[str, str]:
+    """The versions that a constraints file names."""
+    lines = [Requirement(line) for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in lines}
+
+
+def test_the_lowest_versions_that_are_allowed_are_those_that_are_tested() -> None:
+    tested = pins("constraints-lowest.txt")
+    for one in requirements():
+        (lowest,) = [part.version for part in one.specifier if part.operator == ">="]
+        assert Version(tested[canonicalize_name(one.name)]) == Version(lowest), one
+
+
+def test_what_is_pinned_is_allowed_and_majors_that_break_are_not() -> None:
+    pinned = pins("constraints.txt")
+    for one in requirements():
+        assert one.specifier.contains(pinned[canonicalize_name(one.name)]), one
+        if one.name in BOUNDED:
+            major = Version(pinned[one.name]).major
+            assert not one.specifier.contains(f"{major + 1}.0"), one
 
 
 def test_its_name_says_the_version(wheel: Path) -> None:

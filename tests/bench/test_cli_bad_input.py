@@ -123,7 +123,7 @@ def test_bad_input_is_one_message_and_nothing_starts(
         (["run", "quickstart", "--reslts", "x"], "--reslts"),
         (["run", "quickstart", "--trials", "0"], "--trials"),
         (["run", "quickstart", "--keep", "some"], "some"),
-        (["run"], "study"),
+        (["run"], "argument"),  # in capitals or not, with Typer's version
         (["runn"], "runn"),
         (["status", "nowhere"], "nowhere"),
         (["report", "nowhere"], "nowhere"),

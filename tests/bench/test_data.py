@@ -17,12 +17,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import token_cache
 from bench.cache import cache_folder
 from bench.data import Tokens, cached_tokens, collate, epoch_order, eval_batches, tokenize
 from bench.embedded import MODEL_DIR
 from bench.errors import DataError, ModelError
 from bench.registry import task
 from bench.sources import TaskData, load_task
+from bench.token_cache import tokenizer_key
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +228,17 @@ def test_a_folder_without_a_tokenizer_is_named(pairs: TaskData, tmp_path: Path) 
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="its tokenizer cannot be loaded"):
         cached_tokens(pairs, "score", tmp_path, 32)
+
+
+@pytest.mark.parametrize("package", ["transformers", "tokenizers", "sentencepiece"])
+def test_another_version_of_what_makes_tokens_has_entries_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    """Either may make other tokens of a text, also from one and the same tokenizer.json."""
+    before = tokenizer_key(MODEL_DIR, ["x"])
+    real = token_cache.version
+    monkeypatch.setattr(token_cache, "version", lambda name: "0.0" if name == package else real(name))
+    assert tokenizer_key(MODEL_DIR, ["x"]) != before
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,13 @@
 """`finebench doctor`: what is broken is a finding with a way to mend it, never a traceback and never a long wait."""
 
+import os
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from bench import doctor
+from bench import __version__, doctor
 from bench.doctor import (
     cache_folder,
     check_cache,
@@ -13,6 +15,7 @@ from bench.doctor import (
     check_gpus,
     check_hub,
     check_python,
+    check_ray,
     check_shared_memory,
     check_threads,
     check_torch,
@@ -22,14 +25,28 @@ from bench.doctor import (
 BUILD = {"version": "2.13.0", "cuda": None, "gpus": [], "bf16": False}
 
 
-def test_this_machine_can_run_studies() -> None:
-    found = {check.name: check for check in diagnose()}
-    assert [
-        name for name, check in found.items() if not check.ok and name not in ("disk", "shared memory", "threads")
-    ] == []
+def test_this_machine_can_run_studies(tmp_path: Path) -> None:
+    found = {check.name: check for check in diagnose(str(tmp_path))}
+    assert [name for name, check in found.items() if not check.ok] == []
+    assert found["finebench"].detail.startswith(f"{__version__} in ")
     assert found["torch"].detail.startswith("2.")
-    assert all(check.fix for check in found.values() if not check.ok)
-    assert all(check.fix is None for check in found.values() if check.ok)
+    assert found["ray"].detail.startswith(f"{version('ray')}, started in ")
+    assert str(tmp_path) in found["disk"].detail
+    assert {check.state for check in found.values()} <= {"ok", "warn"}
+    assert all((check.fix is None) == (check.state == "ok") for check in found.values())
+
+
+def test_a_ray_that_does_not_start_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports well."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    check = check_ray(doctor._Question(doctor._RAY).answer(doctor.IMPORT_SECONDS))
+    assert not check.ok
+    assert (
+        check.detail
+        == f"cannot be started: Ray cannot be started on this machine: {tmp_path}/file/ray: Not a directory"
+    )
+    assert "--debug" in str(check.fix)
 
 
 def test_old_python() -> None:
@@ -71,7 +88,7 @@ def test_gpus() -> None:
     assert "none" in check_gpus(BUILD, None).detail
     assert check_gpus(BUILD | {"gpus": [["H200", 141 * 2**30]]}, ["GPU 0"]).detail == "H200 (141 GiB)"
     mismatch = check_gpus(BUILD, ["GPU 0: L4"])
-    assert not mismatch.ok
+    assert mismatch.state == "warn"
     assert "torch can use none" in mismatch.detail
     assert mismatch.fix is not None
 
@@ -79,9 +96,9 @@ def test_gpus() -> None:
 def test_a_hub_out_of_reach_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     check = check_hub("https://hub.example", None, "no answer within 3 s")
-    assert check.ok
+    assert check.state == "warn"
     assert "no answer within 3 s" in check.detail
-    assert "--data" in check.detail
+    assert "--data" in str(check.fix)
     assert check_hub("https://hub.example", {"code": 401}).detail == "https://hub.example answers"
     assert "status 503" in check_hub("https://hub.example", {"code": 503}).detail
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -96,27 +113,45 @@ def test_an_unreachable_hub_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_cache_is_where_the_libraries_put_it(tmp_path: Path) -> None:
+    environ = {"HF_HOME": str(tmp_path / "not" / "yet")}
     assert cache_folder({"HF_HOME": "/x"}) == Path("/x")
     assert cache_folder({"XDG_CACHE_HOME": "/y"}) == Path("/y/huggingface")
     assert cache_folder({}) == Path.home() / ".cache" / "huggingface"
-    assert check_cache(tmp_path / "not" / "yet").ok
+    assert check_cache(environ).state == "ok"
     assert not (tmp_path / "not").exists()
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["HF_HOME", "FINEBENCH_CACHE"])
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     file = tmp_path / "file"
     file.touch()
-    check = check_cache(file / "inside")
-    assert not check.ok
-    assert "HF_HOME" in str(check.fix)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv(name, str(file / "inside"))
+    check = check_cache(os.environ)
+    assert check.state == "warn"
+    assert check.fix == f"make {file} writable, or set {name} to another folder"
+
+
+def test_results_on_a_disk_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to a larger disk is what decides, and an object store is none."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "large")
+    monkeypatch.chdir(tmp_path)
+    assert check_disk("results").detail.endswith("in " + str(tmp_path / "results"))
+    assert check_disk("results/study").detail.endswith("in " + str(tmp_path / "results"))
+    assert check_disk("s3://bucket/folder").state == "ok"
+    (tmp_path / "file").touch()
+    assert check_disk("file/study").state == "fail"
 
 
 def test_disk_and_shared_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "GB free" in check_disk(tmp_path).detail
+    assert "GB free" in check_disk(str(tmp_path)).detail
     assert check_shared_memory(tmp_path / "none").ok
     monkeypatch.setattr(doctor, "MIN_DISK_GB", 1e9)
     monkeypatch.setattr(doctor, "MIN_SHM_GB", 1e9)
-    assert not check_disk(tmp_path).ok
+    assert check_disk(str(tmp_path)).state == "warn"
+    assert check_shared_memory(tmp_path).state == "warn"
     assert "--shm-size" in str(check_shared_memory(tmp_path).fix)
 
 
@@ -125,5 +160,5 @@ def test_thread_counts_in_the_environment() -> None:
     assert check_threads({"OMP_NUM_THREADS": "2"}, 2).ok
     for wrong in ("64", "0", "many"):
         check = check_threads({"OMP_NUM_THREADS": wrong, "MKL_NUM_THREADS": "1"}, 2)
-        assert not check.ok
+        assert check.state == "warn"
         assert check.fix == "unset OMP_NUM_THREADS, or set it to a number from 1 to 2"

@@ -2,11 +2,12 @@
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,8 +20,10 @@ from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
 from bench import cluster, own_ray, sweep
+from bench.actors import losses_are_outcomes
 from bench.conductor import Conductor, Pack
 from bench.errors import InputError, StudyError
+from bench.ray_parts import part
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
@@ -98,6 +101,30 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     own_ray.start(lambda: None, num_cpus=1)
     assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": "0"}
     assert name not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "use"),
+    [
+        ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda: cluster._start(num_cpus=1)),
+        ("ray.air.execution._internal", "RayActorManager", lambda: losses_are_outcomes().__enter__()),
+        ("ray.tune.execution.tune_controller", "RayActorManager", lambda: losses_are_outcomes().__enter__()),
+    ],
+    ids=["loopback", "keeper", "controller"],
+)
+def test_a_ray_without_what_nothing_replaces_is_named(
+    monkeypatch: pytest.MonkeyPatch, module: str, name: str, use: Callable[[], object]
+) -> None:
+    monkeypatch.setattr(own_ray.ray, "init", lambda **options: pytest.fail("others could reach it"))
+    monkeypatch.delattr(importlib.import_module(module), name)
+    with pytest.raises(InputError, match=rf"^Ray {ray.__version__} has no {module}.{name}.*, by which .* --debug$"):
+        use()
+
+
+def test_a_part_of_ray_that_is_not_there_is_none() -> None:
+    assert part("ray._private.no_such_module") is None
+    assert part("ray._private.no_such_module", "Node") is None
+    assert part("ray._private.node", "NoSuchClass", "start") is None
 
 
 def test_what_goes_wrong_while_ray_starts_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:

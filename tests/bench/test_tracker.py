@@ -1,22 +1,26 @@
 """`--logger`: what a trial was, its curves by step and what it came to reach the tracker; a tracker ends no sweep."""
 
 import importlib.util
+import json
 import struct
-import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from bench import tracker
 from bench.errors import InputError
+from bench.record import Record, empty_evals, empty_predictions
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, RunOutcome, run_study
 from bench.tracker import check_tracker
+from bench.tracker_child import LONGEST_GROUP, group
 from tests.bench.tiny import tiny_study
+
+GROUP = "mini-cola_lora_0.1_steps=6_alpha=16.0_dropout=0.0_lr=0.001_r=8_target=query+value"
 
 Curves = dict[int, dict[str, float]]
 
@@ -55,13 +59,13 @@ def test_tensorboard_gets_the_curves_beside_the_results(tmp_path: Path) -> None:
     outcome, notes = run(tmp_path, "tensorboard")
     row, curves = stored(tmp_path)
     assert (outcome.statuses, notes) == ({"ok": 1}, [])
-    (file,) = (tmp_path / "tensorboard" / row["trial_id"]).glob("events*")
+    (file,) = (tmp_path / "tensorboard" / GROUP / row["trial_id"]).glob("events*")
     found: Curves = defaultdict(dict)
     for step, tag, value in scalars(file):
         found[step][tag] = value
     assert list(found) == [2, 4, 6] == list(curves)
     assert found == {step: pytest.approx(values, rel=1e-6) for step, values in curves.items()}
-    (summary,) = (tmp_path / "tensorboard" / row["trial_id"] / "trial").glob("events*")
+    (summary,) = (tmp_path / "tensorboard" / GROUP / row["trial_id"] / "trial").glob("events*")
     assert {tag: value for _, tag, value in scalars(summary)}["final/score"] == pytest.approx(row["score"], rel=1e-6)
 
 
@@ -81,84 +85,177 @@ def scalars(file: Path) -> list[tuple[int, str, float]]:
     return found
 
 
+FAKE = """
+import json, os, sys, time
+print("words of the tracker")
+print("words of the tracker", file=sys.stderr)
+
 class Calls:
-    """A stand-in for a tracker's module, run or summary: keeps every call, and is its own context."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "summary":
+    def __getattr__(self, name):
+        if name in ("summary", "settings"):
             return self
+        if name == "mode":
+            return os.environ.get("WANDB_MODE", "online")
 
-        def call(*args: Any, **kwargs: Any) -> "Calls":
-            self.calls.append((name, args, kwargs))
-            return self
+        def call(*args, **kwargs):
+            print("words of the tracker")
+            if os.environ.get("FAKE_FAILS") == name:
+                raise ConnectionError("no such host")
+            if os.environ.get("FAKE_ASKS") == name:
+                input("key: ")
+            if os.environ.get("FAKE_DIES") == name:
+                os._exit(9)
+            if os.environ.get("FAKE_HANGS") == name:
+                time.sleep(600)
+            with open(os.environ["FAKE_LOG"], "a") as file:
+                file.write(json.dumps([name, args, kwargs]) + "\\n")
+            return bool(os.environ.get("WANDB_API_KEY")) if name == "login" else self
 
         return call
 
-    def __enter__(self) -> "Calls":
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.calls.append(("end", (), {}))
+    def __exit__(self, *_):
+        self.end()
+
+calls = Calls()
+
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(calls, name)
+"""
+"""A stand-in for a tracker's package: it keeps every call, and is its own client, run and summary."""
+
+Calls = list[tuple[str, list[Any], dict[str, Any]]]
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, name: str) -> Calls:
-    calls, module = Calls(), ModuleType(name)
-    module.__getattr__ = lambda key: getattr(calls, key)  # type: ignore[method-assign]
-    module.__spec__ = importlib.util.spec_from_loader(name, None)
-    monkeypatch.setitem(sys.modules, name, module)
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Calls]:
+    """MLflow and Weights & Biases as the tracker's process finds them; returns what reads their calls."""
+    for name in ("mlflow", "wandb"):
+        (tmp_path / "fake" / name).mkdir(parents=True)
+        (tmp_path / "fake" / name / "__init__.py").write_text(FAKE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
+    monkeypatch.syspath_prepend(str(tmp_path / "fake"))
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "calls"))
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+
+    def calls() -> Calls:
+        lines = (tmp_path / "calls").read_text().splitlines()
+        checks = ("MlflowClient", "search_experiments", "setup", "login")
+        return [tuple(call) for call in map(json.loads, lines) if call[0] not in checks]  # type: ignore[misc]
+
     return calls
 
 
-def test_mlflow_gets_parameters_curves_and_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = stand_in(monkeypatch, "mlflow").calls
-    _, notes = run(tmp_path, "mlflow")
-    row, curves = stored(tmp_path)
+def test_mlflow_gets_parameters_curves_and_results(tmp_path: Path, fake: Callable[[], Calls]) -> None:
+    _, notes = run(tmp_path / "r", "mlflow")
+    row, curves = stored(tmp_path / "r")
+    calls = fake()
     assert notes == []
-    assert calls[0] == ("set_experiment", ("tiny",), {})
-    assert calls[1] == ("start_run", (), {"run_name": row["trial_id"]})
+    assert calls[0] == ("set_experiment", ["tiny"], {})
+    assert calls[1] == ("start_run", [], {"run_name": row["trial_id"], "tags": {"group": GROUP}})
     name, (params,), _ = calls[2]
     assert name == "log_params"
-    assert {
-        "method": "lora",
-        "task": "mini-cola",
-        "fraction": 0.1,
-        "seed": 1,
-        "lr": 1e-3,
-        "r": 8,
-    }.items() <= params.items()
+    wanted = {"method": "lora", "task": "mini-cola", "fraction": 0.1, "seed": 1, "lr": 1e-3, "r": 8}
+    assert wanted.items() <= params.items()
     assert [(c[1][0], c[2]) for c in calls[3:6]] == [(values, {"step": step}) for step, values in curves.items()]
     assert calls[6][1][0]["final/score"] == row["score"]
     names = [name for call in calls[3:7] for name in call[1][0]]
     assert not {name.rpartition("/")[0] for name in names} & set(names)  # MLflow makes files and folders of them
-    assert calls[7:] == [("end", (), {})]
+    assert calls[7:] == [("end", [], {})]
 
 
-def test_wandb_gets_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = stand_in(monkeypatch, "wandb").calls
-    _, notes = run(tmp_path, "wandb")
-    row, curves = stored(tmp_path)
+def test_wandb_gets_the_same(tmp_path: Path, fake: Callable[[], Calls]) -> None:
+    _, notes = run(tmp_path / "r", "wandb")
+    row, curves = stored(tmp_path / "r")
+    calls = fake()
     assert notes == []
     name, _, about = calls[0]
     assert (name, about["project"], about["name"], about["config"]["r"]) == ("init", "tiny", row["trial_id"], 8)
+    assert (about["group"], about["job_type"]) == (GROUP, "grid")
     assert [(c[0], c[1][0], c[2]) for c in calls[1:4]] == [("log", v, {"step": step}) for step, v in curves.items()]
     assert (calls[4][0], calls[4][1][0]["final/score"]) == ("update", row["score"])
-    assert calls[5:] == [("end", (), {})]
+    assert calls[5:] == [("end", [], {})]
 
 
-def test_a_tracker_that_fails_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The results folder has the trial all the same."""
+def test_what_a_tracker_prints_reaches_nobody(
+    tmp_path: Path, fake: Callable[[], Calls], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "r", "wandb")
+    assert fake()
+    said = capfd.readouterr()
+    assert "words of the tracker" not in said.out + said.err
 
-    def refuse(*_: object) -> None:
-        raise ConnectionError("no such host")
 
-    monkeypatch.setattr(tracker, "_to_tensorboard", refuse)
-    outcome, (note,) = run(tmp_path, "tensorboard")
-    row, _ = stored(tmp_path)
+REFUSED = [
+    ("wandb", "", "", "RuntimeError: no login: run `wandb login`"),
+    ("wandb", "FAKE_ASKS", "login", "EOFError: .*; log in with `wandb login` or WANDB_API_KEY, or set WANDB_MODE"),
+    ("wandb", "FAKE_HANGS", "login", "no answer within 1 s; log in"),
+    ("wandb", "FAKE_DIES", "login", "its process ended with code 9: words of the tracker; log in"),
+    ("mlflow", "FAKE_FAILS", "search_experiments", "ConnectionError: no such host; MLFLOW_TRACKING_URI names"),
+]
+
+
+@pytest.mark.parametrize(("name", "how", "where", "says"), REFUSED, ids=[f"{r[0]}-{r[1]}" for r in REFUSED])
+def test_a_tracker_that_could_not_log_is_refused_before_anything_is_written(
+    tmp_path: Path, fake: object, monkeypatch: pytest.MonkeyPatch, name: str, how: str, where: str, says: str
+) -> None:
+    """No login on a terminal, under whose live map nobody sees the question; no server."""
+    if how:
+        monkeypatch.setenv(how, where)
+    else:
+        monkeypatch.delenv("WANDB_API_KEY")
+    if how == "FAKE_HANGS":
+        monkeypatch.setattr(tracker, "READY_SECONDS", 1.0)
+    with pytest.raises(InputError, match=f"^--logger {name}: it cannot log: {says}"):
+        run(tmp_path / "r", name)
+    assert not (tmp_path / "r").exists()
+
+
+def test_wandb_offline_needs_no_login(tmp_path: Path, fake: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    check_tracker("wandb", "tiny", ResultsFolder(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("FAKE_FAILS", "TRIAL: --logger wandb: not logged: ConnectionError: no such host"),
+        ("FAKE_DIES", "TRIAL: --logger wandb: not logged: its process ended with code 9: words of the tracker"),
+        ("FAKE_HANGS", "--logger wandb: no answer within 0.5 s; 1 trials were not logged"),
+    ],
+)
+def test_a_tracker_that_fails_is_a_note(
+    tmp_path: Path, fake: object, monkeypatch: pytest.MonkeyPatch, how: str, says: str
+) -> None:
+    """The results folder has the trial all the same, and the run ends."""
+    monkeypatch.setenv(how, "init")
+    monkeypatch.setattr(tracker, "ANSWER_SECONDS", 0.5 if how == "FAKE_HANGS" else 120.0)
+    monkeypatch.setattr(tracker, "END_SECONDS", 0.1)
+    outcome, (note,) = run(tmp_path / "r", "wandb")
+    row, _ = stored(tmp_path / "r")
     assert outcome.statuses == {"ok": 1}
-    assert note == f"{row['trial_id']}: --logger tensorboard: not logged: ConnectionError: no such host"
+    assert note == says.replace("TRIAL", row["trial_id"])
+
+
+def test_a_group_is_a_configuration() -> None:
+    def of(**changes: Any) -> str:
+        budget, values = '{"epochs": 3.0, "min_steps": 200}', '{"lr": 0.001, "terms": "a/b c"}'
+        row = {"task": "mini-cola", "method": "peft:LOHA", "fraction": 0.1, "budget": budget, "hyperparameters": values}
+        return group(Record(row | changes, empty_evals(), empty_predictions()))
+
+    assert (
+        of() == of(seed=2, stage="confirm") == "mini-cola_peft_LOHA_0.1_epochs=3.0_min_steps=200_lr=0.001_terms=a_b_c"
+    )
+    assert len({of(), of(task="x"), of(fraction=1.0), of(budget='{"steps": 1}'), of(hyperparameters="{}")}) == 5
+    long = [of(hyperparameters=json.dumps({"layers": "x" * 200 + end})) for end in "ab"]
+    assert long[0] != long[1]
+    assert {len(name) for name in long} == {LONGEST_GROUP}
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
@@ -173,6 +270,8 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_starts(
 
 def test_event_files_need_a_path(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no local path"):
-        check_tracker("tensorboard", ResultsFolder("s3://bucket/folder?endpoint_override=localhost:1&scheme=http"))
-    check_tracker("tensorboard", ResultsFolder(str(tmp_path)))
-    check_tracker(None, ResultsFolder(str(tmp_path)))
+        check_tracker(
+            "tensorboard", "tiny", ResultsFolder("s3://bucket/folder?endpoint_override=localhost:1&scheme=http")
+        )
+    check_tracker("tensorboard", "tiny", ResultsFolder(str(tmp_path)))
+    check_tracker(None, "tiny", ResultsFolder(str(tmp_path)))
