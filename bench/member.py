@@ -19,6 +19,7 @@ from torch import nn
 
 from bench import checkpoint, cost, keeper, meter
 from bench.audit import FreezeAudit
+from bench.cargo import longest_input
 from bench.data import Tokens
 from bench.errors import plain
 from bench.evaluation import Evaluation, Progress
@@ -34,7 +35,7 @@ from bench.outcome import Measured, make_record
 from bench.recompute import recompute
 from bench.record import Record
 from bench.registry import method
-from bench.resident import Resident, longest_input
+from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.sources import TaskData
 from bench.splits import Draw

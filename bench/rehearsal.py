@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.cargo import longest_input
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.member import Member
@@ -26,7 +27,7 @@ from bench.model import Backbone
 from bench.model_folder import RESIZE
 from bench.preflight import Question
 from bench.registry import method
-from bench.resident import Resident, has_gpu, longest_input
+from bench.resident import Resident, has_gpu
 from bench.shipment import Share
 from bench.sources import TaskData
 from bench.training import autocast, on_device, rehearse

@@ -84,12 +84,16 @@ class Store:
             path = self._inside(f"{folder}/x").rpartition("/")[0]
             self._try("written", path, lambda path=path: self.fs.create_dir(path, recursive=True))  # type: ignore[misc]
 
-    def files(self, folder: str, recursive: bool = False) -> list[str]:
-        """Names of all files in a sub-folder ("": the folder itself), sorted, unfinished ones too."""
+    def sizes(self, folder: str, recursive: bool = False) -> dict[str, int]:
+        """Names of all files in a sub-folder ("": the folder itself), sorted, unfinished ones too, with their bytes."""
         base = self.path(folder) if folder else self.root
         selector = fs.FileSelector(base, allow_not_found=True, recursive=recursive)
         found = self._try("read", base, lambda: self.fs.get_file_info(selector))
-        return sorted(info.path.removeprefix(f"{base}/") for info in found if info.is_file)
+        return dict(sorted((info.path.removeprefix(f"{base}/"), info.size) for info in found if info.is_file))
+
+    def files(self, folder: str, recursive: bool = False) -> list[str]:
+        """The names alone."""
+        return list(self.sizes(folder, recursive))
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names of the finished files in a sub-folder, sorted; temporary ones (`_…`) are left out."""
