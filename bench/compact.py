@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.errors import DamagedFile
-from bench.merge import CLOSED_BYTES, distinct, write_segment
+from bench.merge import CLOSED_BYTES, delete_sources, distinct, write_segment
 from bench.results import ResultsFolder
 from bench.schema import TABLES
 from bench.segments import is_pruned, list_files, number_of
@@ -82,7 +82,6 @@ def _merge(folder: ResultsFolder, table: str, batch: _Batch, number: int, pruned
     """Write one segment, then delete its sources; a file that stands alone stays as it is."""
     if len(batch.names) == 1 and not batch.shrunk:
         return
-    if any(part.records for part in batch.parts):
-        write_segment(folder, table, number, batch.parts, pruned)
-    for source in batch.names:
-        folder.delete(f"{table}/{source}")
+    some = any(part.records for part in batch.parts)
+    made = write_segment(folder, table, number, batch.parts, pruned) if some else None
+    delete_sources(folder, table, batch.names, made)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.errors import DamagedFile
-from bench.merge import CLOSED_BYTES, Written, distinct, write_segment
+from bench.merge import CLOSED_BYTES, Written, delete_sources, distinct, write_segment
 from bench.record import Record
 from bench.results import ResultsFolder
 from bench.schema import TABLES
@@ -47,7 +47,8 @@ def level(records: int) -> int:
 
 
 def due(segments: Sequence[Written]) -> Sequence[Written]:
-    """Of a table's segments, oldest first, the newest ones that are to be merged now; none of them is closed."""
+    """Of a table's segments, oldest first, the newest ones that are to be merged now: `FAN` of one level, with smaller
+    ones between them; none of them is closed."""
     opened = 0
     while opened < len(segments) and segments[-1 - opened].size < CLOSED_BYTES:
         opened += 1
@@ -56,8 +57,9 @@ def due(segments: Sequence[Written]) -> Sequence[Written]:
         length = 0
         while length < opened and level(candidates[-1 - length].records) <= top:
             length += 1
-        if length >= FAN:
-            return candidates[opened - length :]
+        some = candidates[opened - length :]
+        if sum(level(one.records) == top for one in some) >= FAN:
+            return some
     return ()
 
 
@@ -157,7 +159,7 @@ class Writer:
         """Write a segment in place of own files."""
         self.check()
         made = self._write(table, pruned, parts)
-        self._delete(table, names)
+        delete_sources(self.folder, table, names, made)
         self._grow(table, pruned, made)
 
     def _grow(self, table: str, pruned: bool, made: Written) -> None:
@@ -171,7 +173,7 @@ class Writer:
             if len(found) < len(names):  # damaged: it stays, and the next run sets it aside
                 return
             merged = self._write(table, pruned, distinct(found, set()), number_of(names[0]))
-            self._delete(table, names)
+            delete_sources(self.folder, table, names, merged)
             segments[len(segments) - len(some) :] = [merged]
 
     def _write(self, table: str, pruned: bool, parts: Sequence[Part], number: int | None = None) -> Written:
@@ -191,10 +193,6 @@ class Writer:
             if part is not None:
                 found.append(part)
         return found
-
-    def _delete(self, table: str, names: Sequence[str]) -> None:
-        for name in names:
-            self.folder.delete(f"{table}/{name}")
 
 
 ORDER = ("predictions", "evals", "trials")

@@ -257,8 +257,9 @@ def test_the_newest_segments_of_a_size_are_merged() -> None:
     assert due(sizes(*[64] * 7)) == ()
     assert [one.name for one in due(sizes(512, *[64] * 8))] == [str(i) for i in range(1, 9)]
     assert len(due(sizes(*[512] * 7, 513))) == 8
-    assert due(sizes(64, *[4096] * 6)) == ()
-    assert len(due(sizes(64, *[4096] * 7))) == 8
+    assert due(sizes(4096, *[64] * 7)) == ()
+    assert due(sizes(64, *[4096] * 7)) == ()
+    assert len(due(sizes(*[4096] * 7, 64, 5000))) == 9
     assert due(sizes(*[64] * 4, 64, *[64] * 7, closed=(4,))) == ()
     assert len(due(sizes(*[64] * 4, 64, *[64] * 8, closed=(4,)))) == 8
 
