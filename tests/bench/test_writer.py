@@ -1,4 +1,4 @@
-"""Rows are stored at once and merged as a run goes: few files, each trial once, at every moment and after every kill."""
+"""Rows are stored at once and merged as a run goes: few files, each trial once, always, and after every kill."""
 
 import os
 import random
