@@ -9,7 +9,7 @@ JOBS   ?= auto
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long lint bench bench-gpu clean
+.PHONY: help install quickstart test test-long lint bench bench-gpu bench-growth clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: install ## the same trials through stock Ray Tune, a bare loop and finebe
 
 bench-gpu: install ## the same on one GPU, and what each part brings
 	$(BIN)/python -m tests.benchmarks.gpu $(BENCH)
+
+bench-growth: install ## how long commands take on folders of 1,000 to 100,000 trials; BENCH="--trials 1000"
+	$(BIN)/python -m tests.benchmarks.growth $(BENCH)
 
 clean: ## remove what the other targets made, results apart
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cargo import Packed, load
+from bench.cargo import Packed, load, longest_input
 from bench.data import cached_tokens
 from bench.plan import Plan
 from bench.prepare import Prepared
+from bench.registry import method
 from bench.resident import Resident
 from bench.shipment import Share, Shipment
 from tests.bench.tiny import tiny_prepared
@@ -27,8 +28,13 @@ def shipment_of(ready: Prepared) -> Shipment:
     return Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0)
 
 
+def cut(ready: Prepared) -> int:
+    """After how many tokens the model lets inputs be cut."""
+    return longest_input(ready.study.training.max_length, method("full")(lr=1e-3), ready.architecture)
+
+
 def test_tokens_that_this_machine_has_go_in_place_of_texts(ready: Prepared) -> None:
-    plain, longest = shipment_of(ready), ready.study.training.max_length
+    plain, longest = shipment_of(ready), cut(ready)
     task = ready.tasks["mini-mrpc"]
     made = {split: cached_tokens(task, split, ready.model.folder, longest) for split in ("train", "score")}
     sent = load(plain, ready.plan, ready.architecture)
@@ -45,7 +51,7 @@ def test_tokens_that_this_machine_has_go_in_place_of_texts(ready: Prepared) -> N
 
 
 def test_texts_go_packed_where_a_split_has_no_tokens_yet(ready: Prepared) -> None:
-    task, longest = ready.tasks["mini-mrpc"], ready.study.training.max_length
+    task, longest = ready.tasks["mini-mrpc"], cut(ready)
     whole = cached_tokens(task, "train", ready.model.folder, longest)  # and none of the other split
     sent = load(shipment_of(ready), ready.plan, ready.architecture)
     assert [list(column) for column in sent.tasks["mini-mrpc"].score.texts] == list(task.score.texts)
