@@ -241,7 +241,9 @@ def _wrong(rows: pa.Table) -> str | None:
         if foreign:
             return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
     for column in ("started_at", "finished_at"):
-        times = pc.min_max(rows[column].cast(pa.int64())).as_py() if column in rows.schema.names else {"min": None}
+        if column not in rows.schema.names:
+            continue
+        times = pc.min_max(rows[column].cast(pa.int64())).as_py()
         if times["min"] is not None and not 0 <= times["min"] <= times["max"] < END_OF_TIME:
             return f"column {column!r} has a time that no calendar has"
     for column in ("hyperparameters", "budget"):

@@ -14,7 +14,7 @@ from bench.prepare import Prepared
 from bench.registry import method
 from bench.resident import Resident
 from bench.shipment import Share, Shipment
-from tests.bench.tiny import tiny_prepared
+from tests.bench.tiny import tiny_prepared, tiny_study
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_texts_go_packed_where_a_split_has_no_tokens_yet(ready: Prepared) -> Non
 
 def test_a_search_over_tokens_of_a_methods_own_keeps_the_texts(ready: Prepared) -> None:
     """How much room is left for text is known for the ends of a range alone."""
-    spaces = {"prompt": {"lr": 1e-3, "num_virtual_tokens": {"int": [2, 40]}}}
+    spaces = {"prompt": {"lr": 1e-3, "tokens": {"int": [2, 40]}}}
     methods = {"methods": spaces, "search": {"optuna": {"trials": 2, "seeds": 1}}}
-    plan = Plan(tiny_prepared(tasks=["mini-mrpc"], **methods).study)
+    plan = Plan(tiny_study(tasks=["mini-mrpc"], **methods))
     sent = load(shipment_of(ready), plan, replace(ready.architecture, positions=64))
     assert len(sent.tasks["mini-mrpc"].train.texts) == 2
 
