@@ -16,7 +16,7 @@ CORE   := $(patsubst %,tests/bench/test_%.py,attention dropout model methods_app
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long test-bounds lint browser bench bench-gpu clean
+.PHONY: help install quickstart test test-long test-bounds lint browser bench bench-gpu bench-growth clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench: install ## the same trials through stock Ray Tune, a bare loop and finebe
 
 bench-gpu: install ## the same on one GPU, and what each part brings
 	$(BIN)/python -m tests.benchmarks.gpu $(BENCH)
+
+bench-growth: install ## how long commands take on folders of 1,000 to 100,000 trials; BENCH="--trials 1000"
+	$(BIN)/python -m tests.benchmarks.growth $(BENCH)
 
 clean: ## remove what the other targets made, results apart
 	rm -rf $(VENV) $(LOWEST) $(NEWEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

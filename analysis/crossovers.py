@@ -30,6 +30,7 @@ from analysis.scores import reporting
 from analysis.statistics.design import Design, design, independent, mean_variance
 from analysis.statistics.root import Root, first_root
 from analysis.statistics.sample import Sample
+from analysis.traces import Trace, traces
 
 AXES = {"steps": "step", "seconds": "train_seconds", "flops": "train_flops"}
 """Axes within runs, and the column of `evals` that holds each."""
@@ -86,7 +87,7 @@ def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> It
         place = (row["task"], row["fraction"], row["budget"])
         rows_of.setdefault(place, {})[row["method"]] = rows[rows["is_result"]]
     wanted = {trial for methods in rows_of.values() for rows in methods.values() for trial in rows["trial_id"]}
-    by_trial = {str(key): rows for key, rows in evals[evals["trial_id"].isin(wanted)].groupby("trial_id")}
+    by_trial = traces(evals[evals["trial_id"].isin(wanted)])
     for (task, fraction, budget), methods in rows_of.items():
         head = {"task": task, "fraction": fraction, "budget": budget, "budget_label": budget_label(budget)}
         for axis, column in AXES.items():
@@ -95,7 +96,7 @@ def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> It
                 yield Compared(head | {"kind": "anytime", "axis": axis}, a, b, *_common(found[a], found[b]))
 
 
-def _curves(rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame], axis: str, column: str) -> Curves:
+def _curves(rows: pd.DataFrame, by_trial: dict[str, Trace], axis: str, column: str) -> Curves:
     if axis == "seconds":
         rows = alone(rows)
         if rows["device"].nunique() > 1:
@@ -111,11 +112,11 @@ def _curves(rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame], axis: str, co
     return Curves(made, frozenset(ended))
 
 
-def _line(part: pd.DataFrame | None, column: str, constant: float, diverged: bool) -> tuple[np.ndarray, np.ndarray]:
+def _line(part: Trace | None, column: str, constant: float, diverged: bool) -> tuple[np.ndarray, np.ndarray]:
     if part is None:
         return np.ones(1), np.full(1, constant)
     _, _, values = anytime(part, constant, False)
-    x = part.drop_duplicates("step").sort_values("step")[column].to_numpy(dtype="float64")
+    x = np.asarray(getattr(part, column), dtype=np.float64)[part.first]
     known = np.isfinite(x) & (x > 0)
     x, values = x[known], values[known]
     if diverged and x.size:

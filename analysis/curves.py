@@ -15,6 +15,7 @@ from analysis.runs import CELL, budget_label
 from analysis.scores import reporting
 from analysis.statistics.design import Design, design
 from analysis.statistics.mean import mean_t
+from analysis.traces import Trace, traces
 
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Steps, train seconds and scores of one run, [evaluations] each."""
@@ -27,7 +28,7 @@ def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.
     themselves), train_flops (mean), score, low, high, n. A run whose metric is undefined, or that diverged, stands at
     its constant predictor's score from there on.
     """
-    by_trial = {str(key): rows for key, rows in evals.groupby("trial_id")}
+    by_trial = traces(evals)
     made: list[dict[str, Any]] = []
     wanted = scores[scores["n"] > 0]
     parts = groups(runs, [*CELL, "configuration"])
@@ -38,7 +39,7 @@ def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.
     return pd.DataFrame(made)
 
 
-def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, Trace]) -> list[dict[str, Any]]:
     lines, steps, timed = [], None, set(alone(rows)["trial_id"])
     for run in records(rows):
         part = by_trial.get(run["trial_id"])
@@ -59,11 +60,13 @@ def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, pd.DataF
     ]
 
 
-def _flops(parts: list[pd.DataFrame]) -> dict[int, float]:
-    """Mean FLOPs spent by each step."""
+def _flops(parts: list[Trace]) -> dict[int, float]:
+    """Mean FLOPs spent by each step, of the runs that know them."""
     if not parts:
         return {}
-    by_step = pd.concat(parts).drop_duplicates(["trial_id", "step"]).groupby("step")["train_flops"].mean()
+    steps = np.concatenate([one.step[one.first] for one in parts])
+    flops = np.concatenate([one.train_flops[one.first] for one in parts])
+    by_step = pd.Series(flops).groupby(steps).mean()
     return {int(str(step)): float(value) for step, value in by_step.items()}
 
 
@@ -76,7 +79,7 @@ def _point(lines: list[Curve], step: int, over: Design) -> dict[str, Any]:
     return {"step": step, "train_seconds": mean} | ends
 
 
-def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curve:
+def anytime(evals: Trace | None, constant: float, diverged: bool) -> Curve:
     """The score had training stopped at each evaluation: that of the checkpoint which `select` would have chosen.
 
     `score` is evaluated whenever `select` has improved, and at the last step whether it has or not: there the value is
@@ -85,12 +88,10 @@ def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curv
     """
     if evals is None:
         return np.array([0]), np.array([math.nan]), np.array([constant])
-    points = evals.drop_duplicates("step").sort_values("step")
-    steps, seconds = points["step"].to_numpy(), points["train_seconds"].to_numpy(dtype="float64")
-    score = evals[evals["split"] == "score"].drop_duplicates("step", keep="last").sort_values("step")
-    score = score[~score["step"].isin(_worse(evals[evals["split"] == "select"]))]
-    known = score["value"].to_numpy(dtype="float64")
-    index = np.searchsorted(score["step"].to_numpy(), steps, side="right") - 1
+    steps, seconds = evals.step[evals.first], evals.train_seconds[evals.first]
+    counts = evals.scored & ~np.isin(evals.step, _worse(evals.step[~evals.scored], evals.value[~evals.scored]))
+    known = evals.value[counts]
+    index = np.searchsorted(evals.step[counts], steps, side="right") - 1
     values = (
         np.where(index >= 0, known[np.maximum(index, 0)], constant) if known.size else np.full(len(steps), constant)
     )
@@ -100,16 +101,12 @@ def anytime(evals: pd.DataFrame | None, constant: float, diverged: bool) -> Curv
     return steps, seconds, values
 
 
-def _worse(select: pd.DataFrame) -> list[int]:
-    """The steps at which `select` was no better than before, by the rule of training."""
-    made, best = [], math.nan
-    points = select.drop_duplicates("step", keep="last").sort_values("step")
-    for number, (step, value) in enumerate(zip(points["step"], points["value"], strict=True)):
-        if number == 0 or value > best:
-            best = value
-        else:
-            made.append(int(step))
-    return made
+def _worse(steps: np.ndarray, select: np.ndarray) -> np.ndarray:
+    """The steps at which `select` [evaluations] was no better than before, by the rule of training: where the first
+    is undefined, nothing is better."""
+    if select.size and math.isnan(select[0]):
+        return steps[1:]
+    return steps[1:][~(select[1:] > np.fmax.accumulate(select)[:-1])]
 
 
 def _at(line: Curve, step: int) -> tuple[float, float]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from analysis import claims, looks, page, render
+from analysis import claims, looks, page, render, stamp
 from analysis.best import best_study
 from analysis.contents import Contents, analyse
 from analysis.figures import Figure, figures
@@ -20,6 +20,7 @@ from analysis.ranges import within_range
 from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
+from analysis.stamp import Report
 from analysis.statics import to_png, to_svg
 from analysis.tables import Table, missing
 from bench.store import Store
@@ -32,18 +33,6 @@ SUMMARY = (
 WRITERS = 8
 
 
-@dataclass(frozen=True)
-class Report:
-    """Where the page is, the rows of the terminal's summary, and sentences on what is there and what was found."""
-
-    path: str
-    summary: list[dict[str, Any]]
-    state: list[str]
-    findings: list[str]
-    verdicts: tuple[dict[str, Any], ...] = ()
-    """The study's claims with their verdicts, as in claims.json."""
-
-
 def write_report(results: str, out: str | None = None, price_per_hour: float | None = None) -> Report:
     """Analyse a results folder and write its report into `out` (default: RESULTS/report), both local paths or URIs.
 
@@ -52,6 +41,7 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     """
     # a name inside the results folder, so that no link that came with it leads the report elsewhere
     store, prefix = (Store(out), "") if out is not None else (Store(results), "report/")
+    made_of = stamp.what_is_there(Store(results))
     loaded = load_results(results)
     looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.trials, loaded.plan))
     contents = analyse(loaded, price_per_hour)
@@ -63,7 +53,12 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     files = _files(contents, made, drawn, best) | {looks.FILE: looks.to_json(looked)}
     path = write_files(store, files, prefix)
     said = page.said(contents)
-    return Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"], contents.verdicts)
+    report = Report(path, _summary(contents.frames["scores"]), said["state"], said["findings"], contents.verdicts)
+    if out is None and price_per_hour is None:
+        store.write_bytes(f"{prefix}{stamp.FILE}", stamp.to_json(report, made_of))
+    elif out is None:
+        store.delete(f"{prefix}{stamp.FILE}")  # a run's own has no price
+    return report
 
 
 def summary_rows(results: Results) -> list[dict[str, Any]]:

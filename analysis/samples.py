@@ -30,7 +30,7 @@ class Samples(Mapping[Key, Sample]):
     """By (task, fraction, budget, method): one sample for each cell that has a reported run.
 
     Predictions of all reported runs are read in one pass, the first time that a sample is asked for, and held as
-    float32 where that loses nothing.
+    float32 where that loses nothing; runs that were scored on the same examples share them.
     """
 
     def __init__(self, results: Results, runs: pd.DataFrame, expected: Expectation | None = None) -> None:
@@ -57,7 +57,9 @@ class Samples(Mapping[Key, Sample]):
 
     def __getitem__(self, key: Key) -> Sample:
         if key not in self._made:
-            made = with_predictions(bare(self._rows[key], self._absent[key]), self._rows[key], self._predicted)
+            rows = self._rows[key]
+            mine = {trial: self._predicted.pop(trial) for trial in rows["trial_id"] if trial in self._predicted}
+            made = with_predictions(bare(rows, self._absent[key]), rows, mine)
             fresh = made.stage == "confirm"
             self._made[key] = made if fresh else replace(made, choice=rivals(self._cells[key], made))
         return self._made[key]
@@ -70,12 +72,16 @@ class Samples(Mapping[Key, Sample]):
     def _predicted(self) -> Predicted:
         ids = [trial for rows in self._rows.values() for trial in rows["trial_id"]]
         found: Predicted = {}
+        shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by number of examples: those of the run before
         for part in self._results.predictions(["trial_id", "example", "label", "prediction"], ids):
             for trial, rows in part.groupby("trial_id", sort=False):
                 ordered = rows if rows["example"].is_monotonic_increasing else rows.sort_values("example")
                 values = (ordered[column].to_numpy() for column in ("example", "label", "prediction"))
                 examples, labels, predictions = values
-                found[str(trial)] = (examples, labels, _small(predictions))
+                known = shared.get(len(labels))
+                if known is None or not (np.array_equal(examples, known[0]) and np.array_equal(labels, known[1])):
+                    known = shared[len(labels)] = examples.copy(), labels.copy()
+                found[str(trial)] = (*known, _small(predictions))
         return found
 
 

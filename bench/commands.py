@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,9 @@ from bench.streams import outlive
 from bench.study_file import find_study, load_study
 from bench.trial import Trial
 from bench.waves import CellKey
+
+if TYPE_CHECKING:
+    from analysis.stamp import Report
 
 SHOWN_FAILURES = 20
 
@@ -90,7 +93,7 @@ def run_command(
             rest = f"; in {kept.beaten} cells a better trial ran without --keep and has left none"
         which = f"{len(kept.names)}, the best of each cell, in {folder}/deltas"
         console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
-    _report(console, folder, None, None)
+    _report_again(console, folder)
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 
 
@@ -134,13 +137,27 @@ def _report(
     """Write the report, print its summary table, its verdicts and its path; returns the verdicts."""
     from analysis.report import write_report
 
-    report = write_report(results, out, price_per_hour)
+    return _tell(console, results, write_report(results, out, price_per_hour), "")
+
+
+def _report_again(console: Console, results: str) -> None:
+    """The same for a run, which leaves a report as it is where nothing has changed since."""
+    from analysis.stamp import still_there
+
+    report = still_there(results)
+    if report is None:
+        _report(console, results, None, None)
+    else:
+        _tell(console, results, report, " (nothing has changed since it was made)")
+
+
+def _tell(console: Console, results: str, report: "Report", note: str) -> tuple[dict[str, Any], ...]:
     console.print(summary_table(report.summary, console.width))
     for sentence in (*report.state, *report.findings):
         console.print(Text(sentence), soft_wrap=True)
     for one in report.verdicts:
         console.print(Text(verdict_line(one)), soft_wrap=True)
-    console.print(Text(f"report: {report.path}"), soft_wrap=True)
+    console.print(Text(f"report: {report.path}{note}"), soft_wrap=True)
     console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
     return report.verdicts
 

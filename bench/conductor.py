@@ -4,7 +4,7 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 `on_done`; everything a decision rests on is in the results folder, so that an interrupted study continues where it was.
 """
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -137,6 +137,9 @@ class Conductor:
         self.confirmed = confirmed
         self.sizes: Sizes = sizes or OneByOne()
         self.rows: dict[str, Done] = {i: d for (i, pruned), d in done.items() if not pruned}
+        self._tried: defaultdict[tuple[str, str, float, str], dict[str, Done]] = defaultdict(dict)  # by cell, then id
+        for row in self.rows.values():
+            self._count_in(row)
         self.searches = dict(searches or {})
         searched = [one for one in done.values() if one.stage == "search" and one.status in _ENDED]
         self.there = Counter(one.cell for one in searched)
@@ -158,6 +161,11 @@ class Conductor:
         for state in self._states.values():
             self._maybe_confirm(state)
         self._look()
+
+    def _count_in(self, row: Done) -> None:
+        """Keep a whole run that its cell's choice may rest on."""
+        if row.stage != "confirm":
+            self._tried[row.cell][row.trial_id] = row
 
     def _consider(self, trials: Iterable[Trial], alone: Callable[[Trial], bool]) -> None:
         """Queue what has to run; `alone` says which trials are their cell's measurement."""
@@ -279,6 +287,7 @@ class Conductor:
             self.running.discard(row.trial_id)
             if row.status != "pruned":
                 self.rows[row.trial_id] = row
+                self._count_in(row)
             if row.costs:
                 self._costed.add(row.cell)
             elif pack.alone and row.status != "ok":
@@ -300,8 +309,7 @@ class Conductor:
         if state.confirmed or waiting or not self.plan.study.search.confirm_seeds:
             return
         state.confirmed = True
-        own = [row for row in self.rows.values() if row.cell == state.cell.key and row.stage != "confirm"]
-        best = best_configuration(row.scored for row in own)
+        best = best_configuration(row.scored for row in self._tried[state.cell.key].values())
         if best is None:
             self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds
             return

@@ -7,7 +7,7 @@
 Batches depend on (order seed, epoch) alone, so that every method sees the same ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench.errors import DataError, ModelError
 from bench.sources import TaskData
 from bench.tasks import Files, OneFile
-from bench.token_cache import Tokenised, cached, tokenizer_key
+from bench.token_cache import Tokenised, cached, split_key
 
 __all__ = ["Tokens", "cached_tokens", "collate", "epoch_order", "eval_batches", "tokenize"]
 
@@ -73,7 +73,7 @@ class Tokens:
 
 def tokenize(
     tokenizer: Any,
-    texts: tuple[list[str], ...],
+    texts: tuple[Sequence[str], ...],
     max_length: int,
     type_ids: bool = True,
     place: Callable[[int], str] = lambda row: f"the data, row {row + 1}",
@@ -139,8 +139,7 @@ def cached_tokens(
         tokens = tokenize(tokenizer, split.texts, max_length, type_ids, partial(row_of, task_data, split_name))
         return Tokenised(tokens.ids, tokens.offsets, tokens.type_ids)
 
-    key = tokenizer_key(folder, [task_data.fingerprint, split_name, str(max_length)])
-    found = cached(key, len(split), build, note)
+    found = cached(split_key(task_data, split_name, folder, max_length), len(split), build, note)
     return Tokens(found.ids, found.offsets, found.type_ids)
 
 

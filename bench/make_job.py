@@ -8,6 +8,7 @@ from torch import nn
 
 from bench import cost
 from bench.audit import FreezeAudit
+from bench.cargo import longest_input
 from bench.data import Tokens
 from bench.frozen import Apart, split
 from bench.job import Examples, Job
@@ -19,7 +20,7 @@ from bench.outcome import Measured
 from bench.prediction import on_device
 from bench.recompute import recompute
 from bench.registry import method
-from bench.resident import Resident, longest_input
+from bench.resident import Resident
 from bench.sources import TaskData
 from bench.splits import Draw
 from bench.stack import share_frozen

@@ -1,4 +1,4 @@
-"""The one writer of a results folder: takes finished records, stores them, tells the conductor and the observers."""
+"""Takes in finished records: has them stored, tells the conductor and the observers."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from bench.keeper import file as checkpoint_file
 from bench.lock import Lock
 from bench.record import Record
 from bench.results import Done, ResultsFolder, done_of
+from bench.writer import Writer
 
 
 class Observer:
@@ -37,7 +38,7 @@ class Observer:
 class Recorder:
     """Stores records in order of arrival. `statuses` counts what this run has stored."""
 
-    folder: ResultsFolder
+    writer: Writer
     conductor: Conductor
     observer: Observer
     study: str
@@ -48,6 +49,11 @@ class Recorder:
     failures: list[dict[str, Any]] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
+    @property
+    def folder(self) -> ResultsFolder:
+        """Where the records go."""
+        return self.writer.folder
+
     def pass_on(self, notes: Iterable[str]) -> None:
         """Tell the user what training processes noted, each thing once: several may meet the same trouble."""
         for note in notes:
@@ -56,7 +62,7 @@ class Recorder:
                 self.observer.on_note(note)
 
     def store(self, pack: Pack, records: list[Record], gpu_memory: int | None = None) -> None:
-        """Write a pack's records (rows last), then let the conductor go on.
+        """Store a pack's records, then let the conductor go on.
 
         Raises ResultsError where another driver has taken the folder over: what it does is not written over.
         """
@@ -65,8 +71,8 @@ class Recorder:
             return
         if self.lock:
             self.lock.check()
+        self.writer.store(records)
         for record in records:
-            self.folder.write(record)
             self.log(record)
             row = record.trial
             self.folder.delete(checkpoint_file(row["trial_id"]))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bench.cargo import longest_input
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.faults import out_of_memory
@@ -28,7 +29,7 @@ from bench.model_folder import RESIZE
 from bench.prediction import autocast, on_device
 from bench.preflight import Question
 from bench.registry import method
-from bench.resident import Resident, has_gpu, longest_input
+from bench.resident import Resident, has_gpu
 from bench.shipment import Share
 from bench.sources import TaskData
 from bench.spared import spare

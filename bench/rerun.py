@@ -13,9 +13,9 @@ from bench.conductor import Pack
 from bench.errors import ResultsError, choose, shown
 from bench.plan import Cell
 from bench.prepare import prepare
-from bench.record import Record
+from bench.record import Record, record_name
 from bench.registry import tasks
-from bench.results import ResultsFolder, record_name
+from bench.results import ResultsFolder
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
 from bench.space import as_space

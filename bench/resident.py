@@ -15,7 +15,6 @@ from bench.determinism import obstacle, set_strict
 from bench.features import FeatureStore
 from bench.heap import keep_freed_memory
 from bench.keeper import Watch
-from bench.methods import Method
 from bench.model import Backbone, load_backbone
 from bench.packing import kind
 from bench.shares import own_bytes
@@ -55,10 +54,15 @@ class Resident:
         return self._backbones[key]
 
     def tokens(self, task: TaskData, split: str, max_length: int) -> Tokens:
-        """One split, tokenised once per node."""
+        """One split: as it was sent, or tokenised once per node."""
         key = (task.task.name, split, max_length)
         if key not in self._tokens:
-            found = cached_tokens(task, split, self.folder, max_length, self.notes.append)
+            shipped = self.shipment.tokens.get(key)
+            found = (
+                cached_tokens(task, split, self.folder, max_length, self.notes.append)
+                if shipped is None
+                else Tokens(shipped.ids, shipped.offsets, shipped.type_ids)
+            )
             self._tokens[key] = replace(found, left=self.backbone(task).side == "left")
         return self._tokens[key]
 
@@ -108,13 +112,6 @@ def draw_rows(task: TaskData, fraction: float, subset_seed: int, select: Select)
         task=task.task.name,
         names=task.label_names,
     )
-
-
-def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
-    """Tokens after which inputs are cut: as asked, or what the model's positions leave beside the method's own
-    tokens."""
-    room = architecture.max_tokens
-    return asked if room is None else min(asked, room - tuned.positions)
 
 
 def has_gpu() -> bool:

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 
 from bench.choice import Scored
 from bench.errors import DamagedFile, ResultsError
+from bench.lookup import Lookup
 from bench.plan_file import MAX_BYTES, parse_plan
-from bench.record import Record
+from bench.record import Record, record_name
 from bench.schema import TABLES
+from bench.segments import own_name
 from bench.store import Store
-from bench.tables import Part, encode, generation, list_files, read_part, read_parts
+from bench.tables import encode, read_parts, read_records
 
 KEPT = ("ok", "diverged")
 """Statuses that are results. A failed trial (oom, timeout, error) is run again when the study is; a pruned row counts
@@ -62,9 +64,11 @@ class Done:
         return record_name(self.trial_id, self.status)
 
 
-def record_name(trial_id: str, status: str) -> str:
-    """The name of a trial's files: a trial that a search stopped may also be run whole."""
-    return trial_id + (".pruned" if status == "pruned" else "")
+DONE = (
+    "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "seed", "select_score",
+    "steps", "peak_memory_bytes", "device", "exclusive",
+)  # fmt: skip
+"""Columns of `trials` that `Done` is made of."""
 
 
 def done_of(row: dict[str, Any]) -> Done:
@@ -107,7 +111,7 @@ class ResultsFolder(Store):
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
-        self._kept: dict[tuple[str, str], Part] = {}
+        self._lookups: dict[str, Lookup] = {}
 
     def create(self) -> None:
         """Make the folder and its three tables' folders; raises StorageError where that cannot be done."""
@@ -133,37 +137,39 @@ class ResultsFolder(Store):
         return None if data is None else parse_plan(data, self.shown("plan.json"))
 
     def write(self, record: Record) -> None:
-        """Store one trial: predictions and evaluations first, the trial's row last."""
-        name = record_name(record.trial["trial_id"], record.trial["status"])
-        for table, rows in (("predictions", record.predictions), ("evals", record.evals), ("trials", record.trials)):
-            self.write_bytes(f"{table}/{name}.parquet", encode(rows))
+        """Store one trial in files of its own: predictions and evaluations first, the trial's row last."""
+        name = own_name(record.name)
+        for table, rows in record.tables.items():
+            self.write_bytes(f"{table}/{name}", encode(rows))
 
-    def rows(self, damaged: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
-        """Every trial's row, once (a pruned and a whole run of one trial are two).
+    def finished(self, damaged: dict[str, str] | None = None, columns: Sequence[str] = DONE) -> Iterator[pa.Table]:
+        """Some columns, among them `trial_id` and `status`, of every trial's row, once (a pruned and a whole run of one
+        trial are two), file by file.
 
         A damaged file is passed over and noted in `damaged` (name -> message); without one it is raised, as is a file
         of a newer schema.
         """
-        seen: set[str] = set()
-        for part in read_parts(self, "trials"):
+        seen: set[tuple[str, bool]] = set()
+        for part in read_parts(self, "trials", columns):
             if isinstance(part, DamagedFile):
                 if damaged is None:
                     raise part
                 damaged[part.file] = str(part)
                 continue
-            for row in part.rows.to_pylist():
-                name = record_name(row["trial_id"], row["status"])
-                if name not in seen:
-                    seen.add(name)
-                    yield row
+            yield _fresh(part.rows, seen)
+
+    def rows(self, damaged: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """Every trial's whole row; `damaged` as in `finished`."""
+        for rows in self.finished(damaged, TABLES["trials"].names):
+            yield from rows.to_pylist()
 
     def done(self, damaged: dict[str, str] | None = None) -> dict[tuple[str, bool], Done]:
-        """Finished trials by (trial_id, whether pruned); `damaged` as in `rows`."""
-        found = (done_of(row) for row in self.rows(damaged))
+        """Finished trials by (trial_id, whether pruned); `damaged` as in `finished`."""
+        found = (done_of(row) for rows in self.finished(damaged) for row in rows.to_pylist())
         return {(one.trial_id, one.status == "pruned"): one for one in found}
 
     def take_stock(self) -> Stock:
-        """Read every file whole, as a run does before it starts; what is damaged is moved to `_damaged`."""
+        """Read every byte of every file, as a run does before it starts; what is damaged is moved to `_damaged`."""
         stock = Stock()
         stock.done = self.done(stock.damaged)
         there = [self.records(table, stock.damaged) for table in ("evals", "predictions")]
@@ -176,33 +182,33 @@ class ResultsFolder(Store):
         return stock
 
     def records(self, table: str, damaged: dict[str, str]) -> set[str]:
-        """Names of the records that a table holds, every file read whole; damaged files are noted in `damaged`."""
+        """Names of the records that a table holds; damaged files are noted in `damaged`."""
         found: set[str] = set()
-        for part in read_parts(self, table):
-            if isinstance(part, DamagedFile):
-                damaged[part.file] = str(part)
+        for held in read_records(self, table):
+            if isinstance(held, DamagedFile):
+                damaged[held.file] = str(held)
             else:
-                found.update(part.records)
+                found |= held
         return found
 
     def record_rows(self, table: str, record: str) -> pa.Table:
         """One trial's rows of `evals` or `predictions`; raises ResultsError where there are none, or a damaged file."""
-        while True:
-            own = read_part(self, table, f"{record}.parquet")
-            if own is not None:
-                return own.rows
-            parts = [self._merged(table, name) for name in list_files(self, table) if generation(name)]
-            for part in parts:
-                if part is not None and record in part.records:
-                    return part.rows.filter(pc.equal(part.rows["trial_id"], record.partition(".")[0]))
-            if None not in parts:  # else a file went while we looked: it has been merged into another one
-                raise ResultsError(f"{self.shown(table)}: holds nothing of trial {record}")
+        if table not in self._lookups:
+            self._lookups[table] = Lookup(self, table)
+        return self._lookups[table].rows(record)
 
-    def _merged(self, table: str, name: str) -> Part | None:
-        """A merged file, kept in memory: a resumed search asks for every trial of a cell."""
-        if (table, name) not in self._kept:
-            part = read_part(self, table, name)
-            if part is None:
-                return None
-            self._kept[table, name] = part
-        return self._kept[table, name]
+
+def _fresh(rows: pa.Table, seen: set[tuple[str, bool]]) -> pa.Table:
+    """The rows of trials that were not `seen`, which now are."""
+    keys = list(zip(rows["trial_id"].to_pylist(), pc.equal(rows["status"], "pruned").to_pylist(), strict=True))
+    before = len(seen)
+    if seen.isdisjoint(keys):
+        seen.update(keys)
+        if len(seen) == before + len(keys):
+            return rows
+        seen.difference_update(keys)
+    mask = []
+    for key in keys:
+        mask.append(key not in seen)
+        seen.add(key)
+    return rows.filter(pa.array(mask))

@@ -76,7 +76,7 @@ class Split:
     `numbers` are the rows' numbers in their file, where they are not 1 to n.
     """
 
-    texts: tuple[list[str], ...]
+    texts: tuple[Sequence[str], ...]
     labels: np.ndarray
     numbers: Sequence[int] | None = None
 

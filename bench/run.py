@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from bench import preflight
 from bench.calibration import Calibration
+from bench.cargo import load
 from bench.conductor import CellSearch, Conductor, Pack
 from bench.errors import InputError
 from bench.estimate import estimate, sizes
@@ -26,8 +27,9 @@ from bench.pack_sizes import AsWritten, PackSizes
 from bench.places import check_temporary
 from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, model_place, prepare
+from bench.record import record_name
 from bench.recorder import Observer, Recorder
-from bench.results import Done, ResultsFolder, record_name
+from bench.results import Done, ResultsFolder
 from bench.shares import Shares, check_fits
 from bench.shipment import Share, Shipment
 from bench.stop import Stop
@@ -35,6 +37,7 @@ from bench.study import Study
 from bench.tracker import check_tracker, tracking
 from bench.trial import Trial
 from bench.waves import CellKey, Waves
+from bench.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,11 @@ def run_study(
             observer.on_note(note)
         skipped = len({i for i, _ in stock.done})
         try:
-            with tracking(options.logger, study.name, folder, observer.on_note) as log:
-                recorder = Recorder(folder, conductor, observer, study.name, lock, log)
+            with (
+                Writer(folder, lock.check) as writer,
+                tracking(options.logger, study.name, folder, observer.on_note) as log,
+            ):
+                recorder = Recorder(writer, conductor, observer, study.name, lock, log)
                 _run(ready, conductor, recorder, options, shares, stop)
         finally:
             observer.close()
@@ -360,7 +366,8 @@ def _run_ray(
         recorder.after = after
         stop.arm()
         with cluster.watched(lambda: _ray_is_gone(recorder)):
-            sweep.run_sweep(conductor, recorder, sizes, shipment, files, ray_options, stop)
+            cargo = load(shipment, ready.plan, ready.architecture)
+            sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)
 
 
 def _ray_is_gone(recorder: Recorder) -> None:

@@ -1,14 +1,19 @@
 """What a driver sends to its workers: the study's inputs, and each pack's share of the machine. Free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.sources import TaskData
+from bench.token_cache import Tokenised
+
+TokensOf = tuple[str, str, int]
+"""A task's name, its split ("train" or "score"), and after how many tokens its inputs are cut."""
 
 
 @dataclass(frozen=True)
 class Shipment:
-    """What every worker of a study needs, sent once per node.
+    """What every worker of a study needs, sent once per node. `tokens` are of tasks whose texts may have been left out
+    (see bench.cargo).
 
     `keep` (none, best, all) asks for trained deltas, which go to `results`. `run` is the token by which a worker knows
     its driver's results folder (empty: no checkpoints).
@@ -22,6 +27,7 @@ class Shipment:
     results: str = ""
     run: str = ""
     checkpoint_seconds: float = 30.0
+    tokens: Mapping[TokensOf, Tokenised] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

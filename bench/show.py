@@ -1,9 +1,9 @@
 """What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -12,8 +12,8 @@ from bench.cli import print_json
 from bench.console import make_console
 from bench.errors import MethodError, ResultsError, StudyError
 
-if TYPE_CHECKING:
-    from bench.results import Done
+Key = tuple[str, str, float, str]
+"""Task, method, fraction and budget: a cell."""
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -110,6 +110,7 @@ def print_status(results: str, as_json: bool) -> None:
 
 def status(results: str) -> dict[str, Any]:
     """Counts of planned, finished (by status), running and pending trials of a results folder."""
+    from bench.counts import count
     from bench.results import ResultsFolder
     from bench.schema import STATUSES
 
@@ -118,16 +119,14 @@ def status(results: str) -> dict[str, Any]:
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
-    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
-    planned = _planned(plan["cells"], done.values())
-    running = {one: cell for one, cell in _running(folder).items() if one not in done}
-    by_cell = {key: Counter[str]() for key in planned}
-    for row in done.values():
-        by_cell.setdefault(row.cell, Counter())[row.status] += 1
+    done = count(folder, damaged)
+    planned = _planned(plan["cells"], done.confirmed)
+    running = _running(folder)
+    running = {one: running[one] for one in done.not_done(running)}
     cells = []
-    for key, counts in by_cell.items():
+    for key in dict.fromkeys([*planned, *done.statuses]):
         task, method, fraction, budget = key
-        counted = {name: counts.get(name, 0) for name in STATUSES}
+        counted = {name: done.statuses[key][name] for name in STATUSES}
         pending = max(0, planned.get(key, 0) - sum(counted.values()))
         own = {"task": task, "method": method, "fraction": fraction, "budget": budget}
         cells.append(own | {"planned": planned.get(key, 0), **counted, "running": 0, "pending": pending})
@@ -138,19 +137,15 @@ def status(results: str) -> dict[str, Any]:
     return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
 
 
-def _planned(cells: list[dict[str, Any]], done: Iterable["Done"]) -> dict[tuple[Any, ...], int]:
+def _planned(cells: list[dict[str, Any]], confirmed: Mapping[Key, Mapping[str, int]]) -> dict[Key, int]:
     """Planned trials by cell. A confirm stage is planned for two configurations, the best and the default; where they
     have turned out to be one, half of its trials are all."""
-    confirmed: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for row in done:
-        if row.stage == "confirm":
-            confirmed[row.cell].append(row.configuration)
-    planned: dict[tuple[Any, ...], int] = defaultdict(int)
+    planned: dict[Key, int] = defaultdict(int)
     for cell in cells:
         key = (cell["task"], cell["method"], cell["fraction"], cell["budget"])
-        there = confirmed[key] if cell["stage"] == "confirm" else []
-        single = len(set(there)) == 1 and 2 * len(there) >= cell["planned"]
-        planned[key] += len(there) if single else cell["planned"]
+        there = confirmed.get(key, {}) if cell["stage"] == "confirm" else {}
+        found = sum(there.values())
+        planned[key] += found if len(there) == 1 and 2 * found >= cell["planned"] else cell["planned"]
     return planned
 
 

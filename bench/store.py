@@ -84,12 +84,21 @@ class Store:
             path = self._inside(f"{folder}/x").rpartition("/")[0]
             self._try("written", path, lambda path=path: self.fs.create_dir(path, recursive=True))  # type: ignore[misc]
 
-    def files(self, folder: str, recursive: bool = False) -> list[str]:
-        """Names of all files in a sub-folder ("": the folder itself), sorted, unfinished ones too."""
+    def versions(self, folder: str, recursive: bool = False) -> dict[str, tuple[int, int]]:
+        """Names of all files in a sub-folder ("": the folder itself), sorted, unfinished ones too, with their bytes and
+        the time of their last change in nanoseconds."""
         base = self.path(folder) if folder else self.root
         selector = fs.FileSelector(base, allow_not_found=True, recursive=recursive)
-        found = self._try("read", base, lambda: self.fs.get_file_info(selector))
-        return sorted(info.path.removeprefix(f"{base}/") for info in found if info.is_file)
+        found = [one for one in self._try("read", base, lambda: self.fs.get_file_info(selector)) if one.is_file]
+        return dict(sorted((one.path.removeprefix(f"{base}/"), (one.size, one.mtime_ns or 0)) for one in found))
+
+    def sizes(self, folder: str, recursive: bool = False) -> dict[str, int]:
+        """The names with their bytes."""
+        return {name: size for name, (size, _) in self.versions(folder, recursive).items()}
+
+    def files(self, folder: str, recursive: bool = False) -> list[str]:
+        """The names alone."""
+        return list(self.sizes(folder, recursive))
 
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names of the finished files in a sub-folder, sorted; temporary ones (`_…`) are left out."""

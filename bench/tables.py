@@ -1,17 +1,17 @@
-"""The files of a results table: encoded, decoded with checks, and listed so that no trial is missed or read twice.
+"""A results table: its files read with checks, as many at once as memory has room for, and encoded.
 
-A trial's rows stand in a file of their own, <trial_id>.parquet (<trial_id>.pruned.parquet where a search stopped it),
-until `finebench compact` merges many into merged-<generation>-<batch>.parquet, whose metadata names what it holds. A
-merged file is whole before the files that it replaces are deleted, so for a while a trial stands in both. Readers take
-the first in the order of `precedence`: a trial's own file, then the newest merged one; pruned ones last.
+    for part in read_parts(store, "evals", ["trial_id", "step", "value"]): ...
+
+Which files there are, and which of two that hold one trial counts, is `bench.segments`' to say.
 """
 
 import io
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,14 @@ import pyarrow.parquet as pq
 
 from bench.errors import DamagedFile, ResultsError, StorageError
 from bench.schema import SCHEMA_VERSION, STAGES, STATUSES, TABLES
+from bench.segments import digest, is_pruned, list_files, segment_of
 from bench.store import Store, one_line
 
 READERS = 8
 """Files read at once: on an object store latency rules, on a disk the decoder does."""
+
+AT_ONCE = 24 * 2**20
+"""Bytes of files that are read ahead: decoded, they take about ten times as much memory."""
 
 MAX_ROWS = 50_000_000
 """Rows that one file may claim: a small hostile file must not stand for a table that fills the memory."""
@@ -31,10 +35,12 @@ MAX_ROWS = 50_000_000
 END_OF_TIME = 253_402_300_800_000_000
 """The year 10000 in microseconds: Python's own dates end there."""
 
+CHECKED = ("trial_id", "study", "method", "model", "task", "metric", "status", "stage", "hyperparameters", "budget")
+"""Columns of `trials` whose texts are looked at, each distinct one once."""
+
 CONTROL = "[\\x00-\\x08\\x0e-\\x1f\\x7f\\x{80}-\\x{9f}]"
 
 COVERS = b"finebench.records"
-_MERGED = re.compile(r"merged-(\d{6})-(\d{4})(\.pruned)?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -46,37 +52,7 @@ class Part:
     records: frozenset[str]
 
 
-def is_pruned(name: str) -> bool:
-    """Whether a file holds trials that a search stopped."""
-    return name.endswith(".pruned.parquet")
-
-
-def generation(name: str) -> int:
-    """Which compaction wrote a file; 0 for a trial's own file."""
-    match = _MERGED.fullmatch(name)
-    return int(match[1]) if match else 0
-
-
-def merged_name(number: int, batch: int, pruned: bool) -> str:
-    """The name of a merged file."""
-    return f"merged-{number:06d}-{batch:04d}{'.pruned' if pruned else ''}.parquet"
-
-
-def precedence(name: str) -> tuple[bool, bool, int, str]:
-    """Sorts a table's files: of two that hold one trial, the earlier one counts."""
-    return is_pruned(name), generation(name) > 0, -generation(name), name
-
-
-def list_files(store: Store, table: str) -> list[str]:
-    """The finished files of a table in order of precedence.
-
-    Listing a folder takes a while, and a listing may miss both a file deleted and its replacement written meanwhile;
-    two listings that agree have missed neither.
-    """
-    before, now = None, store.names(table, ".parquet")
-    while now != before:
-        before, now = now, store.names(table, ".parquet")
-    return sorted(now, key=precedence)
+T = TypeVar("T", Part, frozenset[str])
 
 
 def read_parts(
@@ -92,25 +68,19 @@ def read_parts(
     into another one, and the listing is made anew. Raises ResultsError for a file that is sound but not ours (or hands
     the error to `foreign` and goes on), StorageError where the storage fails.
     """
-    read: set[str] = set()
-    with ThreadPoolExecutor(READERS) as pool:
-        while True:
-            names = [n for n in list_files(store, table) if n not in read and (wanted is None or _may_hold(n, wanted))]
-            vanished = False
-            for start in range(0, len(names), 4 * READERS):  # a few at a time: predictions do not fit into memory
-                some = names[start : start + 4 * READERS]
-                for name, part in zip(some, pool.map(lambda n: _read(store, table, n, columns), some), strict=True):
-                    vanished |= part is None
-                    if part is not None:
-                        read.add(name)
-                    if isinstance(part, Part | DamagedFile):
-                        yield part
-                    elif part is not None and foreign is not None:
-                        foreign(part)
-                    elif part is not None:
-                        raise part
-            if not vanished:
-                return
+
+    return _each(store, table, lambda name: read_part(store, table, name, columns), wanted, foreign)
+
+
+def read_records(store: Store, table: str) -> Iterator[frozenset[str] | DamagedFile]:
+    """What each file of a table holds, every byte of it read: a segment's are as its digest says, and then are not
+    decoded. Otherwise as `read_parts`."""
+
+    def read(name: str) -> frozenset[str] | None:
+        data = store.read_bytes(f"{table}/{name}")
+        return None if data is None else _held(data, table, name, store.shown(f"{table}/{name}"))
+
+    return _each(store, table, read)
 
 
 def read_part(store: Store, table: str, name: str, columns: Sequence[str] | None = None) -> Part | None:
@@ -119,13 +89,56 @@ def read_part(store: Store, table: str, name: str, columns: Sequence[str] | None
     return None if data is None else decode(data, table, name, store.shown(f"{table}/{name}"), columns)
 
 
-def _read(store: Store, table: str, name: str, columns: Sequence[str] | None) -> Part | ResultsError | None:
-    try:
-        return read_part(store, table, name, columns)
-    except StorageError:
-        raise
-    except ResultsError as error:
-        return error
+def _each(
+    store: Store,
+    table: str,
+    read: Callable[[str], T | None],
+    wanted: set[str] | None = None,
+    foreign: Callable[[ResultsError], None] | None = None,
+) -> Iterator[T | DamagedFile]:
+    """What `read` makes of each file; None for one that has gone."""
+
+    def attempt(name: str) -> T | ResultsError | None:
+        try:
+            return read(name)
+        except StorageError:
+            raise
+        except ResultsError as error:
+            return error
+
+    done: set[str] = set()
+    with ThreadPoolExecutor(READERS if not store.local else min(READERS, os.cpu_count() or 1)) as pool:
+        while True:
+            vanished = False
+            files = list_files(store, table)
+            left = [name for name in files if name not in done and (wanted is None or _may_hold(name, wanted))]
+            for some in _windows({name: files[name] for name in left}):
+                for name, made in zip(some, pool.map(attempt, some), strict=True):
+                    vanished |= made is None
+                    if made is not None:
+                        done.add(name)
+                    if isinstance(made, ResultsError) and not isinstance(made, DamagedFile):
+                        if foreign is None:
+                            raise made
+                        foreign(made)
+                    elif made is not None:
+                        yield made
+            if not vanished:
+                return
+
+
+def _windows(files: Mapping[str, int]) -> Iterator[list[str]]:
+    """The files in their order, a few at a time: predictions do not fit into memory."""
+    some: list[str] = []
+    size = 0
+    for name, own in files.items():
+        if some and (size + own > AT_ONCE or len(some) == 4 * READERS):
+            yield some
+            some, size = [], 0
+        some.append(name)
+        size += own
+    if some:
+        yield some
 
 
 def _may_hold(name: str, wanted: set[str]) -> bool:
@@ -134,14 +147,39 @@ def _may_hold(name: str, wanted: set[str]) -> bool:
     return stem in wanted or len(stem) != 20
 
 
+def _held(data: bytes, table: str, name: str, where: str) -> frozenset[str]:
+    """The records that a file holds; raises DamagedFile or ResultsError as `decode`."""
+    segment = segment_of(name)
+    if segment is None or segment.digest is None:
+        return decode(data, table, name, where).records
+    _check_digest(data, table, name, where)
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            metadata = dict(file.schema_arrow.metadata or {})
+            if COVERS in metadata:
+                return _named(metadata[COVERS])
+    except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError) as error:
+        raise ResultsError(f"{where}: not a {table} file: {one_line(error)}") from error
+    return decode(data, table, name, where).records
+
+
+def _check_digest(data: bytes, table: str, name: str, where: str) -> None:
+    """Raise DamagedFile where a segment's bytes are not those that its name was made of."""
+    segment = segment_of(name)
+    if segment is not None and segment.digest is not None and digest(data) != segment.digest:
+        raise DamagedFile(f"{where}: cannot be read: its bytes are not those that were written", f"{table}/{name}")
+
+
 def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str] | None = None) -> Part:
     """A file's rows in the schema's types, checksums checked; `where` is what messages call it.
 
     Raises DamagedFile where the bytes are no whole Parquet file, ResultsError where they are one that is not ours.
     """
     schema = TABLES[table] if columns is None else pa.schema([TABLES[table].field(column) for column in columns])
+    always = ("trial_id", "schema_version") if table == "trials" else ("trial_id",)
+    _check_digest(data, table, name, where)
     try:
-        found, metadata = _parse(data, [*dict.fromkeys((*schema.names, "trial_id"))])
+        found, metadata = _parse(data, [*dict.fromkeys((*schema.names, *always))])
     except _Foreign as error:
         raise ResultsError(f"{where}: not a {table} file: {error}") from error
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
@@ -153,7 +191,7 @@ def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str
         records = _records(metadata, found["trial_id"], name)
     except (pa.ArrowException, ValueError, TypeError, RecursionError) as error:
         raise ResultsError(f"{where}: not a {table} file: {one_line(error)}") from error
-    wrong = _wrong(rows, table == "trials" and columns is None)
+    wrong = _wrong(rows) or (_too_new(found["schema_version"]) if table == "trials" else None)
     if wrong is not None:
         raise ResultsError(f"{where}: {wrong}")
     return Part(name, rows, records)
@@ -187,31 +225,38 @@ def _parse(data: bytes, columns: list[str]) -> tuple[pa.Table, dict[bytes, bytes
         return file.read(columns=columns, use_threads=False).select(columns).replace_schema_metadata(None), metadata
 
 
-def _wrong(rows: pa.Table, trials: bool) -> str | None:
-    """What is wrong with the values of a table, or None."""
+def _wrong(rows: pa.Table) -> str | None:
+    """What is wrong with the values of a table, or None; columns that it lacks were not asked for."""
     empty = [f.name for f in rows.schema if not f.nullable and rows[f.name].null_count]
     if empty:
         return f"column {empty[0]!r} has no value in some row"
-    if not trials:
+    if "status" not in rows.schema.names:
         return None
+    there = {name: rows[name].unique() for name in CHECKED if name in rows.schema.names}
     for column in ("trial_id", "study", "method", "model", "task", "metric"):
-        if pc.any(pc.match_substring_regex(rows[column], CONTROL)).as_py():
+        if column in there and pc.any(pc.match_substring_regex(there[column], CONTROL)).as_py():
             return f"column {column!r} holds characters that steer a terminal"
-    newest = pc.max(rows["schema_version"]).as_py()
-    if newest is not None and newest > SCHEMA_VERSION:
-        return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
     for column, known in (("status", STATUSES), ("stage", STAGES)):
-        foreign = set(rows[column].unique().to_pylist()) - set(known)
+        foreign = set(there[column].to_pylist()) - set(known) if column in there else None
         if foreign:
             return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
     for column in ("started_at", "finished_at"):
+        if column not in rows.schema.names:
+            continue
         times = pc.min_max(rows[column].cast(pa.int64())).as_py()
         if times["min"] is not None and not 0 <= times["min"] <= times["max"] < END_OF_TIME:
             return f"column {column!r} has a time that no calendar has"
     for column in ("hyperparameters", "budget"):
-        for text in rows[column].unique().to_pylist():
+        for text in there[column].to_pylist() if column in there else ():
             if not _is_object(text):
                 return f"{column}: a JSON object is needed, not {text[:80]!r}"
+    return None
+
+
+def _too_new(versions: pa.ChunkedArray) -> str | None:
+    newest: int | None = pc.max(pc.cast(versions, pa.int64())).as_py()
+    if newest is not None and newest > SCHEMA_VERSION:
+        return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
     return None
 
 
@@ -223,20 +268,25 @@ def _is_object(text: str) -> bool:
 
 
 def _records(metadata: dict[bytes, bytes], ids: pa.ChunkedArray, name: str) -> frozenset[str]:
-    """What a file holds: a merged file says so, any other holds the trials of its rows, or the one it is named
+    """What a file holds: a segment says so, any other holds the trials of its rows, or the one it is named
     after."""
     if COVERS in metadata:
-        named = json.loads(metadata[COVERS])
-        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-            raise ValueError("its list of records is broken")
-        return frozenset(named)
+        return _named(metadata[COVERS])
     suffix = ".pruned" if is_pruned(name) else ""
     present = frozenset(f"{one}{suffix}" for one in ids.unique().to_pylist())
     return present or frozenset({name.removesuffix(".parquet")})
 
 
+def _named(listed: bytes) -> frozenset[str]:
+    """The records that a segment's metadata name."""
+    named = json.loads(listed)
+    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        raise ValueError("its list of records is broken")
+    return frozenset(named)
+
+
 def encode(rows: pa.Table, records: frozenset[str] | None = None) -> bytes:
-    """A Parquet file with a checksum for every page; `records` is what a merged file says that it holds."""
+    """A Parquet file with a checksum for every page; `records` is what a segment says that it holds."""
     if records is not None:
         rows = rows.replace_schema_metadata({COVERS: json.dumps(sorted(records)).encode()})
     sink = io.BytesIO()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench.cache import cache_folder
 from bench.errors import DataError
+from bench.rows import TaskData
 
 _FORMAT = "1"
 _TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
@@ -53,6 +54,16 @@ def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
             digest.update(f"\0{path.name}\0{len(data)}\0".encode())
             digest.update(data)
     return digest.hexdigest()
+
+
+def split_key(task: TaskData, split_name: str, folder: Path, max_length: int) -> str:
+    """What the tokens of one split of a task ("train" or "score") rest on, under a model folder's tokenizer."""
+    return tokenizer_key(folder, [task.fingerprint, split_name, str(max_length)])
+
+
+def kept(key: str, rows: int) -> Tokenised | None:
+    """The entry `key` of `rows` rows; None where it is not there, or damaged."""
+    return _read(cache_folder() / "tokens" / key, rows)
 
 
 def cached(

@@ -16,11 +16,13 @@ from safetensors import SafetensorError, deserialize
 
 from bench.errors import DamagedFile, InputError, ResultsError, StorageError
 from bench.identify import Identifier
-from bench.results import DAMAGED, KEPT, ResultsFolder, record_name
+from bench.record import record_name
+from bench.results import DAMAGED, KEPT, ResultsFolder
 from bench.safe_yaml import MAX_BYTES, parse_yaml
+from bench.segments import segment_of
 from bench.study import Study
 from bench.study_file import build_study
-from bench.tables import Part, generation, read_parts
+from bench.tables import Part, read_parts
 
 SCIENCE = ("status", "score", "score_last", "select_score", "steps")
 """Columns in which two results of one trial must agree."""
@@ -133,7 +135,7 @@ def _parts(folder: ResultsFolder, found: Verdict, table: str) -> Iterator[Part]:
             continue
         found.files += 1
         stem = part.name.removesuffix(".parquet")
-        if not generation(part.name) and part.records != {stem} and len(stem.partition(".")[0]) == 20:
+        if segment_of(part.name) is None and part.records != {stem} and len(stem.partition(".")[0]) == 20:
             held = ", ".join(sorted(part.records)[:3])
             found.problem("name", f"{table}/{part.name}", f"holds {held} and is named after another trial")
         yield part

@@ -133,6 +133,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "make bench": make,  # its code is run by tests/bench/test_yardstick.py
     'make bench BENCH="--model ./MiniLM-L6 --data ./glue"': make,
     "make bench-gpu": make,
+    "make bench-growth": make,  # its folders are made by tests/bench/test_grown_folder.py
     "python -m tests.benchmarks.scale --trials 10000 --grown": is_a_benchmark,
     "python -m tests.benchmarks.startup": is_a_benchmark,
     "python -m tests.benchmarks.untrained_pooler --model ./all-MiniLM-L6-v2 --data ./glue": is_a_benchmark,

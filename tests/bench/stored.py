@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from analysis.load import load_results
-from bench.record import Record
-from bench.results import ResultsFolder, record_name
+from bench.record import Record, record_name
+from bench.results import ResultsFolder
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 
 START = datetime(2025, 3, 1, tzinfo=UTC)

@@ -76,7 +76,7 @@ def test_new_files_join_and_a_rerun_replaces_a_failure(tmp_path: Path) -> None:
 
 
 def test_merged_files_are_closed_at_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.compact.BATCH_BYTES", 500)
+    monkeypatch.setattr("bench.compact.CLOSED_BYTES", 500)
     folder = fill(tmp_path, range(60))
     before = seen(tmp_path)
     compact(folder)
@@ -125,7 +125,7 @@ def test_a_damaged_merged_file_costs_what_it_held(tmp_path: Path) -> None:
     folder = fill(tmp_path, range(5))
     compact(folder)
     fill(tmp_path, range(5, 7))
-    bad = next((tmp_path / "evals").glob("merged-*"))
+    bad = next((tmp_path / "evals").glob("segment-*"))
     bad.write_bytes(bad.read_bytes()[:-1])
     stock = folder.take_stock()
     assert (list(stock.damaged), stock.incomplete) == ([f"evals/{bad.name}"], sorted(map(trial_id, range(5))))
@@ -134,7 +134,7 @@ def test_a_damaged_merged_file_costs_what_it_held(tmp_path: Path) -> None:
 
 
 def test_readers_beside_a_compaction_see_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.compact.BATCH_BYTES", 800)
+    monkeypatch.setattr("bench.compact.CLOSED_BYTES", 800)
     folder = fill(tmp_path, range(15))
     whole = seen(tmp_path)
     wrong: list[Any] = []
@@ -166,7 +166,7 @@ CHILD = """
 import sys
 import bench.compact
 from bench.results import ResultsFolder
-bench.compact.BATCH_BYTES = 2000
+bench.compact.CLOSED_BYTES = 2000
 folder = ResultsFolder(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -8,7 +8,8 @@ import pytest
 
 from analysis.report import write_report
 from bench.cli import app, guarded
-from bench.results import ResultsFolder, record_name
+from bench.record import record_name
+from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
 from bench.study_file import load_study
 from tests.bench.lives import CLOCKS

@@ -1,6 +1,7 @@
 """The order of work: breadth first, nothing twice, failures again, confirm on fresh seeds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -108,6 +109,33 @@ def test_a_resumed_study_confirms_what_an_uninterrupted_one_would() -> None:
     expected = {pack.name for pack in drain(first)}
     rows = {(p.name, False): done_row(p.trials[0], select=float(p.trials[0].hyperparameters["lr"])) for p in packs}
     assert {pack.name for pack in drain(Conductor(Plan(study), KNOWN, rows, with_default(Plan(study))))} == expected
+
+
+class Counted(tuple[str, str, float, str]):
+    """A cell that counts how often it is compared with another one."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return tuple.__eq__(self, other)
+
+    __hash__ = tuple.__hash__
+
+
+def test_a_start_with_confirm_seeds_looks_at_each_row_a_few_times() -> None:
+    """Not once for every cell."""
+    fractions = [round(0.05 * k, 2) for k in range(1, 16)]
+    study = tiny_study(fractions=fractions, seeds=4, search={"grid": {"confirm_seeds": 2}})
+    plan = Plan(study)
+    trials = list(plan.grid(KNOWN))
+    cells = len(list(plan.cells()))
+    rows = {(t.id, False): replace(done_row(t), cell=Counted(t.cell)) for t in trials}
+    Counted.compared = 0
+    conductor = Conductor(plan, KNOWN, rows)
+    assert conductor.pending > 0
+    assert (cells, len(rows)) == (30, 120)
+    assert Counted.compared < 10 * len(rows) < cells * len(rows)
 
 
 @pytest.mark.parametrize(("status", "counts"), [("ok", True), ("diverged", True), ("pruned", False), ("oom", False)])

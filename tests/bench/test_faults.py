@@ -25,6 +25,7 @@ from bench.recorder import Observer, Recorder
 from bench.results import ResultsFolder
 from bench.shares import Shares
 from bench.shipment import Shipment
+from bench.writer import Writer
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.faulty.faulty import forget, register
 
@@ -121,7 +122,7 @@ def make_bridge(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Bridg
     shares = Shares(ready.study, 1.0, figures=calibration.figures_of)
     sizes = PackSizes(ready.study, shares, calibration)
     conductor = Conductor(Plan(ready.study), ready.known, {}, sizes=sizes)
-    recorder = Recorder(folder, conductor, watch, "tiny")
+    recorder = Recorder(Writer(folder), conductor, watch, "tiny")
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0)
     return Bridge(conductor, recorder, sizes, shipment, retries), watch
 

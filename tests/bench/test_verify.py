@@ -165,7 +165,8 @@ def test_superseded_rows_are_notes(tmp_path: Path) -> None:
     folder.write(make_record(1))
     found = verify(folder)
     assert found.problems == []
-    assert [one.where for one in found.notes if one.kind == "superseded"] == ["trials/merged-000001-0000.parquet"]
+    where = [one.where for one in found.notes if one.kind == "superseded"]
+    assert where == [f"trials/{path.name}" for path in (tmp_path / "trials").glob("segment-*")]
     assert f"trial {trial_id(1)}" in next(one.what for one in found.notes if one.kind == "superseded")
 
 

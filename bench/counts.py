@@ -1,0 +1,63 @@
+"""How many trials of a folder ended how, cell by cell, counted column by column: a hundred thousand in a second."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.results import ResultsFolder
+
+Cell = tuple[str, str, float, str]
+"""Task, method, fraction and budget."""
+
+COLUMNS = ("trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters")
+CELL = ["task", "method", "fraction", "budget"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """By cell: `statuses` counts how trials ended, `confirmed` those of the confirm stage by configuration. A trial
+    that was run whole after a search had stopped it is counted as that alone."""
+
+    statuses: defaultdict[Cell, Counter[str]]
+    confirmed: dict[Cell, Counter[str]]
+    _ids: pa.ChunkedArray
+
+    def not_done(self, trial_ids: Iterable[str]) -> list[str]:
+        """Those of some trials that have no row."""
+        asked = list(trial_ids)
+        there = pc.is_in(pa.array(asked, pa.string()), value_set=self._ids).to_pylist() if asked else []
+        return [one for one, done in zip(asked, there, strict=True) if not done]
+
+
+def count(folder: ResultsFolder, damaged: dict[str, str]) -> Counts:
+    """Count a folder's rows; damaged files are noted in `damaged`."""
+    schema = pa.schema([(name, pa.float64() if name == "fraction" else pa.string()) for name in COLUMNS])
+    parts = [rows.cast(schema) for rows in folder.finished(damaged, COLUMNS)]
+    rows = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
+    pruned = pc.equal(rows["status"], "pruned")
+    whole = rows.filter(pc.invert(pruned))
+    stopped = rows.filter(pruned)
+    rows = pa.concat_tables(
+        [whole, stopped.filter(pc.invert(pc.is_in(stopped["trial_id"], value_set=whole["trial_id"])))]
+    )
+    statuses: defaultdict[Cell, Counter[str]] = defaultdict(Counter)
+    confirmed: dict[Cell, Counter[str]] = {}
+    for row in _grouped(rows, "status"):
+        statuses[_cell(row)][row["status"]] = row["n"]
+    for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
+        confirmed.setdefault(_cell(row), Counter())[row["hyperparameters"]] = row["n"]
+    return Counts(statuses, confirmed, rows["trial_id"])
+
+
+def _grouped(rows: pa.Table, by: str) -> list[dict[str, Any]]:
+    """The number `n` of rows of each cell and value of `by`, in the order in which they are first met."""
+    made = rows.group_by([*CELL, by], use_threads=False).aggregate([([], "count_all")])
+    return list(made.rename_columns([*CELL, by, "n"]).to_pylist())
+
+
+def _cell(row: dict[str, Any]) -> Cell:
+    return row["task"], row["method"], row["fraction"], row["budget"]

@@ -1,0 +1,23 @@
+"""The folders that growth is measured on are what a run would have left, and all commands take them for finished."""
+
+from pathlib import Path
+
+from bench.recorder import Observer
+from bench.results import ResultsFolder
+from bench.run import RunOptions, run_study
+from bench.show import status
+from bench.study_file import load_study
+from bench.verify import verify
+from tests.benchmarks.grown_folder import grow
+
+
+def test_a_grown_folder_is_sound_and_finished(tmp_path: Path) -> None:
+    study = grow(tmp_path / "r", 1_000, examples=3, evals=1)
+    folder = ResultsFolder(str(tmp_path / "r"))
+    found = verify(folder)
+    assert (found.problems, found.notes, found.trials, found.ids) == ([], [], 1_000, 1_000)
+    counted = status(folder.root)
+    assert (counted["planned"], counted["ok"], counted["pending"], len(counted["cells"])) == (1_000, 1_000, 0, 20)
+    options = RunOptions(folder.root, debug=True)
+    outcome = run_study(load_study(str(study)), options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    assert (outcome.statuses, outcome.skipped) == ({}, 1_000)
