@@ -112,7 +112,7 @@ def _packs(study: Study) -> list[str]:
     asked = {name: method_resources(study, name).pack for name in study.methods}
     packed = {name: size for name, size in asked.items() if isinstance(size, int) and size > 1}
     said = ", ".join(f"{name} {size}" for name, size in packed.items())
-    return [f"trained together after each cell's first seed, except in a search: {said}"] if packed else []
+    return [f"trained together after the first seed of each cell and shape, except in a search: {said}"] if packed else []
 
 
 class Known(NamedTuple):

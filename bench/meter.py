@@ -22,9 +22,9 @@ _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "n
 class Meter:
     """Peak memory (bytes) and energy (joules) since `start`, what `aside` was told to leave out apart.
 
-    On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone.
-    On a CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores
-    share it.
+    On a GPU: the peaks of what the allocator holds of the trial's device and of what tensors take of that, and NVML's
+    energy counter where the GPU is the trial's alone. On a CPU: the process's peak resident memory, reset at the start
+    (Linux), else null; energy is null, since cores share it.
     """
 
     def __init__(self, device: "torch.device", exclusive: bool) -> None:
@@ -35,7 +35,10 @@ class Meter:
         self._peak_before = 0
 
     def start(self) -> None:
-        """Begin: reset what can be reset."""
+        """Begin: reset what can be reset, and free what the trial before has left."""
+        from bench.dropout import forget
+
+        forget()
         if self.device.type == "cuda":
             import torch
 
@@ -56,13 +59,21 @@ class Meter:
             self._resettable = _reset_peak_rss()
 
     def peak_memory(self) -> int | None:
-        """Peak bytes since `start`, or None."""
+        """Peak bytes that the process held since `start` (on a GPU: its allocator), or None."""
         if self.device.type == "cuda":
             import torch
 
             return int(torch.cuda.max_memory_reserved(self.device))
         now = _peak_rss() if self._resettable else None
         return None if now is None else max(now, self._peak_before)
+
+    def peak_allocated(self) -> int | None:
+        """Peak bytes that tensors took of a GPU since `start`; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(self.device))
 
     def energy(self) -> float | None:
         """Joules since `start`, or None."""
