@@ -32,7 +32,7 @@ class Need(NamedTuple):
 class Pack:
     """Trials that one worker trains together.
 
-    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for its cell's, so that
+    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for others', so that
     it gets a GPU to itself. One that `measures` trains nothing: a measurement is made in the shape of its trial.
     """
 
@@ -192,7 +192,7 @@ class Conductor:
         return Pack(self.line.take(key, min(most, room)), alone=alone)
 
     def _alone(self, key: Key, trial: Trial) -> bool:
-        """Whether a trial measures its cell and shape: it was queued for that, or takes the place of one that failed."""
+        """Whether a trial measures its cell and shape: queued for that, or in the place of one that failed."""
         return key[0] or self._firsts.free(stand(trial))
 
     def _measure(self, trial: Trial, need: Need) -> Pack:

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cores import cores, slots
+from bench.precision import AMX, has_amx
+
 IMPORT_SECONDS = 90.0
 HUB_SECONDS = 3.0
 SMI_SECONDS = 10.0
@@ -23,11 +26,14 @@ DEFAULT_HUB = "https://huggingface.co"
 
 _TORCH = """
 import json, torch
+def bf16(index):
+    with torch.cuda.device(index):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({
     "version": torch.__version__, "cuda": torch.version.cuda,
     "gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
-    "bf16": bool(gpus) and torch.cuda.is_bf16_supported(),
+    "bf16": bool(gpus) and all(map(bf16, range(len(gpus)))),
 }))
 """
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
@@ -98,9 +104,9 @@ def diagnose() -> list[Check]:
         check_hub(hub_address(), hub_answer.value, hub_answer.problem),
         check_cache(cache_folder(os.environ)),
         check_disk(Path.cwd()),
-        check_machine(),
+        check_machine(cores(), os.cpu_count() or 1, has_amx()),
         check_shared_memory(Path("/dev/shm")),
-        check_threads(os.environ, cores()),
+        check_threads(os.environ, slots()),
     ]
 
 
@@ -186,15 +192,11 @@ def check_disk(folder: Path) -> Check:
     )
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_machine() -> Check:
-    """Cores and memory, for the record."""
+def check_machine(usable: float, present: int, amx: bool) -> Check:
+    """Cores that may be used, of those `present`, memory, and bf16 of the processor: for the record."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Check("machine", True, f"{cores()} cores, {memory:.0f} GiB memory")
+    part = f" of {present} (an affinity, a cpuset or a quota leaves no more)" if usable < present else ""
+    return Check("machine", True, f"{usable:g}{part} cores, {memory:.0f} GiB memory{f'; {AMX}' if amx else ''}")
 
 
 def check_shared_memory(folder: Path) -> Check:

@@ -20,6 +20,7 @@ from torch import nn
 from bench import checkpoint, cost, keeper, meter
 from bench.audit import FreezeAudit
 from bench.data import Tokens
+from bench.dropout import forget
 from bench.errors import plain
 from bench.evaluation import Evaluation, Progress
 from bench.frozen import Apart, split
@@ -36,6 +37,7 @@ from bench.record import Record
 from bench.registry import method
 from bench.resident import Resident, longest_input
 from bench.results import ResultsFolder
+from bench.solitude import Solitude
 from bench.sources import TaskData
 from bench.splits import Draw
 from bench.stack import share_frozen
@@ -62,9 +64,10 @@ class Member:
     apart: Apart | None = None
     finished: bool = False
     notes: list[str] = field(default_factory=list)
+    solitude: Solitude | None = None
 
     def __post_init__(self) -> None:
-        self.measured = Measured(pack_size=self.together, shared=not self.resident.share.exclusive)
+        self.measured = Measured(pack_size=self.together)
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
@@ -100,6 +103,8 @@ class Member:
         job, self._audit = self.make_job(sharing)
         optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
         before = self._resume(job, optimizer)
+        so_far = before.startup_seconds is None or before.alone  # in its part before the checkpoint, if there was one
+        self.solitude = Solitude(self.resident.device, self.resident.share.exclusive and so_far)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
         job, self.apart = self.on_stored_features(job, self._audit)
@@ -110,12 +115,19 @@ class Member:
             together = max(self.measured.pack_size, self.beside) > 1  # what several took of one process is none's own
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
             peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
+            allocated = _most(before.peak_allocated_bytes, self._meter.peak_allocated())
+            self._look()
             self.measured.peak_memory_bytes = None if together else peak
+            self.measured.peak_allocated_bytes = None if together else allocated
             self.measured.energy_joules = None if together else self._energy(before)
 
         self._measure = measure
         self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
         return self.lane
+
+    def _look(self) -> None:
+        """Note whether the trial has been by itself until now."""
+        self.measured.alone = self.solitude is not None and self.solitude.kept()
 
     def complete(self) -> None:
         """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
@@ -150,8 +162,11 @@ class Member:
         self.complete()
 
     def make_job(self, sharing: nn.Module | None = None) -> tuple[Job, FreezeAudit]:
-        """Build the model and its data for this trial."""
+        """Build the model and its data for this trial, whose precision is known by now."""
         resident, trial = self.resident, self.trial
+        if trial.training.precision == "auto":
+            raise ValueError("precision: auto stands for one precision, which is part of a trial's identity")
+        forget()  # what dropout kept for the trial before would count as this one's memory
         self._meter = meter.Meter(resident.device, resident.share.exclusive)
         self._meter.start()
         task = resident.shipment.tasks[trial.task.name]
@@ -237,7 +252,6 @@ class Member:
                 identity = self._identity(job)
                 self.started_at = checkpoint.restore(data, identity, job.model, optimizer, self.progress, before)
                 self.measured.pack_size = max(self.measured.pack_size, before.pack_size)
-                self.measured.shared |= before.shared
                 self.notes.append(f"{self.trial.id}: goes on at step {self.progress.steps} of {job.steps}")
             except checkpoint.BadCheckpoint as error:
                 self.notes.append(f"{self.trial.id}: its checkpoint is not used, it starts anew: {error}")
@@ -286,11 +300,14 @@ class Member:
         )
 
     def _end(self, status: str, reason: str | None) -> None:
+        self._look()
         self.status, self.reason, self.finished = status, reason, True
         self.run = self.lane = self.apart = None  # frees the model and the optimiser
 
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
+        if not self.finished:
+            self._look()
         task = self.resident.shipment.tasks[self.trial.task.name]
         metrics, fitted = task.task.metrics, task.train.labels
         majority_select = None
@@ -307,7 +324,6 @@ class Member:
             measured=self.measured,
             majority=majority_score(metrics, fitted, task.score.labels),
             majority_select=majority_select,
-            exclusive=self.resident.share.exclusive,
             device=meter.device_name(self.resident.device.type),
             started_at=self.started_at,
         )

@@ -1,6 +1,5 @@
 """What a trial costs: peak memory and energy, null where they cannot be observed, and the machine it ran on."""
 
-import os
 import platform
 import socket
 import subprocess
@@ -35,10 +34,7 @@ class Meter:
         self._peak_before = 0
 
     def start(self) -> None:
-        """Begin: reset what can be reset, and free what the trial before has left."""
-        from bench.dropout import forget
-
-        forget()
+        """Begin: reset what can be reset."""
         if self.device.type == "cuda":
             import torch
 
@@ -166,8 +162,3 @@ def device_name(kind: str) -> str:
 def hostname() -> str:
     """This machine's name."""
     return socket.gethostname()
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -16,6 +16,7 @@ from bench.hub import ModelRef, resolve_model
 from bench.leakage import check_own
 from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
+from bench.precision import Precision
 from bench.registry import method, task
 from bench.sources import TaskData, load_task, user_task
 from bench.space import Space
@@ -62,8 +63,9 @@ def source_of(data: DataFiles | DataSplit | DataHub) -> Files | OneFile | Hub:
     return Hub(data.hub, data.config, data.revision, {"train": data.train, "validation": data.validation})
 
 
-def prepare(study: Study, data: Path | None) -> Prepared:
-    """Read model and data, check every cell; raises an InputError with one message, before anything runs."""
+def prepare(study: Study, data: Path | None, precision: Precision = "fp32") -> Prepared:
+    """Read model and data, check every cell; `precision` is what `auto` stands for. Raises an InputError with one
+    message, before anything runs."""
     plan = Plan(study)
     model = resolve_model(study.model)
     architecture = read_architecture(model.folder)
@@ -73,13 +75,13 @@ def prepare(study: Study, data: Path | None) -> Prepared:
         check_own(loaded)
         check_weights(study, loaded.task, loaded.num_labels)
     check_cells(plan, architecture, tasks)
-    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks))
+    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks, precision))
 
 
-def identities(model: ModelRef, tasks: Mapping[str, TaskData]) -> Identities:
+def identities(model: ModelRef, tasks: Mapping[str, TaskData], precision: Precision = "fp32") -> Identities:
     """What a study's names stand for, as read."""
     revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
-    return Identities(Identity(model.name, model.revision), revisions)
+    return Identities(Identity(model.name, model.revision), revisions, precision)
 
 
 def _revision(found: TaskData) -> str:

@@ -45,6 +45,7 @@ class Done:
     peak_memory_bytes: int | None
     device: str | None
     exclusive: bool | None = True
+    precision: str | None = None
 
     @property
     def costs(self) -> bool:
@@ -81,6 +82,7 @@ def done_of(row: dict[str, Any]) -> Done:
         peak_memory_bytes=row["peak_memory_bytes"],
         device=row["device"],
         exclusive=row["exclusive"],
+        precision=row["precision"],
     )
 
 

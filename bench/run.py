@@ -15,15 +15,16 @@ from ruamel.yaml import YAML
 from bench import preflight
 from bench.calibration import Calibration
 from bench.conductor import CellSearch, Conductor, Pack
+from bench.cores import slots
 from bench.errors import InputError
 from bench.estimate import estimate, sizes
 from bench.facts import facts, lines
 from bench.identify import check_identity, extended, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
-from bench.meter import cpu_count
 from bench.pack_sizes import AsWritten, PackSizes
 from bench.plan import Cell
+from bench.precision import Gpus, gpus_here, resolve, same
 from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder, record_name
@@ -102,7 +103,8 @@ def run_study(
     folder = ResultsFolder(options.results)
     check_tracker(options.logger, folder)
     claim_folder(folder, study)
-    ready = prepare(study, options.data)
+    precision = resolve(study, lambda: _gpus(options.address))
+    ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
     known = {name: facts(found) for name, found in ready.tasks.items()}
@@ -113,12 +115,13 @@ def run_study(
         _write_study(folder, ready, options, known)
         stock = folder.take_stock()
         clear(folder, {one.trial_id for one in stock.done.values()})
-        conductor = _conductor(ready, folder, stock.done, options, why)
+        done, others = same(stock.done, study.training.precision, precision.precision)
+        conductor = _conductor(ready, folder, done, options, why)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
-        for note in [*notes, *lines(known), *stock.notes]:
+        for note in [*notes, *lines(known), *precision.notes, *stock.notes, *others]:
             observer.on_note(note)
-        skipped = len({i for i, _ in stock.done})
+        skipped = len({i for i, _ in done})
         try:
             with tracking(options.logger, study.name, folder, observer.on_note) as log:
                 recorder = Recorder(folder, conductor, observer, study.name, lock, log)
@@ -128,6 +131,15 @@ def run_study(
         clear(folder, set())
     failures = [*_diverged_before(folder, conductor), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _gpus(address: str | None) -> list[Gpus]:
+    """The GPUs of each machine that trials may run on: of this one, or of a cluster's nodes."""
+    if address is None:
+        return [gpus_here()]
+    from bench import cluster
+
+    return cluster.gpus_at(address)
 
 
 def _try(ready: Prepared, options: RunOptions) -> None:
@@ -166,7 +178,7 @@ def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, kn
     data = None if options.data is None else str(options.data.resolve())
     identities = extended(folder.plan(), identity(ready.known, ready.study))
     inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known}
+    inputs |= {"tasks": before["tasks"] | known, "precision": ready.known.precision}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
 
@@ -201,7 +213,7 @@ def _conductor(
         from bench.search import OptunaCell
 
         cells = list(plan.cells())
-        parallel = max(1, -(-cpu_count() // len(cells)))
+        parallel = max(1, -(-slots() // len(cells)))
         for cell in cells:
             searches[cell] = OptunaCell(plan, cell, ready.known, folder, done, _evals_of(folder), parallel)
     return Conductor(

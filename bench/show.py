@@ -53,7 +53,7 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
         rows.append([m["name"], *counts, _flops(m["train_flops"]), _hours(m["seconds"])])
     columns = ["method", "settings", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
     console.print(_table(columns, rows, "tuning budget per method"))
-    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']} cores here")
+    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
     for note in found["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
     for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
@@ -104,6 +104,8 @@ def print_status(results: str, as_json: bool) -> None:
         for c in found["cells"]
     ]
     console.print(_table(columns, rows))
+    if found["other_precision"]:
+        console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
@@ -118,7 +120,9 @@ def status(results: str) -> dict[str, Any]:
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
-    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
+    there, now = folder.done(damaged), plan["precision"]
+    stock = {key: one for key, one in there.items() if now is None or one.precision in (None, now)}
+    done = {d.trial_id: d for (_, pruned), d in sorted(stock.items(), key=lambda item: not item[0][1])}
     planned = _planned(plan["cells"], done.values())
     running = {one: cell for one, cell in _running(folder).items() if one not in done}
     by_cell = {key: Counter[str]() for key in planned}
@@ -135,7 +139,8 @@ def status(results: str) -> dict[str, Any]:
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
     placed = _place_running(cells, running)
-    return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
+    beside = {"damaged": list(damaged.values()), "other_precision": len(there) - len(stock)}
+    return {"study": plan["study"], **totals, **beside, "cells": placed}
 
 
 def _planned(cells: list[dict[str, Any]], done: Iterable["Done"]) -> dict[tuple[Any, ...], int]:

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench.attention import keyed_attention
-from bench.dropout import CALLS, KeyedDropout, Stream, dropout, keep_mask, step_keys, stream, use_keyed
-from bench.meter import Meter
+from bench.dropout import CALLS, KeyedDropout, Stream, dropout, forget, keep_mask, step_keys, stream, use_keyed
+from bench.member import Member
+from bench.resident import Resident
+from bench.shipment import Share, Shipment
+from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, tiny_batch, tiny_model
 
 SHAPE = (16, 32, 96)
@@ -119,17 +122,20 @@ def test_what_is_kept_is_small_and_goes_when_a_trial_starts(monkeypatch: pytest.
         made.append(weakref.ref(tensor))
         return tensor
 
-    Meter(torch.device("cpu"), True).start()
+    ready = tiny_prepared()
+    resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, 60.0), Share())
+    forget()
     key = keys()[0]
     monkeypatch.setattr(torch, "from_numpy", noting)
     for length in range(8, 108):
         mask(key, (16, 12, length, 8))
         mask(key, (16, length, 32))
-    kept = [tensor for one in made if (tensor := one()) is not None]
-    assert 0 < sum(tensor.nbytes for tensor in kept) < 100_000
-    del kept
-    Meter(torch.device("cpu"), True).start()
-    assert all(one() is None for one in made)
+    kept = [one() for one in made]
+    assert 0 < sum(tensor.nbytes for tensor in kept if tensor is not None) < 100_000
+    kept.clear()
+    before = list(made)
+    Member(next(ready.plan.grid(ready.known)), resident, None).make_job()
+    assert all(one() is None for one in before)
 
 
 def test_forward_and_gradient() -> None:
