@@ -119,7 +119,8 @@ class Member:
             self._look()
             self.measured.peak_memory_bytes = None if together else peak
             self.measured.peak_allocated_bytes = None if together else allocated
-            self.measured.energy_joules = None if together else self._energy(before)
+            watched = self.solitude is not None and not self.solitude.company
+            self.measured.energy_joules = self._energy(before) if watched and not together else None
 
         self._measure = measure
         self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))

@@ -49,13 +49,14 @@ class Solitude:
         self.device, self.may = device, may
         self._threads = threads()
         self._begun, self._ran = time.monotonic(), time.thread_time()
-        self._company = self._on_gpu()
+        self.company = self._on_gpu()
+        """Whether another process has been seen on the GPU."""
 
     def kept(self) -> bool:
         """Whether nothing else has been seen until now."""
-        self._company = self._company or self._on_gpu()
+        self.company = self.company or self._on_gpu()
         waited = self.waiting()
-        return self.may and not self._company and waited is not None and waited <= MOST_WAITING
+        return self.may and not self.company and waited is not None and waited <= MOST_WAITING
 
     def waiting(self) -> float | None:
         """Share of the time for which the trial waited for a core; None where that cannot be known."""

@@ -147,6 +147,7 @@ def test_a_folder_continued_on_other_hardware_does_not_mix(tmp_path: Path, monke
     assert sorted(row["precision"] for row in after.values()) == ["bf16"] * 4 + ["fp32"] * 4
     found = verify(ResultsFolder(str(tmp_path)))
     assert (found.problems, found.ids) == ([], 8)
+    assert {note.kind for note in found.notes} == {"other precision"}
     loaded = load_results(str(tmp_path))
     assert set(loaded.trials["precision"]) == {"bf16"}
     assert "4 in fp32" in loaded.left_out[0]

@@ -258,6 +258,18 @@ def test_exclusive_is_measured(
     assert [record.trial["exclusive"] for record in finish(resident, first, second)] == [False, False]
 
 
+@pytest.mark.parametrize("company", [False, True])
+def test_energy_is_a_trials_own_or_not_known(
+    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch, company: bool
+) -> None:
+    """A GPU's counter counts what its other processes take too."""
+    monkeypatch.setattr(member.meter.Meter, "energy", lambda self: 5.0)
+    monkeypatch.setattr(Solitude, "_on_gpu", lambda self: company)
+    monkeypatch.setattr(Solitude, "waiting", lambda self: 0.0)
+    row = finish(resident, make_trials(ready)[0])[0].trial
+    assert (row["energy_joules"], row["exclusive"]) == ((None, False) if company else (5.0, True))
+
+
 def test_a_trial_that_fails_before_it_trains_was_seen_by_no_one(
     ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
