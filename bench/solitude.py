@@ -50,7 +50,6 @@ class Solitude:
         self._threads = threads()
         self._begun, self._ran = time.monotonic(), time.thread_time()
         self.company = self._on_gpu()
-        """Whether another process has been seen on the GPU."""
 
     def kept(self) -> bool:
         """Whether nothing else has been seen until now."""
