@@ -1,11 +1,14 @@
 """`precision: auto` is one precision for a whole run, part of a trial's identity and told by its row."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from analysis.load import load_results
 from bench import precision
@@ -176,6 +179,28 @@ def test_gpus_are_looked_for_only_where_there_may_be_some(monkeypatch: pytest.Mo
     assert gpus_here() == A100
     monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
     assert gpus_here() == Gpus(0, False)
+
+
+@pytest.mark.parametrize(("hardware", "expected"), [((True, True), True), ((True, False), False), ((), False)])
+def test_each_gpu_is_asked_for_hardware(
+    monkeypatch: pytest.MonkeyPatch, hardware: tuple[bool, ...], expected: bool
+) -> None:
+    """An emulated bf16 is none; torch speaks of the current device alone."""
+    current: list[int] = []
+
+    @contextmanager
+    def device(index: int) -> Iterator[None]:
+        current.append(index)
+        yield
+
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or hardware[current[-1]]
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(hardware))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(hardware))
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert precision.look() == Gpus(len(hardware), expected)
 
 
 def test_hidden_gpus_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
