@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.load import Results
 from analysis.protocol import version_sets
 
-MADE = ("model", "git_commit", "device", "hostname", "schema_version")
+MADE = ("model", "precision", "git_commit", "device", "hostname", "schema_version")
 """Columns of `trials` that say what made a row."""
 
 
@@ -28,6 +28,7 @@ def _settings(results: Results, runs: pd.DataFrame) -> Iterator[tuple[tuple[str,
     yield from ((("study", key), text) for key, text in _flat(results.study))
     for column in MADE:
         yield ("rows", column.replace("_", " ")), ", ".join(sorted(map(str, set(runs[column].dropna()))))
+    yield ("rows", "left out"), "; ".join(results.left_out)
     for name, values in sorted(version_sets(runs).items()):
         yield ("versions", name), ", ".join(sorted(values))
 

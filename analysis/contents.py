@@ -80,7 +80,8 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
     ]
-    said = (*unread, *warnings(table, scored, expected))
+    left = [f"Trials {line}." for line in results.left_out]
+    said = (*unread, *left, *warnings(table, scored, expected))
     return Contents(results, ordered, methods, said, expected.known, price_per_hour, _examples(samples), tuple(judged))
 
 

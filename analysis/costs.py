@@ -12,7 +12,9 @@ from analysis.frames import groups, records
 from analysis.runs import CELL
 from bench.study import COSTS as COSTS  # what is worth having less of
 
-MEASURED = ("train_seconds", "examples_per_second", "peak_memory_bytes", "train_flops", "energy_joules")
+MEASURED = (
+    "train_seconds", "examples_per_second", "peak_memory_bytes", "peak_allocated_bytes", "train_flops", "energy_joules",
+)  # fmt: skip
 """Measured per trial; reported as median and range."""
 
 COUNTED = ("trainable_params", "encoder_params", "head_params", "total_params", "delta_bytes")
@@ -24,6 +26,7 @@ LABELS = {
     "delta_bytes": "bytes stored per task",
     "train_seconds": "train time",
     "peak_memory_bytes": "peak memory",
+    "peak_allocated_bytes": "peak memory of tensors",
     "train_flops": "training FLOPs",
     "energy_joules": "energy",
 }

@@ -4,7 +4,8 @@ Files whose names begin with `_` are unfinished and ignored. A trial that stands
 compacted, a trial run again) is taken once. A damaged file is named and left out: the report goes on without it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench import plan_file
+from bench import plan_file, precision
 from bench.errors import DamagedFile, ResultsError, StudyError
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.schema import TABLES
@@ -37,6 +38,8 @@ class Results:
     plan: dict[str, Any] | None
 
     damaged: list[str] = field(default_factory=list)
+    left_out: tuple[str, ...] = ()
+    """A sentence on the trials that are of another precision than the study's last run."""
 
     @cached_property
     def evals(self) -> pd.DataFrame:
@@ -71,8 +74,8 @@ class Results:
 def load_results(results: str) -> Results:
     """Load a results folder (local path or URI).
 
-    Raises ResultsError where there is no folder, no finished trial, a file that cannot be read, a column missing, or
-    a newer schema.
+    Trials of another precision than the study's last run are left out, and said. Raises ResultsError where there is no
+    folder, no finished trial, a file that cannot be read, a column missing, or a newer schema.
     """
     store = Store(results)
     if not store.exists():
@@ -84,7 +87,11 @@ def load_results(results: str) -> Results:
         raise ResultsError(
             f"results folder {results!r} holds no finished trial yet: {store.shown('trials')} has no rows{unread}"
         )
-    return Results(results, trials, _study(store), _plan(store), damaged)
+    study, plan = _study(store), _plan(store)
+    mine, left_out = _of_precision(trials, study, plan)
+    if mine.empty:
+        raise ResultsError(f"results folder {results!r} holds no finished trial of its study yet: {left_out[0]}")
+    return Results(results, mine, study, plan, damaged, tuple(left_out))
 
 
 def _read_table(store: Store, table: str, damaged: list[str]) -> pa.Table:
@@ -111,6 +118,23 @@ def _distinct(trials: pd.DataFrame) -> pd.DataFrame:
     kept = order.drop_duplicates("trial_id").drop(columns="_rank")
     keys = ["task", "fraction", "budget", "method", "stage", "hyperparameters", "seed", "trial_id"]
     return kept.sort_values(keys, ignore_index=True)
+
+
+def _of_precision(
+    trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[str, Any] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """The trials of the precision in which the study was last run, and a sentence on the others: a mean over both would
+    be of neither. All, where no plan says a precision."""
+    now = plan["precision"] if plan else None
+    if now is None:
+        return trials, []
+    training = study.get("training")
+    written = str(training.get("precision", "auto")) if isinstance(training, dict) else "auto"
+    pairs = zip(trials["precision"], trials["device"], strict=True)
+    found = [precision.of_row(stored, device, written) for stored, device in pairs]
+    keep = [one == now for one in found]
+    others = Counter(one for one in found if one != now)
+    return trials[keep].reset_index(drop=True), precision.apart(others, now)
 
 
 def _study(store: Store) -> dict[str, Any]:

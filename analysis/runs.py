@@ -98,7 +98,7 @@ def _in_crossing(seed: int, whole: bool, most: list[int]) -> int | None:
     return init if init == order == subset else init * CROSSED + order * 1000 + subset
 
 
-TOLD_APART = ("model", "versions", "git_commit", "batch_size", "n_fit", "n_select", "device")
+TOLD_APART = ("model", "versions", "git_commit", "batch_size", "precision", "n_fit", "n_select", "device")
 """Columns that may say why two trials of one configuration and seed are two."""
 
 

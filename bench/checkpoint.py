@@ -29,7 +29,7 @@ from bench.outcome import Measured
 from bench.parts import trained_parameters
 
 COUNTERS = ("steps", "examples", "tokens", "squares", "train_seconds", "eval_seconds")
-MEASURED = ("startup_seconds", "peak_memory_bytes", "energy_joules", "pack_size", "shared")
+MEASURED = ("startup_seconds", "peak_memory_bytes", "peak_allocated_bytes", "energy_joules", "pack_size", "alone")
 _CALLS = "each_step/"
 SCALARS = ("step", "examples", "train_seconds", "train_flops", "lr", "improved")
 

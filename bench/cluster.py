@@ -24,9 +24,12 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from bench import own_ray
+from bench.cores import slots
 from bench.errors import InputError
+from bench.precision import PATIENCE, Gpus, gpus_of_node
 from bench.quick_imports import uncollected
 
 GONE_AFTER = 10.0
@@ -45,14 +48,15 @@ class RayOptions:
 def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
 
-    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join. Ray Tune
-    is imported by the time the block begins.
+    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join. It is
+    given `cpus`, by default those that this process may use: Ray itself would count all of the host's under an affinity
+    or, under a quota of half a one, none. Ray Tune is imported by the time the block begins.
     """
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         if options.address is None:
-            _start(num_cpus=cpus, **common)
+            _start(num_cpus=cpus or slots(), **common)
         else:
             _join(options.address, **common)
     try:
@@ -96,6 +100,27 @@ def _join(address: str, **options: Any) -> None:
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
+
+
+def gpus_at(address: str) -> list[Gpus]:
+    """What the GPUs of each node of the Ray at an address can do, asked there; raises InputError where a node does not
+    say."""
+    with ray_session(RayOptions(address)):
+        return _gpus_of_nodes()
+
+
+def _gpus_of_nodes() -> list[Gpus]:
+    ask = ray.remote(num_cpus=0, max_retries=0)(gpus_of_node)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) > 0]
+    there = [ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(one, soft=False)).remote() for one in nodes]
+    try:
+        return list(ray.get(there, timeout=2 * PATIENCE))
+    except ray.exceptions.RayError as error:
+        why = " ".join(str(getattr(error, "cause", None) or error).split())[:400]
+        raise InputError(
+            f"training.precision: auto is what the cluster's GPUs can do, and a node does not say: {why}. "
+            "--set training.precision=fp32 or --set training.precision=bf16 decides it"
+        ) from error
 
 
 def cpus_available() -> float:

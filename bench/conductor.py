@@ -7,10 +7,10 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from bench.choice import best_configuration
+from bench.first_seeds import FirstSeeds, stand
 from bench.packing import Key, Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
@@ -33,7 +33,7 @@ class Need(NamedTuple):
 class Pack:
     """Trials that one worker trains together.
 
-    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for its cell's, so that
+    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for others', so that
     it gets a GPU to itself. One that `measures` trains nothing: a measurement is made in the shape of its trial.
     """
 
@@ -103,19 +103,15 @@ class _CellState:
     confirmed: bool = False
 
 
-def _among(ids: set[str], trial: Trial) -> bool:
-    return trial.id in ids
-
-
 class Conductor:
     """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
     cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
     `spared` counts planned trials of a confirm stage that turned out not to be needed. `confirmed` gives what that
     stage runs in a cell whose best configuration is known.
 
-    The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
-    stage are packed, `sizes.most` of a kind together, the earliest seeds first. Of seeds in `waves`, a wave starts once
-    the one before is through.
+    The first seed of every cell and shape runs by itself (where it fails, the next one does; see bench.first_seeds);
+    later trials of a grid or confirm stage are packed, `sizes.most` of a kind together, the earliest seeds first. Of
+    seeds in `waves`, a wave starts once the one before is through.
     """
 
     def __init__(
@@ -132,7 +128,7 @@ class Conductor:
         sizes: Sizes | None = None,
         waves: Waves | None = None,
     ) -> None:
-        self.waves, self._later = waves, list[tuple[Trial, bool]]()
+        self.waves, self._later = waves, list[Trial]()
         self.plan, self.known, self.limit, self.why = plan, known, limit, why
         self.confirmed = confirmed
         self.sizes: Sizes = sizes or OneByOne()
@@ -153,11 +149,9 @@ class Conductor:
         self._search_of: dict[str, Cell] = {}
         self._held: deque[Pack] = deque()  # suggested by a search; what they need is being measured
         self._states = {cell.key: _CellState(cell) for cell in plan.cells()}
-        self._costed = {row.cell for row in self.rows.values() if row.costs}
-        self._failed_alone: set[tuple[str, str, float, str]] = set()  # cells
+        self._firsts = FirstSeeds(row for row in self.rows.values() if row.cell in self._states)
         if not self.searches:
-            first = {fraction: plan.seeds(fraction)[0] for fraction in plan.study.fractions}
-            self._consider(plan.grid(known, weight), lambda trial: trial.seeds == first[trial.fraction])
+            self._consider(plan.grid(known, weight))
         for state in self._states.values():
             self._maybe_confirm(state)
         self._look()
@@ -167,17 +161,17 @@ class Conductor:
         if row.stage != "confirm":
             self._tried[row.cell][row.trial_id] = row
 
-    def _consider(self, trials: Iterable[Trial], alone: Callable[[Trial], bool]) -> None:
-        """Queue what has to run; `alone` says which trials are their cell's measurement."""
+    def _consider(self, trials: Iterable[Trial]) -> None:
+        """Queue what has to run; the first of each cell and shape is its measurement."""
         for trial in trials:
             if self.waves is not None and not self.waves.allows(trial):
-                self._later.append((trial, alone(trial)))
+                self._later.append(trial)
                 self.spared[trial.cell] += 1
                 continue
             reason, runs = self._reason(trial)
             self.why(trial, reason, runs)
             if runs:
-                self.line.add(trial, (alone(trial), kind(trial)))
+                self.line.add(trial, (self._firsts.claim(stand(trial)), kind(trial)))
                 self._states[trial.cell].outstanding.add(trial.id)
             else:
                 self.there[trial.cell] += 1
@@ -190,11 +184,10 @@ class Conductor:
             waves.look()
             if not waves.over:
                 waiting, self._later = self._later, []
-                self.spared.subtract(trial.cell for trial, _ in waiting)
-                first = {trial.id for trial, alone in waiting if alone}
-                self._consider((trial for trial, _ in waiting), partial(_among, first))
+                self.spared.subtract(trial.cell for trial in waiting)
+                self._consider(waiting)
                 continue
-            for trial, _ in self._later:
+            for trial in self._later:
                 self.why(trial, "not needed: no open claim is about its cell", False)
 
     @property
@@ -233,14 +226,15 @@ class Conductor:
         need = self.sizes.missing(trial, alone)
         if need is not None:
             return self._measure(trial, need)
-        self._failed_alone.discard(trial.cell)
+        if alone:
+            self._firsts.claim(stand(trial))
         most = 1 if alone else self.sizes.most(trial, len(self.line))
         room = most if self.limit is None else self.limit - self.started
         return Pack(self.line.take(key, min(most, room)), alone=alone)
 
     def _alone(self, key: Key, trial: Trial) -> bool:
-        """Whether a trial measures its cell: it was queued for that, or takes the place of one that failed."""
-        return key[0] or (trial.cell in self._failed_alone and trial.cell not in self._costed)
+        """Whether a trial measures its cell and shape: queued for that, or in the place of one that failed."""
+        return key[0] or self._firsts.free(stand(trial))
 
     def _measure(self, trial: Trial, need: Need) -> Pack:
         self.measuring.add(need)
@@ -259,7 +253,7 @@ class Conductor:
         for cell in sorted(self.searches, key=lambda c: self._asked[c]):
             pack = self.searches[cell].ask()
             if pack is not None:
-                pack = replace(pack, alone=not self._asked[cell] and cell.key not in self._costed)
+                pack = replace(pack, alone=self._firsts.claim((cell.key, None)))
                 self._asked[cell] += 1
                 self._search_of[pack.name] = cell
                 for trial in pack.trials:
@@ -288,12 +282,11 @@ class Conductor:
             if row.status != "pruned":
                 self.rows[row.trial_id] = row
                 self._count_in(row)
-            if row.costs:
-                self._costed.add(row.cell)
-            elif pack.alone and row.status != "ok":
-                self._failed_alone.add(row.cell)
+            self._firsts.observe(row)
             self._states[row.cell].outstanding.discard(row.trial_id)
         cell = self._search_of.get(pack.name)
+        if pack.alone and any(row.status != "ok" for row in rows):
+            self._firsts.release(stand(pack.trials[0]) if cell is None else (cell.key, None))
         if cell is not None:
             self.searches[cell].tell(pack, rows)
         for key in dict.fromkeys(row.cell for row in rows):
@@ -302,7 +295,7 @@ class Conductor:
     def _maybe_confirm(self, state: _CellState) -> None:
         """Once a cell's own trials are through, queue its best and its default configuration on fresh seeds.
 
-        Where no trial of the cell has been measured by itself, the first of those seeds is.
+        Where no trial of their shape has been measured by itself, the first of those seeds is.
         """
         search = self.searches.get(state.cell)
         waiting = bool(state.outstanding) or (search is not None and not search.finished)
@@ -315,8 +308,8 @@ class Conductor:
             return
         trials = self.plan.confirm(state.cell, self.confirmed(state.cell, best), self.known)
         self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds - len(trials)
-        bare = state.cell.key not in self._costed
-        self._consider(trials, lambda trial: bare and trial.seeds == trials[0].seeds)
+        self._firsts.release_cell(state.cell.key)
+        self._consider(trials)
 
     @property
     def finished(self) -> bool:

@@ -13,17 +13,19 @@ from bench.results import ResultsFolder
 Cell = tuple[str, str, float, str]
 """Task, method, fraction and budget."""
 
-COLUMNS = ("trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters")
+COLUMNS = ("trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision")
 CELL = ["task", "method", "fraction", "budget"]
 
 
 @dataclass(frozen=True)
 class Counts:
     """By cell: `statuses` counts how trials ended, `confirmed` those of the confirm stage by configuration. A trial
-    that was run whole after a search had stopped it is counted as that alone."""
+    that was run whole after a search had stopped it is counted as that alone. `other_precision` counts
+    trials trained in another precision than asked for, which are in no other number."""
 
     statuses: defaultdict[Cell, Counter[str]]
     confirmed: dict[Cell, Counter[str]]
+    other_precision: int
     _ids: pa.ChunkedArray
 
     def not_done(self, trial_ids: Iterable[str]) -> list[str]:
@@ -33,8 +35,9 @@ class Counts:
         return [one for one, done in zip(asked, there, strict=True) if not done]
 
 
-def count(folder: ResultsFolder, damaged: dict[str, str]) -> Counts:
-    """Count a folder's rows; damaged files are noted in `damaged`."""
+def count(folder: ResultsFolder, damaged: dict[str, str], precision: str | None = None) -> Counts:
+    """Count a folder's rows, those trained in `precision` or not known in which (None: all); damaged files are noted in
+    `damaged`."""
     schema = pa.schema([(name, pa.float64() if name == "fraction" else pa.string()) for name in COLUMNS])
     parts = [rows.cast(schema) for rows in folder.finished(damaged, COLUMNS)]
     rows = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
@@ -44,13 +47,16 @@ def count(folder: ResultsFolder, damaged: dict[str, str]) -> Counts:
     rows = pa.concat_tables(
         [whole, stopped.filter(pc.invert(pc.is_in(stopped["trial_id"], value_set=whole["trial_id"])))]
     )
+    every = len(rows)
+    if precision is not None:
+        rows = rows.filter(pc.fill_null(pc.equal(rows["precision"], precision), True))
     statuses: defaultdict[Cell, Counter[str]] = defaultdict(Counter)
     confirmed: dict[Cell, Counter[str]] = {}
     for row in _grouped(rows, "status"):
         statuses[_cell(row)][row["status"]] = row["n"]
     for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
         confirmed.setdefault(_cell(row), Counter())[row["hyperparameters"]] = row["n"]
-    return Counts(statuses, confirmed, rows["trial_id"])
+    return Counts(statuses, confirmed, every - len(rows), rows["trial_id"])
 
 
 def _grouped(rows: pa.Table, by: str) -> list[dict[str, Any]]:

@@ -16,8 +16,10 @@ from typing import Any
 
 from bench import __version__
 from bench.cache import cache_folder as own_cache
+from bench.cores import cores, slots
 from bench.errors import InputError
 from bench.places import check_temporary, home, nearest, ray_folder, writable
+from bench.precision import AMX, has_amx
 
 IMPORT_SECONDS = 90.0
 HUB_SECONDS = 3.0
@@ -28,11 +30,14 @@ DEFAULT_HUB = "https://huggingface.co"
 
 _TORCH = """
 import json, torch
+def bf16(index):
+    with torch.cuda.device(index):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({
     "version": torch.__version__, "cuda": torch.version.cuda,
     "gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
-    "bf16": bool(gpus) and torch.cuda.is_bf16_supported(),
+    "bf16": bool(gpus) and all(map(bf16, range(len(gpus)))),
 }))
 """
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
@@ -127,9 +132,9 @@ def diagnose(results: str) -> list[Check]:
         check_cache(os.environ),
         check_temporary_folder(),
         check_disk(results),
-        check_machine(),
+        check_machine(cores(), os.cpu_count() or 1, has_amx()),
         check_shared_memory(Path("/dev/shm")),
-        check_threads(os.environ, cores()),
+        check_threads(os.environ, slots()),
     ]
 
 
@@ -251,15 +256,11 @@ def check_disk(results: str) -> Check:
     return Check("disk", True, detail, f"free {MIN_DISK_GB:g} GB, or choose other --results" if few else None, warn=few)
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_machine() -> Check:
-    """Cores and memory, for the record."""
+def check_machine(usable: float, present: int, amx: bool) -> Check:
+    """Cores that may be used, of those `present`, memory, and bf16 of the processor: for the record."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Check("machine", True, f"{cores()} cores, {memory:.0f} GiB memory")
+    part = f" of {present} (an affinity, a cpuset or a quota leaves no more)" if usable < present else ""
+    return Check("machine", True, f"{usable:g}{part} cores, {memory:.0f} GiB memory{f'; {AMX}' if amx else ''}")
 
 
 def check_shared_memory(folder: Path) -> Check:

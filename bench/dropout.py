@@ -171,22 +171,37 @@ def _channels(pairs: int, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=1024)
-def _vectors(shape: tuple[int, ...], device: torch.device, first: int = 0) -> Tensor:
+def _places(size: int, axis: int, device: torch.device, first: int) -> Tensor:
+    """A number for every index along one leading dimension, from index `first` on: int32 [size].
+
+    Kept for one dimension each: what stands for whole vectors, their sum, would take as much as a mask's share of them
+    for every shape that there ever was.
+    """
+    word = _DIMENSIONS[axis % len(_DIMENSIONS)] + 2 * (axis // len(_DIMENSIONS))
+    index = np.arange(1 + first, 1 + first + size, dtype=np.uint32) * np.uint32(word)
+    return torch.from_numpy(index.view(np.int32)).to(device)
+
+
+def forget() -> None:
+    """Free what is kept from call to call, so that a trial's memory does not depend on the trials before it."""
+    _places.cache_clear()
+    _channels.cache_clear()
+
+
+def _vectors(key: Tensor, shape: tuple[int, ...], first: int) -> Tensor:
     """A number for every vector of a tensor whose leading dimensions are `shape`, `first` rows of which are left out
-    before it: int32 of that shape."""
-    total = np.zeros(shape, np.uint32)
+    before it: int32 [*key.shape, *shape], a tensor of its own."""
+    lead = key.reshape([*key.shape, *[1] * len(shape)]).clone()
     for axis, size in enumerate(shape):
-        word = _DIMENSIONS[axis % len(_DIMENSIONS)] + 2 * (axis // len(_DIMENSIONS))
-        start = 1 + (first if axis == 0 else 0)
-        index = np.arange(start, start + size, dtype=np.uint32) * np.uint32(word)
-        total += index.reshape(-1, *[1] * (len(shape) - axis - 1))
-    return torch.from_numpy(total.view(np.int32)).to(device)
+        places = _places(size, axis, key.device, first if axis == 0 else 0)
+        lead = lead + places.reshape(-1, *[1] * (len(shape) - axis - 1))
+    return lead
 
 
 def keep_mask(key: Tensor, shape: tuple[int, ...], p: float, dtype: torch.dtype, first: int = 0) -> Tensor:
     """1 where kept and 0 where dropped, [*key.shape, *shape]: one mask for each key (int32), from row `first` on."""
     *leading, channels = shape
-    lead = key.reshape(*key.shape, *[1] * len(leading)) + _vectors(tuple(leading), key.device, first)
+    lead = _vectors(key, tuple(leading), first)
     for shift, factor in ((16, _FIRST), (15, _SECOND)):  # `>>` repeats the sign, which has to go: it would void a bit
         lead.bitwise_xor_((lead >> shift) & (_MASK >> shift)).mul_(factor)
     lead.bitwise_xor_((lead >> 16) & 0xFFFF)

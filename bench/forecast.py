@@ -9,15 +9,16 @@ from bench import cost, preflight
 from bench.architecture import Architecture, read_architecture
 from bench.claim_needs import needs
 from bench.configurations import Defaults, check_methods, check_steps, find_defaults
-from bench.errors import MethodError, ModelNotHere
+from bench.cores import cores
+from bench.errors import InputError, MethodError, ModelNotHere
 from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial_seconds
 from bench.facts import facts
 from bench.hub import known_architecture, resolve_model
 from bench.leakage import check_own
-from bench.meter import cpu_count
 from bench.methods import Method
 from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
+from bench.precision import AMX, Precision, gpus_here, has_amx, resolve
 from bench.prepare import check_draws, check_weights, declared, identities
 from bench.registry import method, methods
 from bench.sources import TaskData, load_task
@@ -64,8 +65,9 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
     plan = Plan(study)
     notes: list[str] = []
     read = _read(plan, data, notes)
+    precision = _precision(study, notes)
     known = _known(study, data, read, notes)
-    estimates = _estimates(plan, known, read, notes)
+    estimates = _estimates(plan, known, read, precision or "fp32", notes)
     per_method: dict[str, dict[str, Any]] = {}
     cells = []
     for count in plan.counts():
@@ -77,17 +79,31 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
     return {
         "study": study.name,
         "model": study.model,
+        "precision": precision,
         "trials": plan.count(),
         "cells": sum(1 for _ in plan.cells()),
         "tasks": {name: facts(found) for name, found in read.items()},
         "methods": list(per_method.values()),
         "train_flops": _sum([row["train_flops"] for row in per_method.values()]),
-        "seconds": None if total is None else total / cpu_count(),
-        "cores": cpu_count(),
+        "seconds": None if total is None else total / cores(),
+        "cores": cores(),
         "per_cell": cells,
-        "no_verdict": unsettled(plan, _seconds(known, estimates), cpu_count()),
+        "no_verdict": unsettled(plan, _seconds(known, estimates), cores()),
         "notes": notes,
     }
+
+
+def _precision(study: Study, notes: list[str]) -> Precision | None:
+    """What trials would train in on this machine; None, with a note, where that is decided where they run."""
+    try:
+        found = resolve(study, lambda: [gpus] if (gpus := gpus_here()).count else [])
+    except InputError as error:
+        notes.append(str(error))
+        return None
+    notes += found.notes
+    if found.precision == "fp32" and not found.notes and has_amx():
+        notes.append(AMX)
+    return found.precision
 
 
 def no_verdict(study: Study, data: Path | None) -> list[dict[str, Any]]:
@@ -96,7 +112,7 @@ def no_verdict(study: Study, data: Path | None) -> list[dict[str, Any]]:
     if not needs(study):
         return []
     known = _known(study, data, _read(plan, data, []), [])
-    return unsettled(plan, _seconds(known, {}), cpu_count())
+    return unsettled(plan, _seconds(known, {}), cores())
 
 
 def _packs(study: Study) -> list[str]:
@@ -104,7 +120,9 @@ def _packs(study: Study) -> list[str]:
     asked = {name: method_resources(study, name).pack for name in study.methods}
     packed = {name: size for name, size in asked.items() if isinstance(size, int) and size > 1}
     said = ", ".join(f"{name} {size}" for name, size in packed.items())
-    return [f"trained together after each cell's first seed, except in a search: {said}"] if packed else []
+    return (
+        [f"trained together after the first seed of each cell and shape, except in a search: {said}"] if packed else []
+    )
 
 
 def _waves(plan: Plan) -> list[str]:
@@ -152,7 +170,7 @@ def _known(study: Study, data: Path | None, read: dict[str, TaskData], notes: li
 
 
 def _estimates(
-    plan: Plan, known: Known | None, read: dict[str, TaskData], notes: list[str]
+    plan: Plan, known: Known | None, read: dict[str, TaskData], precision: Precision, notes: list[str]
 ) -> dict[Cell, CellEstimate]:
     if known is None:
         return {}
@@ -162,7 +180,7 @@ def _estimates(
     notes += _ranges(plan, known.architecture, num_labels)
     defaults = find_defaults(plan, known.architecture, num_labels)
     check_steps(plan, {name: size.train for name, size in known.sizes.items()}, defaults)
-    notes += _tried(plan, known.architecture, read, defaults)
+    notes += _tried(plan, known.architecture, read, defaults, precision)
     return {cell: estimate(plan, cell, known.architecture, known.sizes[cell.task]) for cell in plan.cells()}
 
 
@@ -179,7 +197,9 @@ def _seconds(known: Known | None, made: dict[Cell, CellEstimate]) -> Seconds:
     return seconds
 
 
-def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData], defaults: Defaults) -> list[str]:
+def _tried(
+    plan: Plan, architecture: Architecture, tasks: dict[str, TaskData], defaults: Defaults, precision: Precision
+) -> list[str]:
     """Try model and methods as `run` does, where the model is a small folder and the data are here; else say that it
     was not done. Raises an InputError where they cannot work."""
     model = plan.study.model
@@ -192,7 +212,7 @@ def _tried(plan: Plan, architecture: Architecture, tasks: dict[str, TaskData], d
         return []
     found = resolve_model(model)
     check_folder(found.folder, architecture)
-    asked = preflight.question(plan, identities(found, tasks), found.folder, tasks, defaults)
+    asked = preflight.question(plan, identities(found, tasks, precision), found.folder, tasks, defaults)
     if preflight.passed(asked):
         return []
     if sum(path.stat().st_size for path in found.folder.iterdir() if path.is_file()) > SMALL:

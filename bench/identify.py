@@ -95,6 +95,9 @@ class Identifier:
             if row["task"] not in known["tasks"]:
                 return f"?plan.json does not say which revision of task {row['task']} was used"
             own, options = split_point(json.loads(row["hyperparameters"]))
+            training, precision = tuned_training(study, options, "study"), row["precision"]
+            if precision is None and training.precision == "fp32":
+                return "?made before rows said their precision, when float32 that was asked for had ids of its own"
             made = Trial(
                 stage=row["stage"],
                 method=row["method"],
@@ -104,7 +107,7 @@ class Identifier:
                 fraction=row["fraction"],
                 seeds=from_code(row["seed"]),
                 budget=Budget(**json.loads(row["budget"])),
-                training=tuned_training(study, options, "study"),
+                training=training.model_copy(update={"precision": precision}) if precision else training,
                 select=study.select,
             )
             return made.id

@@ -72,7 +72,7 @@ class Kept:
 
 
 def keep_best(folder: ResultsFolder) -> Kept:
-    """Delete all deltas but the best of each cell (highest `select` score; ties: lowest seed)."""
+    """Delete all deltas but the best of each cell and precision (highest `select` score; ties: lowest seed)."""
     there = set(folder.names("deltas", ".safetensors"))
     best: dict[tuple[Any, ...], Done] = {}
     best_there: dict[tuple[Any, ...], Done] = {}
@@ -92,9 +92,10 @@ def _name(row: Done) -> str:
 
 
 def _improve(best: dict[tuple[Any, ...], Done], row: Done) -> None:
-    now = best.get(row.cell)
+    cell = (row.cell, row.precision)
+    now = best.get(cell)
     if now is None or _rank(row) > _rank(now):
-        best[row.cell] = row
+        best[cell] = row
 
 
 def _rank(row: Done) -> tuple[float, int]:

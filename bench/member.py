@@ -17,6 +17,7 @@ from torch import nn
 
 from bench import checkpoint, keeper, meter
 from bench.audit import FreezeAudit
+from bench.dropout import forget
 from bench.errors import MethodError, plain
 from bench.evaluation import Evaluation, Progress
 from bench.faults import lost, out_of_memory
@@ -34,6 +35,7 @@ from bench.record import Record
 from bench.registry import method
 from bench.resident import Resident
 from bench.results import ResultsFolder
+from bench.solitude import Solitude
 from bench.training import train
 from bench.trial import TRAINING_VERSION, Trial
 
@@ -57,9 +59,10 @@ class Member:
     apart: Apart | None = None
     finished: bool = False
     notes: list[str] = field(default_factory=list)
+    solitude: Solitude | None = None
 
     def __post_init__(self) -> None:
-        self.measured = Measured(pack_size=self.together, shared=not self.resident.share.exclusive)
+        self.measured = Measured(pack_size=self.together)
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
@@ -97,6 +100,8 @@ class Member:
             raise MethodError(f"{reason}; the trial has {job.steps}")
         optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
         before = self._resume(job, optimizer)
+        so_far = before.startup_seconds is None or before.alone  # in its part before the checkpoint, if there was one
+        self.solitude = Solitude(self.resident.device, self.resident.share.exclusive and so_far)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
         job, self.apart = on_stored_features(self.trial, self.resident, job, self._audit)
@@ -107,12 +112,20 @@ class Member:
             together = max(self.measured.pack_size, self.beside) > 1  # what several took of one process is none's own
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
             peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
+            allocated = _most(before.peak_allocated_bytes, self._meter.peak_allocated())
+            self._look()
             self.measured.peak_memory_bytes = None if together else peak
-            self.measured.energy_joules = None if together else self._energy(before)
+            self.measured.peak_allocated_bytes = None if together else allocated
+            watched = self.solitude is not None and not self.solitude.company
+            self.measured.energy_joules = self._energy(before) if watched and not together else None
 
         self._measure = measure
         self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
         return self.lane
+
+    def _look(self) -> None:
+        """Note whether the trial has been by itself until now."""
+        self.measured.alone = self.solitude is not None and self.solitude.kept()
 
     def complete(self) -> None:
         """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
@@ -147,7 +160,11 @@ class Member:
         self.complete()
 
     def make_job(self, sharing: nn.Module | None = None) -> tuple[Job, FreezeAudit]:
-        """Build the model and its data for this trial; its frozen tensors are those of `sharing` where equal."""
+        """Build the model and its data for this trial, whose precision is known by now; its frozen tensors are those of
+        `sharing` where equal."""
+        if self.trial.training.precision == "auto":
+            raise ValueError("precision: auto stands for one precision, which is part of a trial's identity")
+        forget()  # what dropout kept for the trial before would count as this one's memory
         self._meter = meter.Meter(self.resident.device, self.resident.share.exclusive)
         self._meter.start()
         return make_job(self.trial, self.resident, self.rate, self.measured, sharing, self._meter.start)
@@ -172,7 +189,6 @@ class Member:
                 identity = self._identity(job)
                 self.started_at = checkpoint.restore(data, identity, job.model, optimizer, self.progress, before)
                 self.measured.pack_size = max(self.measured.pack_size, before.pack_size)
-                self.measured.shared |= before.shared
                 self.notes.append(f"{self.trial.id}: goes on at step {self.progress.steps} of {job.steps}")
             except checkpoint.BadCheckpoint as error:
                 self.notes.append(f"{self.trial.id}: its checkpoint is not used, it starts anew: {error}")
@@ -212,11 +228,14 @@ class Member:
         save_delta(folder, self.trial, self.progress.best_tensors, task)
 
     def _end(self, status: str, reason: str | None) -> None:
+        self._look()
         self.status, self.reason, self.finished = status, reason, True
         self.run = self.lane = self.apart = None  # frees the model and the optimiser
 
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
+        if not self.finished:
+            self._look()
         task = self.resident.shipment.tasks[self.trial.task.name]
         metrics, fitted = task.task.metrics, task.train.labels
         majority_select = None
@@ -233,7 +252,6 @@ class Member:
             measured=self.measured,
             majority=majority_score(metrics, fitted, task.score.labels),
             majority_select=majority_select,
-            exclusive=self.resident.share.exclusive,
             device=meter.device_name(self.resident.device.type),
             started_at=self.started_at,
         )

@@ -1,6 +1,5 @@
 """What a trial costs: peak memory and energy, null where they cannot be observed, and the machine it ran on."""
 
-import os
 import platform
 import socket
 import subprocess
@@ -22,9 +21,9 @@ _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "n
 class Meter:
     """Peak memory (bytes) and energy (joules) since `start`, what `aside` was told to leave out apart.
 
-    On a GPU: the allocator's peak on the trial's device, and NVML's energy counter where the GPU is the trial's alone.
-    On a CPU: the process's peak resident memory, reset at the start (Linux), else null; energy is null, since cores
-    share it.
+    On a GPU: the peaks of what the allocator holds of the trial's device and of what tensors take of that, and NVML's
+    energy counter where the GPU is the trial's alone. On a CPU: the process's peak resident memory, reset at the start
+    (Linux), else null; energy is null, since cores share it.
     """
 
     def __init__(self, device: "torch.device", exclusive: bool) -> None:
@@ -56,13 +55,21 @@ class Meter:
             self._resettable = _reset_peak_rss()
 
     def peak_memory(self) -> int | None:
-        """Peak bytes since `start`, or None."""
+        """Peak bytes that the process held since `start` (on a GPU: its allocator), or None."""
         if self.device.type == "cuda":
             import torch
 
             return int(torch.cuda.max_memory_reserved(self.device))
         now = _peak_rss() if self._resettable else None
         return None if now is None else max(now, self._peak_before)
+
+    def peak_allocated(self) -> int | None:
+        """Peak bytes that tensors took of a GPU since `start`; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(self.device))
 
     def energy(self) -> float | None:
         """Joules since `start`, or None."""
@@ -155,8 +162,3 @@ def device_name(kind: str) -> str:
 def hostname() -> str:
     """This machine's name."""
     return socket.gethostname()
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -27,8 +27,8 @@ LONGEST_REASON = 400
 class Measured:
     """What was counted or measured of a trial; None where it was not reached or cannot be observed.
 
-    `pack_size` is the most trials that it was ever trained together with, itself counted; `shared` says whether another
-    process was on its GPU, for a part of the time at least.
+    `pack_size` is the most trials that it was ever trained together with, itself counted; `alone` says whether it was
+    seen to have its cores and its GPU to itself, all of the time.
     """
 
     n_fit: int | None = None
@@ -39,9 +39,10 @@ class Measured:
     delta_bytes: int | None = None
     startup_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    peak_allocated_bytes: int | None = None
     energy_joules: float | None = None
     pack_size: int = 1
-    shared: bool = False
+    alone: bool = False
     flops: Callable[[int, int, int], float] | None = None
 
 
@@ -56,7 +57,6 @@ def make_record(
     measured: Measured,
     majority: float,
     majority_select: float | None,
-    exclusive: bool,
     device: str | None,
     started_at: datetime,
 ) -> Record:
@@ -83,6 +83,7 @@ def make_record(
         "budget": trial.budget.canonical,
         "lr": float(trial.hyperparameters["lr"]),
         "batch_size": trial.training.batch_size,
+        "precision": trial.training.precision,
         "status": status,
         "reason": None if reason is None else plain(reason, LONGEST_REASON),
         "metric": metric,
@@ -103,9 +104,10 @@ def make_record(
         "eval_seconds": None if packed else progress.eval_seconds,
         "startup_seconds": None if packed else measured.startup_seconds,
         "peak_memory_bytes": None if packed else measured.peak_memory_bytes,
+        "peak_allocated_bytes": None if packed else measured.peak_allocated_bytes,
         "energy_joules": None if packed else measured.energy_joules,
         "pack_size": measured.pack_size,
-        "exclusive": exclusive and not packed and not measured.shared,
+        "exclusive": measured.alone and not packed,
         "device": device,
         "hostname": meter.hostname(),
         "started_at": started_at,
@@ -186,7 +188,6 @@ def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: s
         measured=Measured(),
         majority=majority_score(task.task.metrics, task.train.labels, task.score.labels),
         majority_select=None,
-        exclusive=False,
         device=None,
         started_at=now,
     )

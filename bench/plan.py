@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from bench.budget import Budget
 from bench.errors import StudyError
+from bench.precision import Precision
 from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
 from bench.space import Space
-from bench.study import TUNABLE, CrossedSeeds, Study, number_of, split_point
+from bench.study import TUNABLE, CrossedSeeds, Study, Training, number_of, split_point
 from bench.study_file import make_method, spaces, tuned_training
 from bench.trial import Identity, Trial
 from bench.waves import Waves, check_waves
@@ -40,10 +41,11 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Identities:
-    """What the study's names stand for in this run: the model, and each task."""
+    """What the study's names stand for in this run: the model, each task, and `precision: auto` (bench.precision)."""
 
     model: Identity
     tasks: Mapping[str, Identity]
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class Plan:
     def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
         """One trial of a cell; `point` is complete."""
         study, (own, options) = self.study, split_point(point)
+        training = tuned_training(study, options, f"study: methods.{cell.method}") if options else study.training
         return Trial(
             stage=stage,
             method=cell.method,
@@ -185,7 +188,7 @@ class Plan:
             fraction=cell.fraction,
             seeds=seeds,
             budget=cell.budget,
-            training=tuned_training(study, options, f"study: methods.{cell.method}") if options else study.training,
+            training=_resolved(training, known),
             select=study.select,
             tuned=tuple(options),
         )
@@ -221,3 +224,8 @@ class Plan:
             for count in self.counts(waves)
         ]
         return {"study": self.study.name, "trials": sum(cell["planned"] for cell in cells), "cells": cells}
+
+
+def _resolved(training: Training, known: Identities) -> Training:
+    """The options with the precision that `auto` stands for in this run."""
+    return training.model_copy(update={"precision": known.precision}) if training.precision == "auto" else training

@@ -1,7 +1,7 @@
 """RESULTS/plan.json, read with suspicion: what was planned, and on which data and model."""
 
 import json
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -54,6 +54,7 @@ class _Plan(_Part):
     study: str | None = None
     data: str | None = None
     model_folder: str | None = None
+    precision: Literal["fp32", "bf16"] | None = None
     identities: list[_Identities] = []
     tasks: dict[str, _Task] = {}
     looks: list[list[int]] = []

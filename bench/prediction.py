@@ -86,9 +86,8 @@ def _read(logits: Tensor, regression: bool) -> tuple[np.ndarray, np.ndarray | No
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """bf16 autocast where asked for, or (auto) where a GPU has it; float32 otherwise."""
-    wanted = precision == "bf16" or (precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported())
-    return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+    """bf16 autocast where asked for; float32 otherwise. What `auto` stands for is decided before a trial has an id."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from bench.hub import ModelRef, resolve_model
 from bench.leakage import check_own
 from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
+from bench.precision import Precision
 from bench.registry import task
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
@@ -73,8 +74,9 @@ def source_of(data: DataFiles | DataSplit | DataHub) -> Files | OneFile | Hub:
     return Hub(data.hub, data.config, data.revision, {"train": data.train, "validation": data.validation})
 
 
-def prepare(study: Study, data: Path | None) -> Prepared:
-    """Read model and data, check every cell; raises an InputError with one message, before anything runs."""
+def prepare(study: Study, data: Path | None, precision: Precision = "fp32") -> Prepared:
+    """Read model and data, check every cell; `precision` is what `auto` stands for. Raises an InputError with one
+    message, before anything runs."""
     plan = Plan(study)
     model = resolve_model(study.model)
     architecture = read_architecture(model.folder)
@@ -88,13 +90,13 @@ def prepare(study: Study, data: Path | None) -> Prepared:
     check_draws(plan, tasks)
     defaults = find_defaults(plan, architecture, num_labels)
     check_steps(plan, {name: len(found.train) for name, found in tasks.items()}, defaults)
-    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks), defaults)
+    return Prepared(study, plan, model, architecture, tasks, identities(model, tasks, precision), defaults)
 
 
-def identities(model: ModelRef, tasks: Mapping[str, TaskData]) -> Identities:
+def identities(model: ModelRef, tasks: Mapping[str, TaskData], precision: Precision = "fp32") -> Identities:
     """What a study's names stand for, as read."""
     revisions = {name: Identity(name, _revision(found)) for name, found in tasks.items()}
-    return Identities(Identity(model.name, model.revision), revisions)
+    return Identities(Identity(model.name, model.revision), revisions, precision)
 
 
 def _revision(found: TaskData) -> str:

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from bench.cargo import longest_input
+from bench.cores import slots
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.faults import out_of_memory
 from bench.member import Member
-from bench.meter import cpu_count
 from bench.model import Backbone
 from bench.model_folder import RESIZE
 from bench.prediction import autocast, on_device
@@ -44,7 +44,7 @@ def try_all(asked: Question, say: Callable[[str], None]) -> None:
     Raises ModelError, DataError or MethodError at the first thing that does not work.
     """
     say("loading the model")
-    resident = Resident(asked.shipment, Share(cpu_count(), 1.0 if asked.gpu and has_gpu() else 0.0))
+    resident = Resident(asked.shipment, Share(slots(), 1.0 if asked.gpu and has_gpu() else 0.0))
     lengths = {_longest(resident, trial) for trial in asked.trials}
     for task in asked.shipment.tasks.values():
         say(f"tokenising task {task.task.name!r}")

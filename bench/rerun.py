@@ -1,6 +1,7 @@
 """`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     from bench.calibration import FILE, Calibration
     from bench.inprocess import own_share
     from bench.meter import device_name
+    from bench.precision import gpus_here, of_gpus
     from bench.resident import Resident, has_gpu
     from bench.shipment import Shipment
     from bench.trainer import PackRun
@@ -95,8 +97,9 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     ready = prepare(_narrowed(study, row, point, budget, f"{folder.uri}: trial {row['trial_id']}"), data)
     cell = Cell(row["task"], row["method"], row["fraction"], budget)
     whole = ready.plan.complete(cell, point)
-    trial = ready.plan.trial(cell, row["stage"], whole, from_code(row["seed"]), ready.known)
     on_cpu = row["device"] in (None, device_name("cpu"))
+    known = replace(ready.known, precision=row["precision"] or ("fp32" if on_cpu else of_gpus([gpus_here()])))
+    trial = ready.plan.trial(cell, row["stage"], whole, from_code(row["seed"]), known)
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
     resident = Resident(shipment, own_share(resources, has_gpu() and not on_cpu))
     pack = Pack((trial,))

@@ -47,6 +47,7 @@ class Done:
     peak_memory_bytes: int | None
     device: str | None
     exclusive: bool | None = True
+    precision: str | None = None
 
     @property
     def costs(self) -> bool:
@@ -85,6 +86,7 @@ def done_of(row: dict[str, Any]) -> Done:
         peak_memory_bytes=row["peak_memory_bytes"],
         device=row["device"],
         exclusive=row["exclusive"],
+        precision=row["precision"],
     )
 
 

@@ -16,16 +16,17 @@ from bench import preflight
 from bench.calibration import Calibration
 from bench.cargo import load
 from bench.conductor import CellSearch, Conductor, Pack
+from bench.cores import slots
 from bench.errors import InputError
 from bench.estimate import estimate, sizes
 from bench.facts import facts, lines
 from bench.identify import check_identity, extended, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
-from bench.meter import cpu_count
 from bench.pack_sizes import AsWritten, PackSizes
 from bench.places import check_temporary
 from bench.plan import Cell
+from bench.precision import Gpus, gpus_here, resolve, same
 from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.record import record_name
 from bench.recorder import Observer, Recorder
@@ -121,7 +122,8 @@ def run_study(
     check_temporary(ray=not options.debug and options.address is None)
     check_tracker(options.logger, study.name, folder)
     claim_folder(folder, study)
-    ready = prepare(study, options.data)
+    precision = resolve(study, lambda: _gpus(options.address))
+    ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
     known = {name: facts(found) for name, found in ready.tasks.items()}
@@ -133,15 +135,16 @@ def run_study(
         stock = folder.take_stock()
         clear(folder, {one.trial_id for one in stock.done.values()})
         folder.notify = notes.append
+        done, others = same(stock.done, study.training.precision, precision.precision)
         waves = _waves(ready, folder, settle, inputs)
-        conductor = _conductor(ready, folder, stock.done, options, why, waves)
+        conductor = _conductor(ready, folder, done, options, why, waves)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
         for line in lines(known):
             observer.on_data(line)
-        for note in [*notes, *stock.notes]:
+        for note in [*notes, *precision.notes, *stock.notes, *others]:
             observer.on_note(note)
-        skipped = len({i for i, _ in stock.done})
+        skipped = len({i for i, _ in done})
         try:
             with (
                 Writer(folder, lock.check) as writer,
@@ -154,6 +157,15 @@ def run_study(
         clear(folder, set())
     failures = [*_diverged_before(folder, conductor), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _gpus(address: str | None) -> list[Gpus]:
+    """The GPUs of each machine that trials may run on: of this one, or of a cluster's nodes."""
+    if address is None:
+        return [gpus_here()]
+    from bench import cluster
+
+    return cluster.gpus_at(address)
 
 
 def _try(ready: Prepared, options: RunOptions) -> None:
@@ -216,7 +228,7 @@ def _write_study(
     data = None if options.data is None else str(options.data.resolve())
     identities = extended(folder.plan(), identity(ready.known, ready.study))
     inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known, "looks": before["looks"]}
+    inputs |= {"tasks": before["tasks"] | known, "looks": before["looks"], "precision": ready.known.precision}
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
     return inputs
@@ -253,7 +265,7 @@ def _conductor(
         from bench.search import OptunaCell
 
         cells = list(plan.cells())
-        parallel = max(1, -(-cpu_count() // len(cells)))
+        parallel = max(1, -(-slots() // len(cells)))
         for cell in cells:
             searches[cell] = OptunaCell(
                 plan, cell, ready.known, folder, done, _evals_of(folder), parallel, ready.distinct(cell)

@@ -1,8 +1,9 @@
 """The results schema: three Arrow tables, the single source of truth for everything that writes or reads results.
 
 `trials` has one row per finished trial, `evals` one per evaluation during training, `predictions` one per trial ×
-scored example. Names are snake_case with SI units. What could not be measured is null, never 0. Adding a column raises
-`SCHEMA_VERSION`; readers refuse a newer major version than their own.
+scored example. Names are snake_case with SI units. What could not be measured is null, never 0. A change of what a
+column means raises `SCHEMA_VERSION`; readers refuse a newer version than their own. `ADDED` are columns that a version
+has got since: files without them hold nulls there.
 """
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ SCHEMA_VERSION = 2
 
 STATUSES = ("ok", "pruned", "diverged", "oom", "timeout", "error")
 STAGES = ("grid", "search", "confirm")
+PRECISIONS = ("fp32", "bf16")
 
 TRIALS = pa.schema(
     [
@@ -28,6 +30,7 @@ TRIALS = pa.schema(
         pa.field("budget", pa.string(), nullable=False),  # JSON object, e.g. {"epochs": 3, "min_steps": 200}
         pa.field("lr", pa.float64()),
         pa.field("batch_size", pa.int64()),
+        pa.field("precision", pa.string()),  # one of PRECISIONS: what it was trained in
         pa.field("status", pa.string(), nullable=False),  # one of STATUSES
         pa.field("reason", pa.string()),  # why it is not ok; after an out-of-memory or a failed pack also what was done
         pa.field("metric", pa.string(), nullable=False),  # name of the main metric
@@ -47,10 +50,11 @@ TRIALS = pa.schema(
         pa.field("train_seconds", pa.float64()),
         pa.field("eval_seconds", pa.float64()),
         pa.field("startup_seconds", pa.float64()),
-        pa.field("peak_memory_bytes", pa.int64()),
+        pa.field("peak_memory_bytes", pa.int64()),  # held: resident memory, on a GPU what the allocator reserved
+        pa.field("peak_allocated_bytes", pa.int64()),  # on a GPU: what tensors took of that; null on a CPU
         pa.field("energy_joules", pa.float64()),
-        pa.field("pack_size", pa.int64()),  # trials trained together; above 1, the five columns above are null
-        pa.field("exclusive", pa.bool_()),  # whether no other trial was on the same GPU (on a CPU: the same core)
+        pa.field("pack_size", pa.int64()),  # trials trained together; above 1, the six columns above are null
+        pa.field("exclusive", pa.bool_()),  # measured: nothing else ran on its core or GPU (bench.solitude)
         pa.field("device", pa.string()),
         pa.field("hostname", pa.string()),
         pa.field("started_at", pa.timestamp("us", tz="UTC")),
@@ -87,5 +91,8 @@ PREDICTIONS = pa.schema(
         pa.field("probability", pa.list_(pa.float32())),
     ]
 )
+
+ADDED = ("precision", "peak_allocated_bytes")
+"""Nullable columns of `trials` that files of this version may lack."""
 
 TABLES = {"trials": TRIALS, "evals": EVALS, "predictions": PREDICTIONS}

@@ -1,6 +1,6 @@
 """How much of a GPU a pack gets under `gpu: auto`: all of it, or 1/k, where k processes fit and k have work to do.
 
-The first seed of a cell has a GPU to itself, since its costs are the cell's. Later packs share one as far as the
+The first seed of a cell and shape has a GPU to itself, since its costs are theirs. Later packs share one as far as the
 measurement of `bench.pack_timing` says that they leave it idle, and as far as the measured peaks fit with a reserve:
 where packs already fill a GPU, one process has it. Each process is capped to its share, so that one trial cannot kill
 its neighbour.

@@ -39,5 +39,5 @@ class Share:
 
     @property
     def exclusive(self) -> bool:
-        """Whether no other trial runs on the same GPU (on a CPU: a core of its own)."""
+        """Whether no other trial may be put on the same GPU."""
         return self.gpu == 0 or self.gpu >= 1

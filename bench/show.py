@@ -53,7 +53,7 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
         rows.append([m["name"], *counts, _flops(m["train_flops"]), _hours(m["seconds"])])
     columns = ["method", "settings", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
     console.print(_table(columns, rows, "tuning budget per method"))
-    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']} cores here")
+    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
     for note in found["notes"]:
         console.print(Text(f"note: {note}"), soft_wrap=True)
     for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
@@ -104,6 +104,8 @@ def print_status(results: str, as_json: bool) -> None:
         for c in found["cells"]
     ]
     console.print(_table(columns, rows))
+    if found["other_precision"]:
+        console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
@@ -119,7 +121,7 @@ def status(results: str) -> dict[str, Any]:
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
-    done = count(folder, damaged)
+    done = count(folder, damaged, plan["precision"])
     planned = _planned(plan["cells"], done.confirmed)
     running = _running(folder)
     running = {one: running[one] for one in done.not_done(running)}
@@ -134,7 +136,8 @@ def status(results: str) -> dict[str, Any]:
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
     placed = _place_running(cells, running)
-    return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
+    beside = {"damaged": list(damaged.values()), "other_precision": done.other_precision}
+    return {"study": plan["study"], **totals, **beside, "cells": placed}
 
 
 def _planned(cells: list[dict[str, Any]], confirmed: Mapping[Key, Mapping[str, int]]) -> dict[Key, int]:

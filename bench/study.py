@@ -34,6 +34,7 @@ class Training(_Part):
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and norms")
     schedule: Literal["linear", "constant", "cosine"] = "linear"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where all GPUs of a run compute it in hardware, else fp32 (bench.precision)."""
     evals: int = Field(default=10, gt=0, le=1000, description="evaluations during training, evenly spaced")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
     micro_batch: int | None = Field(default=None, gt=0, description="examples in memory at a time; same gradients")

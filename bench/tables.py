@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import DamagedFile, ResultsError, StorageError
-from bench.schema import SCHEMA_VERSION, STAGES, STATUSES, TABLES
+from bench.schema import ADDED, PRECISIONS, SCHEMA_VERSION, STAGES, STATUSES, TABLES
 from bench.segments import digest, is_pruned, list_files, segment_of
 from bench.store import Store, one_line
 
@@ -219,10 +219,14 @@ def _parse(data: bytes, columns: list[str]) -> tuple[pa.Table, dict[bytes, bytes
         schema = file.schema_arrow  # it and its names are made anew each time they are asked for
         there = set(schema.names)
         absent = [column for column in columns if column not in there]
-        if absent:
-            raise _Foreign(f"column {absent[0]!r} is missing")
+        lost = [column for column in absent if column not in ADDED]
+        if lost:
+            raise _Foreign(f"column {lost[0]!r} is missing")
         metadata = dict(schema.metadata or {})
-        return file.read(columns=columns, use_threads=False).select(columns).replace_schema_metadata(None), metadata
+        found = file.read(columns=[column for column in columns if column in there], use_threads=False)
+        for field in map(TABLES["trials"].field, absent):  # no other table has got any
+            found = found.append_column(field, pa.nulls(len(found), field.type))
+        return found.select(columns).replace_schema_metadata(None), metadata
 
 
 def _wrong(rows: pa.Table) -> str | None:
@@ -236,8 +240,8 @@ def _wrong(rows: pa.Table) -> str | None:
     for column in ("trial_id", "study", "method", "model", "task", "metric"):
         if column in there and pc.any(pc.match_substring_regex(there[column], CONTROL)).as_py():
             return f"column {column!r} holds characters that steer a terminal"
-    for column, known in (("status", STATUSES), ("stage", STAGES)):
-        foreign = set(there[column].to_pylist()) - set(known) if column in there else None
+    for column, known in (("status", STATUSES), ("stage", STAGES), ("precision", PRECISIONS)):
+        foreign = set(there[column].drop_null().to_pylist()) - set(known) if column in there else None
         if foreign:
             return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
     for column in ("started_at", "finished_at"):

@@ -28,7 +28,8 @@ class Identity:
 class Trial:
     """One (method, its hyperparameters, task, fraction, seeds, budget) on one model; frozen, JSON-serialisable.
 
-    `hyperparameters` are complete (defaults filled in), so that a row says everything.
+    `hyperparameters` are complete (defaults filled in), so that a row says everything; of `training`, the precision is
+    what it is trained in (bench.precision), where the study may say auto.
     """
 
     stage: str
@@ -61,11 +62,16 @@ class Trial:
             "fraction": self.fraction,
             "seeds": [self.seeds.init, self.seeds.order, None if self.fraction == 1.0 else self.seeds.subset],
             "budget": json.loads(self.budget.canonical),
-            "training": self.training.model_dump(exclude_defaults=True),
+            "training": self._options(),
             "select": self.select.model_dump(exclude_defaults=True),
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+    def _options(self) -> dict[str, Any]:
+        """The training options of the identity: float32 is what none says, as on CPUs before trials said it."""
+        options = self.training.model_dump(exclude_defaults=True)
+        return {key: value for key, value in options.items() if (key, value) != ("precision", "fp32")}
 
     @property
     def cell(self) -> tuple[str, str, float, str]:

@@ -13,7 +13,7 @@ Seconds = Callable[[Plan, Cell], float | None]
 """Seconds of one trial of a cell on one core; None where they are not known."""
 
 
-def unsettled(plan: Plan, seconds: Seconds, cores: int) -> list[dict[str, Any]]:
+def unsettled(plan: Plan, seconds: Seconds, cores: float) -> list[dict[str, Any]]:
     """One JSON-ready row per reason: the claims, why, what `--set` takes, and the trials and seconds that are added.
 
     `set` is empty where the file has to change; trials is None then, and seconds also where no time is known.
@@ -21,7 +21,7 @@ def unsettled(plan: Plan, seconds: Seconds, cores: int) -> list[dict[str, Any]]:
     return [_row(plan, need, seconds, cores) for need in needs(plan.study)]
 
 
-def _row(plan: Plan, need: Need, seconds: Seconds, cores: int) -> dict[str, Any]:
+def _row(plan: Plan, need: Need, seconds: Seconds, cores: float) -> dict[str, Any]:
     row = uncosted(need)
     if not need.sets:
         return row

@@ -198,7 +198,12 @@ def _counts(found: Verdict, plan: dict[str, Any] | None, rows: Rows) -> None:
     keys = ("task", "method", "fraction", "budget", "stage")
     for cell in plan["cells"]:
         planned[tuple(cell[key] for key in keys)] += cell["planned"]
-    present = Counter(tuple(row[key] for key in keys) for row in rows.values())
+    now = plan["precision"]
+    mine = [row for row in rows.values() if now is None or row["precision"] in (None, now)]
+    if len(mine) < len(rows):
+        others = len(rows) - len(mine)
+        found.note("other precision", "trials", f"{others} trials were not trained in {now}, as the last run's are")
+    present = Counter(tuple(row[key] for key in keys) for row in mine)
     found.planned = sum(planned.values())
     for key, count in sorted(present.items(), key=str):
         if count > planned[key]:

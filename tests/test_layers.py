@@ -34,12 +34,12 @@ LAYERS: dict[str, str] = {
         plan_file cost unsettled configurations
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
-        token_cache cache evaluation heap meter cargo waves
+        token_cache cache evaluation heap meter cargo waves precision cores solitude
         shipment stop places streams
         estimate quick_imports embedded embedded.*""",
     "schema": """schema s3 store segments tables lookup record results counts merge writer compact verify
         conductor outcome recorder calibration shares
-        packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
+        packing first_seeds pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
         audit parts each_step job optimiser prediction make_job probing bottleneck peft_adapter peft_options
         peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses

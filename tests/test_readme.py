@@ -162,7 +162,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     "ray up -y cluster.yaml": parse_ray,
     (
         "ray exec --tmux cluster.yaml 'finebench run doering2024 --address auto "
-        "--results s3://YOUR-BUCKET/doering2024 --set resources.gpu=0.25'"
+        "--results s3://YOUR-BUCKET/doering2024 --set resources.gpu=0.25 --set training.precision=bf16'"
     ): parse_ray,
     "ray down -y cluster.yaml": parse_ray,
     (

@@ -21,6 +21,7 @@ from bench.results import ResultsFolder
 ROOT = Path(__file__).parent.parent.parent
 CLOCKS = (
     *("train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"),
+    "exclusive",  # measured, and so whatever else this machine does
     "git_commit",  # a checkout may move on while a study is interrupted
 )
 PATIENCE = 1200.0

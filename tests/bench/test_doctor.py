@@ -14,6 +14,7 @@ from bench.doctor import (
     check_disk,
     check_gpus,
     check_hub,
+    check_machine,
     check_python,
     check_ray,
     check_shared_memory,
@@ -91,6 +92,22 @@ def test_gpus() -> None:
     assert mismatch.state == "warn"
     assert "torch can use none" in mismatch.detail
     assert mismatch.fix is not None
+
+
+@pytest.mark.parametrize(
+    ("usable", "amx", "says"),
+    [
+        (8, False, "8 cores, "),
+        (2, False, "2 of 8 (an affinity, a cpuset or a quota leaves no more) cores, "),
+        (0.5, False, "0.5 of 8 ("),
+        (8, True, "training.precision: bf16"),
+    ],
+)
+def test_the_machine_is_what_may_be_used_of_it(usable: float, amx: bool, says: str) -> None:
+    check = check_machine(usable, 8, amx)
+    assert check.ok
+    assert says in check.detail
+    assert ("AMX" in check.detail) is amx
 
 
 def test_a_hub_out_of_reach_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Keyed dropout: masks with the right rate and no structure, that depend on their key and place alone."""
 
 import copy
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,13 @@ from torch.nn.functional import cross_entropy
 
 from bench import attention
 from bench.attention import keyed_attention
-from bench.dropout import CALLS, KeyedDropout, Stream, dropout, keep_mask, replay, step_keys, stream, use_keyed
+from bench.dropout import CALLS, KeyedDropout, Stream, dropout, forget, keep_mask, replay, step_keys, stream, use_keyed
+from bench.member import Member
+from bench.prediction import autocast
 from bench.recompute import _enable
-from bench.training import autocast
+from bench.resident import Resident
+from bench.shipment import Share, Shipment
+from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, tiny_batch, tiny_model
 
 SHAPE = (16, 32, 96)
@@ -99,6 +105,40 @@ def test_these_masks_decide_results() -> None:
     """A change here needs a new TRAINING_VERSION."""
     assert step_keys([1, 2**62 + 5], [1, 10], 2).tolist() == GOLDEN_KEYS
     assert mask(keys()[0], (2, 2, 5), 0.5).flatten().int().tolist() == GOLDEN_MASK
+
+
+def test_a_scalar_per_key_leaves_the_key_as_it_was() -> None:
+    """A tensor of channels alone; its mask is the first vector's of none."""
+    key = keys()[0]
+    before = int(key)
+    assert mask(key, (6,), 0.5).shape == (6,)
+    assert int(key) == before
+
+
+def test_what_is_kept_is_small_and_goes_when_a_trial_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention and hidden states of a hundred lengths: a trial's memory must not depend on the trials before it."""
+    made: list[weakref.ref[Tensor]] = []
+    real = torch.from_numpy
+
+    def noting(values: Any) -> Tensor:
+        tensor = real(values)
+        made.append(weakref.ref(tensor))
+        return tensor
+
+    ready = tiny_prepared()
+    resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, 60.0), Share())
+    forget()
+    key = keys()[0]
+    monkeypatch.setattr(torch, "from_numpy", noting)
+    for length in range(8, 108):
+        mask(key, (16, 12, length, 8))
+        mask(key, (16, length, 32))
+    kept = [one() for one in made]
+    assert 0 < sum(tensor.nbytes for tensor in kept if tensor is not None) < 100_000
+    kept.clear()
+    before = list(made)
+    Member(next(ready.plan.grid(ready.known)), resident, None).make_job()
+    assert all(one() is None for one in before)
 
 
 def test_forward_and_gradient() -> None:

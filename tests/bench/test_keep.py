@@ -1,5 +1,6 @@
 """Kept deltas: the best of each cell, and back to the very predictions that were stored."""
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from bench.keep import keep_best, load_delta
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
+from tests.bench.stored import make_record, trial_id
 from tests.bench.tiny import tiny_study
 
 
@@ -67,6 +69,17 @@ def test_a_better_trial_without_a_delta_is_told(folder: ResultsFolder) -> None:
     folder.write_bytes(f"deltas/{other['trial_id']}.safetensors", b"a delta")
     found = keep_best(folder)
     assert (len(found.names), found.beaten) == (2, 1)
+
+
+def test_the_other_precisions_best_is_kept_too(tmp_path: Path) -> None:
+    """A folder that went on on other hardware loses nothing."""
+    made = ResultsFolder(str(tmp_path))
+    made.create()
+    for number, precision in enumerate(["fp32", "bf16", "bf16", "fp32"]):
+        record = make_record(number)
+        made.write(dataclasses.replace(record, trial=record.trial | {"precision": precision}))
+        made.write_bytes(f"deltas/{record.trial['trial_id']}.safetensors", b"a delta")
+    assert set(keep_best(made).names) == {f"{trial_id(number)}.safetensors" for number in (0, 1)}
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:

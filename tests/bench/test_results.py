@@ -9,7 +9,7 @@ import pytest
 from bench.errors import ResultsError, plain
 from bench.record import Record, empty_evals, empty_predictions
 from bench.results import ResultsFolder
-from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
+from bench.schema import ADDED, EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 
 
 def make_record(trial_id: str = "aa", status: str = "ok", version: int = SCHEMA_VERSION) -> Record:
@@ -39,6 +39,31 @@ def test_written_files_have_the_schema_and_no_temporary_is_left(tmp_path: Path) 
     assert pq.read_schema(tmp_path / "evals/aa.parquet").equals(EVALS)
     assert pq.read_schema(tmp_path / "predictions/aa.parquet").equals(PREDICTIONS)
     assert not [p for p in tmp_path.rglob("*") if p.name.startswith("_")]
+
+
+def test_files_from_before_a_column_hold_nulls_there(tmp_path: Path) -> None:
+    """Alone and beside newer ones; any other column that is missing is no file of ours."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(make_record())
+    whole = pq.read_table(tmp_path / "trials/aa.parquet")
+    pq.write_table(whole.drop_columns(list(ADDED)), tmp_path / "trials/aa.parquet")
+    folder.write(Record(make_record("bb").trial | {"precision": "bf16"}, empty_evals(), empty_predictions()))
+    assert {row["trial_id"]: row["precision"] for row in folder.rows()} == {"aa": None, "bb": "bf16"}
+    assert {one.precision for one in folder.done().values()} == {None, "bf16"}
+    assert all(TRIALS.field(name).nullable for name in ADDED)
+    pq.write_table(whole.drop_columns(["score"]), tmp_path / "trials/aa.parquet")
+    with pytest.raises(ResultsError, match="column 'score' is missing"):
+        list(folder.rows())
+
+
+def test_a_precision_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """As any word outside of a column's choices."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write(Record(make_record().trial | {"precision": "auto"}, empty_evals(), empty_predictions()))
+    with pytest.raises(ResultsError, match="precision 'auto' is not one of fp32, bf16"):
+        list(folder.rows())
 
 
 def test_readers_ignore_temporary_names(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import make_job, training
+from bench import make_job, meter, optimiser, training
 from bench.conductor import Pack
 from bench.evaluation import Predictions, Progress
 from bench.prepare import Prepared
@@ -19,12 +19,14 @@ from bench.resident import Resident
 from bench.rows import Split
 from bench.seeds import Seeds
 from bench.shipment import Share, Shipment
+from bench.solitude import Solitude
 from bench.trainer import PackRun
 from bench.trial import Trial
 from tests.bench.test_spared import job, tokens
 from tests.bench.tiny import run_tiny, tiny_prepared
 
 CLOCKS = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
+CLOCKS |= {"exclusive"}  # measured, and so whatever else this machine does
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +84,8 @@ def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, resid
     together = [science(record) for record in finish(resident, *mine)]
     alone = [science(finish(resident, t)[0]) for t in mine]
     for (row, evals, predictions), (own, own_evals, own_predictions) in zip(together, alone, strict=True):
-        assert (row["pack_size"], row["exclusive"]) == (2, False)
-        assert row | {"pack_size": 1, "exclusive": True} == own
+        assert row["pack_size"] == 2
+        assert row | {"pack_size": 1} == own
         assert evals.equals(own_evals)
         assert predictions.equals(own_predictions)
 
@@ -240,7 +242,48 @@ def test_flops_and_counts_are_filled_in(ready: Prepared, resident: Resident) -> 
     assert 0 < row["head_params"] < row["trainable_params"]
     assert row["delta_bytes"] == 4 * row["trainable_params"]
     assert row["energy_joules"] is None
-    assert row["exclusive"] is True
+    assert row["peak_memory_bytes"] > 0
+    assert row["peak_allocated_bytes"] is None
+    assert row["precision"] == "fp32"
+
+
+@pytest.mark.parametrize(("waited", "gpu", "expected"), [(0.0, 1.0, True), (0.5, 1.0, False), (0.0, 0.5, False)])
+def test_exclusive_is_measured(
+    ready: Prepared, monkeypatch: pytest.MonkeyPatch, waited: float, gpu: float, expected: bool
+) -> None:
+    """Of a trial that waited for its core it is false, as of one that has a part of a GPU, and of any in a pack."""
+    monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
+    monkeypatch.setattr(Solitude, "waiting", lambda self: waited)
+    resident = make_resident(ready)
+    resident.take(Share(1.0, gpu))
+    first, second = make_trials(ready)[:2]
+    assert finish(resident, first)[0].trial["exclusive"] is expected
+    assert [record.trial["exclusive"] for record in finish(resident, first, second)] == [False, False]
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_energy_is_a_trials_own_or_not_known(
+    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch, company: bool
+) -> None:
+    """A GPU's counter counts what its other processes take too."""
+    monkeypatch.setattr(meter.Meter, "energy", lambda self: 5.0)
+    monkeypatch.setattr(Solitude, "_on_gpu", lambda self: company)
+    monkeypatch.setattr(Solitude, "waiting", lambda self: 0.0)
+    row = finish(resident, make_trials(ready)[0])[0].trial
+    assert (row["energy_joules"], row["exclusive"]) == ((None, False) if company else (5.0, True))
+
+
+def test_a_trial_that_fails_before_it_trains_was_seen_by_no_one(
+    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exclusive says that nothing else ran, not that nothing is known."""
+
+    def fail(*arguments: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Solitude, "waiting", lambda self: 0.0)
+    monkeypatch.setattr(make_job, "build", fail)
+    assert finish(resident, make_trials(ready)[0])[0].trial["exclusive"] is False
 
 
 def test_of_equal_evaluations_the_first_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +313,7 @@ def test_what_is_decayed() -> None:
             self.matrix, self.head = nn.Parameter(torch.ones(4, 4)), nn.Linear(4, 1)
 
     model = Scales()
-    decayed, others = training.make_optimizer(model, 1e-3, 0.1).param_groups
+    decayed, others = optimiser.make_optimizer(model, 1e-3, 0.1).param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
     assert {id(p) for p in decayed["params"]} == {id(model.matrix), id(model.head.weight)}
     assert {id(p) for p in others["params"]} == {id(model.row), id(model.column), id(model.head.bias)}

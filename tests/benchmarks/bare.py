@@ -42,7 +42,7 @@ def run(setting: Setting) -> dict[str, Any]:
         "load_seconds": loaded,
         "work_seconds": sum(row["seconds"] for row in rows),
         "train_seconds": sum(row["train_seconds"] for row in rows),
-        "peak_flops": gemm_peak(setting.device, ready.study.training.precision),
+        "peak_flops": gemm_peak(setting.device, trials(ready)[0].training.precision),
         "rows": rows,
     }
 

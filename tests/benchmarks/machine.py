@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.meter import cpu_count, device_name, git_commit, versions
+from bench.cores import slots
+from bench.meter import device_name, git_commit, versions
 
 MIB = 2**20
 
@@ -16,7 +17,7 @@ def describe(device: str = "cpu") -> dict[str, str]:
     """Machine (what it is, not its name), commit, and versions of what may change a timing."""
     seen = versions()
     shown = {key: seen[key] for key in ("python", "torch", "transformers", "ray") if key in seen}
-    machine = f"{device_name(device)} · {cpu_count()} cores"
+    machine = f"{device_name(device)} · {slots()} cores"
     return {"machine": machine, "commit": git_commit() or "", **shown}
 
 

@@ -40,10 +40,9 @@ def noop_record(shipment: Shipment, trial: Trial) -> Record:
         reason=None,
         task=task,
         progress=progress,
-        measured=Measured(100, 50, 1000, 100, 100_000, 4000, 0.001, 10**8),
+        measured=Measured(100, 50, 1000, 100, 100_000, 4000, 0.001, 10**8, alone=True),
         majority=majority_score(task.task.metrics, task.train.labels, task.score.labels),
         majority_select=None,
-        exclusive=True,
         device=device_name("cpu"),
         started_at=datetime.now(UTC),
     )

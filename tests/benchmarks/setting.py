@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.precision import Gpus, gpus_here, resolve
 from bench.prepare import Prepared, prepare
 from bench.study import Study
 from bench.study_file import build_study
@@ -32,7 +33,9 @@ class Setting:
 
     def prepared(self) -> Prepared:
         """The study with model and data read."""
-        return prepare(self.built(), None if self.data is None else Path(self.data))
+        study = self.built()
+        found = resolve(study, lambda: [gpus_here() if self.device == "cuda" else Gpus(0, False)])
+        return prepare(study, None if self.data is None else Path(self.data), found.precision)
 
     def to_json(self) -> dict[str, Any]:
         """What a runner's process is given; `Setting(**...)` reads it back."""

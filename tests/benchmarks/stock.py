@@ -98,17 +98,16 @@ def run(setting: Setting) -> dict[str, Any]:
     from ray import tune
 
     ready = setting.prepared()
-    precision, cuda = ready.study.training.precision, setting.device == "cuda"
     space = {
         "trial": tune.grid_search([trial.to_json() for trial in trials(ready)]),
         "setting": setting.to_json(),
         "model": str(ready.model.folder),
-        "bf16": precision == "bf16" or (precision == "auto" and cuda),
+        "bf16": trials(ready)[0].training.precision == "bf16",
     }
     ray.init(address="local", include_dashboard=False, log_to_driver=False)
     with tempfile.TemporaryDirectory(prefix="stock-ray-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(train_function, {"cpu": 1, "gpu": 1 if cuda else 0}),
+            tune.with_resources(train_function, {"cpu": 1, "gpu": 1 if setting.device == "cuda" else 0}),
             param_space=space,
             tune_config=tune.TuneConfig(metric="score", mode="max"),
             run_config=tune.RunConfig(storage_path=scratch, verbose=0),

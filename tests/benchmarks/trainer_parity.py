@@ -22,6 +22,7 @@ from scipy import stats
 from bench.conductor import Pack
 from bench.metrics import compute
 from bench.model import build, load_backbone
+from bench.precision import gpus_here, resolve
 from bench.prepare import prepare
 from bench.registry import method
 from bench.resident import Resident
@@ -116,7 +117,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     study = make_study(arguments)
-    ready = prepare(study, arguments.data)
+    ready = prepare(study, arguments.data, resolve(study, lambda: [gpus_here()]).precision)
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, 36_000.0)
     resident = Resident(shipment, Share(1.0, 1.0 if torch.cuda.is_available() else 0.0))
     print(

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from bench.meter import cpu_count
+from bench.cores import slots
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figures, Run, ScoresDiffer, as_rows, check_scores, figures, ratios, reached
 from tests.benchmarks.machine import MIB, describe, gpu_bytes, private_bytes, sampled
@@ -51,7 +51,7 @@ def run_way(way: str, setting: Setting, extra: Sequence[str] = ()) -> Run:
         if process.returncode:
             raise RuntimeError(f"{way}: exit code {process.returncode}\n{log.read_text(errors='replace')[-3000:]}")
         found = json.loads(target.read_text())
-    whole = 1 if setting.device == "cuda" or way == "bare" else cpu_count()
+    whole = 1 if setting.device == "cuda" or way == "bare" else slots()
     return Run(way, makespan, max(size for _, size in memory), whole, found)
 
 
