@@ -91,7 +91,7 @@ class CellSearch(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether everything asked for has been told."""
+        """Whether everything asked for has ended."""
 
 
 @dataclass
@@ -102,9 +102,10 @@ class _CellState:
 
 
 class Conductor:
-    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
-    cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
-    `spared` counts planned trials of a confirm stage that turned out not to be needed.
+    """The order of work. `done` is what the study contains of a folder (`bench.scope`). `why` receives (trial, reason,
+    whether it runs) for every trial considered; `there` counts, by cell, what the plan asks for and an earlier run has
+    done; `lasting` are those that diverged then, and stay so; `spared` counts planned trials of a confirm stage that
+    turned out not to be needed.
 
     The first seed of every cell runs by itself (where it fails, the next one too); later trials of a grid or confirm
     stage are packed, `sizes.most` of a kind together, the earliest seeds first.

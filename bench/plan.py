@@ -4,7 +4,7 @@ Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-f
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -196,8 +196,9 @@ class Plan:
         fresh = [Seeds.paired(CONFIRM_BASE + k) for k in range(1, self.study.search.confirm_seeds + 1)]
         return [self.trial(cell, "confirm", point, seeds, known) for seeds in fresh for point in points]
 
-    def to_json(self) -> dict[str, Any]:
-        """What RESULTS/plan.json holds: planned trials per cell and stage."""
+    def to_json(self, beyond: Mapping[tuple[str, str, float, str], Collection[str]] | None = None) -> dict[str, Any]:
+        """What RESULTS/plan.json holds: planned trials per cell and stage; `beyond` are configurations that a cell's
+        search suggested when it had more trials."""
         cells = [
             {
                 "task": count.cell.task,
@@ -207,6 +208,7 @@ class Plan:
                 "stage": count.stage,
                 "planned": count.planned,
                 "configurations": count.configurations,
+                "beyond": sorted((beyond or {}).get(count.cell.key, ())) if count.stage == "search" else [],
             }
             for count in self.counts()
         ]

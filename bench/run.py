@@ -14,19 +14,18 @@ from ruamel.yaml import YAML
 
 from bench import preflight
 from bench.calibration import Calibration
-from bench.conductor import CellSearch, Conductor, Pack
+from bench.conductor import Conductor, Pack
 from bench.errors import InputError
-from bench.estimate import estimate, sizes
 from bench.facts import facts, lines
-from bench.identify import check_identity, extended, identity
+from bench.identify import check_identity, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
 from bench.meter import cpu_count
+from bench.opening import Opening
 from bench.pack_sizes import AsWritten, PackSizes
-from bench.plan import Cell
 from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
-from bench.results import Done, ResultsFolder, record_name
+from bench.results import Done, ResultsFolder
 from bench.shares import Shares, check_fits
 from bench.shipment import Share, Shipment
 from bench.stop import Stop
@@ -110,19 +109,17 @@ def run_study(
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
-        _write_study(folder, ready, options, known)
-        stock = folder.take_stock()
-        clear(folder, {one.trial_id for one in stock.done.values()})
-        conductor = _conductor(ready, folder, stock.done, options, why)
+        opening = Opening(folder, ready, dump_study(ready.study), _inputs(ready, options, known), options.keep)
+        conductor = opening.conductor(options.limit, why)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
-        for note in [*notes, *lines(known), *stock.notes]:
+        for note in [*notes, *lines(known), *opening.notes]:
             observer.on_note(note)
-        skipped = len({i for i, _ in stock.done})
+        skipped = len({i for i, _ in opening.done})
         try:
             with tracking(options.logger, study.name, folder, observer.on_note) as log:
                 recorder = Recorder(folder, conductor, observer, study.name, lock, log)
-                _run(ready, conductor, recorder, options, shares, stop)
+                _run(ready, conductor, recorder, options, shares, stop, opening)
         finally:
             observer.close()
         clear(folder, set())
@@ -161,14 +158,10 @@ def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[s
     return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
-def _write_study(folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> None:
-    before = folder.plan() or {"tasks": {}}
+def _inputs(ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What plan.json says of this run's inputs."""
     data = None if options.data is None else str(options.data.resolve())
-    identities = extended(folder.plan(), identity(ready.known, ready.study))
-    inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known}
-    folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    folder.write_json("plan.json", ready.plan.to_json() | inputs)
+    return {"data": data, "model_folder": str(ready.model.folder), "tasks": known}
 
 
 def dump_study(study: Study) -> str:
@@ -181,42 +174,6 @@ def dump_study(study: Study) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(raw, text)
     return text.getvalue()
-
-
-def _conductor(
-    ready: Prepared,
-    folder: ResultsFolder,
-    done: dict[tuple[str, bool], Done],
-    options: RunOptions,
-    why: Callable[[Trial, str, bool], None],
-) -> Conductor:
-    plan = ready.plan
-    measured = sizes(ready.tasks, ready.study.training.max_length)
-    weights: dict[Cell, float] = {}
-    for cell in plan.cells():
-        one = estimate(plan, cell, ready.architecture, measured[cell.task])
-        weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
-    searches: dict[Cell, CellSearch] = {}
-    if ready.study.search.optuna:
-        from bench.search import OptunaCell
-
-        cells = list(plan.cells())
-        parallel = max(1, -(-cpu_count() // len(cells)))
-        for cell in cells:
-            searches[cell] = OptunaCell(plan, cell, ready.known, folder, done, _evals_of(folder), parallel)
-    return Conductor(
-        plan, ready.known, done, searches=searches, limit=options.limit, weight=weights.__getitem__, why=why
-    )
-
-
-def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
-    """`select` values of a finished trial, in the order of its evaluations."""
-
-    def read(trial_id: str, pruned: bool) -> list[float]:
-        rows = folder.record_rows("evals", record_name(trial_id, "pruned" if pruned else "ok")).to_pylist()
-        return [row["value"] for row in sorted(rows, key=lambda row: row["step"]) if row["split"] == "select"]
-
-    return read
 
 
 def _shares_here(study: Study) -> Mapping[str, Share]:
@@ -232,6 +189,7 @@ def _run(
     options: RunOptions,
     shares: Mapping[str, Share] | None,
     stop: Stop,
+    opening: Opening,
 ) -> None:
     folder = recorder.folder
     shipment = Shipment(
@@ -245,9 +203,11 @@ def _run(
         checkpoint_seconds=_checkpoint_seconds(),
     )
     if shares is not None:
-        _run_here(ready, conductor, recorder, shipment, shares, stop)
-    elif not conductor.finished:
-        _run_ray(ready, conductor, recorder, shipment, options, stop)
+        _run_here(ready, conductor, recorder, shipment, shares, stop, opening)
+    elif conductor.finished:
+        opening.begin(recorder)
+    else:
+        _run_ray(ready, conductor, recorder, shipment, options, stop, opening)
 
 
 def _checkpoint_seconds() -> float:
@@ -269,20 +229,28 @@ def _run_here(
     shipment: Shipment,
     shares: Mapping[str, Share],
     stop: Stop,
+    opening: Opening,
 ) -> None:
     from bench.inprocess import run_in_process
-    from bench.resident import Resident
+    from bench.resident import Resident, gpu_count
     from bench.trainer import calibrate
 
     resident = Resident(shipment, next(iter(shares.values())))
     calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
     conductor.sizes = AsWritten(ready.study)
+    opening.begin(recorder, (cpu_count(), gpu_count()))
     stop.arm()
     run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
 
 
 def _run_ray(
-    ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Shipment, options: RunOptions, stop: Stop
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    options: RunOptions,
+    stop: Stop,
+    opening: Opening,
 ) -> None:
     from bench import cluster  # and no more yet: Ray Tune is imported while Ray starts
 
@@ -309,6 +277,7 @@ def _run_ray(
             sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
+        opening.begin(recorder, (cluster.cpus_available() if options.address else cpu_count(), gpus))
         stop.arm()
         with cluster.watched(lambda: _ray_is_gone(recorder)):
             sweep.run_sweep(conductor, recorder, sizes, shipment, files, ray_options, stop)

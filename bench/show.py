@@ -104,21 +104,31 @@ def print_status(results: str, as_json: bool) -> None:
         for c in found["cells"]
     ]
     console.print(_table(columns, rows))
+    for line in found["notes"]:
+        console.print(Text(f"note: {line}"), soft_wrap=True)
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
 
 def status(results: str) -> dict[str, Any]:
-    """Counts of planned, finished (by status), running and pending trials of a results folder."""
+    """Counts of planned, finished (by status), running and pending trials of a results folder; `outside` counts those
+    that its study no longer contains (None where that cannot be told), which are in no other number."""
     from bench.results import ResultsFolder
     from bench.schema import STATUSES
+    from bench.within import outside_note, stored_scope, within
 
     folder = ResultsFolder(results)
     plan = folder.plan()
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
-    done = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
+    every = {d.trial_id: d for (_, pruned), d in sorted(folder.done(damaged).items(), key=lambda item: not item[0][1])}
+    stored = stored_scope(folder, plan)
+    done = every if stored.scope is None else within(stored.scope, every)
+    outside = None if stored.scope is None else len(every) - len(done)
+    notes = [outside_note(outside)] if outside else []
+    if stored.unknown:
+        notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
     planned = _planned(plan["cells"], done.values())
     running = {one: cell for one, cell in _running(folder).items() if one not in done}
     by_cell = {key: Counter[str]() for key in planned}
@@ -135,7 +145,8 @@ def status(results: str) -> dict[str, Any]:
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
     placed = _place_running(cells, running)
-    return {"study": plan["study"], **totals, "damaged": list(damaged.values()), "cells": placed}
+    told = {"outside": outside, "notes": notes, "damaged": list(damaged.values())}
+    return {"study": plan["study"], **totals, **told, "cells": placed}
 
 
 def _planned(cells: list[dict[str, Any]], done: Iterable["Done"]) -> dict[tuple[Any, ...], int]:

@@ -35,15 +35,16 @@ LAYERS: dict[str, str] = {
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
         token_cache cache evaluation heap meter
-        shipment stop estimate quick_imports embedded embedded.*""",
+        shipment stop estimate scope slots quick_imports embedded embedded.*""",
     "schema": """schema s3 store tables record results compact verify conductor outcome recorder calibration shares
-        packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
+        packing pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel leftovers
+        suggestions within""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing audit parts
         bottleneck peft_adapter peft_options peft_effects delta inprocess keep dropout attention stack stacked_adamw
         lockstep losses recompute padding rehearsal""",
     "ray": "search worker cluster own_ray bridge actors sweep",
-    "edge": """cli propose tracker commands console compare upkeep show progress run rerun doctor new datasets_hub
-        metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
+    "edge": """cli propose tracker commands console compare upkeep show progress run opening rerun doctor new
+        datasets_hub metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {
     "pure": set[str](),

@@ -1,0 +1,44 @@
+"""Which of a folder's trials a report is about: those that its study, as it now is, contains (`bench.scope`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import MethodError, StudyError
+from bench.scope import Row
+from bench.within import scope_of
+
+COLUMNS = ("stage", "task", "method", "fraction", "budget", "hyperparameters", "seed", "status", "select_score")
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of `trials` that are part of the study, configuration and seed as the study writes them; the number of
+    others; and why that cannot be told here, where it cannot: then every row is taken."""
+
+    trials: pd.DataFrame
+    outside: int
+    unknown: str | None = None
+
+
+def part_of_study(trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[str, Any] | None, where: str) -> Part:
+    """Set the trials of `study` apart, a parsed study.yaml; `where` is what messages call it."""
+    if not study:
+        return Part(trials, 0, "the folder has no study.yaml")
+    try:
+        scope = scope_of(study, where, plan)
+    except (StudyError, MethodError) as error:
+        return Part(trials, 0, str(error))
+    columns = (trials[name] for name in COLUMNS)
+    rows = [
+        Row(stage, (task, method, fraction, budget), text, int(seed), status, score)
+        for stage, task, method, fraction, budget, text, seed, status, score in zip(*columns, strict=True)
+    ]
+    places = scope.places(rows)
+    made = trials[[place is not None for place in places]].copy()
+    kept = [place for place in places if place is not None]
+    made["hyperparameters"] = [place.configuration for place in kept]
+    made["seed"] = [place.seed for place in kept]
+    return Part(made, len(trials) - len(made))

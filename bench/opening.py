@@ -1,0 +1,116 @@
+"""The start of a run: what the folder holds and the study contains, and the one moment when the study is written down.
+
+Everything that may still refuse a run (a search's suggestions that cannot be read, a Ray that does not answer, more
+asked for than a machine has) comes before `Opening.begin`: a study that is refused has changed nothing in its folder.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench.conductor import Conductor
+from bench.estimate import estimate, sizes
+from bench.identify import extended, identity
+from bench.keep import BestDeltas
+from bench.keeper import clear
+from bench.leftovers import clear_results, clear_scratch
+from bench.plan import Cell
+from bench.prepare import Prepared
+from bench.recorder import Recorder
+from bench.results import Done, ResultsFolder, record_name
+from bench.scope import Scope
+from bench.slots import parallel
+from bench.trial import Trial
+from bench.within import outside_note, within
+
+if TYPE_CHECKING:
+    from bench.search import OptunaCell  # brings in Optuna, which a grid does without
+
+
+@dataclass
+class Opening:
+    """A run that has not begun. `inputs` is what plan.json says beside the plan, `study` the text of study.yaml, `keep`
+    which deltas are kept: none, best or all."""
+
+    folder: ResultsFolder
+    ready: Prepared
+    study: str
+    inputs: Mapping[str, Any]
+    keep: str
+    searches: "dict[Cell, OptunaCell]" = field(init=False)
+    done: dict[tuple[str, bool], Done] = field(init=False)
+    outside: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the folder; raises ResultsError where it cannot be gone on with."""
+        self.stored = self.folder.plan()
+        self._stock = self.folder.read_stock()
+        self.searches = _searches(self.ready, self.folder, self._stock.done)
+        beyond = {cell.key: search.beyond for cell, search in self.searches.items()}
+        self.done = within(Scope(self.ready.plan, beyond), self._stock.done)
+        self.outside = len(self._stock.done) - len(self.done)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the folder."""
+        return [*self._stock.notes, *([outside_note(self.outside)] if self.outside else [])]
+
+    def conductor(self, limit: int | None, why: Callable[[Trial, str, bool], None]) -> Conductor:
+        """The order of what is missing."""
+        plan = self.ready.plan
+        measured = sizes(self.ready.tasks, self.ready.study.training.max_length)
+        weights: dict[Cell, float] = {}
+        for cell in plan.cells():
+            one = estimate(plan, cell, self.ready.architecture, measured[cell.task])
+            weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
+        return Conductor(
+            plan, self.ready.known, self.done, searches=self.searches, limit=limit, weight=weights.__getitem__, why=why
+        )
+
+    def begin(self, recorder: Recorder, places: tuple[float, float] | None = None) -> None:
+        """Nothing refuses the run any more: write down what it is, and tidy up after others.
+
+        `places` are CPUs and GPUs to train on; None where nothing is left to train.
+        """
+        plan, folder = self.ready.plan, self.folder
+        width: dict[str, int] = self.stored["parallel"] if self.stored else {}
+        if places is not None:
+            width = parallel(self.ready.study, len(self.searches), *places, width)
+        for cell, search in self.searches.items():
+            search.parallel = width.get(cell.method, 1)
+        content = plan.to_json({cell.key: search.beyond for cell, search in self.searches.items()})
+        identities = extended(self.stored, identity(self.ready.known, self.ready.study))
+        tasks = (self.stored["tasks"] if self.stored else {}) | self.inputs["tasks"]
+        folder.write_bytes("study.yaml", self.study.encode())
+        folder.write_json(
+            "plan.json",
+            content | dict(self.inputs) | {"identities": identities, "tasks": tasks, "parallel": width},
+        )
+        folder.set_aside(self._stock)
+        clear_results(folder)
+        clear_scratch()
+        clear(folder, {one.trial_id for one in self._stock.done.values()})
+        if self.keep == "best":
+            outside = {self._stock.done[key].trial_id for key in self._stock.done.keys() - self.done.keys()}
+            recorder.stored = BestDeltas(folder, self.done.values(), outside).saw
+
+
+def _searches(
+    ready: Prepared, folder: ResultsFolder, done: Mapping[tuple[str, bool], Done]
+) -> "dict[Cell, OptunaCell]":
+    if not ready.study.search.optuna:
+        return {}
+    from bench.search import OptunaCell
+
+    evals = _evals_of(folder)
+    return {cell: OptunaCell(ready.plan, cell, ready.known, folder, done, evals) for cell in ready.plan.cells()}
+
+
+def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
+    """`select` values of a finished trial, in the order of its evaluations."""
+
+    def read(trial_id: str, pruned: bool) -> list[float]:
+        rows = folder.record_rows("evals", record_name(trial_id, "pruned" if pruned else "ok")).to_pylist()
+        return [row["value"] for row in sorted(rows, key=lambda row: row["step"]) if row["split"] == "select"]
+
+    return read
