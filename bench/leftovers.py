@@ -19,15 +19,15 @@ from pathlib import Path
 
 from bench.cache import cache_folder
 from bench.errors import ResultsError
-from bench.lock import Owner, process_start, this_process
+from bench.lock import FILE, Owner, process_start, this_process
 from bench.meter import hostname
 from bench.results import ResultsFolder
 
 HALF_WRITTEN = re.compile(r"(.*/)?_[^/]+\.[0-9a-f]{8}")
 """The name of a file of RESULTS that is being written (`bench.store`)."""
 
-DRIVERS = ("trials", "evals", "predictions", "search", "deltas", "checkpoints")
-"""Folders that only the driver that holds RESULTS, and its workers, write into."""
+DRIVERS = (".", "trials", "evals", "predictions", "search", "deltas", "checkpoints")
+"""Folders of RESULTS, itself among them, that only the driver that holds RESULTS, and its workers, write into."""
 
 OLD, OLD_CACHE = 3600.0, 86400.0
 """Seconds after which what nobody is known to write is abandoned: a file of a report, which takes seconds to write, and
@@ -44,7 +44,9 @@ def clear_results(folder: ResultsFolder) -> None:
     for place, _, names in os.walk(folder.root):
         inside = os.path.relpath(place, folder.root)
         for name in names:
-            own = inside.split(os.sep)[0] in DRIVERS
+            own = inside.split(os.sep)[0] in DRIVERS and not name.startswith(
+                f"_{FILE}."
+            )  # our own heartbeat writes that
             if HALF_WRITTEN.fullmatch(name) and (own or _age(Path(place, name)) > OLD):
                 try:
                     folder.delete(name if inside == "." else f"{inside.replace(os.sep, '/')}/{name}")

@@ -202,6 +202,10 @@ def _counts(folder: ResultsFolder, found: Verdict, plan: dict[str, Any] | None, 
         found.note("beyond the plan", " · ".join(map(str, key)), outside_note(count))
     found.planned = sum(planned.values())
     present = Counter((*one.cell, one.stage) for one in part.values())
+    for key, count in sorted(present.items(), key=str):
+        if count > planned[key]:
+            what = f"{count} trials, {planned[key]} in the last run's plan; the others are of an earlier, wider one"
+            found.note("beyond the plan", " · ".join(map(str, key)), what)
     pending = sum(max(0, count - present[key]) for key, count in planned.items())
     if pending:
         found.note("pending", "plan.json", f"up to {pending} planned trials have no row yet")
