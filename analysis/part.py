@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import MethodError, StudyError
+from bench.errors import InputError
 from bench.scope import Row
 from bench.within import scope_of
 
@@ -29,7 +29,7 @@ def part_of_study(trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[
         return Part(trials, 0, "the folder has no study.yaml")
     try:
         scope = scope_of(study, where, plan)
-    except (StudyError, MethodError) as error:
+    except InputError as error:
         return Part(trials, 0, str(error))
     columns = (trials[name] for name in COLUMNS)
     rows = [

@@ -53,7 +53,7 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     # a name inside the results folder, so that no link that came with it leads the report elsewhere
     store, prefix = (Store(out), "") if out is not None else (Store(results), "report/")
     loaded = load_results(results)
-    looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.trials, loaded.plan))
+    looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.part.trials, loaded.plan))
     contents = analyse(loaded, price_per_hour)
     numbered = tuple(one | {"look": len(looked)} for one in contents.verdicts)
     contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)), verdicts=numbered)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ OLD, OLD_CACHE = 3600.0, 86400.0
 what a process makes in the cache, with a large model or data set at most minutes."""
 
 SCRATCH, OWNER = "finebench-ray-", "owner.json"
+_SESSION = re.compile(r"session_[0-9_-]+")
 
 
 def clear_results(folder: ResultsFolder) -> None:
@@ -55,29 +57,48 @@ def clear_results(folder: ResultsFolder) -> None:
 
 
 @contextmanager
-def scratch() -> Iterator[str]:
-    """A folder for the length of the block, with its owner's name in it."""
+def scratch(session: Path | None = None) -> Iterator[str]:
+    """A folder for the length of the block, with its owner's name in it; `session` is the folder of the owner's own
+    Ray, which outlives an owner that is killed."""
     path = tempfile.mkdtemp(prefix=SCRATCH)
     try:
-        Path(path, OWNER).write_text(json.dumps(asdict(this_process())))
+        content = asdict(this_process()) | {"session": None if session is None else str(session)}
+        Path(path, OWNER).write_text(json.dumps(content))
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def clear_scratch() -> None:
-    """Remove scratch folders of processes that have ended, and what such processes left half-made in the cache."""
+    """Remove scratch folders of this user's processes that have ended, and what those left half-made in the cache."""
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        owner = _owner(path)
+        if not _own_folder(path):
+            continue
+        owner, session = _owner(path)
         if gone(owner) if owner else _age(path) > OLD_CACHE:
-            shutil.rmtree(path, ignore_errors=True)  # another user's stays
+            if owner and session and _SESSION.fullmatch(session.name) and session.name.endswith(f"_{owner.pid}"):
+                _remove(session)
+            _remove(path)
     for path in cache_folder().glob("*/_*"):
         if _age(path) > OLD_CACHE:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with suppress(OSError):  # another run has removed it
-                    path.unlink()
+            _remove(path)
+
+
+def _own_folder(path: Path) -> bool:
+    """Whether it is a folder of this user's, and no link: anyone may write into a folder for temporary files."""
+    with suppress(OSError):
+        found = path.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return False
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder of this user's; another run may be doing the same."""
+    if _own_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def gone(owner: Owner) -> bool:
@@ -91,11 +112,15 @@ def gone(owner: Owner) -> bool:
     return owner.started.split(":")[0] != here.split(":")[0]
 
 
-def _owner(path: Path) -> Owner | None:
+def _owner(path: Path) -> tuple[Owner | None, Path | None]:
+    """Whose a scratch folder is, and the folder of its owner's Ray."""
     try:
-        return Owner.parse(json.loads((path / OWNER).read_text()))
+        raw = json.loads((path / OWNER).read_text())
     except (OSError, ValueError):  # a process was killed before it had written it, or is about to write it
-        return None
+        return None, None
+    owner = Owner.parse(raw)
+    session = raw.get("session") if owner else None
+    return owner, Path(session) if isinstance(session, str) else None
 
 
 def _age(path: Path) -> float:

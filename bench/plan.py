@@ -208,8 +208,13 @@ class Plan:
                 "stage": count.stage,
                 "planned": count.planned,
                 "configurations": count.configurations,
-                "beyond": sorted((beyond or {}).get(count.cell.key, ())) if count.stage == "search" else [],
             }
+            | _beyond(count, beyond or {})
             for count in self.counts()
         ]
         return {"study": self.study.name, "trials": self.count(), "cells": cells}
+
+
+def _beyond(count: CellCount, beyond: Mapping[tuple[str, str, float, str], Collection[str]]) -> dict[str, Any]:
+    found = beyond.get(count.cell.key, ()) if count.stage == "search" else ()
+    return {"beyond": sorted(found)} if found else {}

@@ -157,7 +157,7 @@ class OptunaCell:
         """Ask for a recorded suggestion once more; where it has ended, rung by rung, so that sampler and pruner know
         what they knew."""
         self.study.enqueue_trial(params)
-        asked = self._asked(self.study.ask(self.drawn), pack)
+        asked = self._add(self.study.ask(self.drawn), pack)
         rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
         finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
         if len(finished) < len(pack.trials):
@@ -171,7 +171,7 @@ class OptunaCell:
                 asked.trial.report(mean, index + 1)
                 asked.trial.should_prune()
 
-    def _asked(self, trial: optuna.Trial, pack: Pack) -> _Asked:
+    def _add(self, trial: optuna.Trial, pack: Pack) -> _Asked:
         made = self.asked[pack.name] = _Asked(trial)
         self.order.append(made)
         return made
@@ -217,7 +217,7 @@ class OptunaCell:
             Suggestion(number=self.number, params=trial.params, configuration=configuration, told=self.told)
         )
         self.number += 1
-        self._asked(trial, pack)
+        self._add(trial, pack)
         self._tell_due()
         return pack
 

@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bench.cluster import Pulse, RayOptions  # before ray: how Ray behaves
@@ -134,7 +135,7 @@ def run_sweep(
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
     trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
     try:
-        with scratch() as storage, _quiet(), losses_are_outcomes():
+        with scratch(_session(options)) as storage, _quiet(), losses_are_outcomes():
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
@@ -157,6 +158,11 @@ def run_sweep(
             raise
         if not isinstance(ours, _Done):
             raise ours from error
+
+
+def _session(options: RayOptions) -> Path | None:
+    """The folder of a Ray of our own."""
+    return Path(ray.init(ignore_reinit_error=True).address_info["session_dir"]) if options.address is None else None
 
 
 def _ours(error: BaseException) -> FinebenchError | _Done | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.errors import MethodError, StudyError
+from bench.errors import InputError
 from bench.plan import Plan
 from bench.results import Done
 from bench.safe_yaml import MAX_BYTES, parse_yaml
@@ -45,12 +45,12 @@ def stored_scope(store: Store, plan: Mapping[str, Any] | None) -> Stored:
     where = store.shown("study.yaml")
     try:
         return Stored(scope_of(parse_yaml(data.decode("utf-8", errors="replace"), where), where, plan))
-    except (StudyError, MethodError) as error:
+    except InputError as error:
         return Stored(None, str(error))
 
 
 def scope_of(study: Any, where: str, plan: Mapping[str, Any] | None) -> Scope:
-    """The same of a parsed study.yaml; raises StudyError or MethodError where it is no study here."""
+    """The same of a parsed study.yaml; raises InputError where it is no study here."""
     if plan is None:
         return Scope(Plan(build_study(study, where, Path("."))))
     keys = {

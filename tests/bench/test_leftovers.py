@@ -38,11 +38,11 @@ def dead() -> Owner:
     return owner
 
 
-def make(folder: Path, owner: Owner | None) -> Path:
+def make(folder: Path, owner: Owner | None, session: Path | None = None) -> Path:
     made = Path(tempfile.mkdtemp(prefix=leftovers.SCRATCH, dir=folder))
     (made / "experiment").mkdir()
     if owner:
-        (made / leftovers.OWNER).write_text(json.dumps(asdict(owner)))
+        (made / leftovers.OWNER).write_text(json.dumps(asdict(owner) | {"session": session and str(session)}))
     return made
 
 
@@ -64,6 +64,30 @@ def test_scratch_of_the_dead_goes_and_that_of_the_living_stays(temp: Path) -> No
     (temp / "another-programs").mkdir()
     clear_scratch()
     assert set(temp.iterdir()) == {*stay, temp / "another-programs"}
+
+
+def test_the_ray_of_a_dead_owner_goes_with_it(temp: Path) -> None:
+    """And nothing else that a file may name."""
+    owner, mine = dead(), this_process()
+    sessions = temp / "ray"
+    go, stay = sessions / f"session_2026-01-02_03-04-05_678_{owner.pid}", sessions / f"session_2026-01-02_{mine.pid}"
+    for folder in (go, stay, temp / "data", temp / f"session_x_{owner.pid}"):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    made = [make(temp, owner, go), make(temp, owner, temp / "data"), make(temp, owner, temp / f"session_x_{owner.pid}")]
+    made.append(make(temp, owner, stay))
+    living = make(temp, mine, stay)
+    clear_scratch()
+    assert set(temp.iterdir()) == {living, sessions, temp / "data", temp / f"session_x_{owner.pid}"}
+    assert list(sessions.iterdir()) == [stay]
+
+
+def test_a_link_in_place_of_a_scratch_folder_is_left_alone(temp: Path) -> None:
+    (temp.parent / "data").mkdir()
+    (temp.parent / "data" / leftovers.OWNER).write_text(json.dumps(asdict(dead())))
+    (temp / f"{leftovers.SCRATCH}link").symlink_to(temp.parent / "data")
+    clear_scratch()
+    assert (temp.parent / "data" / leftovers.OWNER).exists()
 
 
 def test_a_process_number_that_was_given_again_is_another_process(temp: Path) -> None:
