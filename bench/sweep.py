@@ -161,8 +161,11 @@ def run_sweep(
 
 
 def _session(options: RayOptions) -> Path | None:
-    """The folder of a Ray of our own."""
-    return Path(ray.init(ignore_reinit_error=True).address_info["session_dir"]) if options.address is None else None
+    """The folder of a Ray of our own; the second call of ray.init says where the first one's is."""
+    if options.address is not None:
+        return None
+    context: Any = ray.init(ignore_reinit_error=True)
+    return Path(context.address_info["session_dir"])
 
 
 def _ours(error: BaseException) -> FinebenchError | _Done | None:
