@@ -75,7 +75,7 @@ class Opening:
         plan, folder = self.ready.plan, self.folder
         width: dict[str, int] = self.stored["parallel"] if self.stored else {}
         if places is not None:
-            width = parallel(self.ready.study, len(self.searches), *places, width)
+            width = width | parallel(self.ready.study, len(self.searches), *places, width)
         for cell, search in self.searches.items():
             search.parallel = width.get(cell.method, 1)
         content = plan.to_json({cell.key: search.beyond for cell, search in self.searches.items()})

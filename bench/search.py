@@ -165,8 +165,8 @@ class OptunaCell:
             return
         asked.rows = finished
         curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
-        for index in range(min(map(len, curves), default=0)):
-            mean = sum(curve[index] for curve in curves) / len(curves)
+        for index in range(max(map(len, curves), default=0)):
+            mean = _mean([_at(row, curve, index) for row, curve in zip(finished, curves, strict=True)])
             if math.isfinite(mean) and self.settings.scheduler == "asha":
                 asked.trial.report(mean, index + 1)
                 asked.trial.should_prune()
@@ -273,6 +273,16 @@ class OptunaCell:
     def finished(self) -> bool:
         """Whether everything asked for has ended."""
         return self.exhausted and self.told == len(self.order)
+
+
+def _at(row: Done, curve: list[float], index: int) -> float | None:
+    """What a seed counts as at a rung: where it has diverged before, as the constant predictor."""
+    return curve[index] if index < len(curve) else row.select_score if row.status == "diverged" else None
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
 
 
 def outcome(rows: list[Done]) -> tuple[TrialState, float | None]:

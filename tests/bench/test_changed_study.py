@@ -16,11 +16,12 @@ from analysis.load import load_results
 from analysis.report import summary_rows, write_report
 from bench import cluster
 from bench.errors import InputError
+from bench.keep import BestDeltas
 from bench.opening import Opening
 from bench.prepare import Prepared, prepare
 from bench.record import Record
 from bench.recorder import Observer, Recorder
-from bench.results import Done, ResultsFolder
+from bench.results import Done, ResultsFolder, done_of
 from bench.run import RunOptions, dump_study, run_study
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 from bench.show import status
@@ -374,3 +375,19 @@ def expected(rows: list[Done]) -> set[str]:
 
 def lr(row: Done) -> float:
     return float(json.loads(row.configuration)["lr"])
+
+
+def test_beaten_deltas_go_in_an_object_store_too() -> None:
+    """A store of whole objects, where a listing and a deletion are requests."""
+    plan = prepare(tiny_study(**GRID), None)
+    results = ResultsFolder("mock:///bucket/run")
+    results.make(["deltas"])
+    assert not results.local
+    rows = [done_of(record(trial, lr_score(trial)).trial) for trial in plan.plan.grid(plan.known)]
+    for row in rows:
+        results.write_bytes(f"deltas/{row.trial_id}.safetensors", b"tensors")
+    best = BestDeltas(results, rows[:1], [row.trial_id for row in rows[1:]])
+    for row in rows[1:]:
+        best.saw(row)
+    winner = max(rows, key=lambda row: (row.select_score or 0.0, -row.seed))
+    assert results.names("deltas", ".safetensors") == [f"{winner.trial_id}.safetensors"]

@@ -1,10 +1,12 @@
 """What a search rests on: divergence is told, results in the order of suggestion, the space as it is now."""
 
 import itertools
+import json
 import math
 import random
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from bench.plan import Plan
 from bench.results import Done, ResultsFolder
 from bench.scope import Scope
 from bench.search import OptunaCell, outcome
+from bench.trainer import PackRun
 from bench.within import within
 from tests.bench.test_conductor import done_row
 from tests.bench.test_search import KNOWN, search_plan
@@ -218,8 +221,6 @@ def test_what_was_added_to_a_choice_is_tried_and_what_was_dropped_never_wins(tmp
 
 
 def lr_of_row(row: Done) -> float:
-    import json
-
     return float(json.loads(row.configuration)["lr"])
 
 
@@ -263,3 +264,48 @@ def test_a_suggestion_of_no_configuration_is_outside(tmp_path: Path, params: Any
     assert len(train(search, cliff)) == 2
     assert all(1e-5 <= trial.params["lr"] <= 1.0 for trial in search.study.trials)
     assert list(itertools.islice(suggested(tmp_path), 1)) == [params]
+
+
+def test_a_rung_counts_a_diverged_seed_as_the_choice_does_also_when_it_is_replayed(tmp_path: Path) -> None:
+    """Else a configuration of which one seed of two diverged would be as good as the other seed at each later rung."""
+    plan = search_plan(methods=WIDE, seeds=2, scheduler="asha")
+    search = one_cell(plan, tmp_path)
+    pack = search.ask()
+    assert pack is not None
+    rows = [done_row(pack.trials[0], "diverged", CONSTANT), done_row(pack.trials[1], "ok", 0.9)]
+    curves = {rows[0].trial_id: [0.6], rows[1].trial_id: [0.6, 0.8, 0.9]}
+    done = {(row.trial_id, False): row for row in rows}
+    (cell,) = plan.cells()
+    again = OptunaCell(plan, cell, KNOWN, ResultsFolder(str(tmp_path)), done, lambda one, pruned: curves[one])
+    assert again.study.trials[0].intermediate_values == pytest.approx({1: 0.6, 2: 0.65, 3: 0.7})
+    assert again.study.trials[0].value == pytest.approx(0.7)
+
+
+def test_a_running_pack_reports_a_diverged_seed_as_the_choice_counts_it() -> None:
+    class Seed:
+        """A member that ends after some evaluations."""
+
+        def __init__(self, curve: list[float], status: str) -> None:
+            self.curve, self.status, self.index = curve, status, 0
+
+        def advance(self) -> Any:
+            self.index += 1
+            if self.finished:
+                return None
+            return SimpleNamespace(select=SimpleNamespace(metrics={"mcc": self.curve[self.index - 1]}))
+
+        @property
+        def finished(self) -> bool:
+            return self.index > len(self.curve)
+
+        @property
+        def constant(self) -> float | None:
+            return CONSTANT if self.finished and self.status == "diverged" else None
+
+    run = PackRun.__new__(PackRun)
+    members: Any = [Seed([0.6], "diverged"), Seed([0.6, 0.8, 0.9], "ok")]
+    run.members, run.metric, run.index, run._together = members, "mcc", 0, None
+    found = []
+    while (rung := run.advance()) is not None:
+        found.append(rung.value)
+    assert found == pytest.approx([0.6, 0.65, 0.7])
