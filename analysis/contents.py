@@ -27,7 +27,6 @@ from analysis.scores import scores
 from analysis.sensitivity import sensitivity
 from analysis.variance import variance
 from analysis.variants import variants
-from bench.within import outside_note
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     unread = [
         f"Left out, because it is damaged: {line}. `finebench run` runs its trials again." for line in results.damaged
     ]
-    outside = [f"{outside_note(results.part.outside)}."] if results.part.outside else []
-    said = (*unread, *outside, *warnings(table, scored, expected))
+    said = (*unread, *warnings(table, scored, expected))
     return Contents(results, ordered, methods, said, expected.known, price_per_hour, _examples(samples), tuple(judged))
 
 

@@ -17,6 +17,8 @@ from bench.within import outside_note
 CELL = ["task", "fraction", "budget", "method"]
 """What is compared with what: a cell is one value of each."""
 
+OUTSIDE = "outside"
+
 RESULT = ("ok", "diverged")
 """Statuses that are results. A diverged run is one: the method did that."""
 
@@ -39,12 +41,12 @@ def runs(results: Results) -> pd.DataFrame:
     configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the
     same without lr; budget_label: the budget in words.
 
-    Rows that the study no longer contains are left out. Raises ResultsError where that leaves none, and where two
-    results are of one configuration and seed.
+    Rows that the study no longer contains are left out; `attrs[OUTSIDE]` counts them by cell. Raises ResultsError where
+    that leaves none, and where two results are of one configuration and seed.
     """
     part = results.part
     if part.trials.empty:
-        raise ResultsError(f"{results.uri}: {outside_note(part.outside)}; nothing is left to report")
+        raise ResultsError(f"{results.uri}: {outside_note(sum(part.outside.values()))}; nothing is left to report")
     frame = finite(part.trials)
     if part.unknown is not None:
         frame = of_study(frame, results.study.get("seeds"))
@@ -62,6 +64,8 @@ def runs(results: Results) -> pd.DataFrame:
     frame["budget_label"] = frame["budget"].map(_each(budget_label, frame["budget"]))
     frame = _describe(frame)
     _refuse_twins(frame, results.uri)
+    if part.outside:
+        frame.attrs[OUTSIDE] = [[*key, count] for key, count in part.outside.items()]  # attrs are written as JSON
     return frame
 
 

@@ -123,7 +123,7 @@ class Scope:
         """The point that a configuration is, and the configuration as the study writes it (None: it writes none)."""
         cell = Cell(task, name, self.plan.study.fractions[0], self.plan.study.budget[0])
         space = self.plan.space(cell)
-        given = _as_held(json.loads(text), space, self.plan.study)
+        given = _as_held(json.loads(text), name, space, self.plan.study)
         if given is None:
             return None, None
         wanted = json.dumps(given, sort_keys=True)
@@ -168,10 +168,10 @@ def _streams(seeds: Seeds, fraction: float) -> tuple[int, int, int | None]:
     return seeds.init, seeds.order, None if fraction == 1.0 else seeds.subset
 
 
-def _as_held(configuration: Mapping[str, Any], space: Space, study: Study) -> dict[str, Any] | None:
-    """A configuration with the training options that the space holds now; None where it was trained with others than
-    the study's."""
-    made = dict(configuration)
+def _as_held(configuration: Mapping[str, Any], name: str, space: Space, study: Study) -> dict[str, Any] | None:
+    """A configuration with the training options that the space holds now, and hyperparameters that the method did not
+    have when it was written; None where it was trained with other options than the study's."""
+    made = {key: field.get_default() for key, field in method(name).model_fields.items()} | dict(configuration)
     for key in TUNABLE:
         own = getattr(study.training, key)
         if key in space.values:

@@ -40,8 +40,8 @@ def stored_scope(store: Store, plan: Mapping[str, Any] | None) -> Stored:
     """The scope of a folder's study; `plan` is its plan.json. A study of methods or tasks that are not installed here
     has none that could be told."""
     data = store.read_bytes("study.yaml", MAX_BYTES)
-    if data is None:
-        return Stored(None, "there is no study.yaml")
+    if data is None or plan is None:
+        return Stored(None, f"there is no {'plan.json' if data else 'study.yaml'}")
     where = store.shown("study.yaml")
     try:
         return Stored(scope_of(parse_yaml(data.decode("utf-8", errors="replace"), where), where, plan))
@@ -49,10 +49,8 @@ def stored_scope(store: Store, plan: Mapping[str, Any] | None) -> Stored:
         return Stored(None, str(error))
 
 
-def scope_of(study: Any, where: str, plan: Mapping[str, Any] | None) -> Scope:
+def scope_of(study: Any, where: str, plan: Mapping[str, Any]) -> Scope:
     """The same of a parsed study.yaml; raises InputError where it is no study here."""
-    if plan is None:
-        return Scope(Plan(build_study(study, where, Path("."))))
     keys = {
         (cell["task"], cell["method"], cell["fraction"], cell["budget"], cell["stage"]): cell for cell in plan["cells"]
     }

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_configurations_beyond_a_searchs_trials_are_no_part() -> None:
     assert [json.loads(one.configuration)["lr"] for one in within(Scope(plan, beyond), done).values()] == [1e-4]
 
 
-def stored(study: Study, plan: dict[str, Any] | None) -> Scope:
+def stored(study: Study, plan: dict[str, Any]) -> Scope:
     return scope_of(study.model_dump(mode="json", exclude_none=True), "study.yaml", plan)
 
 
@@ -197,12 +198,20 @@ def test_a_folders_plan_says_which_cells_there_are() -> None:
     """A cell that plan.json does not list is no part; of one that it lists and the study does not know, all are."""
     plan = Plan(tiny_study(methods={"full": {"lr": [1e-3]}}, tasks=list(TASKS)))
     done, listed = keys(ran(plan)), plan.to_json()
-    assert len(within(stored(plan.study, listed), done)) == len(within(stored(plan.study, None), done)) == 2
+    assert len(within(stored(plan.study, listed), done)) == len(within(Scope(plan), done)) == 2
     listed["cells"] = listed["cells"][:1]
     assert len(within(stored(plan.study, listed), done)) == 1
     fewer = tiny_study(methods={"full": {"lr": [1e-3]}}, tasks=[TASKS[0]])
     assert len(within(stored(fewer, plan.to_json()), done)) == 2
-    assert len(within(stored(fewer, None), done)) == 1
+    assert len(within(Scope(Plan(fewer)), done)) == 1
+
+
+def test_a_row_of_an_older_version_lacks_what_the_method_has_since(tmp_path: Path) -> None:
+    """It was trained with what is the default now, and its id is the same."""
+    plan = searched({"lr": 1e-3, "r": [4, 8]})
+    (done,) = within(Scope(plan), rows_of(plan, "search", 1, [1e-3])).values()
+    old = replace(done, configuration=json.dumps({"lr": 1e-3, "r": 8}, sort_keys=True))
+    assert within(Scope(plan), {0: old})[0].configuration == done.configuration
 
 
 def test_two_ways_of_writing_a_study_contain_the_same(tmp_path: Path) -> None:
