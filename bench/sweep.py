@@ -135,7 +135,7 @@ def run_sweep(
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
     trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
     try:
-        with scratch(_session(options)) as storage, _quiet(), losses_are_outcomes():
+        with _quiet(), scratch(_session(options)) as storage, losses_are_outcomes():
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
@@ -161,7 +161,7 @@ def run_sweep(
 
 
 def _session(options: RayOptions) -> Path | None:
-    """The folder of a Ray of our own; the second call of ray.init says where the first one's is."""
+    """The folder of a Ray of our own: ray.init, called again, says where the first call's is, and logs that it was."""
     if options.address is not None:
         return None
     context: Any = ray.init(ignore_reinit_error=True)
