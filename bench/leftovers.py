@@ -46,9 +46,8 @@ def clear_results(folder: ResultsFolder) -> None:
     for place, _, names in os.walk(folder.root):
         inside = os.path.relpath(place, folder.root)
         for name in names:
-            own = inside.split(os.sep)[0] in DRIVERS and not name.startswith(
-                f"_{FILE}."
-            )  # our own heartbeat writes that
+            beat = name.startswith(f"_{FILE}.")  # our own heartbeat may be writing that
+            own = inside.split(os.sep)[0] in DRIVERS and not beat
             if HALF_WRITTEN.fullmatch(name) and (own or _age(Path(place, name)) > OLD):
                 try:
                     folder.delete(name if inside == "." else f"{inside.replace(os.sep, '/')}/{name}")
