@@ -8,20 +8,28 @@ import pandas as pd
 from analysis.asked import asked
 from analysis.frames import groups
 from analysis.planned import Expectation, Key
-from analysis.runs import CELL, budget_label
+from analysis.runs import CELL, OUTSIDE, budget_label
 
 
 def cells(runs: pd.DataFrame, expected: Expectation, study: Mapping[str, Any]) -> pd.DataFrame:
     """One row per cell, planned or run; `study` as study.yaml has it.
 
-    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state.
-    `unplanned` counts rows of cells, settings or seeds that the plan does not have (any more), the others those that it
-    has. `planned` and `pending` are missing without a plan.
+    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state,
+    outside. `unplanned` counts trials of cells, settings or seeds that the plan does not have (any more), the others
+    those that it has; `outside` are those of them that the study does not contain, which no other table counts.
+    `planned` and `pending` are missing without a plan.
     """
     mine = asked(runs, expected, study)
     parts, others = groups(runs[mine], CELL), groups(runs[~mine], CELL)
-    keys = sorted(expected.planned_cells() | set(parts) | set(others))
-    return pd.DataFrame([_cell(key, parts.get(key), len(others.get(key, ())), expected) for key in keys])
+    outside: dict[Key, int] = {(*key,): count for *key, count in runs.attrs.get(OUTSIDE, [])}
+    keys = sorted(expected.planned_cells() | set(parts) | set(others) | set(outside))
+    made = [
+        _cell(key, parts.get(key), len(others.get(key, ())), expected) | {"outside": outside.get(key, 0)}
+        for key in keys
+    ]
+    for row in made:
+        row["unplanned"] += row["outside"]
+    return pd.DataFrame(made)
 
 
 def _cell(key: Key, rows: pd.DataFrame | None, unplanned: int, expected: Expectation) -> dict[str, Any]:

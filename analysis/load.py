@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from analysis.part import Part, part_of_study
 from bench import plan_file, precision
 from bench.errors import DamagedFile, ResultsError, StudyError
 from bench.safe_yaml import MAX_BYTES, parse_yaml
@@ -47,6 +48,11 @@ class Results:
         frame = _frame(_read_table(Store(self.uri), "evals", self.damaged))
         frame = frame.drop_duplicates(["trial_id", "step", "split"])
         return frame.sort_values(["trial_id", "step", "split"], ignore_index=True)
+
+    @cached_property
+    def part(self) -> Part:
+        """The trials that the study contains as it now is."""
+        return part_of_study(self.trials, self.study, self.plan, Store(self.uri).shown("study.yaml"))
 
     def predictions(
         self, columns: Sequence[str] = tuple(TABLES["predictions"].names), trial_ids: Sequence[str] | None = None

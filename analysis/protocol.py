@@ -105,7 +105,10 @@ def caveats(contents: Contents) -> list[str]:
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")
-    left = len(contents.results.trials) - len(runs)
+    part = contents.results.part
+    left = len(part.trials) - len(runs)
+    if part.unknown and contents.results.study:
+        made.append(f"Which runs the study contains cannot be told here ({part.unknown}): all are taken.")
     if left:
         made.append(f"{left} runs with other seeds than the study's, which cannot stand beside them, are left out.")
     if (runs["seed"] >= CROSSED).any():

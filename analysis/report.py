@@ -43,7 +43,7 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     store, prefix = (Store(out), "") if out is not None else (Store(results), "report/")
     made_of = stamp.what_is_there(Store(results))
     loaded = load_results(results)
-    looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.trials, loaded.plan))
+    looked = looks.with_look(looks.read_looks(store, prefix), looks.look(loaded.part.trials, loaded.plan))
     contents = analyse(loaded, price_per_hour)
     numbered = tuple(one | {"look": len(looked)} for one in contents.verdicts)
     contents = replace(contents, warnings=(*contents.warnings, *looks.said(looked)), verdicts=numbered)

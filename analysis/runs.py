@@ -12,9 +12,12 @@ from analysis.frames import finite, records
 from analysis.load import Results
 from analysis.statistics.design import CROSSED, level_of
 from bench.errors import ResultsError
+from bench.within import outside_note
 
 CELL = ["task", "fraction", "budget", "method"]
 """What is compared with what: a cell is one value of each."""
+
+OUTSIDE = "outside"
 
 RESULT = ("ok", "diverged")
 """Statuses that are results. A diverged run is one: the method did that."""
@@ -38,9 +41,15 @@ def runs(results: Results) -> pd.DataFrame:
     configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the
     same without lr; budget_label: the budget in words.
 
-    Raises ResultsError where two results are of one configuration and seed.
+    Rows that the study no longer contains are left out; `attrs[OUTSIDE]` counts them by cell. Raises ResultsError where
+    that leaves none, and where two results are of one configuration and seed.
     """
-    frame = of_study(finite(results.trials), results.study.get("seeds"))
+    part = results.part
+    if part.trials.empty:
+        raise ResultsError(f"{results.uri}: {outside_note(sum(part.outside.values()))}; nothing is left to report")
+    frame = finite(part.trials)
+    if part.unknown is not None:
+        frame = of_study(frame, results.study.get("seeds"))
     frame["is_result"] = frame["status"].isin(RESULT)
     frame["is_failed"] = frame["status"].isin(FAILED)
     frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)
@@ -55,12 +64,16 @@ def runs(results: Results) -> pd.DataFrame:
     frame["budget_label"] = frame["budget"].map(_each(budget_label, frame["budget"]))
     frame = _describe(frame)
     _refuse_twins(frame, results.uri)
+    if part.outside:
+        frame.attrs[OUTSIDE] = [[*key, count] for key, count in part.outside.items()]  # attrs are written as JSON
     return frame
 
 
 def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:
-    """Without grid runs whose seeds cannot stand beside the study's: crossed ones in a study of plain seeds, and in one
-    of crossed seeds those outside of its levels. At all of the data the subset is nothing, and a crossing has it as 1.
+    """Where no more is known of a study than its seeds: without grid runs whose seeds cannot stand beside the study's.
+
+    Those are crossed ones in a study of plain seeds, and in one of crossed seeds those outside of its levels. At all of
+    the data the subset is nothing, and a crossing has it as 1.
     """
     frame = trials.copy()
     grid = frame["stage"].eq("grid")

@@ -148,14 +148,17 @@ def degenerate(scores: pd.DataFrame) -> list[str]:
     return made
 
 
-def _unplanned(number: int) -> list[str]:
-    """Rows that a narrowed study left in its folder: scores use them."""
-    if not number:
-        return []
-    runs, they = ("1 more run is", "it counts") if number == 1 else (f"{number} more runs are", "they count")
+def _unplanned(number: int, outside: int) -> list[str]:
+    """Runs that a narrowed study left in its folder: nothing sees those that are known to be no part of it."""
+    said = [
+        (outside, "kept in the folder, and not counted"),
+        (number - outside, "counted in scores and comparisons like the others, and not as planned"),
+    ]
     return [
-        f"{runs} there of cells, settings or seeds that the plan does not have (any more): {they} in scores and "
-        "comparisons like the others, and not as planned."
+        f"{count} more {'run is' if count == 1 else 'runs are'} there of cells, settings or seeds that the plan does "
+        f"not have (any more): {what}."
+        for count, what in said
+        if count
     ]
 
 
@@ -174,7 +177,8 @@ def state(cells: pd.DataFrame, planned: bool) -> list[str]:
         + [f"{pruned} {'was' if pruned == 1 else 'were'} pruned"] * bool(pruned)
         + [f"{pending} {'is' if pending == 1 else 'are'} still to come"] * bool(pending)
     )
-    said = [", ".join([first, *rest]) + ".", *_unplanned(int(cells["unplanned"].sum()))]
+    said = [", ".join([first, *rest]) + "."]
+    said += _unplanned(int(cells["unplanned"].sum()), int(cells["outside"].sum()))
     if failed or pending:
         said.append(
             "This is a partial report: cells with missing seeds are marked, and stay out of rankings and aggregates. "

@@ -93,7 +93,7 @@ class CellSearch(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether everything asked for has been told."""
+        """Whether everything asked for has ended."""
 
 
 @dataclass
@@ -104,10 +104,10 @@ class _CellState:
 
 
 class Conductor:
-    """The order of work. `why` receives (trial, reason, whether it runs) for every trial considered; `there` counts, by
-    cell, what the plan asks for and an earlier run has done; `lasting` are those that diverged then, and stay so;
-    `spared` counts planned trials of a confirm stage that turned out not to be needed. `confirmed` gives what that
-    stage runs in a cell whose best configuration is known.
+    """The order of work. `done` is what the study contains of a folder (`bench.scope`). `why` receives (trial, reason,
+    whether it runs) for every trial considered; `there` counts, by cell, what the plan asks for and an earlier run has
+    done; `lasting` are those that diverged then, and stay so; `spared` counts planned trials of a confirm stage that
+    turned out not to be needed. `confirmed` gives what that stage runs in a cell whose best configuration is known.
 
     The first seed of every cell and shape runs by itself (where it fails, the next one does; see bench.first_seeds);
     later trials of a grid or confirm stage are packed, `sizes.most` of a kind together, the earliest seeds first. Of
@@ -154,7 +154,6 @@ class Conductor:
             self._consider(plan.grid(known, weight))
         for state in self._states.values():
             self._maybe_confirm(state)
-        self._look()
 
     def _count_in(self, row: Done) -> None:
         """Keep a whole run that its cell's choice may rest on."""
@@ -177,10 +176,10 @@ class Conductor:
                 self.there[trial.cell] += 1
                 self.lasting.update([trial.id] if self.rows[trial.id].status != "ok" else [])
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Once a wave is through, look at it, and queue what the next one runs; where that is there, go on."""
         waves = self.waves
-        while waves is not None and not waves.over and self._idle:
+        while waves is not None and not waves.over and self.idle:
             waves.look()
             if not waves.over:
                 waiting, self._later = self._later, []
@@ -191,7 +190,7 @@ class Conductor:
                 self.why(trial, "not needed: no open claim is about its cell", False)
 
     @property
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
         """Whether nothing is queued, running or still to be asked for."""
         return not (len(self.line) or self._held or self.running) and all(s.finished for s in self.searches.values())
 
@@ -209,7 +208,7 @@ class Conductor:
             return None
         pack = self._take() or self._ask() or self._take()  # a search that ends may bring a confirm stage
         if pack is None:
-            self._look()
+            self.look()
             pack = self._take()
         if pack is not None and pack.measures is None:
             self.started += len(pack.trials)

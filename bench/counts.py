@@ -9,23 +9,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.results import ResultsFolder
+from bench.scope import Row, Scope
 
 Cell = tuple[str, str, float, str]
 """Task, method, fraction and budget."""
 
-COLUMNS = ("trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision")
+COLUMNS = (
+    "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision", "seed",
+    "select_score",
+)  # fmt: skip
+TYPES = {"fraction": pa.float64(), "select_score": pa.float64(), "seed": pa.int64()}
 CELL = ["task", "method", "fraction", "budget"]
 
 
 @dataclass(frozen=True)
 class Counts:
     """By cell: `statuses` counts how trials ended, `confirmed` those of the confirm stage by configuration. A trial
-    that was run whole after a search had stopped it is counted as that alone. `other_precision` counts
-    trials trained in another precision than asked for, which are in no other number."""
+    that was run whole after a search had stopped it is counted as that alone.
+
+    `other_precision` counts trials trained in another precision than asked for, `outside` those that are no part of the
+    study (None: not known); they are in no other number.
+    """
 
     statuses: defaultdict[Cell, Counter[str]]
     confirmed: dict[Cell, Counter[str]]
     other_precision: int
+    outside: int | None
     _ids: pa.ChunkedArray
 
     def not_done(self, trial_ids: Iterable[str]) -> list[str]:
@@ -35,10 +44,12 @@ class Counts:
         return [one for one, done in zip(asked, there, strict=True) if not done]
 
 
-def count(folder: ResultsFolder, damaged: dict[str, str], precision: str | None = None) -> Counts:
-    """Count a folder's rows, those trained in `precision` or not known in which (None: all); damaged files are noted in
-    `damaged`."""
-    schema = pa.schema([(name, pa.float64() if name == "fraction" else pa.string()) for name in COLUMNS])
+def count(
+    folder: ResultsFolder, damaged: dict[str, str], precision: str | None = None, scope: Scope | None = None
+) -> Counts:
+    """Count a folder's rows, those trained in `precision` or not known in which (None: all) and in the `scope` of its
+    study (None: all); damaged files are noted in `damaged`."""
+    schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in COLUMNS])
     parts = [rows.cast(schema) for rows in folder.finished(damaged, COLUMNS)]
     rows = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
     pruned = pc.equal(rows["status"], "pruned")
@@ -50,13 +61,30 @@ def count(folder: ResultsFolder, damaged: dict[str, str], precision: str | None 
     every = len(rows)
     if precision is not None:
         rows = rows.filter(pc.fill_null(pc.equal(rows["precision"], precision), True))
+    known = len(rows)
+    if scope is not None:
+        rows = _within(rows, scope)
     statuses: defaultdict[Cell, Counter[str]] = defaultdict(Counter)
     confirmed: dict[Cell, Counter[str]] = {}
     for row in _grouped(rows, "status"):
         statuses[_cell(row)][row["status"]] = row["n"]
     for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
         confirmed.setdefault(_cell(row), Counter())[row["hyperparameters"]] = row["n"]
-    return Counts(statuses, confirmed, every - len(rows), rows["trial_id"])
+    return Counts(statuses, confirmed, every - known, None if scope is None else known - len(rows), rows["trial_id"])
+
+
+def _within(rows: pa.Table, scope: Scope) -> pa.Table:
+    """The rows that are part of a study, configurations as it writes them now."""
+    names = ("stage", *CELL, "hyperparameters", "seed", "status", "select_score")
+    columns = (rows[name].to_pylist() for name in names)
+    given = [
+        Row(stage, (task, method, fraction, budget), text, seed, status, score)
+        for stage, task, method, fraction, budget, text, seed, status, score in zip(*columns, strict=True)
+    ]
+    places = scope.places(given)
+    written = pa.array([place.configuration if place else None for place in places], pa.string())
+    at = rows.schema.get_field_index("hyperparameters")
+    return rows.set_column(at, "hyperparameters", written).filter(pa.array([one is not None for one in places]))
 
 
 def _grouped(rows: pa.Table, by: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ A file holds the trained tensors at the checkpoint chosen on `select`; its heade
 
 import json
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from bench.registry import method
 from bench.results import Done, ResultsFolder
 from bench.sources import TaskData
 from bench.trial import Trial
+from bench.within import stored_scope, within
+
+FOLDER = "deltas"
 
 
 def save_delta(folder: ResultsFolder, trial: Trial, tensors: Any, task: TaskData) -> None:
@@ -28,7 +32,9 @@ def save_delta(folder: ResultsFolder, trial: Trial, tensors: Any, task: TaskData
     about = {"trial": trial.to_json(), "num_labels": str(task.num_labels), "regression": json.dumps(regression)}
     about["classes"] = json.dumps(task.label_names)
     tuned = method(trial.method)(**trial.hyperparameters)
-    folder.write_bytes(f"deltas/{trial.id}.safetensors", delta_bytes(tensors, tuned, trial.seeds.stream("init"), about))
+    folder.write_bytes(
+        f"{FOLDER}/{trial.id}.safetensors", delta_bytes(tensors, tuned, trial.seeds.stream("init"), about)
+    )
 
 
 def load_delta(path: str | Path, model: str | Path) -> tuple[Any, Any]:
@@ -71,32 +77,72 @@ class Kept:
     beaten: int
 
 
+class BestDeltas:
+    """Of each cell the delta of the best trial (highest `select` score; ties: lowest seed), and no other.
+
+    A delta is written before its trial's row, and deleted after the row that beats it: a run that is killed at any
+    moment has lost no best one, and the next one deletes what it should have. Deltas of trials that the study no longer
+    contains (`outside`) stay.
+    """
+
+    def __init__(self, folder: ResultsFolder, done: Iterable[Done], outside: Collection[str] = ()) -> None:
+        """`done` are the finished trials of the study; deletes what is beaten, or of no trial."""
+        self.folder = folder
+        there, rows = self._there(), [row for row in done if _counts(row)]
+        self._best = _best_of(row for row in rows if _name(row) in there)
+        every = _best_of(rows)
+        kept = {_name(row) for row in self._best.values()}
+        for name in there - kept - {f"{one}.safetensors" for one in outside}:
+            folder.delete(f"{FOLDER}/{name}")
+        self.kept = Kept(sorted(kept), sum(every[cell] != row for cell, row in self._best.items()))
+
+    def saw(self, row: Done) -> None:
+        """Take in a row that has been stored: one of the two deltas, its own and the best so far, goes."""
+        best = self._best.get(row.cell)
+        if not _counts(row):
+            if row.status != "pruned":  # that left none, and may have been run whole before
+                self._delete(row)
+        elif best is None or best.trial_id == row.trial_id:
+            self._best[row.cell] = row
+        elif _rank(row) < _rank(best):
+            self._delete(row)
+        elif _name(row) in self._there():
+            self._best[row.cell] = row
+            self._delete(best)
+
+    def _there(self) -> set[str]:
+        return set(self.folder.names(FOLDER, ".safetensors"))
+
+    def _delete(self, row: Done) -> None:
+        self.folder.delete(f"{FOLDER}/{_name(row)}")
+
+
 def keep_best(folder: ResultsFolder) -> Kept:
-    """Delete all deltas but the best of each cell and precision (highest `select` score; ties: lowest seed)."""
-    there = set(folder.names("deltas", ".safetensors"))
-    best: dict[tuple[Any, ...], Done] = {}
-    best_there: dict[tuple[Any, ...], Done] = {}
-    for row in folder.done().values():
-        if row.status == "ok" and row.select_score is not None:
-            _improve(best, row)
-            if _name(row) in there:
-                _improve(best_there, row)
-    kept = {_name(row) for row in best_there.values()}
-    for name in there - kept:
-        folder.delete(f"deltas/{name}")
-    return Kept(sorted(kept), sum(best[cell] != row for cell, row in best_there.items()))
+    """Delete all deltas of a folder but the best of each cell, of the precision in which its study was last run."""
+    every, plan = folder.done(), folder.plan()
+    scope, now = stored_scope(folder, plan).scope, plan["precision"] if plan else None
+    mine = {key: row for key, row in every.items() if now is None or row.precision in (None, now)}
+    done = mine if scope is None else within(scope, mine)
+    return BestDeltas(folder, done.values(), {every[key].trial_id for key in every.keys() - done.keys()}).kept
 
 
 def _name(row: Done) -> str:
     return f"{row.trial_id}.safetensors"
 
 
-def _improve(best: dict[tuple[Any, ...], Done], row: Done) -> None:
-    cell = (row.cell, row.precision)
-    now = best.get(cell)
-    if now is None or _rank(row) > _rank(now):
-        best[cell] = row
+def _counts(row: Done) -> bool:
+    return row.status == "ok" and row.select_score is not None and math.isfinite(row.select_score)
 
 
-def _rank(row: Done) -> tuple[float, int]:
-    return (-math.inf if row.select_score is None else row.select_score), -row.seed
+def _best_of(rows: Iterable[Done]) -> dict[tuple[Any, ...], Done]:
+    best: dict[tuple[Any, ...], Done] = {}
+    for row in rows:
+        now = best.setdefault(row.cell, row)
+        if _rank(row) > _rank(now):
+            best[row.cell] = row
+    return best
+
+
+def _rank(row: Done) -> tuple[float, int, str]:
+    """Sorts the trials of a cell that count, no two alike; the best comes last."""
+    return row.select_score or 0.0, -row.seed, row.trial_id

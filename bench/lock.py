@@ -75,6 +75,11 @@ class Owner:
         return f"host {self.host}, pid {self.pid}"
 
 
+def this_process() -> Owner:
+    """This process as an owner, under a token of its own."""
+    return Owner(hostname(), os.getpid(), process_start(os.getpid()), uuid.uuid4().hex)
+
+
 def read_owner(folder: ResultsFolder) -> Owner | None:
     """Who is written down as the folder's driver, dead or alive; None where nobody is."""
     data = folder.read_bytes(FILE)
@@ -157,7 +162,7 @@ class Lock:
 @contextmanager
 def claim(folder: ResultsFolder, note: Callable[[str], None]) -> Iterator[Lock]:
     """Hold a folder; raises ResultsError naming the owner where another driver is at work on it."""
-    owner = Owner(hostname(), os.getpid(), process_start(os.getpid()), uuid.uuid4().hex)
+    owner = this_process()
     with _alone(folder) as exclusive:
         _refuse_or_take_over(folder, note)
         _write(folder, owner, False, {})

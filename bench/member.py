@@ -232,16 +232,22 @@ class Member:
         self.status, self.reason, self.finished = status, reason, True
         self.run = self.lane = self.apart = None  # frees the model and the optimiser
 
+    @property
+    def constant(self) -> float | None:
+        """What a diverged trial counts as where something is chosen: the constant predictor's `select` score; None of
+        any other."""
+        if self.status != "diverged":
+            return None
+        task = self.resident.shipment.tasks[self.trial.task.name]
+        fitted, select = task.train.labels, self.resident.draw(self.trial).select
+        return majority_score(task.task.metrics, fitted, fitted[select])
+
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
         if not self.finished:
             self._look()
         task = self.resident.shipment.tasks[self.trial.task.name]
         metrics, fitted = task.task.metrics, task.train.labels
-        majority_select = None
-        if self.status == "diverged":
-            select = self.resident.draw(self.trial).select
-            majority_select = majority_score(metrics, fitted, fitted[select])
         return make_record(
             trial=self.trial,
             study=self.resident.shipment.study,
@@ -251,7 +257,7 @@ class Member:
             progress=self.progress,
             measured=self.measured,
             majority=majority_score(metrics, fitted, task.score.labels),
-            majority_select=majority_select,
+            majority_select=self.constant,
             device=meter.device_name(self.resident.device.type),
             started_at=self.started_at,
         )

@@ -4,7 +4,7 @@ Breadth first means: seed 1 of every cell before seed 2 of any, so that a half-f
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -209,8 +209,13 @@ class Plan:
         fresh = [Seeds.paired(CONFIRM_BASE + k) for k in range(1, self.study.search.confirm_seeds + 1)]
         return [self.trial(cell, "confirm", point, seeds, known) for seeds in fresh for point in points]
 
-    def to_json(self, waves: Waves | None = None) -> dict[str, Any]:
-        """What RESULTS/plan.json holds: planned trials per cell and stage, of seeds in waves those that have come."""
+    def to_json(
+        self,
+        waves: Waves | None = None,
+        beyond: Mapping[tuple[str, str, float, str], Collection[str]] | None = None,
+    ) -> dict[str, Any]:
+        """What RESULTS/plan.json holds: planned trials per cell and stage, of seeds in waves those that have come;
+        `beyond` are configurations that a cell's search suggested when it had more trials."""
         cells = [
             {
                 "task": count.cell.task,
@@ -221,6 +226,7 @@ class Plan:
                 "planned": count.planned,
                 "configurations": count.configurations,
             }
+            | _beyond(count, beyond or {})
             for count in self.counts(waves)
         ]
         return {"study": self.study.name, "trials": sum(cell["planned"] for cell in cells), "cells": cells}
@@ -229,3 +235,8 @@ class Plan:
 def _resolved(training: Training, known: Identities) -> Training:
     """The options with the precision that `auto` stands for in this run."""
     return training.model_copy(update={"precision": known.precision}) if training.precision == "auto" else training
+
+
+def _beyond(count: CellCount, beyond: Mapping[tuple[str, str, float, str], Collection[str]]) -> dict[str, Any]:
+    found = beyond.get(count.cell.key, ()) if count.stage == "search" else ()
+    return {"beyond": sorted(found)} if found else {}

@@ -1,7 +1,7 @@
 """RESULTS/plan.json, read with suspicion: what was planned, and on which data and model."""
 
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,6 +22,7 @@ class _Cell(_Part):
     stage: str
     planned: int = Field(ge=0, lt=2**53)
     configurations: int | None = Field(default=None, ge=0, lt=2**53)
+    beyond: list[str] = []
 
 
 class _Identities(_Part):
@@ -59,6 +60,7 @@ class _Plan(_Part):
     tasks: dict[str, _Task] = {}
     looks: list[list[int]] = []
     """Each schedule under which the claims were looked at, of seeds in waves."""
+    parallel: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = {}
 
 
 def parse_plan(data: bytes, where: str) -> dict[str, Any]:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
 
-EXTENDED = ("search.grid.confirm_seeds", "search.optuna.trials", "search.optuna.confirm_seeds")
-"""What may grow inside those parts."""
+CHANGEABLE = ("search.grid.confirm_seeds", "search.optuna.trials", "search.optuna.confirm_seeds",
+              "search.optuna.parallel")  # fmt: skip
+"""What may change inside those parts."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _differences(key: str, there: Any, here: Any) -> list[str]:
         there, here = model_place(there), model_place(here)
     if there is None or here is None or not isinstance(there, BaseModel):
         return [] if there == here else [f"{key}: {_shown(there)} there, {_shown(here)} here"]
-    parts = [name for name in type(there).model_fields if f"{key}.{name}" not in EXTENDED]
+    parts = [name for name in type(there).model_fields if f"{key}.{name}" not in CHANGEABLE]
     return [line for name in parts for line in _differences(f"{key}.{name}", getattr(there, name), getattr(here, name))]
 
 

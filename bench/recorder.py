@@ -36,7 +36,8 @@ class Observer:
 
 @dataclass
 class Recorder:
-    """Stores records in order of arrival. `statuses` counts what this run has stored."""
+    """Stores records in order of arrival. `statuses` counts what this run has stored; `stored` is called with each row
+    once it is."""
 
     writer: Writer
     conductor: Conductor
@@ -44,6 +45,7 @@ class Recorder:
     study: str
     lock: Lock | None = None
     log: Callable[[Record], None] = lambda record: None
+    stored: Callable[[Done], None] = lambda done: None
     after: Callable[[Done, int | None], None] = lambda done, memory: None
     statuses: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -80,6 +82,7 @@ class Recorder:
             if row["status"] not in ("ok", "pruned"):
                 self.failures.append(row)
             rows.append(done_of(row))
+            self.stored(rows[-1])
             self.after(rows[-1], gpu_memory)
             self.observer.on_row(row)
         self.conductor.on_done(pack, rows)

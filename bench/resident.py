@@ -119,6 +119,11 @@ def has_gpu() -> bool:
     return _logical() or torch.cuda.is_available()
 
 
+def gpu_count() -> int:
+    """GPUs that this process can train on."""
+    return torch.cuda.device_count() or int(_logical())
+
+
 def _logical() -> bool:
     """Whether GPUs are only claimed: tests of scheduling need none."""
     return os.environ.get("FINEBENCH_LOGICAL_GPUS") == "1"

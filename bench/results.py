@@ -171,7 +171,13 @@ class ResultsFolder(Store):
         return {(one.trial_id, one.status == "pruned"): one for one in found}
 
     def take_stock(self) -> Stock:
-        """Read every byte of every file, as a run does before it starts; what is damaged is moved to `_damaged`."""
+        """`read_stock`; what is damaged is moved to `_damaged`."""
+        stock = self.read_stock()
+        self.set_aside(stock)
+        return stock
+
+    def read_stock(self) -> Stock:
+        """Read every byte of every file, as a run does before it starts; changes nothing."""
         stock = Stock()
         stock.done = self.done(stock.damaged)
         there = [self.records(table, stock.damaged) for table in ("evals", "predictions")]
@@ -179,9 +185,12 @@ class ResultsFolder(Store):
             if any(one.record not in records for records in there):
                 stock.incomplete.append(one.record)
                 del stock.done[key]
+        return stock
+
+    def set_aside(self, stock: Stock) -> None:
+        """Move what is damaged to `_damaged`."""
         for name in stock.damaged:
             self.move(name, f"{DAMAGED}/{name}")
-        return stock
 
     def records(self, table: str, damaged: dict[str, str]) -> set[str]:
         """Names of the records that a table holds; damaged files are noted in `damaged`."""

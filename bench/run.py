@@ -15,20 +15,18 @@ from ruamel.yaml import YAML
 from bench import preflight
 from bench.calibration import Calibration
 from bench.cargo import load
-from bench.conductor import CellSearch, Conductor, Pack
+from bench.conductor import Conductor, Pack
 from bench.cores import slots
 from bench.errors import InputError
-from bench.estimate import estimate, sizes
 from bench.facts import facts, lines
-from bench.identify import check_identity, extended, identity
+from bench.identify import check_identity, identity
 from bench.keeper import clear
 from bench.lock import Lock, claim
+from bench.opening import Opening, Settle
 from bench.pack_sizes import AsWritten, PackSizes
 from bench.places import check_temporary
-from bench.plan import Cell
-from bench.precision import Gpus, gpus_here, resolve, same
+from bench.precision import Gpus, gpus_here, resolve
 from bench.prepare import Prepared, claim_folder, model_place, prepare
-from bench.record import record_name
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder
 from bench.shares import Shares, check_fits
@@ -37,7 +35,7 @@ from bench.stop import Stop
 from bench.study import Study
 from bench.tracker import check_tracker, tracking
 from bench.trial import Trial
-from bench.waves import CellKey, Waves
+from bench.waves import CellKey
 from bench.writer import Writer
 
 
@@ -101,10 +99,6 @@ class Tended(Observer):
         self.inner.close()
 
 
-Settle = Callable[[str, int], tuple[Collection[CellKey], str]]
-"""From a folder and a number of looks: the cells that open claims need, and where all claims stand, in words."""
-
-
 def _nobody(results: str, looks: int) -> tuple[Collection[CellKey], str]:
     raise ValueError("seeds that come in waves need someone who looks at the claims")
 
@@ -131,27 +125,23 @@ def run_study(
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
-        inputs = _write_study(folder, ready, options, known)
-        stock = folder.take_stock()
-        clear(folder, {one.trial_id for one in stock.done.values()})
+        opening = Opening(folder, ready, dump_study(ready.study), _inputs(ready, options, known), options.keep, settle)
         folder.notify = notes.append
-        done, others = same(stock.done, study.training.precision, precision.precision)
-        waves = _waves(ready, folder, settle, inputs)
-        conductor = _conductor(ready, folder, done, options, why, waves)
+        conductor = opening.conductor(options.limit, why)
         observer = Tended(lock, observe(conductor))
         folder.notify = observer.on_note
         for line in lines(known):
             observer.on_data(line)
-        for note in [*notes, *precision.notes, *stock.notes, *others]:
+        for note in [*notes, *precision.notes, *opening.notes]:
             observer.on_note(note)
-        skipped = len({i for i, _ in done})
+        skipped = len({i for i, _ in opening.done})
         try:
             with (
                 Writer(folder, lock.check) as writer,
                 tracking(options.logger, study.name, folder, observer.on_note) as log,
             ):
                 recorder = Recorder(writer, conductor, observer, study.name, lock, log)
-                _run(ready, conductor, recorder, options, shares, stop)
+                _run(ready, conductor, recorder, options, shares, stop, opening)
         finally:
             observer.close()
         clear(folder, set())
@@ -199,39 +189,11 @@ def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[s
     return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
 
 
-def _waves(ready: Prepared, folder: ResultsFolder, settle: Settle, inputs: dict[str, Any]) -> Waves | None:
-    """The waves of a study whose seeds come until its claims are settled."""
-    if ready.study.waves is None:
-        return None
-    looks = ready.study.waves.schedule
-
-    def decide(look: int) -> Collection[CellKey]:
-        if inputs["looks"][-1:] != [list(looks)]:
-            inputs["looks"].append(list(looks))
-        cells, said = settle(folder.uri, look + 1)
-        folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
-        return cells
-
-    def moved(waves: Waves) -> None:
-        folder.write_json("plan.json", ready.plan.to_json(waves) | inputs)
-
-    waves = Waves(ready.study, [cell.key for cell in ready.plan.cells()], decide, moved)
-    moved(waves)
-    return waves
-
-
-def _write_study(
-    folder: ResultsFolder, ready: Prepared, options: RunOptions, known: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write study.yaml and plan.json; returns what stands in that beside the plan."""
-    before = folder.plan() or {"tasks": {}, "looks": []}
+def _inputs(ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What plan.json says of this run's inputs."""
     data = None if options.data is None else str(options.data.resolve())
-    identities = extended(folder.plan(), identity(ready.known, ready.study))
-    inputs = {"data": data, "model_folder": str(ready.model.folder), "identities": identities}
-    inputs |= {"tasks": before["tasks"] | known, "looks": before["looks"], "precision": ready.known.precision}
-    folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    folder.write_json("plan.json", ready.plan.to_json() | inputs)
-    return inputs
+    inputs = {"data": data, "model_folder": str(ready.model.folder), "tasks": known}
+    return inputs | {"precision": ready.known.precision}
 
 
 def dump_study(study: Study) -> str:
@@ -244,46 +206,6 @@ def dump_study(study: Study) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(raw, text)
     return text.getvalue()
-
-
-def _conductor(
-    ready: Prepared,
-    folder: ResultsFolder,
-    done: dict[tuple[str, bool], Done],
-    options: RunOptions,
-    why: Callable[[Trial, str, bool], None],
-    waves: Waves | None,
-) -> Conductor:
-    plan = ready.plan
-    measured = sizes(ready.tasks, ready.study.training.max_length)
-    weights: dict[Cell, float] = {}
-    for cell in plan.cells():
-        one = estimate(plan, cell, ready.architecture, measured[cell.task])
-        weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
-    searches: dict[Cell, CellSearch] = {}
-    if ready.study.search.optuna:
-        from bench.search import OptunaCell
-
-        cells = list(plan.cells())
-        parallel = max(1, -(-slots() // len(cells)))
-        for cell in cells:
-            searches[cell] = OptunaCell(
-                plan, cell, ready.known, folder, done, _evals_of(folder), parallel, ready.distinct(cell)
-            )
-    return Conductor(
-        plan, ready.known, done, ready.confirmed, searches=searches, limit=options.limit, weight=weights.__getitem__,
-        why=why, waves=waves,
-    )  # fmt: skip
-
-
-def _evals_of(folder: ResultsFolder) -> Callable[[str, bool], list[float]]:
-    """`select` values of a finished trial, in the order of its evaluations."""
-
-    def read(trial_id: str, pruned: bool) -> list[float]:
-        rows = folder.record_rows("evals", record_name(trial_id, "pruned" if pruned else "ok")).to_pylist()
-        return [row["value"] for row in sorted(rows, key=lambda row: row["step"]) if row["split"] == "select"]
-
-    return read
 
 
 def _shares_here(study: Study) -> Mapping[str, Share]:
@@ -299,6 +221,7 @@ def _run(
     options: RunOptions,
     shares: Mapping[str, Share] | None,
     stop: Stop,
+    opening: Opening,
 ) -> None:
     folder = recorder.folder
     shipment = Shipment(
@@ -312,9 +235,13 @@ def _run(
         checkpoint_seconds=_checkpoint_seconds(),
     )
     if shares is not None:
-        _run_here(ready, conductor, recorder, shipment, shares, stop)
-    elif not conductor.finished:
-        _run_ray(ready, conductor, recorder, shipment, options, stop)
+        _run_here(ready, conductor, recorder, shipment, shares, stop, opening)
+        return
+    if conductor.finished or conductor.idle:  # nothing is left to train, before the next look at least
+        opening.begin(recorder)
+        conductor.look()
+    if not conductor.finished:
+        _run_ray(ready, conductor, recorder, shipment, options, stop, opening)
 
 
 def _checkpoint_seconds() -> float:
@@ -336,20 +263,28 @@ def _run_here(
     shipment: Shipment,
     shares: Mapping[str, Share],
     stop: Stop,
+    opening: Opening,
 ) -> None:
     from bench.inprocess import run_in_process
-    from bench.resident import Resident
+    from bench.resident import Resident, gpu_count
     from bench.trainer import calibrate
 
     resident = Resident(shipment, next(iter(shares.values())))
     calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
     conductor.sizes = AsWritten(ready.study)
+    opening.begin(recorder, (slots(), gpu_count()))
     stop.arm()
     run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
 
 
 def _run_ray(
-    ready: Prepared, conductor: Conductor, recorder: Recorder, shipment: Shipment, options: RunOptions, stop: Stop
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    options: RunOptions,
+    stop: Stop,
+    opening: Opening,
 ) -> None:
     from bench import cluster  # and no more yet: Ray Tune is imported while Ray starts
 
@@ -376,6 +311,7 @@ def _run_ray(
             sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
+        opening.begin(recorder, (cluster.cpus_available() if options.address else slots(), gpus))
         stop.arm()
         with cluster.watched(lambda: _ray_is_gone(recorder)):
             cargo = load(shipment, ready.plan, ready.architecture)

@@ -1,9 +1,14 @@
 """One Optuna study per cell, by ask and tell, with every suggestion durable in the results folder.
 
-A configuration is trained on all search seeds in lockstep and told their mean `select` score. Under ASHA (Li et al.,
-2020; Optuna's SuccessiveHalvingPruner) the mean at each evaluation is a rung, so that learning rates are stopped early
-and seeds never are. The sampler is reseeded for each suggestion from (cell, number): a resumed search suggests what it
-would have.
+A configuration is trained on all search seeds in lockstep and told as the choice counts it (`bench.choice`): the mean
+of its `select` scores, a diverged seed with the constant predictor's. Under ASHA (Li et al., 2020; Optuna's
+SuccessiveHalvingPruner) the mean at each evaluation is a rung, so that learning rates are stopped early and seeds never
+are.
+
+What a suggestion rests on does not depend on time: the sampler is reseeded for each from (cell, number), and suggestion
+n is made from the results of all up to n - `parallel`, told in order, whichever have ended. So a search that goes on,
+on any machine, suggests what it would have. ASHA stops runs by what others have reached at that moment; with it that
+holds for `parallel: 1`.
 """
 
 import hashlib
@@ -20,14 +25,17 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
+from bench.choice import by_configuration
 from bench.conductor import Pack
 from bench.configurations import Distinct
-from bench.errors import ResultsError
+from bench.errors import StudyError
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done, ResultsFolder
+from bench.scope import Scope
 from bench.seeds import Seeds
 from bench.space import Distribution, Space
 from bench.study import OptunaSearch
+from bench.suggestions import Suggestion, Suggestions, cell_name
 from bench.trial import Trial
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -58,19 +66,12 @@ def _distribution(given: Distribution) -> BaseDistribution:
     return FloatDistribution(low, high, log=given.kind == "loguniform")
 
 
-def cell_name(cell: Cell) -> str:
-    """A file-name-safe name of a cell, unique by a hash of its key."""
-    digest = hashlib.blake2b(json.dumps(cell.key).encode(), digest_size=5).hexdigest()
-    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in f"{cell.task}-{cell.method}-{cell.fraction:g}")
-    return f"{safe}-{digest}"
-
-
 @dataclass
 class _Asked:
-    """A configuration that has been suggested and not yet told."""
+    """A suggestion: Optuna's trial, and the rows of what was trained for it once that has ended."""
 
     trial: optuna.Trial
-    pack: Pack
+    rows: list[Done] | None = None
 
 
 class OptunaCell:
@@ -88,15 +89,20 @@ class OptunaCell:
         distinct: Distinct | None = None,
     ) -> None:
         """`evals(trial_id, pruned)` gives a finished trial's `select` values in order; `parallel` bounds how many
-        configurations may be asked for before one is told; `distinct` knows which are one under several names."""
+        configurations may be asked for before one is told, and may be set anew at any time; `distinct` knows which are
+        one under several names.
+
+        Raises ResultsError where a recorded suggestion cannot be read.
+        """
         optuna_search = plan.study.search.optuna
         if optuna_search is None:
             raise ValueError("the study has no optuna search")
         self.settings: OptunaSearch = optuna_search
-        self.plan, self.cell, self.known, self.folder, self.parallel = plan, cell, known, folder, parallel
+        self.plan, self.cell, self.known, self.parallel = plan, cell, known, parallel
         self.space = plan.space(cell)
         self.drawn = distributions(self.space)
         self.name = cell_name(cell)
+        self.suggestions = Suggestions(folder, self.name)
         self.study = optuna.create_study(
             study_name=f"{plan.study.name}/{self.name}",
             direction="maximize",
@@ -104,63 +110,88 @@ class OptunaCell:
         )
         self.budget = plan.configurations(cell)
         self.asked: dict[str, _Asked] = {}
-        self.seen: set[str] = set()
+        """By name of their pack."""
+        self.order: list[_Asked] = []
+        """In the order of their suggestion; the sampler has been told of the first `told`."""
+        self.told = 0
+        self.beyond: frozenset[str] = frozenset()
         self.distinct = distinct
         self.redo: list[Pack] = []
         self.number = 0
         self._resume(done, evals)
 
-    def _file(self, number: int) -> str:
-        return f"search/{self.name}/{number:06d}.json"
-
     def _resume(self, done: Mapping[tuple[str, bool], Done], evals: Callable[[str, bool], list[float]]) -> None:
-        """Replay recorded suggestions in order: finished ones are told, unfinished ones will be run again."""
-        for name in self.folder.names(f"search/{self.name}", ".json"):
-            params = self.folder.read_json(f"search/{self.name}/{name}")["params"]
-            if params.keys() != self.drawn.keys():
-                raise ResultsError(
-                    f"results folder {self.folder.uri!r} holds a search over {', '.join(sorted(params))} in cell "
-                    f"{self.cell}; this study searches {', '.join(sorted(self.drawn))}. Choose another folder with "
-                    "--results, or another study name"
-                )
-            pack = self._pack(params)
-            self._saw(pack)
-            rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
-            finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
-            self.number += 1
+        """Take up recorded suggestions in order: finished ones are known again, unfinished ones will be run again.
+
+        Those outside of the space as it is now are passed over, and those after its budget.
+        """
+        scope, beyond = Scope(self.plan), set[str]()
+        for one in self.suggestions.read():
+            self.number = one.number + 1
+            point = self._recorded(scope, one)
+            if point is None:
+                continue
+            pack, params = self._pack(point), {key: point[key] for key in self.drawn}
             if pack.name in self.asked:  # suggested again while the first was running, and told so then
                 self.study.enqueue_trial(params)
                 self.study.tell(self.study.ask(self.drawn), state=TrialState.FAIL)
-            elif len(finished) == len(pack.trials):
-                curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
-                self._replay(params, finished, curves)
+            elif len(self.asked) >= self.budget:
+                beyond.add(pack.trials[0].configuration)
             else:
-                self.study.enqueue_trial(params)
-                self.asked[pack.name] = _Asked(self.study.ask(self.drawn), pack)
-                self.redo.append(pack)
+                self._again(pack, params, done, evals)
+        self.beyond = frozenset(beyond)
+        self._tell_due()
 
-    def _replay(self, params: dict[str, Any], rows: list[Done], curves: list[list[float]]) -> None:
-        """Tell a finished configuration again, rung by rung, so that sampler and pruner know what they knew."""
+    def _recorded(self, scope: Scope, one: Suggestion) -> dict[str, Any] | None:
+        """The point of the space that a suggestion is; None where it lies outside."""
+        made = one.configuration
+        if made is None:  # of a version that wrote down only what was drawn
+            try:
+                made = self.plan.complete(self.cell, next(self.space.points()) | one.params)
+            except StudyError:
+                return None
+        return scope.point(self.cell, made)
+
+    def _again(
+        self,
+        pack: Pack,
+        params: dict[str, Any],
+        done: Mapping[tuple[str, bool], Done],
+        evals: Callable[[str, bool], list[float]],
+    ) -> None:
+        """Ask for a recorded suggestion once more; where it has ended, rung by rung, so that sampler and pruner know
+        what they knew."""
         self.study.enqueue_trial(params)
-        trial = self.study.ask(self.drawn)
-        for index in range(min(map(len, curves), default=0)):
-            mean = sum(curve[index] for curve in curves) / len(curves)
+        asked = self._add(self.study.ask(self.drawn), pack)
+        rows = [done.get((t.id, False)) or done.get((t.id, True)) for t in pack.trials]
+        finished = [row for row in rows if row is not None and row.status in (*KEPT, "pruned")]
+        if len(finished) < len(pack.trials):
+            self.redo.append(pack)
+            return
+        asked.rows = finished
+        curves = [evals(row.trial_id, row.status == "pruned") for row in finished]
+        for index in range(max(map(len, curves), default=0)):
+            mean = _mean([_at(row, curve, index) for row, curve in zip(finished, curves, strict=True)])
             if math.isfinite(mean) and self.settings.scheduler == "asha":
-                trial.report(mean, index + 1)
-                trial.should_prune()
-        state, value = self._outcome(rows)
-        self.study.tell(trial, value, state=state)
+                asked.trial.report(mean, index + 1)
+                asked.trial.should_prune()
 
-    def _outcome(self, rows: list[Done]) -> tuple[TrialState, float | None]:
-        if any(row.status == "pruned" for row in rows):
-            return TrialState.PRUNED, None
-        scores = [row.select_score for row in rows if row.status == "ok" and row.select_score is not None]
-        if len(scores) < len(rows) or not all(map(math.isfinite, scores)):
-            return TrialState.FAIL, None
-        return TrialState.COMPLETE, sum(scores) / len(scores)
+    def _add(self, trial: optuna.Trial, pack: Pack) -> _Asked:
+        made = self.asked[pack.name] = _Asked(trial)
+        self.order.append(made)
+        if self.distinct is not None:
+            self.distinct.add(json.loads(pack.trials[0].configuration))
+        return made
 
-    def _pack(self, params: Mapping[str, Any]) -> Pack:
-        point = next(self.space.points()) | dict(params)
+    def _tell_due(self) -> None:
+        """Tell the results, in the order of suggestion, that the next suggestion rests on; all once there is none."""
+        due = len(self.order) + (0 if self.exhausted else 1 - self.parallel)
+        while self.told < due and (asked := self.order[self.told]).rows is not None:
+            state, value = outcome(asked.rows)
+            self.study.tell(asked.trial, value, state=state)
+            self.told += 1
+
+    def _pack(self, point: Mapping[str, Any]) -> Pack:
         complete = self.plan.complete(self.cell, point)
         seeds = [Seeds.paired(k) for k in range(1, self.settings.seeds + 1)]
         trials: list[Trial] = [self.plan.trial(self.cell, "search", complete, s, self.known) for s in seeds]
@@ -180,44 +211,44 @@ class OptunaCell:
         """The next configuration's trials, its suggestion written down first; None when none can be asked for now."""
         if self.redo:
             return self.redo.pop(0)
-        if len(self.seen) >= self.budget or len(self.asked) >= self.parallel:
+        if self.exhausted or self.told < len(self.asked) + 1 - self.parallel:
             return None
         new = self._new()
         if new is None:
-            self.budget = len(self.seen)
+            self.budget = len(self.asked)
+            self._tell_due()
             return None
         trial, pack = new
-        self._saw(pack)
-        self.folder.write_json(self._file(self.number), {"number": self.number, "params": trial.params})
+        configuration = dict(pack.trials[0].hyperparameters) | pack.trials[0].options
+        self.suggestions.write(
+            Suggestion(number=self.number, params=trial.params, configuration=configuration, told=self.told)
+        )
         self.number += 1
-        self.asked[pack.name] = _Asked(trial, pack)
+        self._add(trial, pack)
+        self._tell_due()
         return pack
 
     def _new(self) -> tuple[optuna.Trial, Pack] | None:
         """A suggestion not made before. A sampler repeats itself in a small space; what it repeats is drawn again from
         its next seed, and after ATTEMPTS one of the configurations left is taken. None when none is left."""
+        fixed = next(self.space.points())
         for attempt in range(ATTEMPTS):
             self.study.sampler = self._sampler(self.number, attempt)
             trial = self.study.ask(self.drawn)
-            pack = self._pack(trial.params)
+            pack = self._pack(fixed | trial.params)
             if self._is_new(pack):
                 return trial, pack
             self.study.tell(trial, state=TrialState.FAIL)  # neither sampler nor pruner looks at a failed trial
         for params in self._others():
-            pack = self._pack(params)
+            pack = self._pack(fixed | params)
             if self._is_new(pack):
                 self.study.enqueue_trial(params)
                 return self.study.ask(self.drawn), pack
         return None
 
-    def _saw(self, pack: Pack) -> None:
-        self.seen.add(pack.name)
-        if self.distinct is not None:
-            self.distinct.add(json.loads(pack.trials[0].configuration))
-
     def _is_new(self, pack: Pack) -> bool:
         point = json.loads(pack.trials[0].configuration)
-        return pack.name not in self.seen and (self.distinct is None or self.distinct.twin(point) is None)
+        return pack.name not in self.asked and (self.distinct is None or self.distinct.twin(point) is None)
 
     def _others(self) -> Iterator[dict[str, Any]]:
         """Configurations of a space without continuous ranges: at random from a seed of this suggestion's own, then
@@ -231,26 +262,50 @@ class OptunaCell:
     def rung(self, pack: Pack, index: int, value: float) -> bool:
         """Report the mean `select` score at evaluation `index` (1-based); True to stop the configuration."""
         asked = self.asked.get(pack.name)
-        if asked is None or not pack.rungs or not math.isfinite(value):
+        if asked is None or asked.rows is not None or not pack.rungs or not math.isfinite(value):
             return False
         asked.trial.report(value, index)
         return bool(asked.trial.should_prune())
 
     def tell(self, pack: Pack, rows: list[Done]) -> None:
-        """Tell a finished configuration: COMPLETE with its mean, PRUNED with its rungs, FAIL where a seed has no
-        score."""
-        asked = self.asked.pop(pack.name, None)
-        if asked is None:
+        """Take in a finished configuration; the sampler is told in the order of suggestion."""
+        asked = self.asked.get(pack.name)
+        if asked is None or asked.rows is not None:
             return
-        state, value = self._outcome(rows)
-        self.study.tell(asked.trial, value, state=state)
+        asked.rows = rows
+        self._tell_due()
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing more will be asked for."""
-        return not self.redo and len(self.seen) >= self.budget
+        return not self.redo and len(self.asked) >= self.budget
 
     @property
     def finished(self) -> bool:
-        """Whether everything asked for has been told."""
-        return self.exhausted and not self.asked
+        """Whether everything asked for has ended."""
+        return self.exhausted and self.told == len(self.order)
+
+
+def _at(row: Done, curve: list[float], index: int) -> float | None:
+    """What a seed counts as at a rung: where it has diverged before, as the constant predictor."""
+    return curve[index] if index < len(curve) else row.select_score if row.status == "diverged" else None
+
+
+def _mean(values: list[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else math.nan
+
+
+def outcome(rows: list[Done]) -> tuple[TrialState, float | None]:
+    """What a finished configuration is told as: PRUNED with its rungs; else what a choice would count it as.
+
+    COMPLETE with the mean over the seeds that count, where those are more than half: a diverged one counts with the
+    constant predictor's score, so that the sampler keeps away from where runs diverge. FAIL, which no sampler looks at,
+    where too few count: out of memory, an error or a timeout says nothing of the score.
+    """
+    if any(row.status == "pruned" for row in rows):
+        return TrialState.PRUNED, None
+    scores = [score for by_seed in by_configuration(row.scored for row in rows).values() for score in by_seed.values()]
+    if 2 * len(scores) <= len(rows):
+        return TrialState.FAIL, None
+    return TrialState.COMPLETE, math.fsum(scores) / len(scores)

@@ -106,22 +106,30 @@ def print_status(results: str, as_json: bool) -> None:
     console.print(_table(columns, rows))
     if found["other_precision"]:
         console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
+    for line in found["notes"]:
+        console.print(Text(f"note: {line}"), soft_wrap=True)
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
 
 
 def status(results: str) -> dict[str, Any]:
-    """Counts of planned, finished (by status), running and pending trials of a results folder."""
+    """Counts of planned, finished (by status), running and pending trials of a results folder; `outside` counts those
+    that its study no longer contains (None where that cannot be told), which are in no other number."""
     from bench.counts import count
     from bench.results import ResultsFolder
     from bench.schema import STATUSES
+    from bench.within import outside_note, stored_scope
 
     folder = ResultsFolder(results)
     plan = folder.plan()
     if plan is None:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
-    done = count(folder, damaged, plan["precision"])
+    stored = stored_scope(folder, plan)
+    done = count(folder, damaged, plan["precision"], stored.scope)
+    notes = [outside_note(done.outside)] if done.outside else []
+    if stored.unknown:
+        notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
     planned = _planned(plan["cells"], done.confirmed)
     running = _running(folder)
     running = {one: running[one] for one in done.not_done(running)}
@@ -136,8 +144,8 @@ def status(results: str) -> dict[str, Any]:
     totals["running"] = len(running)
     totals["pending"] = max(0, totals["pending"] - len(running))
     placed = _place_running(cells, running)
-    beside = {"damaged": list(damaged.values()), "other_precision": done.other_precision}
-    return {"study": plan["study"], **totals, **beside, "cells": placed}
+    told = {"outside": done.outside, "notes": notes, "damaged": list(damaged.values())}
+    return {"study": plan["study"], **totals, **told, "other_precision": done.other_precision, "cells": placed}
 
 
 def _planned(cells: list[dict[str, Any]], confirmed: Mapping[Key, Mapping[str, int]]) -> dict[Key, int]:

@@ -35,6 +35,15 @@ class Distribution:
             return high - low + 1
         return len(self.values) if self.kind == "choice" else None
 
+    def holds(self, value: Any) -> bool:
+        """Whether a value can be drawn."""
+        if self.kind == "choice":
+            return any(same_value(value, one) for one in self.values)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else int | float):
+            return False
+        low, high = cast(tuple[float, float], self.values)
+        return low <= value <= high
+
     def option(self, index: int) -> Value:
         """The value at a place, from 0, in a choice or a range of whole numbers."""
         return self._ends[0] + index if self.kind == "int" else self.values[index]
@@ -163,9 +172,19 @@ def _grid(values: list[Any], at: str, plural: bool = False) -> tuple[Value, ...]
 def _canonical(value: Any, at: str) -> str:
     """What makes two values of a grid the same: numbers by value, lists and mappings by their content."""
     try:
-        return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)
+        return _text(value)
     except (TypeError, ValueError) as error:  # a date, or keys of several types
         raise StudyError(f"{at}: a value holds text, numbers, lists and mappings, not {shown(value)}") from error
+
+
+def _text(value: Any) -> str:
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, sort_keys=True)
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter are the same: numbers by value, true not as 1, lists and mappings by
+    content."""
+    return _text(one) == _text(other)
 
 
 def _distribution(raw: Mapping[str, Any], at: str, key: str, plural: bool) -> Distribution:

@@ -151,6 +151,9 @@ class OptunaSearch(_Part):
     seeds: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
     confirm_seeds: Fresh = 5
     scheduler: Literal["none", "asha"] = "none"
+    parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default="auto", description="configurations of a cell under way at once; auto: what the machine has places for"
+    )
 
 
 class Search(_Part):

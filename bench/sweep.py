@@ -7,11 +7,10 @@ RESULTS.
 
 import logging
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bench.cluster import Pulse, RayOptions  # before ray: how Ray behaves
@@ -27,6 +26,7 @@ from bench.bridge import Bridge
 from bench.conductor import Conductor
 from bench.errors import FinebenchError
 from bench.kernel import KernelKills
+from bench.leftovers import scratch
 from bench.pack_sizes import PackSizes
 from bench.recorder import Recorder
 from bench.shipment import Shipment
@@ -133,25 +133,23 @@ def run_sweep(
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
-    scratch = tempfile.mkdtemp(prefix="finebench-ray-")
     trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=_Searcher(bridge), scheduler=_Scheduler(bridge), num_samples=-1, reuse_actors=True
-        ),
-        run_config=tune.RunConfig(
-            name="finebench",
-            storage_path=scratch,
-            verbose=0,
-            callbacks=[_Callback(bridge)],
-            failure_config=tune.FailureConfig(max_failures=0),  # the bridge retries, also what dies while it starts
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-        ),
-    )
     try:
-        with _quiet(), losses_are_outcomes():
-            tuner.fit()
+        with _quiet(), scratch(_session(options)) as storage, losses_are_outcomes():
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=_Searcher(bridge), scheduler=_Scheduler(bridge), num_samples=-1, reuse_actors=True
+                ),
+                run_config=tune.RunConfig(
+                    name="finebench",
+                    storage_path=storage,
+                    verbose=0,
+                    callbacks=[_Callback(bridge)],
+                    failure_config=tune.FailureConfig(max_failures=0),  # the bridge retries, also what dies starting
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                ),
+            ).fit()
         if not bridge.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
             raise KeyboardInterrupt
     except Exception as error:
@@ -160,8 +158,14 @@ def run_sweep(
             raise
         if not isinstance(ours, _Done):
             raise ours from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _session(options: RayOptions) -> Path | None:
+    """The folder of a Ray of our own: ray.init, called again, says where the first call's is, and logs that it was."""
+    if options.address is not None:
+        return None
+    context: Any = ray.init(ignore_reinit_error=True)
+    return Path(context.address_info["session_dir"])
 
 
 def _ours(error: BaseException) -> FinebenchError | _Done | None:

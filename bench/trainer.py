@@ -25,7 +25,8 @@ CALIBRATION_STEPS = 30
 
 @dataclass(frozen=True)
 class Rung:
-    """The members' mean `select` score at an evaluation (1-based index)."""
+    """The members' mean `select` score at an evaluation (1-based index); one that has diverged counts with the constant
+    predictor's."""
 
     index: int
     value: float
@@ -59,6 +60,8 @@ class PackRun:
             return None
         self.index += 1
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
+        if self._together is None:
+            values += [constant for member in self.members if (constant := member.constant) is not None]
         return Rung(self.index, sum(values) / len(values) if values else math.nan)
 
     def finish(self) -> list[Record]:

@@ -81,8 +81,12 @@ class Trial:
     @property
     def configuration(self) -> str:
         """Canonical JSON of the hyperparameters and the training options tuned with them: what a choice is between."""
-        beside = {name: getattr(self.training, name) for name in self.tuned}
-        return json.dumps(dict(self.hyperparameters) | beside, sort_keys=True)
+        return json.dumps(dict(self.hyperparameters) | self.options, sort_keys=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The training options that are tuned with the hyperparameters, with their values."""
+        return {name: getattr(self.training, name) for name in self.tuned}
 
     def to_json(self) -> str:
         """One JSON document that `from_json` reads back."""

@@ -5,7 +5,6 @@ follow from its contents, two results of one trial, a trial without its evaluati
 interrupted run or compaction leaves behind and the next one cleans up, or what is still to be run.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,21 +15,21 @@ from safetensors import SafetensorError, deserialize
 
 from bench.errors import DamagedFile, InputError, ResultsError, StorageError
 from bench.identify import Identifier
+from bench.leftovers import HALF_WRITTEN
 from bench.record import record_name
-from bench.results import DAMAGED, KEPT, ResultsFolder
+from bench.results import DAMAGED, KEPT, ResultsFolder, done_of
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.segments import segment_of
 from bench.study import Study
 from bench.study_file import build_study
 from bench.tables import Part, read_parts
+from bench.within import outside_note, stored_scope, within
 
 SCIENCE = ("status", "score", "score_last", "select_score", "steps")
 """Columns in which two results of one trial must agree."""
 
 Rows = dict[str, dict[str, Any]]
 """By record name: the row that counts."""
-
-_LEFTOVER = re.compile(r"(.*/)?_[^/]+\.[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def verify(folder: ResultsFolder) -> Verdict:
     rows = _trials(folder, found, Identifier.of(study, plan))
     for table in ("evals", "predictions"):
         _complete(folder, found, table, rows)
-    _counts(found, plan, rows)
+    _counts(folder, found, plan, rows)
     _others(folder, found, rows)
     return found
 
@@ -190,21 +189,26 @@ def _complete(folder: ResultsFolder, found: Verdict, table: str, rows: Rows) -> 
         found.note("orphan", f"{table}/{record}", "no row in trials/: the trial had not ended; `run` writes it anew")
 
 
-def _counts(found: Verdict, plan: dict[str, Any] | None, rows: Rows) -> None:
-    """Finished trials against the plan, per cell and stage."""
+def _counts(folder: ResultsFolder, found: Verdict, plan: dict[str, Any] | None, rows: Rows) -> None:
+    """Finished trials of the study against the plan, per cell and stage; those that are no part of it are counted."""
     if plan is None:
         return
     planned: Counter[tuple[Any, ...]] = Counter()
-    keys = ("task", "method", "fraction", "budget", "stage")
     for cell in plan["cells"]:
-        planned[tuple(cell[key] for key in keys)] += cell["planned"]
+        planned[cell["task"], cell["method"], cell["fraction"], cell["budget"], cell["stage"]] += cell["planned"]
     now = plan["precision"]
-    mine = [row for row in rows.values() if now is None or row["precision"] in (None, now)]
+    mine = {name: row for name, row in rows.items() if now is None or row["precision"] in (None, now)}
     if len(mine) < len(rows):
         others = len(rows) - len(mine)
         found.note("other precision", "trials", f"{others} trials were not trained in {now}, as the last run's are")
-    present = Counter(tuple(row[key] for key in keys) for row in mine)
+    done = {record: done_of(row) for record, row in mine.items()}
+    scope = stored_scope(folder, plan).scope
+    part = done if scope is None else within(scope, done)
+    outside = Counter((*done[record].cell, done[record].stage) for record in done.keys() - part.keys())
+    for key, count in sorted(outside.items(), key=str):
+        found.note("beyond the plan", " · ".join(map(str, key)), outside_note(count))
     found.planned = sum(planned.values())
+    present = Counter((*one.cell, one.stage) for one in part.values())
     for key, count in sorted(present.items(), key=str):
         if count > planned[key]:
             what = f"{count} trials, {planned[key]} in the last run's plan; the others are of an earlier, wider one"
@@ -219,10 +223,9 @@ def _others(folder: ResultsFolder, found: Verdict, rows: Rows) -> None:
     for name in folder.files("", recursive=True):
         if name.startswith(f"{DAMAGED}/"):
             found.note("set aside", name, "damaged, and set aside by an earlier run")
-        elif _LEFTOVER.fullmatch(name):
-            found.note(
-                "unfinished", name, "a file that was being written when its writer died, or is being written now"
-            )
+        elif HALF_WRITTEN.fullmatch(name):
+            what = "was being written when its writer died, or is being written now; `run` removes it once nobody is"
+            found.note("unfinished", name, what)
         elif name == "calibration.json" or (name.startswith("search/") and name.endswith(".json")):
             _read(found, name, lambda name=name: folder.read_json(name))  # type: ignore[misc]
         elif name.startswith("deltas/") and name.endswith(".safetensors"):

@@ -35,19 +35,20 @@ LAYERS: dict[str, str] = {
         splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
         tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
         token_cache cache evaluation heap meter cargo waves precision cores solitude
-        shipment stop places streams
+        shipment stop places streams scope slots
         estimate quick_imports embedded embedded.*""",
     "schema": """schema s3 store segments tables lookup record results counts merge writer compact verify
         conductor outcome recorder calibration shares
-        packing first_seeds pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel""",
+        packing first_seeds pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel leftovers
+        suggestions within""",
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
         audit parts each_step job optimiser prediction make_job probing bottleneck peft_adapter peft_options
         peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses
         recompute padding rehearsal preflight_child
         spared determinism faults""",
     "ray": "search worker cluster own_ray ray_parts bridge actors sweep",
-    "edge": """cli propose tracker tracker_child commands console compare upkeep show progress run rerun doctor new
-        datasets_hub
+    "edge": """cli propose tracker tracker_child commands console compare upkeep show progress run opening rerun
+        doctor new datasets_hub
         metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
 }
 MAY_IMPORT = {

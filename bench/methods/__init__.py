@@ -68,6 +68,12 @@ class Method(BaseModel):
         them. Raises MethodError where a family has no such member."""
         return frozenset()
 
+    @classmethod
+    def default_of(cls, name: str) -> Any:
+        """The default of a hyperparameter; None where there is no such one."""
+        field = cls.model_fields.get(name)
+        return None if field is None else field.default
+
     def canonical(self) -> Self:
         """The same method written in the least way: what says no more than a default does is left at the default.
 

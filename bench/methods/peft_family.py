@@ -66,6 +66,13 @@ class PeftFamily(Method):
 
         return tuner_options(cls.kind)
 
+    @classmethod
+    def default_of(cls, name: str) -> Any:
+        """peft's own default of an option; None where there is no such one."""
+        if name in cls.model_fields:
+            return super().default_of(name)
+        return cls.options().get(name, {}).get("default")
+
     def canonical(self) -> Self:
         """Without the options that are at peft's own default; members of lists that peft reads as sets in order."""
         known, given = self.options(), {name: _ordered(name, one) for name, one in (self.model_extra or {}).items()}

@@ -105,8 +105,10 @@ def test_one_configuration_is_all_its_seeds_and_told_their_mean(tmp_path: Path) 
     [
         ("ok", TrialState.COMPLETE),
         ("pruned", TrialState.PRUNED),
-        ("diverged", TrialState.FAIL),
+        ("diverged", TrialState.COMPLETE),
         ("oom", TrialState.FAIL),
+        ("error", TrialState.FAIL),
+        ("timeout", TrialState.FAIL),
     ],
 )
 def test_states_are_told_as_they_are(tmp_path: Path, status: str, state: TrialState) -> None:

@@ -137,7 +137,7 @@ def test_a_study_that_goes_on_takes_the_same_looks_again() -> None:
         return cells if look == 0 else []
 
     conductor = Conductor(plan, KNOWN, there, waves=Waves(found, cells, decide))
-    assert (looks, conductor.finished, conductor.next_pack()) == ([0, 1], True, None)
+    assert (conductor.next_pack(), looks, conductor.finished) == (None, [0, 1], True)
 
 
 def test_confirm_seeds_come_in_waves_once_every_cell_has_chosen() -> None:
@@ -157,5 +157,5 @@ def test_trials_that_are_not_needed_are_explained() -> None:
     plan = Plan(found)
     there = {(t.id, False): done_row(t) for t in plan.grid(KNOWN) if t.seeds.code <= 6}
     waves = Waves(found, [c.key for c in plan.cells()], lambda look: [])
-    Conductor(plan, KNOWN, there, waves=waves, why=lambda trial, reason, runs: said.append((reason, runs)))
+    Conductor(plan, KNOWN, there, waves=waves, why=lambda trial, reason, runs: said.append((reason, runs))).look()
     assert said.count(("not needed: no open claim is about its cell", False)) == 2 * 8
