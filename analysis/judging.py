@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.claim import Claim
 from analysis.evidence import Source, cells_of, evidence
 from analysis.frames import groups
+from analysis.levels import kept_levels
 from analysis.planned import Key
 from analysis.runs import CELL, budget_label
 from analysis.settling import valid_study
@@ -49,7 +50,7 @@ def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Waves 
     if found is None or found.waves is None:
         return None, frozenset()
     followed = frozenset(claim.id for claim in found.claims if in_waves(found, claim))
-    return Waves(wave_seeds(found), Levels(found.waves.schedule), looks), followed
+    return Waves(wave_seeds(found), kept_levels(found.waves.schedule), looks), followed
 
 
 def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, waves: Waves | None = None) -> Verdict:

@@ -67,7 +67,7 @@ class Done:
 
 DONE = (
     "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "seed", "select_score",
-    "steps", "peak_memory_bytes", "device", "exclusive",
+    "steps", "peak_memory_bytes", "device", "exclusive", "precision",
 )  # fmt: skip
 """Columns of `trials` that `Done` is made of."""
 

@@ -12,16 +12,14 @@ that the levels come from one simulation of standard normals, to its noise. Wher
 to the error of the mean, looks agree more than the pairs alone would, and the levels are conservative.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-
-from bench.cache import cached, keep
 
 Array = NDArray[np.float64]
 
@@ -43,10 +41,11 @@ _CHUNK = 250_000
 class Levels:
     """The nominal levels of a schedule of `looks`, each a number of pairs: increasing, at least two in the first.
 
-    Raises ValueError for others.
+    `known`: its `nominal_levels`, where they have been simulated before. Raises ValueError for other looks.
     """
 
     looks: tuple[int, ...]
+    known: Array | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.looks or self.looks[0] < 2 or any(b <= a for a, b in pairwise(self.looks)):
@@ -55,7 +54,7 @@ class Levels:
     @cached_property
     def _table(self) -> Array:
         """Nominal levels [look, α], rising with α."""
-        return nominal_levels(self.looks)
+        return nominal_levels(self.looks) if self.known is None else self.known
 
     def at(self, look: int, alpha: float) -> float:
         """The nominal two-sided level of a look, counted from 0, that spends a total of `alpha`."""
@@ -79,14 +78,15 @@ def spent(share: float | Array, alpha: float, rho: float = RHO) -> float | Array
     return alpha * share**rho
 
 
+@lru_cache(maxsize=8)
 def nominal_levels(looks: tuple[int, ...], rho: float = RHO, number: int = PATHS) -> Array:
-    """Nominal two-sided levels [look, α] of all α of the table, from `number` simulated studies; kept between runs."""
-    key = {"looks": list(looks), "rho": rho, "paths": number, "seed": _SEED, "alphas": len(_ALPHAS)}
-    known = cached("levels", key)
-    if known is None:
-        known = _simulated(looks, rho, number).tolist()
-        keep("levels", key, known)
-    return np.asarray(known, dtype=np.float64)
+    """Nominal two-sided levels [look, α] of all α of the table, from `number` simulated studies: seconds of work."""
+    drawn = np.abs(paths(looks, number).t()).astype(np.float32)
+    shares = np.array(looks) / looks[-1]
+    made = np.empty((len(looks), len(_ALPHAS)))
+    for column, alpha in enumerate(_ALPHAS):
+        made[:, column] = _levels(drawn, np.asarray(spent(shares, float(alpha), rho)), looks)
+    return np.maximum.accumulate(made, axis=1)
 
 
 class Paths(NamedTuple):
@@ -118,15 +118,6 @@ def paths(looks: tuple[int, ...], number: int, seed: int = _SEED) -> Paths:
             means[start : start + n, k], sds[start : start + n, k] = mean, np.sqrt(squares / (pairs - 1))
             before = pairs
     return Paths(means, sds, np.array(looks, dtype=np.float64))
-
-
-def _simulated(looks: tuple[int, ...], rho: float, number: int) -> Array:
-    drawn = np.abs(paths(looks, number).t()).astype(np.float32)
-    shares = np.array(looks) / looks[-1]
-    made = np.empty((len(looks), len(_ALPHAS)))
-    for column, alpha in enumerate(_ALPHAS):
-        made[:, column] = _levels(drawn, np.asarray(spent(shares, float(alpha), rho)), looks)
-    return np.maximum.accumulate(made, axis=1)
 
 
 def _levels(drawn: NDArray[np.float32], spends: Array, looks: tuple[int, ...]) -> Array:

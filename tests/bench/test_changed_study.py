@@ -30,6 +30,7 @@ from bench.slots import parallel, slots
 from bench.study_file import load_study
 from bench.trial import Trial
 from bench.verify import verify
+from bench.writer import Writer
 from tests.bench.tiny import tiny_study
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
@@ -72,16 +73,17 @@ def ran(folder: Path, score: Callable[[Trial], float] = lr_score, **changes: Any
     results.create()
     opening = open_(results, ready)
     conductor = opening.conductor(None, lambda trial, reason, runs: None)
-    recorder = Recorder(results, conductor, told, "tiny")
-    opening.begin(recorder, (2, 0))
-    while (pack := conductor.next_pack()) is not None:
-        recorder.store(pack, [record(trial, score(trial)) for trial in pack.trials])
+    with Writer(results) as writer:
+        recorder = Recorder(writer, conductor, told, "tiny")
+        opening.begin(recorder, (2, 0))
+        while (pack := conductor.next_pack()) is not None:
+            recorder.store(pack, [record(trial, score(trial)) for trial in pack.trials])
     return opening.notes
 
 
 def open_(results: ResultsFolder, ready: Prepared, keep: str = "none") -> Opening:
     inputs = {"data": None, "model_folder": str(ready.model.folder), "tasks": {}}
-    return Opening(results, ready, dump_study(ready.study), inputs, keep)
+    return Opening(results, ready, dump_study(ready.study), inputs, keep, lambda results, looks: ([], ""))
 
 
 def told_of(folder: Path, **changes: Any) -> list[str]:
@@ -200,7 +202,7 @@ def told_of_none(folder: Path) -> None:
         ResultsFolder(str(folder)),
     )
     opening = open_(results, ready)
-    recorder = Recorder(results, opening.conductor(None, lambda *why: None), Observer(), "tiny")
+    recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
     opening.begin(recorder)
     write_report(str(folder))
 
@@ -304,7 +306,7 @@ def test_a_study_goes_on_as_parallel_as_it_began(tmp_path: Path) -> None:
     for places, changes in (((16, 1), {}), ((16, 0), {}), (None, {}), ((2, 0), {"parallel": 5})):
         ready = prepare(tiny_study(**searched(space["methods"]["full"]["lr"], **changes)), None)
         opening = open_(results, ready)
-        recorder = Recorder(results, opening.conductor(None, lambda *why: None), Observer(), "tiny")
+        recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
         opening.begin(recorder, places)
         plan = results.plan()
         assert plan is not None
@@ -324,7 +326,7 @@ def test_beaten_deltas_go_as_rows_arrive_and_the_best_is_there_at_any_moment(
     results.create()
     opening = open_(results, ready, keep="best")
     conductor = opening.conductor(None, lambda *why: None)
-    recorder = Recorder(results, conductor, Observer(), "tiny")
+    recorder = Recorder(Writer(results), conductor, Observer(), "tiny")
     opening.begin(recorder, (2, 0))
     seen = list[int]()
 
@@ -364,7 +366,7 @@ def test_what_a_killed_run_should_have_deleted_the_next_one_deletes(tmp_path: Pa
     results.write_bytes("deltas/00000000000000000000.safetensors", b"of a trial that had not ended")
     narrowed = GRID | {"methods": {"full": {"lr": [1e-3]}}}
     opening = open_(results, prepare(tiny_study(**narrowed), None), keep="best")
-    recorder = Recorder(results, opening.conductor(None, lambda *why: None), Observer(), "tiny")
+    recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
     opening.begin(recorder)
     assert deltas(tmp_path) == {kept for kept in expected(rows)}
     assert lr(next(row for row in rows if row.trial_id in deltas(tmp_path) and lr(row) == 1e-3)) == 1e-3

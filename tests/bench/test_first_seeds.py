@@ -121,7 +121,8 @@ def test_in_a_search_the_next_trial_measures_where_the_first_fails() -> None:
     )
     plan = Plan(study)
     (cell,) = plan.cells()
-    conductor = Conductor(plan, KNOWN, {}, searches={cell: Asks(plan, cell)})
+    both = lambda cell, best: [best, plan.default(cell)]  # noqa: E731
+    conductor = Conductor(plan, KNOWN, {}, both, searches={cell: Asks(plan, cell)})
     found: list[tuple[str, int, bool]] = []
     while (pack := conductor.next_pack()) is not None:
         trial = pack.trials[0]

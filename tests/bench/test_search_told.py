@@ -201,7 +201,10 @@ def test_what_was_added_to_a_choice_is_tried_and_what_was_dropped_never_wins(tmp
 
     def finish(plan: Plan, done: Told) -> tuple[Told, set[float]]:
         search = one_cell(plan, tmp_path, done)
-        conductor = Conductor(plan, KNOWN, within(Scope(plan), done), searches={next(plan.cells()): search})
+        stored, cell = within(Scope(plan), done), next(plan.cells())
+        conductor = Conductor(
+            plan, KNOWN, stored, lambda cell, best: [best, plan.default(cell)], searches={cell: search}
+        )
         confirmed = set()
         while (pack := conductor.next_pack()) is not None:
             if pack.trials[0].stage == "confirm":

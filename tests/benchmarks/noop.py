@@ -52,6 +52,7 @@ class NoopRun:
     """Ends at once, as `bench.trainer.PackRun` does after its last step."""
 
     stopped = False
+    lost = None
 
     def __init__(self, shipment: Shipment, pack: Pack) -> None:
         self.shipment, self.pack = shipment, pack
