@@ -137,10 +137,15 @@ def _of_precision(
     training = study.get("training")
     written = str(training.get("precision", "auto")) if isinstance(training, dict) else "auto"
     pairs = zip(trials["precision"], trials["device"], strict=True)
-    found = [precision.of_row(stored, device, written) for stored, device in pairs]
+    found = [precision.of_row(_word(stored), _word(device), written) for stored, device in pairs]
     keep = [one == now for one in found]
     others = Counter(one for one in found if one != now)
     return trials[keep].reset_index(drop=True), precision.apart(others, now)
+
+
+def _word(value: Any) -> str | None:
+    """None where a column has no value, however pandas writes that."""
+    return value if isinstance(value, str) else None
 
 
 def _study(store: Store) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Kept:
 
 
 class BestDeltas:
-    """Of each cell the delta of the best trial (highest `select` score; ties: lowest seed), and no other.
+    """Of each cell and precision the delta of the best trial (highest `select` score; ties: lowest seed), and no other.
 
     A delta is written before its trial's row, and deleted after the row that beats it: a run that is killed at any
     moment has lost no best one, and the next one deletes what it should have. Deltas of trials that the study no longer
@@ -98,16 +98,16 @@ class BestDeltas:
 
     def saw(self, row: Done) -> None:
         """Take in a row that has been stored: one of the two deltas, its own and the best so far, goes."""
-        best = self._best.get(row.cell)
+        best = self._best.get(_place(row))
         if not _counts(row):
             if row.status != "pruned":  # that left none, and may have been run whole before
                 self._delete(row)
         elif best is None or best.trial_id == row.trial_id:
-            self._best[row.cell] = row
+            self._best[_place(row)] = row
         elif _rank(row) < _rank(best):
             self._delete(row)
         elif _name(row) in self._there():
-            self._best[row.cell] = row
+            self._best[_place(row)] = row
             self._delete(best)
 
     def _there(self) -> set[str]:
@@ -118,12 +118,16 @@ class BestDeltas:
 
 
 def keep_best(folder: ResultsFolder) -> Kept:
-    """Delete all deltas of a folder but the best of each cell, of the precision in which its study was last run."""
-    every, plan = folder.done(), folder.plan()
-    scope, now = stored_scope(folder, plan).scope, plan["precision"] if plan else None
-    mine = {key: row for key, row in every.items() if now is None or row.precision in (None, now)}
-    done = mine if scope is None else within(scope, mine)
+    """Delete all deltas of a folder but the best of each cell and precision."""
+    every = folder.done()
+    scope = stored_scope(folder, folder.plan()).scope
+    done = every if scope is None else within(scope, every)
     return BestDeltas(folder, done.values(), {every[key].trial_id for key in every.keys() - done.keys()}).kept
+
+
+def _place(row: Done) -> tuple[Any, ...]:
+    """What has one best trial: a cell, of one precision."""
+    return row.cell, row.precision
 
 
 def _name(row: Done) -> str:
@@ -137,9 +141,9 @@ def _counts(row: Done) -> bool:
 def _best_of(rows: Iterable[Done]) -> dict[tuple[Any, ...], Done]:
     best: dict[tuple[Any, ...], Done] = {}
     for row in rows:
-        now = best.setdefault(row.cell, row)
+        now = best.setdefault(_place(row), row)
         if _rank(row) > _rank(now):
-            best[row.cell] = row
+            best[_place(row)] = row
     return best
 
 

@@ -138,6 +138,7 @@ class OptunaCell:
             elif len(self.asked) >= self.budget:
                 beyond.add(pack.trials[0].configuration)
             else:
+                self._tell(one.told if one.configuration is not None else len(self.order))
                 self._again(pack, params, done, evals)
         self.beyond = frozenset(beyond)
         self._tell_due()
@@ -185,8 +186,11 @@ class OptunaCell:
 
     def _tell_due(self) -> None:
         """Tell the results, in the order of suggestion, that the next suggestion rests on; all once there is none."""
-        due = len(self.order) + (0 if self.exhausted else 1 - self.parallel)
-        while self.told < due and (asked := self.order[self.told]).rows is not None:
+        self._tell(len(self.order) + (0 if self.exhausted else 1 - self.parallel))
+
+    def _tell(self, due: int) -> None:
+        """Tell results until so many are told, or the next one in order has not ended."""
+        while self.told < min(due, len(self.order)) and (asked := self.order[self.told]).rows is not None:
             state, value = outcome(asked.rows)
             self.study.tell(asked.trial, value, state=state)
             self.told += 1

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bench.sources import TaskData
-from bench.token_cache import Tokenised
+
+if TYPE_CHECKING:
+    from bench.token_cache import Tokenised  # brings in what a forecast does without
 
 TokensOf = tuple[str, str, int]
 """A task's name, its split ("train" or "score"), and after how many tokens its inputs are cut."""
@@ -27,7 +30,7 @@ class Shipment:
     results: str = ""
     run: str = ""
     checkpoint_seconds: float = 30.0
-    tokens: Mapping[TokensOf, Tokenised] = field(default_factory=dict)
+    tokens: "Mapping[TokensOf, Tokenised]" = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,19 @@ MAX_ROWS = 50_000_000
 END_OF_TIME = 253_402_300_800_000_000
 """The year 10000 in microseconds: Python's own dates end there."""
 
-CHECKED = ("trial_id", "study", "method", "model", "task", "metric", "status", "stage", "hyperparameters", "budget")
+CHECKED = (
+    "trial_id",
+    "study",
+    "method",
+    "model",
+    "task",
+    "metric",
+    "status",
+    "stage",
+    "hyperparameters",
+    "budget",
+    "precision",
+)
 """Columns of `trials` whose texts are looked at, each distinct one once."""
 
 CONTROL = "[\\x00-\\x08\\x0e-\\x1f\\x7f\\x{80}-\\x{9f}]"

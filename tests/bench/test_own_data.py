@@ -452,6 +452,7 @@ def test_run_and_report_say_what_the_data_are(reviews: Path, capsys: pytest.Capt
     name = study(reviews, {"file": "train.csv", "validation": 0.2})
     assert command("run", name, "--debug", "--results", str(reviews / "out")) == 0
     said = "mine: 120 rows to train on, 30 to score on; 2 classes (train + score): bad 40 + 10, good 80 + 20"
+    said += "; positive for F1: good"
     assert said in capsys.readouterr().out.splitlines()  # a line of its own, as plan has it
     assert said in (reviews / "out/report/report.md").read_text("utf-8")
     assert json.loads((reviews / "out/plan.json").read_text("utf-8"))["tasks"]["mine"]["positive"] == "good"
