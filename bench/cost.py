@@ -75,13 +75,13 @@ def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
 
 
 def trace(method: Method, arch: Architecture, num_labels: int) -> str | None:
-    """A hash of what a family's member makes of the architecture; None for other methods, and for large models."""
+    """A hash of what a family's member makes of the architecture; None for other methods, and where none was tried."""
     return None if method.model_extra is None else _ask(method, arch, num_labels).trace
 
 
 def effects(method: Method, arch: Architecture, num_labels: int) -> Mapping[str, bool]:
     """The values of a family's member in words, and whether each does something to the architecture; empty for other
-    methods, and for large models."""
+    methods, and where that could not be tried."""
     return {} if method.model_extra is None else _ask(method, arch, num_labels).effects
 
 

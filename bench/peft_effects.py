@@ -24,15 +24,13 @@ from bench.peft_steps import Penalty
 
 STEPS = 3
 """Training steps tried: a factor that starts at zero lets the other one move at the second."""
-LARGEST = 2_000_000_000
-"""Parameters of the largest model that is tried: several copies have to fit into memory."""
 _ROWS, _LENGTH = 2, 8
 _MODULES = ("target_modules", "feedforward_modules", "layers_pattern")
 _SEED = 20
 
 
 class Effects(NamedTuple):
-    """`trace`: a hash of what a method makes of a model (None: it is too large to be tried); `acts`: each value of its
+    """`trace`: a hash of what a method makes of a model (None: it could not be tried); `acts`: each value of its
     options in words, e.g. "r: 4", and whether it does something there."""
 
     trace: str | None
@@ -46,8 +44,6 @@ def find_effects(model: nn.Module, tuned: Method) -> Effects:
     an effect: another value of theirs has one.
     """
     options = dict(tuned.model_extra or {})
-    if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
-        return Effects(None, {})
     whole, read = _trace(model, tuned, options)
     acts: dict[str, bool] = {}
     for path in _leaves(options):

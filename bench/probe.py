@@ -25,7 +25,7 @@ from bench.registry import method
 if TYPE_CHECKING:
     pass
 
-PROBE_VERSION = 8
+PROBE_VERSION = 9
 PATIENCE = 600.0
 """Seconds that one answer may take."""
 Polynomial = tuple[float, float, float, float]

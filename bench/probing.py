@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from bench.errors import InputError, MethodError, ModelError
 from bench.frozen import head_batch, split
+from bench.narrow import LARGEST, narrowed
 from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 from bench.peft_effects import Effects, find_effects
 from bench.peft_options import describe
@@ -76,10 +77,21 @@ def _effects(request: dict[str, Any]) -> Effects:
     tuned = method(request["method"])(**request["hyperparameters"])
     if tuned.model_extra is None:
         return Effects(None, {})
+    config = request["config"]
+    if _size(config, request["num_labels"]) > LARGEST:
+        config = narrowed(config)
+        if config is None or _size(config, request["num_labels"]) > LARGEST:
+            return Effects(None, {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = build_shape(request["config"], request["num_labels"])
+        model = build_shape(config, request["num_labels"])
     return find_effects(model, tuned)
+
+
+def _size(config: dict[str, Any], num_labels: int) -> int:
+    """Parameters of a model with this config."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_shape(config, num_labels).parameters())
 
 
 def _measure(request: dict[str, Any], device: str) -> ProbeAnswer:

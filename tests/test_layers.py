@@ -44,7 +44,7 @@ LAYERS: dict[str, str] = {
     "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
         audit parts each_step job optimiser prediction make_job probing bottleneck peft_adapter peft_options
         peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses
-        recompute padding rehearsal preflight_child
+        recompute padding rehearsal preflight_child narrow
         spared determinism faults""",
     "ray": "search worker cluster own_ray ray_parts bridge actors sweep",
     "edge": """cli propose tracker tracker_child commands console compare upkeep show progress run opening rerun

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from bench import probing
 from bench.audit import FreezeAudit
 from bench.errors import MethodError
+from bench.narrow import narrowed
 from bench.parts import trained_tensors
 from bench.peft_effects import find_effects
 from bench.probe import probe
@@ -117,3 +119,30 @@ def test_what_a_tuner_decomposes_is_the_same_under_any_number_of_threads() -> No
         torch.set_num_threads(before)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+SEVEN_BILLION = {
+    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "head_dim": 128,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "bos_token_id": 128000,
+    "eos_token_id": 128001, "max_position_embeddings": 4096,
+}  # fmt: skip
+
+
+def test_a_large_model_is_tried_on_a_narrow_one_of_its_shape() -> None:
+    small = narrowed(SEVEN_BILLION)
+    assert small is not None
+    assert (small["hidden_size"], small["intermediate_size"], small["head_dim"]) == (256, 688, 8)
+    assert {key: small[key] for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")} == {
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    }  # fmt: skip
+    assert small["bos_token_id"] < small["vocab_size"]
+    assert narrowed({"model_type": "llama"}) is None
+    assert narrowed(SEVEN_BILLION | {"intermediate_size": 11009}) is None
+
+
+def test_an_option_without_effect_on_a_large_model_is_found() -> None:
+    options = {"use_qalora": True, "layers_to_transform": 31, "r": 8}
+    request = {"config": SEVEN_BILLION, "num_labels": 2, "method": "peft:LORA", "hyperparameters": options}
+    found = probing._effects(request | {"pooler": False})
+    assert found.trace is not None
+    assert [said for said, does in found.acts.items() if not does] == ["use_qalora: True"]
