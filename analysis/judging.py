@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.claim import Claim
+from analysis.claim import Claim, Finding
 from analysis.evidence import Source, cells_of, evidence
 from analysis.frames import groups
 from analysis.levels import kept_levels
@@ -36,12 +36,22 @@ class Waves:
         """What each look sees whose seeds have ended in every one of the cells, however they ended."""
         for number, pairs in enumerate(self.levels.looks[: self.looks]):
             seeds = set(self.seeds[:pairs])
-            for key in keys:
-                sample = source.samples[key]
-                ended = {one.seed for one in sample.absent if one.why != "not run"} | set(sample.seeds.tolist())
-                if not seeds <= ended:
-                    return
+            if any(not seeds <= _ended(key, source) for key in keys):
+                return
             yield source.seen(seeds, Interim(self.levels, number))
+
+
+def _ended(key: Key, source: Source) -> set[int]:
+    """The seeds whose run of a cell's configuration has ended, however: a failed one is a row too."""
+    sample, runs = source.samples[key], source.runs
+    ended = {one.seed for one in sample.absent if one.seed is not None and one.why != "not run"}
+    if "configuration" in runs:
+        task, fraction, budget, name = key
+        place = runs["task"].eq(task) & runs["fraction"].eq(fraction) & runs["budget"].eq(budget)
+        place &= runs["method"].eq(name) & runs["stage"].eq(sample.stage)
+        mine = runs[place & runs["configuration"].eq(sample.configuration)]
+        ended |= {int(seed) for seed in mine["seed"]}
+    return ended | set(sample.seeds.tolist())
 
 
 def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Waves | None, frozenset[str]]:
@@ -62,9 +72,6 @@ def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, wav
         return untested(claim, _not_run(absent, budget, source.runs))
     if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
         return untested(claim, "the claimed fraction is all of the data that was used")
-    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
-    if flat:
-        return untested(claim, f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale")
     references = sorted({source.references.get((task, budget), "") for task in tasks})
     if claim.scale == "gain" and len(references) > 1:
         return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
@@ -82,7 +89,7 @@ def _judged(claim: Claim, tasks: list[str], budget: str, looks: list[Source], le
     groups_of = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
 
     def found(seen: list[Source]) -> Verdict:
-        made = [[evidence(claim, some, budget, one) for one in seen] for some in groups_of]
+        made = [[_evidence(claim, some, budget, one) for one in seen] for some in groups_of]
         return judge(claim, [one[-1] if levels is None else together(claim, one, levels) for one in made])
 
     made, lacking = found(looks), _lacking(claim, tasks, budget, looks[-1])
@@ -91,6 +98,16 @@ def _judged(claim: Claim, tasks: list[str], budget: str, looks: list[Source], le
     if claim.says == "cheaper" or claim.over == "lr":  # what a missing run would have cost or spread has no bound
         return with_holes(made, lacking, None)
     return with_holes(made, lacking, found([replace(one, filled=True) for one in looks]))
+
+
+def _evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Finding:
+    """What a look sees of a claim; nothing, where the reference has no gain to measure by."""
+    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
+    if not flat:
+        return evidence(claim, tasks, budget, source)
+    unit = replace(source, gains={**source.gains, **{(task, budget): 1.0 for task in flat}})
+    reason = f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale"
+    return replace(evidence(claim, tasks, budget, unit), supports=False, refutes=False, reason=reason)
 
 
 def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:

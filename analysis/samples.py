@@ -94,8 +94,10 @@ def _small(values: np.ndarray) -> np.ndarray:
 def absent(reported: pd.DataFrame, missing: Missing) -> tuple[Absent, ...]:
     """The planned runs of one configuration that gave no score, with how they ended."""
     ended = {int(row["seed"]): str(row["status"]) for row in records(reported[~reported["is_result"]])}
-    named = [Absent(seed, ended.get(seed, "not run")) for seed in missing.named]
-    return (*named, *[Absent(None, "not run")] * missing.unnamed)
+    seeds = sorted({*missing.named, *ended})
+    named = [Absent(seed, ended.get(seed, "not run")) for seed in seeds]
+    unnamed = max(0, missing.unnamed - (len(seeds) - len(missing.named)))
+    return (*named, *[Absent(None, "not run")] * unnamed)
 
 
 def bare(rows: pd.DataFrame, lacking: tuple[Absent, ...] = ()) -> Sample:

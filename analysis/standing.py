@@ -40,14 +40,22 @@ def standing(made: list[Verdict], places: list[tuple[list[str], str]], source: S
     for one, (tasks, budget) in zip(made, places, strict=True):
         if one.claim.id not in followed:
             continue
-        if one.verdict != "inconclusive" or not any(found.path for found in one.findings):
+        needed = set(_needed(one.claim, tasks, budget, source))
+        if one.verdict != "inconclusive":
             settled[one.claim.id] = one.verdict
+        elif not needed <= source.samples.keys() or _whole(one.claim, source):  # it can get no verdict here
+            settled[one.claim.id] = "without a verdict"
         elif is_futile(one):
             futile.append(one.claim.id)
         else:
             open_.append(one.claim.id)
-            cells.update(_needed(one.claim, tasks, budget, source))
+            cells |= needed
     return Standing(settled, tuple(futile), tuple(open_), frozenset(cells))
+
+
+def _whole(claim: Claim, source: Source) -> bool:
+    """Whether a claim of saturation names all of the data."""
+    return claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top
 
 
 def _needed(claim: Claim, tasks: list[str], budget: str, source: Source) -> Iterator[Key]:

@@ -117,7 +117,9 @@ def _looks(claim: Row, looks: Row) -> list[str]:
             f"{looks['median_unbiased']:.3g}."
         )
     if looks["schedule_changed"]:
-        said.append("The looks were changed after one had been taken: how often such a verdict errs is not known.")
+        said.append(
+            "The study was changed after a look (looks, claims or configurations): its error rate is not known."
+        )
     return said
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.architecture import Architecture
+from bench.configurations import Defaults
 from bench.methods import Method
 from bench.plan import Cell, Plan
 from bench.registry import method
@@ -58,13 +59,13 @@ def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
     return asked if room is None else min(asked, room - tuned.positions)
 
 
-def load(shipment: Shipment, plan: Plan, architecture: Architecture) -> Shipment:
+def load(shipment: Shipment, plan: Plan, architecture: Architecture, defaults: Defaults) -> Shipment:
     """The shipment as it goes to workers: without a task's texts where all of its tokens are in this machine's cache
     (the preflight has put them there), and else with its texts packed."""
     tasks: dict[str, TaskData] = {}
     tokens: dict[TokensOf, Tokenised] = {}
     for name, found in shipment.tasks.items():
-        lengths = _lengths(plan, name, architecture)
+        lengths = _lengths(plan, name, architecture, defaults)
         own = {} if lengths is None else _kept(found, lengths, Path(shipment.model_folder))
         whole = lengths is not None and len(own) == len(SPLITS) * len(lengths)
         tasks[name] = _with(found, None if whole else Packed)
@@ -72,12 +73,14 @@ def load(shipment: Shipment, plan: Plan, architecture: Architecture) -> Shipment
     return replace(shipment, tasks=tasks, tokens=tokens)
 
 
-def _lengths(plan: Plan, task: str, architecture: Architecture) -> set[int] | None:
-    """After how many tokens the inputs of a task's trials are cut; None where a search may draw more than are known."""
+def _lengths(plan: Plan, task: str, architecture: Architecture, defaults: Defaults) -> set[int] | None:
+    """After how many tokens the inputs of a task's trials are cut, of a confirm stage's default (`defaults`) too; None
+    where a search may draw more than are known."""
     study, found = plan.study, set[int]()
     for name in study.methods:
         space = plan.space(Cell(task, name, study.fractions[0], study.budget[0]))
         points = [plan.complete(Cell(task, name, study.fractions[0], study.budget[0]), one) for one in space.few()]
+        points += [defaults[name, task]] if (name, task) in defaults else []
         made = [method(name)(**split_point(point)[0]) for point in points]
         own = {longest_input(study.training.max_length, tuned, architecture) for tuned in made}
         if space.distributions and len(own) > 1:

@@ -23,7 +23,7 @@ from bench.results import Done, ResultsFolder
 from bench.scope import Scope
 from bench.slots import parallel
 from bench.trial import Trial
-from bench.waves import CellKey, Waves
+from bench.waves import CellKey, Waves, asked_of
 from bench.within import outside_note, within
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Opening:
         self.stored = self.folder.plan()
         self.waves: Waves | None = None
         self._looks: list[list[int]] = list(self.stored["looks"]) if self.stored else []
+        self._asked: list[str] = list(self.stored["asked"]) if self.stored else []
         self._begun = False
         self._stock = self.folder.read_stock()
         written, now = self.ready.study.training.precision, self.ready.known.precision
@@ -85,8 +86,10 @@ class Opening:
     def _decide(self, look: int) -> Collection[CellKey]:
         """The cells that open claims need after a look at what is stored by now."""
         looks = list(self.waves.schedule) if self.waves else []
-        if self._looks[-1:] != [looks]:
+        asked = asked_of(self.ready.study)
+        if (self._looks[-1:], self._asked[-1:]) != ([looks], [asked]):
             self._looks.append(looks)
+            self._asked.append(asked)
         cells, said = self.settle(self.folder.uri, look + 1)
         self.folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
         return cells
@@ -97,7 +100,7 @@ class Opening:
     def _write_plan(self) -> None:
         beyond = {cell.key: search.beyond for cell, search in self.searches.items()}
         content = self.ready.plan.to_json(self.waves, beyond)
-        self.folder.write_json("plan.json", content | self._beside | {"looks": self._looks})
+        self.folder.write_json("plan.json", content | self._beside | {"looks": self._looks, "asked": self._asked})
 
     def begin(self, recorder: Recorder, places: tuple[float, float] | None = None) -> None:
         """Nothing refuses the run any more: write down what it is, and tidy up after others.

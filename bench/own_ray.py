@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -46,7 +47,19 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
         if hasattr(services, "get_node"):
             find = _found_at_once(services.get_node, meanwhile)
             replaced.enter_context(_replaced(services, "get_node", find))
-        ray.init(address="local", include_dashboard=False, **options)
+        context: Any = ray.init(address="local", include_dashboard=False, **options)
+    _folders[:] = [Path(context.address_info["session_dir"])]
+
+
+_folders: list[Path] = []
+
+
+def session_folder() -> Path | None:
+    """Where the Ray that was last started here keeps its files.
+
+    Ray would say it in answer to a second ray.init, which puts Ray's signal handler in place of ours.
+    """
+    return next(iter(_folders), None)
 
 
 def _bring_token() -> None:

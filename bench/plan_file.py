@@ -60,6 +60,8 @@ class _Plan(_Part):
     tasks: dict[str, _Task] = {}
     looks: list[list[int]] = []
     """Each schedule under which the claims were looked at, of seeds in waves."""
+    asked: list[str] = []
+    """A digest of what each of those looks was of: the claims, and what decides their configurations."""
     parallel: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = {}
 
 

@@ -61,17 +61,15 @@ class Tally:
     finished: int = 0
     running: dict[str, Key] = field(default_factory=dict)
     spared: Mapping[Key, int] = field(default_factory=dict)
+    there: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, conductor: Conductor) -> "Tally":
         """Start from what the plan asks for and what the folder already holds."""
-        tally = cls(spared=conductor.spared)
+        tally = cls(spared=conductor.spared, there=conductor.there)
         for count in plan.counts():
             cell = tally.cells.setdefault(count.cell.key, CellProgress())
             cell.planned += count.planned
-        for key, done in conductor.there.items():
-            if key in tally.cells:
-                tally.cells[key].done = done
         for row in conductor.rows.values():
             if row.cell in tally.cells:
                 tally.cells[row.cell].saw(row)
@@ -89,7 +87,11 @@ class Tally:
     @property
     def done(self) -> int:
         """Trials that have a result."""
-        return sum(cell.done for cell in self.cells.values())
+        return sum(map(self.done_in, self.cells))
+
+    def done_in(self, key: Key) -> int:
+        """The same of one cell, earlier runs' included; a later look may find more of those."""
+        return self.cells[key].done + self.there.get(key, 0)
 
     @property
     def failed(self) -> int:
@@ -259,10 +261,11 @@ def _place(tally: Tally, key: Key) -> Text:
     if cell is None:
         return Text("")
     planned = tally.planned_in(key)
-    style = "green" if cell.done >= planned else "cyan" if cell.running else "dim"
+    done = tally.done_in(key)
+    style = "green" if done >= planned else "cyan" if cell.running else "dim"
     best = "" if cell.best is None else f" {cell.best:.3f}"
     failed = f" !{cell.failed}" if cell.failed else ""
-    return Text(f"{cell.done}/{planned}{failed}{best}", style="red" if cell.failed else style)
+    return Text(f"{done}/{planned}{failed}{best}", style="red" if cell.failed else style)
 
 
 def make_progress(plan: Plan, conductor: Conductor, console: Console) -> Observer:

@@ -20,7 +20,7 @@ from bench.results import ResultsFolder
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
 from bench.space import as_space
-from bench.study import Study
+from bench.study import Study, UntilSettled, number_of
 from bench.study_file import build_study, method_resources
 from bench.trial import Trial
 
@@ -124,12 +124,17 @@ def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: 
     entries = [entry for entry, name in zip(study.tasks, study.task_names, strict=True) if name == row["task"]]
     if not entries and row["task"] not in tasks():
         raise ResultsError(f"task {row['task']!r} is no longer in the study, so its files are not known")
-    own = {
+    own: dict[str, Any] = {
         "tasks": entries or [row["task"]],
         "methods": {row["method"]: as_space(point)},
         "fractions": [row["fraction"]],
     }
-    return build_study(dict(study) | own | {"budget": [budget], "claims": []}, where, Path("."))
+    if isinstance(study.seeds, UntilSettled):  # there is no claim to settle
+        own["seeds"] = number_of(study.seeds)
+    kind = "optuna" if study.search.optuna else "grid"
+    search = study.search.model_dump()[kind] | {"confirm_seeds": study.search.confirm_seeds}
+    own |= {"search": {kind: search}, "budget": [budget], "claims": []}
+    return build_study(dict(study) | own, where, Path("."))
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -314,7 +314,7 @@ def _run_ray(
         opening.begin(recorder, (cluster.cpus_available() if options.address else slots(), gpus))
         stop.arm()
         with cluster.watched(lambda: _ray_is_gone(recorder)):
-            cargo = load(shipment, ready.plan, ready.architecture)
+            cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
             sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)
 
 

@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from bench.cluster import Pulse, RayOptions  # before ray: how Ray behaves
@@ -21,6 +20,7 @@ from ray.tune.experiment import Trial  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
+from bench import own_ray
 from bench.actors import losses_are_outcomes
 from bench.bridge import Bridge
 from bench.conductor import Conductor
@@ -135,7 +135,7 @@ def run_sweep(
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
     trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
     try:
-        with _quiet(), scratch(_session(options)) as storage, losses_are_outcomes():
+        with _quiet(), scratch(None if options.address else own_ray.session_folder()) as storage, losses_are_outcomes():
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
@@ -158,14 +158,6 @@ def run_sweep(
             raise
         if not isinstance(ours, _Done):
             raise ours from error
-
-
-def _session(options: RayOptions) -> Path | None:
-    """The folder of a Ray of our own: ray.init, called again, says where the first call's is, and logs that it was."""
-    if options.address is not None:
-        return None
-    context: Any = ray.init(ignore_reinit_error=True)
-    return Path(context.address_info["session_dir"])
 
 
 def _ours(error: BaseException) -> FinebenchError | _Done | None:

@@ -4,6 +4,8 @@ A look judges the claims on the seeds of all complete waves. The next wave runs 
 no others; a claim that was settled stays so. Who decides which those are is told to `Waves`: it knows no statistics.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping
 
 from bench.errors import StudyError
@@ -55,6 +57,13 @@ def in_waves(study: Study, claim: Claim) -> bool:
     since waves bring no runs that were alone on their machine, and none that choose."""
     over_lr = claim.says == "varies_more" and claim.over == "lr"
     return study.waves is not None and not over_lr and claim.says != "cheaper"
+
+
+def asked_of(study: Study) -> str:
+    """A digest of what a look is of: the claims, and all that decides which configurations are judged, and how."""
+    keys = {"claims", "methods", "tasks", "fractions", "budget", "search", "select", "training", "seeds"}
+    text = json.dumps(study.model_dump(mode="json", include=keys), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def wave_seeds(study: Study) -> tuple[int, ...]:

@@ -191,6 +191,16 @@ def test_an_incomplete_wave_is_not_looked_at() -> None:
     assert (made.verdict, made.reason) == ("inconclusive", "its first look is at 6 seeds, which have not all ended")
 
 
+def test_a_failed_run_has_ended_also_where_the_plan_no_longer_names_its_seed() -> None:
+    source = drawn(seeds_only(0.5), np.random.default_rng(2), 9, TASKS[:1])
+    key = (TASKS[0], 1.0, "", "a")
+    gap = source.samples[key].of([1, 2, 4, 5, 6, 7, 8, 9])
+    row = {"task": TASKS[0], "fraction": 1.0, "budget": "", "method": "a", "stage": "", "configuration": "", "seed": 3}
+    failed = replace(source, samples=source.samples | {key: gap}, runs=pd.DataFrame([row]))
+    made = judge_claim(BETTER, list(TASKS[:1]), "", failed, waves(LOOKS))
+    assert [step.pairs for step in made.findings[0].path] == [5, 8]
+
+
 def test_what_a_look_decided_stands() -> None:
     """A claim that was supported stays so where later seeds would widen its interval over the bound."""
     rng = np.random.default_rng(3)

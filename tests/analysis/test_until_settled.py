@@ -10,6 +10,7 @@ from analysis.report import write_report
 from bench.commands import _settle
 from bench.plan import Plan
 from bench.recorder import Observer
+from bench.rerun import rerun_command
 from bench.results import ResultsFolder
 from bench.run import RunOptions, RunOutcome, run_study
 from bench.show import status
@@ -123,4 +124,12 @@ def test_looks_that_are_changed_after_one_are_told(tmp_path: Path) -> None:
     write_report(str(tmp_path), str(tmp_path / "out"))
     wide, _ = json.loads((tmp_path / "out" / "claims.json").read_text())
     assert wide["looks"]["schedule_changed"]
-    assert "The looks were changed after one had been taken" in (tmp_path / "out" / "report.md").read_text()
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "The study was changed after a look (looks, claims or configurations)" in page
+
+
+def test_a_trial_of_such_a_study_can_be_rerun(
+    whole: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rerun_command(str(whole[0]), next(iter(rows(whole[0])))) == 0
+    assert ": bit-equal" in capsys.readouterr().out

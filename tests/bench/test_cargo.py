@@ -37,7 +37,7 @@ def test_tokens_that_this_machine_has_go_in_place_of_texts(ready: Prepared) -> N
     plain, longest = shipment_of(ready), cut(ready)
     task = ready.tasks["mini-mrpc"]
     made = {split: cached_tokens(task, split, ready.model.folder, longest) for split in ("train", "score")}
-    sent = load(plain, ready.plan, ready.architecture)
+    sent = load(plain, ready.plan, ready.architecture, ready.defaults)
     assert set(sent.tokens) == {("mini-mrpc", "train", longest), ("mini-mrpc", "score", longest)}
     assert (sent.tasks["mini-mrpc"].train.texts, len(sent.tasks["mini-mrpc"].train)) == ((), len(task.train))
     buffers: list[pickle.PickleBuffer] = []
@@ -53,7 +53,7 @@ def test_tokens_that_this_machine_has_go_in_place_of_texts(ready: Prepared) -> N
 def test_texts_go_packed_where_a_split_has_no_tokens_yet(ready: Prepared) -> None:
     task, longest = ready.tasks["mini-mrpc"], cut(ready)
     whole = cached_tokens(task, "train", ready.model.folder, longest)  # and none of the other split
-    sent = load(shipment_of(ready), ready.plan, ready.architecture)
+    sent = load(shipment_of(ready), ready.plan, ready.architecture, ready.defaults)
     assert [list(column) for column in sent.tasks["mini-mrpc"].score.texts] == list(task.score.texts)
     buffers: list[pickle.PickleBuffer] = []
     assert len(pickle.dumps(sent, protocol=5, buffer_callback=buffers.append)) < 20_000
@@ -66,7 +66,7 @@ def test_a_search_over_tokens_of_a_methods_own_keeps_the_texts(ready: Prepared) 
     spaces = {"prompt": {"lr": 1e-3, "tokens": {"int": [2, 40]}}}
     methods = {"methods": spaces, "search": {"optuna": {"trials": 2, "seeds": 1}}}
     plan = Plan(tiny_study(tasks=["mini-mrpc"], **methods))
-    sent = load(shipment_of(ready), plan, replace(ready.architecture, positions=64))
+    sent = load(shipment_of(ready), plan, replace(ready.architecture, positions=64), {})
     assert len(sent.tasks["mini-mrpc"].train.texts) == 2
 
 

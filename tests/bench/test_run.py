@@ -151,13 +151,15 @@ def test_rerun_of_a_trial_that_has_left_its_study(tmp_path: Path, capsys: pytest
         assert f"{trial_id}: bit-equal" in capsys.readouterr().out
 
 
-def test_a_search_over_other_hyperparameters_is_refused(tmp_path: Path) -> None:
+def test_a_search_over_more_hyperparameters_goes_on_with_what_lies_inside(tmp_path: Path) -> None:
+    """What was tried at the default of a hyperparameter that is searched now is a configuration of the new space."""
     small = SEARCH | {"search": {"optuna": {"trials": 1, "seeds": 1, "confirm_seeds": 0}}}
-    run_tiny(tmp_path, **small)
     wider = {"lr": {"loguniform": [1e-5, 1e-2]}, "variant": {"choice": ["pfeiffer", "houlsby"]}}
     run_tiny(tmp_path, **small | {"methods": {"adapter": {"lr": wider["lr"]}}})
-    with pytest.raises(ResultsError, match=r"holds a search over lr in cell .*; this study searches lr, variant"):
-        run_tiny(tmp_path, **small | {"methods": {"adapter": wider}})
+    before = {row["trial_id"] for row in rows_of(tmp_path)}
+    assert run_tiny(tmp_path, **small | {"methods": {"adapter": wider}}).statuses == {}
+    run_tiny(tmp_path, **small | {"methods": {"adapter": wider | {"variant": {"choice": ["houlsby", "parallel"]}}}})
+    assert len({row["trial_id"] for row in rows_of(tmp_path)} - before) == 1
 
 
 def test_best_yaml_is_a_study_that_runs(tmp_path: Path) -> None:

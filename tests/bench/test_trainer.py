@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import make_job, meter, optimiser, training
+from bench import make_job, meter, optimiser, prediction, training
 from bench.conductor import Pack
 from bench.evaluation import Predictions, Progress
 from bench.prepare import Prepared
@@ -292,7 +292,7 @@ def test_of_equal_evaluations_the_first_is_chosen(monkeypatch: pytest.MonkeyPatc
     one = job("bert", "bitfit", "fp32", 1, rows, labels)
     one = dataclasses.replace(one, steps=3, training=one.training.model_copy(update={"evals": 3}))
     same = Predictions(labels, None, 0.5, {"accuracy": 0.5})
-    monkeypatch.setattr(training, "predict", lambda job, examples: same)
+    monkeypatch.setattr(prediction, "predict", lambda job, examples: same)
     progress = Progress()
     found = list(training.train(one, progress))
     assert [(each.step, each.improved, each.score is None) for each in found] == [
