@@ -151,5 +151,5 @@ def test_an_interrupted_pack_goes_on_from_its_checkpoints_in_any_other(
     assert {key: rows[key] for key in first} == first
     assert_same_results(rows, solo)
     went_on = [row for row in rows.values() if row["pack_size"] == 4]
-    assert len(went_on) == (9 if then == 4 else 4)
+    assert len(went_on) in ((8, 9) if then == 4 else (4,))  # one that goes on last may be alone
     assert all(row["train_seconds"] is None for row in went_on)
