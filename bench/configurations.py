@@ -25,7 +25,7 @@ from bench.methods import Method
 from bench.plan import Cell, Plan
 from bench.registry import method
 from bench.space import Space
-from bench.study import TUNABLE, split_point
+from bench.study import split_point
 
 Point = dict[str, Any]
 
@@ -268,8 +268,7 @@ def _default(plan: Plan, cell: Cell, architecture: Architecture, num_labels: int
     reason = fails({})
     if reason is None:
         return plan.default(cell)
-    own = {key: values for key, values in plan.space(cell).values.items() if key not in ("lr", *TUNABLE)}
-    kept = {key: values[0] for key, values in own.items() if len(values) == 1}
+    kept = plan.fixed(cell)
     if fails(kept):
         kind = "grid" if plan.study.search.optuna is None else "optuna"
         raise MethodError(

@@ -175,6 +175,11 @@ class Plan:
         """The method's default configuration, with what is `kept` of a space."""
         return self.complete(cell, kept or {})
 
+    def fixed(self, cell: Cell) -> dict[str, Any]:
+        """What a default may keep of a cell's space: the method's own values that it fixes, not the learning rate."""
+        own = {key: values for key, values in self.space(cell).values.items() if key not in ("lr", *TUNABLE)}
+        return {key: values[0] for key, values in own.items() if len(values) == 1}
+
     def trial(self, cell: Cell, stage: str, point: Mapping[str, Any], seeds: Seeds, known: Identities) -> Trial:
         """One trial of a cell; `point` is complete."""
         study, (own, options) = self.study, split_point(point)

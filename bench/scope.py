@@ -62,6 +62,7 @@ class Scope:
         self._stages = {"search" if search.optuna else "grid", *(["confirm"] if search.confirm_seeds else [])}
         self._point = cache(self._find)
         self._seeds = cache(self._planned_seeds)
+        self._is_default = cache(self._told_default)
 
     def places(self, rows: Iterable[Row]) -> list[Place | None]:
         """Each row's place in the study; None for one that is no part of it.
@@ -76,7 +77,7 @@ class Scope:
             return found
         meant = self._confirmed(given, found, confirmed)
         return [
-            None if place and row.stage == "confirm" and place.configuration not in meant(row.cell, place) else place
+            None if place and row.stage == "confirm" and not meant(row.cell, place) else place
             for row, place in zip(given, found, strict=True)
         ]
 
@@ -97,7 +98,7 @@ class Scope:
         point, configuration = self._point(cell.task, cell.method, row.configuration)
         if seed is None or configuration is None:
             return None
-        if point is None and not (row.stage == "confirm" and configuration == self._default(cell.task, cell.method)):
+        if point is None and not (row.stage == "confirm" and self._is_default(cell.task, cell.method, configuration)):
             return None
         if row.stage == "search" and configuration in self.beyond.get(row.cell, ()):
             return None
@@ -136,15 +137,16 @@ class Scope:
                 return point, wanted
         return None, wanted
 
-    def _default(self, task: str, name: str) -> str:
+    def _told_default(self, task: str, name: str, configuration: str) -> bool:
+        """Whether a configuration is the method's default, or that with what it keeps of the values which the space
+        fixes (`bench.configurations.find_defaults`)."""
         cell = Cell(task, name, self.plan.study.fractions[0], self.plan.study.budget[0])
-        return json.dumps(self.plan.default(cell), sort_keys=True)
+        given, fixed = json.loads(configuration), self.plan.fixed(cell)
+        kept = {key: value for key, value in fixed.items() if key in given and same_value(value, given[key])}
+        return json.dumps(self.plan.default(cell, kept), sort_keys=True) == configuration
 
-    def _confirmed(
-        self, rows: list[Row], found: list[Place | None], cells: set[Key]
-    ) -> Callable[[Key, Place], set[str]]:
-        """A function of cell and place: the configurations whose confirm runs are part, the place's own included where
-        nothing has been chosen yet."""
+    def _confirmed(self, rows: list[Row], found: list[Place | None], cells: set[Key]) -> Callable[[Key, Place], bool]:
+        """A function of cell and place: whether its confirm runs are part, as all are where nothing has been chosen."""
         chosen: dict[Key, str] = {}
         scored: dict[Key, list[Scored]] = defaultdict(list)
         for row, place in zip(rows, found, strict=True):
@@ -155,10 +157,10 @@ class Scope:
             if best is not None:
                 chosen[key] = best.configuration
 
-        def meant(key: Key, place: Place) -> set[str]:
+        def meant(key: Key, place: Place) -> bool:
             if key not in chosen or self._cell(key) is None:
-                return {place.configuration}
-            return {chosen[key], self._default(key[0], key[1])}
+                return True
+            return place.configuration == chosen[key] or self._is_default(key[0], key[1], place.configuration)
 
         return meant
 

@@ -170,6 +170,15 @@ def test_a_confirmed_winner_that_was_taken_out_makes_room(tmp_path: Path) -> Non
     assert list(tuning["source"]) == ["fresh seeds"]
 
 
+def test_a_default_that_keeps_what_it_cannot_do_without_is_part_of_its_study(tmp_path: Path) -> None:
+    """Its learning rate is no point of the grid, and a value of the space stands in it."""
+    space = {"peft:PREFIX_TUNING": {"lr": [1e-3, 3e-3], "num_virtual_tokens": 4}}
+    study = {"methods": space, "search": {"grid": {"confirm_seeds": 2}}, "tasks": ["mini-cola"]}
+    assert ran(tmp_path, **study) == ran(tmp_path, **study) == []
+    found = status(str(tmp_path))
+    assert (found["ok"], found["pending"], found["outside"]) == (found["planned"], 0, 0)
+
+
 def searched(space: Any, **settings: Any) -> dict[str, Any]:
     optuna = {"trials": 4, "seeds": 1, "confirm_seeds": 0} | settings
     return {"methods": {"full": {"lr": space}}, "search": {"optuna": optuna}}
