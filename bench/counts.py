@@ -8,15 +8,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.precision import of_row
 from bench.results import ResultsFolder
 from bench.scope import Row, Scope
+from bench.within import Stored
 
 Cell = tuple[str, str, float, str]
 """Task, method, fraction and budget."""
 
 COLUMNS = (
-    "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision", "seed",
-    "select_score",
+    "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision", "device",
+    "seed", "select_score",
 )  # fmt: skip
 TYPES = {"fraction": pa.float64(), "select_score": pa.float64(), "seed": pa.int64()}
 CELL = ["task", "method", "fraction", "budget"]
@@ -44,11 +46,9 @@ class Counts:
         return [one for one, done in zip(asked, there, strict=True) if not done]
 
 
-def count(
-    folder: ResultsFolder, damaged: dict[str, str], precision: str | None = None, scope: Scope | None = None
-) -> Counts:
-    """Count a folder's rows, those trained in `precision` or not known in which (None: all) and in the `scope` of its
-    study (None: all); damaged files are noted in `damaged`."""
+def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, stored: Stored) -> Counts:
+    """Count a folder's rows, those trained in the precision that its study trains in `now` (None: all), and of them
+    those in the scope of the study as `stored`; damaged files are noted in `damaged`."""
     schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in COLUMNS])
     parts = [rows.cast(schema) for rows in folder.finished(damaged, COLUMNS)]
     rows = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
@@ -59,18 +59,20 @@ def count(
         [whole, stopped.filter(pc.invert(pc.is_in(stopped["trial_id"], value_set=whole["trial_id"])))]
     )
     every = len(rows)
-    if precision is not None:
-        rows = rows.filter(pc.fill_null(pc.equal(rows["precision"], precision), True))
+    if now is not None:
+        pairs = zip(rows["precision"].to_pylist(), rows["device"].to_pylist(), strict=True)
+        rows = rows.filter(pa.array([of_row(*pair, stored.precision) == now for pair in pairs], pa.bool_()))
     known = len(rows)
-    if scope is not None:
-        rows = _within(rows, scope)
+    if stored.scope is not None:
+        rows = _within(rows, stored.scope)
     statuses: defaultdict[Cell, Counter[str]] = defaultdict(Counter)
     confirmed: dict[Cell, Counter[str]] = {}
     for row in _grouped(rows, "status"):
         statuses[_cell(row)][row["status"]] = row["n"]
     for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
         confirmed.setdefault(_cell(row), Counter())[row["hyperparameters"]] = row["n"]
-    return Counts(statuses, confirmed, every - known, None if scope is None else known - len(rows), rows["trial_id"])
+    outside = None if stored.scope is None else known - len(rows)
+    return Counts(statuses, confirmed, every - known, outside, rows["trial_id"])
 
 
 def _within(rows: pa.Table, scope: Scope) -> pa.Table:

@@ -126,7 +126,7 @@ def status(results: str) -> dict[str, Any]:
         raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
     damaged: dict[str, str] = {}
     stored = stored_scope(folder, plan)
-    done = count(folder, damaged, plan["precision"], stored.scope)
+    done = count(folder, damaged, plan["precision"], stored)
     notes = [outside_note(done.outside)] if done.outside else []
     if stored.unknown:
         notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, deserialize
 from bench.errors import DamagedFile, InputError, ResultsError, StorageError
 from bench.identify import Identifier
 from bench.leftovers import HALF_WRITTEN
+from bench.precision import of_row
 from bench.record import record_name
 from bench.results import DAMAGED, KEPT, ResultsFolder, done_of
 from bench.safe_yaml import MAX_BYTES, parse_yaml
@@ -196,14 +197,14 @@ def _counts(folder: ResultsFolder, found: Verdict, plan: dict[str, Any] | None, 
     planned: Counter[tuple[Any, ...]] = Counter()
     for cell in plan["cells"]:
         planned[cell["task"], cell["method"], cell["fraction"], cell["budget"], cell["stage"]] += cell["planned"]
-    now = plan["precision"]
-    mine = {name: row for name, row in rows.items() if now is None or row["precision"] in (None, now)}
+    now, stored = plan["precision"], stored_scope(folder, plan)
+    known = {name: of_row(row["precision"], row["device"], stored.precision) for name, row in rows.items()}
+    mine = {name: row for name, row in rows.items() if now is None or known[name] == now}
     if len(mine) < len(rows):
         others = len(rows) - len(mine)
         found.note("other precision", "trials", f"{others} trials were not trained in {now}, as the last run's are")
     done = {record: done_of(row) for record, row in mine.items()}
-    scope = stored_scope(folder, plan).scope
-    part = done if scope is None else within(scope, done)
+    part = done if stored.scope is None else within(stored.scope, done)
     outside = Counter((*done[record].cell, done[record].stage) for record in done.keys() - part.keys())
     for key, count in sorted(outside.items(), key=str):
         found.note("beyond the plan", " · ".join(map(str, key)), outside_note(count))

@@ -35,6 +35,11 @@ class Stored:
     scope: Scope | None
     unknown: str | None = None
 
+    @property
+    def precision(self) -> str:
+        """What the study writes; auto where it cannot be read here."""
+        return "auto" if self.scope is None else self.scope.plan.study.training.precision
+
 
 def stored_scope(store: Store, plan: Mapping[str, Any] | None) -> Stored:
     """The scope of a folder's study; `plan` is its plan.json. A study of methods or tasks that are not installed here

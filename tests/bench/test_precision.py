@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -159,6 +161,21 @@ def test_a_folder_continued_on_other_hardware_does_not_mix(tmp_path: Path, monke
     monkeypatch.undo()
     assert run_tiny(tmp_path, **changes).statuses == {}
     assert set(load_results(str(tmp_path)).trials["precision"]) == {"fp32"}
+
+
+def test_status_verify_and_report_count_the_same_rows_of_before_the_column(tmp_path: Path) -> None:
+    """What a GPU made of auto then is not told: such a row is left out by all of them, one of a CPU by none."""
+    run_tiny(tmp_path)
+    for path, device in zip(sorted((tmp_path / "trials").glob("*.parquet")), ("NVIDIA H200", "AMD EPYC"), strict=True):
+        rows = pq.read_table(path)
+        for name, value in (("precision", None), ("device", device)):
+            field = rows.schema.field(name)
+            rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array([value], field.type))
+        pq.write_table(rows, path)
+    counted = status(str(tmp_path))
+    assert (counted["ok"], counted["pending"], counted["other_precision"]) == (1, 1, 1)
+    assert len(load_results(str(tmp_path)).trials) == 1
+    assert "1 trials were not trained in fp32" in str(verify(ResultsFolder(str(tmp_path))).notes)
 
 
 def test_a_folder_with_nothing_of_the_studys_precision_says_so(tmp_path: Path) -> None:
