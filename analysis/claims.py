@@ -37,7 +37,6 @@ What is not defined is null. Keys may be added; none will change its meaning.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -49,8 +48,8 @@ from analysis.claim import QUANTITY, Claim, Finding, Word, claims_of
 from analysis.costs import LABELS, chosen_rows
 from analysis.evidence import Source, cells_of
 from analysis.evidence_collapse import told as told_collapses
-from analysis.frames import records
-from analysis.judging import Waves, judge_claim, waves_of
+from analysis.frames import finite_or_none, records
+from analysis.judging import Schedule, judge_claim, waves_of
 from analysis.load import Results
 from analysis.planned import Expectation, Key
 from analysis.runs import budget_label
@@ -69,7 +68,7 @@ class Judged(NamedTuple):
     verdicts: list[Verdict]
     places: list[tuple[list[str], str]]
     source: Source
-    waves: Waves | None
+    waves: Schedule | None
     followed: frozenset[str]
 
 
@@ -171,7 +170,7 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
     ]
     made["choice"] = _choice(claim, tasks, budget, source)
     made["per_task"] = [_finding(finding) for finding in one.findings]
-    return {key: _null(value) for key, value in made.items()}
+    return {key: finite_or_none(value) for key, value in made.items()}
 
 
 def _resting(one: Verdict, finding: Finding) -> Word:
@@ -197,14 +196,14 @@ def _filled(one: Verdict) -> dict[str, Any] | None:
     if one.filled is None:
         return None
     found = one.filled.decides
-    ends = {key: _null(getattr(found, key)) if found else None for key in ("estimate", "low", "high")}
+    ends = {key: finite_or_none(getattr(found, key)) if found else None for key in ("estimate", "low", "high")}
     return {"verdict": one.filled.verdict, **ends}
 
 
 def _effect(found: Finding | None) -> dict[str, Any] | None:
     if found is None or found.effect is None:
         return None
-    return {key: _null(value) for key, value in asdict(found.effect).items()}
+    return {key: finite_or_none(value) for key, value in asdict(found.effect).items()}
 
 
 def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str | None:
@@ -229,12 +228,7 @@ def _next(one: Verdict, plan: Extension, looks: Mapping[str, Any] | None) -> dic
 def _finding(found: Finding) -> dict[str, Any]:
     keys = ("task", "estimate", "low", "high", "level", "test", "pairs", "p", "p_against", "supports", "refutes",
             "seeds_to_settle", "seeds_low", "seeds_high", "reason")  # fmt: skip
-    return {key: _null(getattr(found, key)) for key in keys}
-
-
-def _null(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {key: finite_or_none(getattr(found, key)) for key in keys}
 
 
 def statement(claim: Claim, budget: str, top: float) -> str:

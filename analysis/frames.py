@@ -19,6 +19,11 @@ def finite(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.apply(_finite) if len(frame) else frame.copy()
 
 
+def finite_or_none(value: Any) -> Any:
+    """A single value for JSON, which has neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _finite(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column):
         return column.replace([math.inf, -math.inf], math.nan)

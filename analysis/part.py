@@ -8,10 +8,8 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import InputError
-from bench.scope import Row
+from bench.scope import ROW_COLUMNS, rows_of
 from bench.within import scope_of
-
-COLUMNS = ("stage", "task", "method", "fraction", "budget", "hyperparameters", "seed", "status", "select_score")
 
 EMPTY: Mapping[tuple[str, float, str, str], int] = {}
 
@@ -35,11 +33,7 @@ def part_of_study(trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[
         scope = scope_of(study, where, plan)
     except InputError as error:
         return Part(trials, EMPTY, str(error))
-    columns = (trials[name] for name in COLUMNS)
-    rows = [
-        Row(stage, (task, method, fraction, budget), text, int(seed), status, score)
-        for stage, task, method, fraction, budget, text, seed, status, score in zip(*columns, strict=True)
-    ]
+    rows = rows_of(trials[name] for name in ROW_COLUMNS)
     places = scope.places(rows)
     made = trials[[place is not None for place in places]].copy()
     kept = [place for place in places if place is not None]

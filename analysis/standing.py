@@ -7,7 +7,8 @@ from typing import Any
 
 from analysis.claim import Claim
 from analysis.evidence import Source, cells_of
-from analysis.judging import Waves
+from analysis.frames import finite_or_none
+from analysis.judging import Schedule
 from analysis.planned import Key
 from analysis.statistics.group_sequential import Levels
 from analysis.statistics.interim import WITHIN_REACH, median_unbiased
@@ -74,7 +75,11 @@ def is_futile(one: Verdict) -> bool:
     return any(support < WITHIN_REACH for support, _ in undecided)
 
 
-def told(one: Verdict, waves: Waves | None, changed: bool) -> dict[str, Any] | None:
+TOLD = ("pairs", "estimate", "low", "high", "p", "p_against", "held")
+"""What claims.json has of each look."""
+
+
+def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] | None:
     """A claim's way through its looks, as claims.json has it; None for a claim that is looked at once.
 
     `changed`: the schedule was changed after a look.
@@ -94,7 +99,7 @@ def told(one: Verdict, waves: Waves | None, changed: bool) -> dict[str, Any] | N
         "median_unbiased": _unbiased(one, waves.levels) if decided else None,
         "path": [
             {"task": found.task, "look": step.look + 1, "seeds": looks[step.look]}
-            | {key: _null(getattr(step, key)) for key in ("pairs", "estimate", "low", "high", "p", "p_against", "held")}
+            | {key: finite_or_none(getattr(step, key)) for key in TOLD}
             for found in one.findings
             for step in found.path
         ],
@@ -113,7 +118,3 @@ def _unbiased(one: Verdict, levels: Levels) -> float | None:
     error = half / levels.critical(look, 0.05)
     shift = median_unbiased(levels, look, (found.estimate - found.bound) / error)
     return found.bound + shift * error * math.sqrt(found.pairs)
-
-
-def _null(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,8 +16,7 @@ from bench.progress import failure_line, make_progress
 from bench.recorder import Observer
 from bench.streams import outlive
 from bench.study_file import find_study, load_study
-from bench.trial import Trial
-from bench.waves import CellKey
+from bench.trial import CellKey, Trial
 
 if TYPE_CHECKING:
     from analysis.stamp import Report

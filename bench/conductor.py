@@ -14,7 +14,7 @@ from bench.first_seeds import FirstSeeds, stand
 from bench.packing import Key, Line, kind
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
-from bench.trial import Trial
+from bench.trial import CellKey, Trial
 from bench.waves import Waves
 
 _ENDED = (*KEPT, "pruned")
@@ -133,14 +133,14 @@ class Conductor:
         self.confirmed = confirmed
         self.sizes: Sizes = sizes or OneByOne()
         self.rows: dict[str, Done] = {i: d for (i, pruned), d in done.items() if not pruned}
-        self._tried: defaultdict[tuple[str, str, float, str], dict[str, Done]] = defaultdict(dict)  # by cell, then id
+        self._tried: defaultdict[CellKey, dict[str, Done]] = defaultdict(dict)  # by cell, then id
         for row in self.rows.values():
             self._count_in(row)
         self.searches = dict(searches or {})
         searched = [one for one in done.values() if one.stage == "search" and one.status in _ENDED]
         self.there = Counter(one.cell for one in searched)
         self.lasting = {one.trial_id for one in searched if one.status not in ("ok", "pruned")}
-        self.spared = Counter[tuple[str, str, float, str]]()
+        self.spared = Counter[CellKey]()
         self.started = 0
         self.line = Line()
         self.running: set[str] = set()

@@ -10,11 +10,9 @@ import pyarrow.compute as pc
 
 from bench.precision import of_row
 from bench.results import ResultsFolder
-from bench.scope import Row, Scope
+from bench.scope import ROW_COLUMNS, Scope, rows_of
+from bench.trial import CellKey
 from bench.within import Stored
-
-Cell = tuple[str, str, float, str]
-"""Task, method, fraction and budget."""
 
 COLUMNS = (
     "trial_id", "stage", "status", "task", "method", "fraction", "budget", "hyperparameters", "precision", "device",
@@ -33,8 +31,8 @@ class Counts:
     study (None: not known); they are in no other number.
     """
 
-    statuses: defaultdict[Cell, Counter[str]]
-    confirmed: dict[Cell, Counter[str]]
+    statuses: defaultdict[CellKey, Counter[str]]
+    confirmed: dict[CellKey, Counter[str]]
     other_precision: int
     outside: int | None
     _ids: pa.ChunkedArray
@@ -65,8 +63,8 @@ def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, store
     known = len(rows)
     if stored.scope is not None:
         rows = _within(rows, stored.scope)
-    statuses: defaultdict[Cell, Counter[str]] = defaultdict(Counter)
-    confirmed: dict[Cell, Counter[str]] = {}
+    statuses: defaultdict[CellKey, Counter[str]] = defaultdict(Counter)
+    confirmed: dict[CellKey, Counter[str]] = {}
     for row in _grouped(rows, "status"):
         statuses[_cell(row)][row["status"]] = row["n"]
     for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
@@ -77,13 +75,7 @@ def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, store
 
 def _within(rows: pa.Table, scope: Scope) -> pa.Table:
     """The rows that are part of a study, configurations as it writes them now."""
-    names = ("stage", *CELL, "hyperparameters", "seed", "status", "select_score")
-    columns = (rows[name].to_pylist() for name in names)
-    given = [
-        Row(stage, (task, method, fraction, budget), text, seed, status, score)
-        for stage, task, method, fraction, budget, text, seed, status, score in zip(*columns, strict=True)
-    ]
-    places = scope.places(given)
+    places = scope.places(rows_of(rows[name].to_pylist() for name in ROW_COLUMNS))
     written = pa.array([place.configuration if place else None for place in places], pa.string())
     at = rows.schema.get_field_index("hyperparameters")
     return rows.set_column(at, "hyperparameters", written).filter(pa.array([one is not None for one in places]))
@@ -95,5 +87,5 @@ def _grouped(rows: pa.Table, by: str) -> list[dict[str, Any]]:
     return list(made.rename_columns([*CELL, by, "n"]).to_pylist())
 
 
-def _cell(row: dict[str, Any]) -> Cell:
+def _cell(row: dict[str, Any]) -> CellKey:
     return row["task"], row["method"], row["fraction"], row["budget"]

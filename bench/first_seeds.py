@@ -11,9 +11,8 @@ from functools import lru_cache
 
 from bench.registry import method
 from bench.results import Done
-from bench.trial import Trial
+from bench.trial import CellKey, Trial
 
-CellKey = tuple[str, str, float, str]
 Stand = tuple[CellKey, str | None]
 """What one trial's costs stand for: a cell and a shape in it, or (None) a whole cell, in a search."""
 

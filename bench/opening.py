@@ -22,8 +22,8 @@ from bench.recorder import Recorder
 from bench.results import Done, ResultsFolder
 from bench.scope import Scope
 from bench.slots import parallel
-from bench.trial import Trial
-from bench.waves import CellKey, Waves, asked_of
+from bench.trial import CellKey, Trial
+from bench.waves import Waves, asked_of
 from bench.within import outside_note, within
 
 if TYPE_CHECKING:

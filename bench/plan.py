@@ -16,7 +16,7 @@ from bench.seeds import CONFIRM_BASE, Seeds, crossed
 from bench.space import Space
 from bench.study import TUNABLE, CrossedSeeds, Study, Training, number_of, split_point
 from bench.study_file import make_method, spaces, tuned_training
-from bench.trial import Identity, Trial
+from bench.trial import CellKey, Identity, Trial
 from bench.waves import Waves, check_waves
 
 MAX_TRIALS = 10_000_000
@@ -31,7 +31,7 @@ class Cell(NamedTuple):
     budget: Budget
 
     @property
-    def key(self) -> tuple[str, str, float, str]:
+    def key(self) -> CellKey:
         """The same key as `Trial.cell`."""
         return (self.task, self.method, self.fraction, self.budget.canonical)
 
@@ -217,7 +217,7 @@ class Plan:
     def to_json(
         self,
         waves: Waves | None = None,
-        beyond: Mapping[tuple[str, str, float, str], Collection[str]] | None = None,
+        beyond: Mapping[CellKey, Collection[str]] | None = None,
     ) -> dict[str, Any]:
         """What RESULTS/plan.json holds: planned trials per cell and stage, of seeds in waves those that have come;
         `beyond` are configurations that a cell's search suggested when it had more trials."""
@@ -242,6 +242,6 @@ def _resolved(training: Training, known: Identities) -> Training:
     return training.model_copy(update={"precision": known.precision}) if training.precision == "auto" else training
 
 
-def _beyond(count: CellCount, beyond: Mapping[tuple[str, str, float, str], Collection[str]]) -> dict[str, Any]:
+def _beyond(count: CellCount, beyond: Mapping[CellKey, Collection[str]]) -> dict[str, Any]:
     found = beyond.get(count.cell.key, ()) if count.stage == "search" else ()
     return {"beyond": sorted(found)} if found else {}

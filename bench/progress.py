@@ -17,8 +17,8 @@ from bench.conductor import Conductor, Pack
 from bench.plan import Plan
 from bench.recorder import Observer
 from bench.results import KEPT, Done, done_of
+from bench.trial import CellKey
 
-Key = tuple[str, str, float, str]
 PLAIN_EVERY_SECONDS = 10.0
 MOST_ROWS = 40
 
@@ -56,12 +56,12 @@ class CellProgress:
 class Tally:
     """Counts over all cells, kept from what the sweep reports."""
 
-    cells: dict[Key, CellProgress] = field(default_factory=dict)
+    cells: dict[CellKey, CellProgress] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     finished: int = 0
-    running: dict[str, Key] = field(default_factory=dict)
-    spared: Mapping[Key, int] = field(default_factory=dict)
-    there: Mapping[Key, int] = field(default_factory=dict)
+    running: dict[str, CellKey] = field(default_factory=dict)
+    spared: Mapping[CellKey, int] = field(default_factory=dict)
+    there: Mapping[CellKey, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, conductor: Conductor) -> "Tally":
@@ -80,7 +80,7 @@ class Tally:
         """Trials planned in all, without those that turned out not to be needed."""
         return sum(map(self.planned_in, self.cells))
 
-    def planned_in(self, key: Key) -> int:
+    def planned_in(self, key: CellKey) -> int:
         """The same of one cell."""
         return self.cells[key].planned - self.spared.get(key, 0)
 
@@ -89,7 +89,7 @@ class Tally:
         """Trials that have a result."""
         return sum(map(self.done_in, self.cells))
 
-    def done_in(self, key: Key) -> int:
+    def done_in(self, key: CellKey) -> int:
         """The same of one cell, earlier runs' included; a later look may find more of those."""
         return self.cells[key].done + self.there.get(key, 0)
 
@@ -256,7 +256,7 @@ def _budget(canonical: str) -> str:
     return ", ".join(f"{unit} {amount:g}" for unit, amount in json.loads(canonical).items())
 
 
-def _place(tally: Tally, key: Key) -> Text:
+def _place(tally: Tally, key: CellKey) -> Text:
     cell = tally.cells.get(key)
     if cell is None:
         return Text("")

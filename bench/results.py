@@ -20,6 +20,7 @@ from bench.schema import TABLES
 from bench.segments import own_name
 from bench.store import Store
 from bench.tables import encode, read_parts, read_records
+from bench.trial import CellKey
 
 KEPT = ("ok", "diverged")
 """Statuses that are results. A failed trial (oom, timeout, error) is run again when the study is; a pruned row counts
@@ -39,7 +40,7 @@ class Done:
     trial_id: str
     stage: str
     status: str
-    cell: tuple[str, str, float, str]
+    cell: CellKey
     configuration: str
     seed: int
     select_score: float | None

@@ -34,8 +34,7 @@ from bench.shipment import Share, Shipment
 from bench.stop import Stop
 from bench.study import Study
 from bench.tracker import check_tracker, tracking
-from bench.trial import Trial
-from bench.waves import CellKey
+from bench.trial import CellKey, Trial
 from bench.writer import Writer
 
 

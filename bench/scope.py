@@ -19,20 +19,30 @@ from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, from_code
 from bench.space import Space, Value, same_value
 from bench.study import TUNABLE, Study
-
-Key = tuple[str, str, float, str]
-"""(task, method, fraction, budget): a cell as `Trial.cell` has it."""
+from bench.trial import CellKey
 
 
 class Row(NamedTuple):
     """What membership rests on: how a trial was asked for, and what a choice may see of it."""
 
     stage: str
-    cell: Key
+    cell: CellKey
     configuration: str
     seed: int
     status: str
     select_score: float | None
+
+
+ROW_COLUMNS = ("stage", "task", "method", "fraction", "budget", "hyperparameters", "seed", "status", "select_score")
+"""Columns of `trials` of which rows are made."""
+
+
+def rows_of(columns: Iterable[Iterable[Any]]) -> list[Row]:
+    """Rows out of ROW_COLUMNS, each with the values of all trials."""
+    return [
+        Row(stage, (task, method, fraction, budget), text, int(seed), status, score)
+        for stage, task, method, fraction, budget, text, seed, status, score in zip(*columns, strict=True)
+    ]
 
 
 class Place(NamedTuple):
@@ -52,8 +62,8 @@ class Scope:
     def __init__(
         self,
         plan: Plan,
-        beyond: Mapping[Key, frozenset[str]] | None = None,
-        listed: frozenset[tuple[Key, str]] | None = None,
+        beyond: Mapping[CellKey, frozenset[str]] | None = None,
+        listed: frozenset[tuple[CellKey, str]] | None = None,
     ) -> None:
         self.plan, self.beyond, self.listed = plan, beyond or {}, listed
         study, search = plan.study, plan.study.search
@@ -104,7 +114,7 @@ class Scope:
             return None
         return Place(configuration, seed)
 
-    def _cell(self, key: Key) -> Cell | None:
+    def _cell(self, key: CellKey) -> Cell | None:
         task, name, fraction, budget = key
         known = task in self._tasks and name in self.plan.study.methods and fraction in self._fractions
         return Cell(task, name, fraction, self._budgets[budget]) if known and budget in self._budgets else None
@@ -145,10 +155,12 @@ class Scope:
         kept = {key: value for key, value in fixed.items() if key in given and same_value(value, given[key])}
         return json.dumps(self.plan.default(cell, kept), sort_keys=True) == configuration
 
-    def _confirmed(self, rows: list[Row], found: list[Place | None], cells: set[Key]) -> Callable[[Key, Place], bool]:
+    def _confirmed(
+        self, rows: list[Row], found: list[Place | None], cells: set[CellKey]
+    ) -> Callable[[CellKey, Place], bool]:
         """A function of cell and place: whether its confirm runs are part, as all are where nothing has been chosen."""
-        chosen: dict[Key, str] = {}
-        scored: dict[Key, list[Scored]] = defaultdict(list)
+        chosen: dict[CellKey, str] = {}
+        scored: dict[CellKey, list[Scored]] = defaultdict(list)
         for row, place in zip(rows, found, strict=True):
             if place is not None and row.cell in cells and row.stage != "confirm":
                 scored[row.cell].append(Scored(place.configuration, place.seed, row.status, row.select_score))
@@ -157,7 +169,7 @@ class Scope:
             if best is not None:
                 chosen[key] = best.configuration
 
-        def meant(key: Key, place: Place) -> bool:
+        def meant(key: CellKey, place: Place) -> bool:
             if key not in chosen or self._cell(key) is None:
                 return True
             return place.configuration == chosen[key] or self._is_default(key[0], key[1], place.configuration)

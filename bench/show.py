@@ -11,9 +11,7 @@ from rich.text import Text
 from bench.cli import print_json
 from bench.console import make_console
 from bench.errors import MethodError, ResultsError, StudyError
-
-Key = tuple[str, str, float, str]
-"""Task, method, fraction and budget: a cell."""
+from bench.trial import CellKey
 
 
 def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
@@ -148,10 +146,10 @@ def status(results: str) -> dict[str, Any]:
     return {"study": plan["study"], **totals, **told, "other_precision": done.other_precision, "cells": placed}
 
 
-def _planned(cells: list[dict[str, Any]], confirmed: Mapping[Key, Mapping[str, int]]) -> dict[Key, int]:
+def _planned(cells: list[dict[str, Any]], confirmed: Mapping[CellKey, Mapping[str, int]]) -> dict[CellKey, int]:
     """Planned trials by cell. A confirm stage is planned for two configurations, the best and the default; where they
     have turned out to be one, half of its trials are all."""
-    planned: dict[Key, int] = defaultdict(int)
+    planned: dict[CellKey, int] = defaultdict(int)
     for cell in cells:
         key = (cell["task"], cell["method"], cell["fraction"], cell["budget"])
         there = confirmed.get(key, {}) if cell["stage"] == "confirm" else {}

@@ -16,6 +16,10 @@ TRAINING_VERSION = 3
 """Grows whenever the training code would give another score for the same trial; told in CHANGELOG.md."""
 
 
+CellKey = tuple[str, str, float, str]
+"""Task, method, fraction and budget (canonical JSON): what is compared."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a name stands for: the revision of a model, the version and content of a task."""
@@ -74,7 +78,7 @@ class Trial:
         return {key: value for key, value in options.items() if (key, value) != ("precision", "fp32")}
 
     @property
-    def cell(self) -> tuple[str, str, float, str]:
+    def cell(self) -> CellKey:
         """(task, method, fraction, budget): what is compared, and what a search is run in."""
         return (self.task.name, self.method, self.fraction, self.budget.canonical)
 

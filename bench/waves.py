@@ -11,10 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from bench.errors import StudyError
 from bench.seeds import CONFIRM_BASE
 from bench.study import Claim, Study, UntilSettled
-from bench.trial import Trial
-
-CellKey = tuple[str, str, float, str]
-"""As `Trial.cell`."""
+from bench.trial import CellKey, Trial
 
 Decide = Callable[[int], Collection[CellKey]]
 """The cells that go on after a look, counted from 0; none: all is settled."""

@@ -7,7 +7,7 @@ import altair as alt
 
 from analysis.figures import base
 from analysis.figures.base import Figure, Row, Rows
-from analysis.figures.verdicts import allowed
+from analysis.figures.verdicts import allowed, closed
 from analysis.formats import plain
 
 MOST_FIGURES = 18
@@ -40,7 +40,7 @@ def _draw(claim: dict[str, Any], rows: Rows) -> Figure:
     title = plain(str(claim["quantity"]))
     y = alt.Y("estimate:Q", title=title, scale=alt.Scale(domain=[low, high], nice=False))
     first = rows[0]
-    band = {"seeds": 0, "until": last + 1, "from": _or(first["from"], low), "to": _or(first["to"], high)}
+    band = {"seeds": 0, "until": last + 1, "from": closed(first["from"], low), "to": closed(first["to"], high)}
     held = alt.Chart(alt.InlineData(values=[band])).mark_rect(color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     tips = [base.tip("look", "look", "d"), base.tip("seeds", "seeds", "d"), base.tip("pairs", "pairs", "d")]
@@ -60,10 +60,6 @@ def _draw(claim: dict[str, Any], rows: Rows) -> Figure:
     )
     heading = f"{plain(str(claim['id']))} on {plain(str(first['task']))}: {claim['verdict']}, look by look"
     return base.finish(drawn, heading, " ".join(_said(row) for row in rows), 220)
-
-
-def _or(value: float | None, end: float) -> float:
-    return end if value is None else value
 
 
 def _said(row: Row) -> str:

@@ -85,7 +85,7 @@ def _strip(rows: Rows, kind: str) -> Figure:
     # claim and task on two lines: what does not fit is cut from the claim, never the task
     lines = alt.Axis(ticks=False, labelExpr="split(datum.label, ': ')")
     y = alt.Y("place:N", title=None, sort=None, axis=lines)
-    bounded = [row | {"from": _or(row["from"], low), "to": _or(row["to"], high)} for row in rows if _bounded(row)]
+    bounded = [row | {"from": closed(row["from"], low), "to": closed(row["to"], high)} for row in rows if _bounded(row)]
     held = base.chart(bounded, KEPT).mark_bar(height={"band": 0.8}, color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
     span = base.chart(whole, KEPT).mark_rule(strokeWidth=2.2)
@@ -107,7 +107,8 @@ def _bounded(row: Row) -> bool:
     return row["from"] is not None or row["to"] is not None
 
 
-def _or(value: float | None, end: float) -> float:
+def closed(value: float | None, end: float) -> float:
+    """The end of a range, or where the axis ends for one that is open."""
     return end if value is None else value
 
 

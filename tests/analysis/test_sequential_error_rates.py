@@ -12,7 +12,7 @@ import pytest
 
 from analysis.claim import Claim
 from analysis.evidence import Source
-from analysis.judging import Waves, judge_claim
+from analysis.judging import Schedule, judge_claim
 from analysis.standing import is_futile
 from analysis.statistics.group_sequential import Levels
 from analysis.statistics.interim import median_unbiased, outlook
@@ -42,8 +42,8 @@ LOOKS = (6, 9, 14, 21, 30)
 OF_SPREAD = (8, 11, 15, 21, 30)
 
 
-def waves(looks: Sequence[int]) -> Waves:
-    return Waves(tuple(range(1, looks[-1] + 1)), Levels(tuple(looks)))
+def waves(looks: Sequence[int]) -> Schedule:
+    return Schedule(tuple(range(1, looks[-1] + 1)), Levels(tuple(looks)))
 
 
 def drawn(draw: Draw, rng: np.random.Generator, seeds: int, tasks: Sequence[str]) -> Source:
