@@ -1,6 +1,5 @@
 """The map of all cells: what was planned, what is done, what failed, what is still to come."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,15 +10,15 @@ from analysis.planned import Expectation, Key
 from analysis.runs import CELL, OUTSIDE, budget_label
 
 
-def cells(runs: pd.DataFrame, expected: Expectation, study: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per cell, planned or run; `study` as study.yaml has it.
+def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
+    """One row per cell, planned or run.
 
     Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state,
     outside. `unplanned` counts trials of cells, settings or seeds that the plan does not have (any more), the others
     those that it has; `outside` are those of them that the study does not contain, which no other table counts.
     `planned` and `pending` are missing without a plan.
     """
-    mine = asked(runs, expected, study)
+    mine = asked(runs, expected)
     parts, others = groups(runs[mine], CELL), groups(runs[~mine], CELL)
     outside: dict[Key, int] = {(*key,): count for *key, count in runs.attrs.get(OUTSIDE, [])}
     keys = sorted(expected.planned_cells() | set(parts) | set(others) | set(outside))

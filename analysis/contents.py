@@ -55,7 +55,7 @@ def analyse(results: Results, price_per_hour: float | None = None) -> Contents:
     scored = scores(table, expected, samples)
     frames = {
         "scores": scored,
-        "cells": cells(table, expected, results.study),
+        "cells": cells(table, expected),
         "variants": variants(table, expected),
         "sensitivity": sensitivity(table, expected),
         "curves": curves(table, evals, scored),
