@@ -48,7 +48,7 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
             find = _found_at_once(services.get_node, meanwhile)
             replaced.enter_context(_replaced(services, "get_node", find))
         context: Any = ray.init(address="local", include_dashboard=False, **options)
-    _folders[:] = [Path(context.address_info["session_dir"])] if context else []
+    _folders[:] = [Path(context.address_info["session_dir"])]
 
 
 _folders: list[Path] = []

@@ -94,7 +94,13 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     """Names inside Ray may go in a later version."""
     name, _ = own_ray._NO_IDLE_WORKERS
     seen: dict[str, Any] = {}
-    monkeypatch.setattr(own_ray.ray, "init", lambda **options: seen.update(options, idle=os.environ.get(name)))
+
+    def init(**options: Any) -> Any:
+        seen.update(options, idle=os.environ.get(name))
+        return SimpleNamespace(address_info={"session_dir": "/there"})
+
+    monkeypatch.setattr(own_ray.ray, "init", init)
+    monkeypatch.setattr(own_ray, "_folders", [])
     for method in (*own_ray.MONITORS, own_ray.API_SERVER):
         monkeypatch.delattr(Node, method)
     monkeypatch.delattr(own_ray.services, "get_node")
@@ -102,6 +108,7 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     own_ray.start(lambda: None, num_cpus=1)
     assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": "0"}
     assert name not in os.environ
+    assert own_ray.session_folder() == Path("/there")
 
 
 @pytest.mark.parametrize(
