@@ -66,7 +66,7 @@ def test_a_study_that_cannot_be_read_here_counts_no_more_than_planned(tmp_path: 
 
 
 def mapped(folder: Folder) -> dict[str, dict[str, Any]]:
-    found = cells(*read(folder), folder.study).astype(object)
+    found = cells(*read(folder)).astype(object)
     return {row["method"]: row for row in found.where(found.notna(), None).to_dict("records")}
 
 
