@@ -67,8 +67,9 @@ def grow(path: Path, trials: int, examples: int, evals: int = 5) -> Path:
     folder = ResultsFolder(str(path))
     folder.create()
     folder.write_bytes("study.yaml", dump_study(ready.study).encode())
-    inputs = {"data": None, "model_folder": str(ready.model.folder), "identities": [identity(ready.known, ready.study)]}
-    inputs["tasks"] = {name: facts(found) for name, found in ready.tasks.items()}
+    inputs = {"data": None, "model_folder": str(ready.model.folder)}
+    inputs |= {"tasks": {name: facts(found) for name, found in ready.tasks.items()}, "precision": ready.known.precision}
+    inputs |= {"identities": [identity(ready.known, ready.study)], "parallel": {}, "looks": [], "asked": []}
     folder.write_json("plan.json", ready.plan.to_json() | inputs)
     for number, some in enumerate(_parts(ready, examples), start=1):
         records = frozenset(one.id for one in some)
