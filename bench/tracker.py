@@ -150,7 +150,7 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
     if name is None:
         yield lambda record: None
         return
-    child, handed_over = _Child(name, study, folder), list[Future[None]]()
+    child, handed_over, given_up = _Child(name, study, folder), list[Future[None]](), threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="finebench-tracker") as pool:
         first = pool.submit(child.ready, READY_SECONDS)
 
@@ -159,7 +159,8 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
                 first.result()
                 child.log(record)
             except TrackerError as error:
-                note(f"{record.trial['trial_id']}: --logger {name}: not logged: {error}")
+                if not given_up.is_set():  # else it is counted already, and its process was ended by `close`
+                    note(f"{record.trial['trial_id']}: --logger {name}: not logged: {error}")
 
         patience = STOPPED_SECONDS
         try:
@@ -168,6 +169,7 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
         finally:
             left = _wait(handed_over, patience)
             if left:
+                given_up.set()
                 note(f"--logger {name}: no answer within {patience:g} s; {left} trials were not logged")
             pool.shutdown(wait=False, cancel_futures=True)
             child.close()

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import struct
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -237,7 +238,11 @@ def test_a_tracker_that_fails_is_a_note(
     monkeypatch.setenv(how, "init")
     monkeypatch.setattr(tracker, "ANSWER_SECONDS", 0.5 if how == "FAKE_HANGS" else 120.0)
     monkeypatch.setattr(tracker, "END_SECONDS", 0.1)
-    outcome, (note,) = run(tmp_path / "r", "wandb")
+    outcome, notes = run(tmp_path / "r", "wandb")
+    for thread in threading.enumerate():
+        if thread.name.startswith("finebench-tracker"):
+            thread.join()  # it must not say the same trial a second time once its process is ended
+    (note,) = notes
     row, _ = stored(tmp_path / "r")
     assert outcome.statuses == {"ok": 1}
     assert note == says.replace("TRIAL", row["trial_id"])
