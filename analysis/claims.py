@@ -56,9 +56,9 @@ from analysis.runs import budget_label
 from analysis.settling import Extension, next_look, next_step
 from analysis.standing import told
 from analysis.statistics.sample import Sample
-from analysis.tables import word
 from analysis.verdict_words import collapse_words
 from analysis.verdicts import Verdict, corrected
+from analysis.words import word
 
 
 class Judged(NamedTuple):

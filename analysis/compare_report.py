@@ -13,7 +13,8 @@ from analysis.figures.changes import changes
 from analysis.frames import records
 from analysis.report import draw_all, file_contents, write_files
 from analysis.sections import Block, Section
-from analysis.tables import Column, Table, missing
+from analysis.tables import Column, Table
+from analysis.words import missing
 from bench.store import Store
 
 ORDER = (

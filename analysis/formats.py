@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.frames import finite
-from analysis.tables import Table, missing
+from analysis.tables import Table
+from analysis.words import missing
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet runs a text cell that begins with one of these as a formula."""

@@ -14,9 +14,9 @@ from analysis.planned import Key
 from analysis.runs import CELL, budget_label
 from analysis.settling import valid_study
 from analysis.statistics.group_sequential import Interim, Levels
-from analysis.tables import word
 from analysis.verdicts import Verdict, judge, untested, with_holes
 from analysis.waves import together
+from analysis.words import word
 from bench.waves import in_waves, wave_seeds
 
 SHOWN = 3

@@ -10,8 +10,8 @@ from analysis.costs import occupied
 from analysis.frames import groups, records
 from analysis.planned import Expectation
 from analysis.runs import CELL, budget_label
-from analysis.tables import word
-from bench.study import TUNABLE
+from analysis.words import word
+from bench.methods import TUNABLE
 
 
 def ledger(runs: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from analysis.no_verdict import no_verdict
 from analysis.protocol import caveats, protocol, versions
 from analysis.render import Drawn
 from analysis.sections import SECTIONS
-from analysis.tables import Table, missing, word
+from analysis.tables import Table
+from analysis.words import missing, word
 
 
 def html(contents: Contents, tables: dict[str, Table], drawn: list[Drawn], best: bool) -> str:

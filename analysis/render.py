@@ -10,12 +10,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.figures import Figure
+from analysis.figures.base import Figure
 from analysis.formats import markdown_text, plain, to_markdown
 from analysis.palette import config
 from analysis.sections import Section, sections
 from analysis.statics import javascript
-from analysis.tables import Table, missing
+from analysis.tables import Table
+from analysis.words import missing
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from analysis import claims, looks, page, render, stamp
 from analysis.best import best_study
+from analysis.charts import figures
 from analysis.contents import Contents, analyse
-from analysis.figures import Figure, figures
+from analysis.figures.base import Figure
 from analysis.formats import to_csv, to_latex, to_markdown, to_parquet
 from analysis.frames import records
 from analysis.layout import tables
@@ -22,7 +23,8 @@ from analysis.samples import Samples
 from analysis.scores import scores
 from analysis.stamp import Report
 from analysis.statics import to_png, to_svg
-from analysis.tables import Table, missing
+from analysis.tables import Table
+from analysis.words import missing
 from bench.store import Store
 
 SUMMARY = (

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.frames import records
-from analysis.tables import word
+from analysis.words import word
 
 Row = dict[str, Any]
 

@@ -18,7 +18,7 @@ from analysis.statistics.estimate import Estimate
 from analysis.statistics.mean import mean_t
 from analysis.statistics.paired import paired_difference
 from analysis.statistics.sample import Sample
-from bench.registry import methods
+from bench.methods import methods
 
 UNKNOWN = "not known: the default is not among what was tried; it is run where the study sets confirm_seeds"
 

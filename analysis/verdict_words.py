@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from analysis.tables import word
+from analysis.words import word
 
 Row = dict[str, Any]
 

@@ -14,7 +14,6 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from bench.determinism import is_strict
 from bench.dropout import dropout as keyed_dropout
 from bench.dropout import in_vmap
 
@@ -103,3 +102,8 @@ def use_keyed(model: nn.Module) -> None:
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, keyed_attention)
 ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, keyed_mask)
+
+
+def is_strict() -> bool:
+    """Whether torch raises at what cannot be deterministic."""
+    return torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()

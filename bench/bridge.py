@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.tune.search import Searcher
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import plain
 from bench.kernel import KernelKills
 from bench.outcome import LONGEST_REASON, lost_record
@@ -24,7 +24,7 @@ from bench.pack_timing import Timing
 from bench.record import Record
 from bench.recorder import Recorder
 from bench.retries import Retries
-from bench.shipment import Shipment
+from bench.shipment import Pack, Shipment
 from bench.stop import Stop
 from bench.trial import Trial
 

@@ -9,12 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from bench.conductor import Pack
 from bench.errors import ResultsError
+from bench.methods import method
 from bench.pack_timing import Figures, Timing
 from bench.packing import timing_key
-from bench.registry import method
 from bench.results import ResultsFolder
+from bench.shipment import Pack
 from bench.trial import Trial
 
 FILE = "calibration.json"

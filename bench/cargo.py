@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from bench.architecture import Architecture
 from bench.configurations import Defaults
-from bench.methods import Method
+from bench.methods import longest_input, method
 from bench.plan import Cell, Plan
-from bench.registry import method
 from bench.rows import Split, TaskData
 from bench.shipment import Shipment, TokensOf
 from bench.study import split_point
@@ -50,13 +49,6 @@ class Packed(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         data = self._data.tobytes()
         yield from (data[start:end].decode() for start, end in pairwise(self._starts.tolist()))
-
-
-def longest_input(asked: int, tuned: Method, architecture: Architecture) -> int:
-    """Tokens after which inputs are cut: as asked, or what the model's positions leave beside the method's own
-    tokens."""
-    room = architecture.max_tokens
-    return asked if room is None else min(asked, room - tuned.positions)
 
 
 def load(shipment: Shipment, plan: Plan, architecture: Architecture, defaults: Defaults) -> Shipment:

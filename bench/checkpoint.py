@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from bench.each_step import calls_of
 from bench.errors import FinebenchError
 from bench.evaluation import Evaluation, Predictions, Progress
-from bench.outcome import Measured
+from bench.measured import Measured
 from bench.parts import trained_parameters
 
 COUNTERS = ("steps", "examples", "tokens", "squares", "train_seconds", "eval_seconds")

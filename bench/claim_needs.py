@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from bench.claim_seeds import least_pairs, more_seeds, scoring
 from bench.plan import Cell, Plan
-from bench.registry import tasks
 from bench.study import OF_MEANS, Claim, CrossedSeeds, Study, UntilSettled, number_of
 from bench.study_file import spaces
+from bench.tasks import tasks
 
 LEAST_LEVELS = 3
 """Levels that a crossed source of randomness needs where it varies: two of them say next to nothing of its variance."""

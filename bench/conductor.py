@@ -7,50 +7,20 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from bench.choice import best_configuration
 from bench.first_seeds import FirstSeeds, stand
-from bench.packing import Key, Line, kind
+from bench.kind import kind
+from bench.packing import Key, Line
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done
+from bench.shipment import Need, Pack
 from bench.trial import CellKey, Trial
 from bench.waves import Waves
 
 _ENDED = (*KEPT, "pruned")
 """Statuses of a search's trials that are not run again."""
-
-
-class Need(NamedTuple):
-    """A measurement that trials wait for: their speed (`rate`, for a seconds budget) or the timings of growing packs
-    (`packs`), and what it is kept by."""
-
-    what: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Trials that one worker trains together.
-
-    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for others', so that
-    it gets a GPU to itself. One that `measures` trains nothing: a measurement is made in the shape of its trial.
-    """
-
-    trials: tuple[Trial, ...]
-    rungs: bool = False
-    alone: bool = False
-    measures: Need | None = None
-
-    @property
-    def name(self) -> str:
-        """Short name for logs: the first trial's id."""
-        return self.trials[0].id
-
-    @property
-    def searches(self) -> bool:
-        """Whether it is one configuration of a search, whose seeds are told together and never apart."""
-        return self.trials[0].stage == "search"
 
 
 class Sizes(Protocol):

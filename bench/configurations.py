@@ -21,9 +21,8 @@ from bench import cost
 from bench.architecture import Architecture
 from bench.errors import InputError, MethodError
 from bench.estimate import fit_rows
-from bench.methods import Method
+from bench.methods import Method, method
 from bench.plan import Cell, Plan
-from bench.registry import method
 from bench.space import Space
 from bench.study import split_point
 

@@ -17,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from bench.build_model import build
 from bench.errors import ModelError
-from bench.methods import Method
-from bench.model import Backbone, build, trained_tensors
-from bench.registry import method
+from bench.methods import Method, method
+from bench.model import Backbone
+from bench.parts import trained_tensors
 
 _KEY = "finebench"
 

@@ -20,11 +20,6 @@ def set_strict(strict: bool) -> None:
     torch.use_deterministic_algorithms(True, warn_only=not strict)
 
 
-def is_strict() -> bool:
-    """Whether torch raises at what cannot be deterministic."""
-    return torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
-
-
 def obstacle(precision: str, attempts: Iterable[Attempt]) -> str | None:
     """What torch says against running these strictly; None where nothing. Leaves torch strict or warning accordingly.
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench import cost
 from bench.architecture import Architecture
+from bench.methods import method
 from bench.plan import Cell, Plan
-from bench.registry import method
 from bench.study import Study, split_point
 
 EFFICIENCY = 0.5

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 
-from bench.registry import method
+from bench.methods import method
 from bench.results import Done
 from bench.trial import CellKey, Trial
 

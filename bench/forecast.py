@@ -15,12 +15,11 @@ from bench.estimate import CellEstimate, Size, cpu_speed, estimate, sizes, trial
 from bench.facts import facts
 from bench.hub import known_architecture, resolve_model
 from bench.leakage import check_own
-from bench.methods import Method
+from bench.methods import Method, method, methods
 from bench.model_folder import check_folder
 from bench.plan import Cell, CellCount, Plan
 from bench.precision import AMX, Precision, gpus_here, has_amx, resolve
 from bench.prepare import check_draws, check_weights, declared, identities
-from bench.registry import method, methods
 from bench.sources import TaskData, load_task
 from bench.study import OF_MEANS, Study
 from bench.study_file import method_resources

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from bench.budget import Budget
 from bench.errors import FinebenchError, ResultsError
+from bench.methods import method
 from bench.plan import Identities
-from bench.registry import method
 from bench.seeds import from_code
 from bench.study import Study, split_point
 from bench.study_file import tuned_training

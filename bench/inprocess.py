@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import StudyError
 from bench.recorder import Recorder
 from bench.resident import Resident, has_gpu
 from bench.retries import Retries
-from bench.shipment import Share
+from bench.shipment import Pack, Share
 from bench.stop import Stop
 from bench.study import Resources, Study
 from bench.study_file import method_resources

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ModelError
-from bench.registry import method
+from bench.methods import method
 from bench.results import Done, ResultsFolder
 from bench.sources import TaskData
 from bench.trial import Trial

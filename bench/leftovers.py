@@ -21,7 +21,7 @@ from pathlib import Path
 from bench.cache import cache_folder
 from bench.errors import ResultsError
 from bench.lock import FILE, Owner, process_start, this_process
-from bench.meter import hostname
+from bench.machine import hostname
 from bench.results import ResultsFolder
 
 HALF_WRITTEN = re.compile(r"(.*/)?_[^/]+\.[0-9a-f]{8}")

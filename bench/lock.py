@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock
 
 from bench.errors import ResultsError, StorageError
-from bench.meter import hostname
+from bench.machine import hostname
 from bench.results import ResultsFolder
 
 FILE = "_driver.json"

@@ -8,18 +8,17 @@ from torch import nn
 
 from bench import cost
 from bench.audit import FreezeAudit
-from bench.cargo import longest_input
+from bench.build_model import build
 from bench.data import Tokens
 from bench.frozen import Apart, split
 from bench.job import Examples, Job
 from bench.linear_probe import on_features
 from bench.losses import class_weights
-from bench.methods import Method
-from bench.model import build, trainable_counts, trained_tensors
-from bench.outcome import Measured
+from bench.measured import Measured
+from bench.methods import Method, longest_input, method
+from bench.parts import trainable_counts, trained_tensors
 from bench.prediction import on_device
 from bench.recompute import recompute
-from bench.registry import method
 from bench.resident import Resident
 from bench.sources import TaskData
 from bench.splits import Draw

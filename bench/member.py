@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench import checkpoint, keeper, meter
+from bench import checkpoint, keeper, machine, meter
 from bench.audit import FreezeAudit
 from bench.dropout import forget
 from bench.errors import MethodError, plain
@@ -27,12 +27,12 @@ from bench.keep import save_delta
 from bench.linear_probe import charge
 from bench.lockstep import Lane
 from bench.make_job import make_job, on_stored_features
-from bench.methods import Method
+from bench.measured import Measured
+from bench.methods import Method, method
 from bench.metrics import majority_score
 from bench.optimiser import make_optimizer
-from bench.outcome import Measured, make_record
+from bench.outcome import make_record
 from bench.record import Record
-from bench.registry import method
 from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.solitude import Solitude
@@ -175,8 +175,8 @@ class Member:
             "trial_id": self.trial.id,
             "training_version": TRAINING_VERSION,
             "steps": job.steps,
-            "versions": meter.versions(),
-            "device": meter.device_name(job.device.type),
+            "versions": machine.versions(),
+            "device": machine.device_name(job.device.type),
             "threads": torch.get_num_threads(),
         }
 
@@ -258,7 +258,7 @@ class Member:
             measured=self.measured,
             majority=majority_score(metrics, fitted, task.score.labels),
             majority_select=self.constant,
-            device=meter.device_name(self.resident.device.type),
+            device=machine.device_name(self.resident.device.type),
             started_at=self.started_at,
         )
 

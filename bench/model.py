@@ -1,50 +1,28 @@
-"""Load a pretrained model once, build a trial's model from it many times.
+"""Load a pretrained model once, for all trials of a process: it stays pristine, each trial trains a copy of its own.
 
-Loading never asks the hub and never runs code that comes with a model. The loaded backbone stays pristine: `build`
-copies it, draws the head anew from the trial's seed and applies the method, all without touching the process's own
-random stream.
+Loading never asks the hub and never runs code that comes with a model.
 """
 
-import copy
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from bench import attention, dropout
 from bench.architecture import read_architecture
-from bench.audit import FreezeAudit
 from bench.errors import ModelError
-from bench.methods import Method
 from bench.model_folder import check_folder, quantised, weights_file, why_absent
 from bench.padding import CannotTell, Side, padding_side, sample
 from bench.parts import (
-    fresh_names,
     head_parameter_names,
     mark_fresh,
     pooler_names,
-    trainable_counts,
-    trained_tensors,
 )
 from bench.pooler import is_pooler
-
-__all__ = [
-    "Backbone",
-    "FreezeAudit",
-    "build",
-    "head_parameter_names",
-    "load_backbone",
-    "trainable_counts",
-    "trained_tensors",
-]
-_METHOD_STREAM = 0x5851F42D4C957F2D
 
 
 @dataclass(frozen=True)
@@ -104,21 +82,6 @@ def load_backbone(folder: Path, num_labels: int, regression: bool) -> Backbone:
     return Backbone(model, head_parameter_names(model), tokenizer, pad_id, side)
 
 
-def build(backbone: Backbone, method: Method, init_seed: int) -> nn.Module:
-    """A trial's own model on the CPU: the head is drawn from `init_seed`, what the method inserts from a stream
-    beside it. Its dropout is keyed (bench.dropout). What it gives does not depend on the number of threads.
-    """
-    model = copy.deepcopy(backbone.model)
-    attention.use_keyed(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(init_seed & (2**63 - 1))
-        _draw_head(model)
-        torch.manual_seed((init_seed ^ _METHOD_STREAM) & (2**63 - 1))
-        tuned = method.apply(model)
-    dropout.use_keyed(tuned)
-    return tuned
-
-
 def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, Any], file: Path) -> None:
     """Mark what the trial's seed draws: what the checkpoint lacks, a pooler that was never trained (bench.pooler), and
     all that lies outside the backbone, which the checkpoint may have been trained with for another task.
@@ -137,33 +100,6 @@ def _mark_fresh(model: PreTrainedModel, report: dict[str, Any], raw: dict[str, A
     biases = [model.get_parameter(name) for name in pooler if name.endswith("bias")]
     untrained = pooler if biases and not any(bool(bias.any()) for bias in biases) else frozenset()
     mark_fresh(model, frozenset(missing & known) | untrained | outside)
-
-
-def _draw_head(model: PreTrainedModel) -> None:
-    """Initialise what has no pretrained value as the architecture itself does, in the order of its modules; as the
-    module itself does where the architecture has nothing to say about it."""
-    fresh = fresh_names(model)
-    for prefix, module in model.named_modules():
-        own = {leaf: p for leaf, p in module.named_parameters(prefix, recurse=False) if leaf in fresh}
-        if own:
-            _draw(model, module, own)
-
-
-@torch.no_grad()
-def _draw(model: PreTrainedModel, module: nn.Module, own: dict[str, nn.Parameter]) -> None:
-    """Draw the parameters `own` of a module; its others stay. Raises ModelError where nothing says how."""
-    for parameter in module.parameters(recurse=False):
-        parameter._is_hf_initialized = True  # type: ignore[attr-defined]
-    for parameter in own.values():
-        parameter._is_hf_initialized = False  # type: ignore[attr-defined]
-        parameter.fill_(math.nan)  # so that it shows what has not been drawn
-    model._init_weights(module)
-    left = [name for name, parameter in own.items() if parameter.isnan().any()]
-    if left and len(own) == len(list(module.parameters(recurse=False))) and hasattr(module, "reset_parameters"):
-        cast(Any, module).reset_parameters()
-        left = [name for name, parameter in own.items() if parameter.isnan().any()]
-    if left:
-        raise ModelError(f"{type(model).__name__}: how to draw its head anew is not known, e.g. {left[0]}")
 
 
 def _set_padding(model: PreTrainedModel, tokenizer: Any, folder: Path) -> int:

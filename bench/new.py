@@ -39,7 +39,7 @@ def write_new(path: Path, data: Path | None = None) -> Path:
 def _task(data: Path, folder: Path) -> str:
     """The lines of a task on a file, whose path is relative to the study's folder."""
     from bench.propose import flow, propose
-    from bench.registry import tasks
+    from bench.tasks import tasks
 
     name = study_name(data.name.partition(".")[0])
     name = name if name[0].isalnum() and name not in tasks() else f"own-{name}"

@@ -15,7 +15,6 @@ from bench.keep import BestDeltas
 from bench.keeper import clear
 from bench.leftovers import clear_results, clear_scratch
 from bench.plan import Cell
-from bench.precision import same
 from bench.prepare import Prepared
 from bench.record import record_name
 from bench.recorder import Recorder
@@ -24,7 +23,7 @@ from bench.scope import Scope
 from bench.slots import parallel
 from bench.trial import CellKey, Trial
 from bench.waves import Waves, asked_of
-from bench.within import outside_note, within
+from bench.within import outside_note, same, within
 
 if TYPE_CHECKING:
     from bench.search import OptunaCell  # brings in Optuna, which a grid does without

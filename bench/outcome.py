@@ -2,17 +2,16 @@
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bench import meter
+from bench import machine
 from bench.errors import plain
 from bench.evaluation import Evaluation, Predictions, Progress
+from bench.measured import Measured
 from bench.metrics import majority_score
 from bench.record import Record, empty_predictions
 from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION
@@ -21,29 +20,6 @@ from bench.trial import Trial
 
 LONGEST_REASON = 400
 """Characters of a row's reason: a line or two of a table, what was raised and where."""
-
-
-@dataclass
-class Measured:
-    """What was counted or measured of a trial; None where it was not reached or cannot be observed.
-
-    `pack_size` is the most trials that it was ever trained together with, itself counted; `alone` says whether it was
-    seen to have its cores and its GPU to itself, all of the time.
-    """
-
-    n_fit: int | None = None
-    n_select: int | None = None
-    trainable_params: int | None = None
-    head_params: int | None = None
-    total_params: int | None = None
-    delta_bytes: int | None = None
-    startup_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-    peak_allocated_bytes: int | None = None
-    energy_joules: float | None = None
-    pack_size: int = 1
-    alone: bool = False
-    flops: Callable[[int, int, int], float] | None = None
 
 
 def make_record(
@@ -109,11 +85,11 @@ def make_record(
         "pack_size": measured.pack_size,
         "exclusive": measured.alone and not packed,
         "device": device,
-        "hostname": meter.hostname(),
+        "hostname": machine.hostname(),
         "started_at": started_at,
         "finished_at": datetime.now(UTC),
-        "versions": json.dumps(meter.versions(), sort_keys=True),
-        "git_commit": meter.git_commit(),
+        "versions": json.dumps(machine.versions(), sort_keys=True),
+        "git_commit": machine.git_commit(),
         "schema_version": SCHEMA_VERSION,
     }
     scored = best.score if best else None

@@ -21,7 +21,7 @@ def user_task(
 
     Raises StudyError for a bad name, column or metric; the data are read by `bench.sources.load_task`.
     """
-    from bench.registry import tasks
+    from bench.tasks import tasks
 
     where = f"task {name!r}"
     if name in tasks():

@@ -8,11 +8,11 @@ stored with the results; whoever goes on with them uses them again, on another G
 import math
 
 from bench.calibration import Calibration, rate_key
-from bench.conductor import Need, Pack
+from bench.methods import method
 from bench.pack_timing import Figures, best_size
 from bench.packing import timing_key
-from bench.registry import method
-from bench.shares import Shares, own_bytes
+from bench.shares import Shares
+from bench.shipment import Need, Pack, own_bytes
 from bench.study import Resources, Study
 from bench.study_file import method_resources
 from bench.trial import Trial

@@ -1,9 +1,4 @@
-"""Which trials may be trained together as one pack, and the line in which they wait for it.
-
-A pack's members share the backbone, the method with every hyperparameter that gives a shape, the task, the batch size
-and all training options. They may differ in seeds, fraction, budget and in what the method leaves free (`pack_free`:
-the learning rate).
-"""
+"""The line in which trials wait to be packed with others of their kind (bench.kind)."""
 
 import heapq
 import json
@@ -11,21 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bench.registry import method
 from bench.trial import Trial
 
 Key = tuple[bool, str]
 """Whether a trial runs alone, and its kind."""
-
-
-def kind(trial: Trial) -> str:
-    """What must be equal of trials that are trained together."""
-    free = method(trial.method).pack_free
-    shape = {key: value for key, value in trial.hyperparameters.items() if key not in free}
-    model, task = trial.model, trial.task
-    names = [model.name, model.revision, task.name, task.revision, trial.method]
-    waits = trial.budget.seconds is not None  # for a measured speed
-    return json.dumps([names, shape, trial.training.model_dump(), waits], sort_keys=True)
 
 
 def timing_key(trial: Trial) -> str:

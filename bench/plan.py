@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from bench.budget import Budget
 from bench.errors import StudyError
+from bench.methods import TUNABLE, method
 from bench.precision import Precision
-from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, crossed
 from bench.space import Space
-from bench.study import TUNABLE, CrossedSeeds, Study, Training, number_of, split_point
+from bench.study import CrossedSeeds, Study, Training, number_of, split_point
 from bench.study_file import make_method, spaces, tuned_training
 from bench.trial import CellKey, Identity, Trial
 from bench.waves import Waves, check_waves

@@ -14,20 +14,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from bench.errors import InputError
 from bench.study import Study
 from bench.study_file import method_resources
-
-if TYPE_CHECKING:
-    from bench.results import Done  # brings in pyarrow, which a forecast does without
-
-    Stock = dict[tuple[str, bool], Done]
 
 Precision = Literal["fp32", "bf16"]
 """What a trial trains in."""
@@ -101,14 +95,6 @@ def of_row(stored: str | None, device: str | None, written: str) -> str | None:
     if written == "auto":
         return None if device is None or device.startswith(_GPU_NAMES) else "fp32"
     return "bf16" if written == "bf16" else None  # float32 that was asked for had ids of its own
-
-
-def same(done: "Stock", written: str, now: str) -> tuple["Stock", list[str]]:
-    """The stored trials of a study that says `written` which are of the precision that it trains in `now`, and a
-    sentence on the others."""
-    found = {key: of_row(row.precision, row.device, written) for key, row in done.items()}
-    others = Counter(precision for precision in found.values() if precision != now)
-    return {key: row for key, row in done.items() if found[key] == now}, apart(others, now)
 
 
 def apart(numbers: Mapping[str | None, int], now: str) -> list[str]:

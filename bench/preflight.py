@@ -23,14 +23,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any, Self
 
-from bench import __version__, errors, meter
+from bench import __version__, errors, machine
 from bench.budget import Budget
 from bench.cache import cached, keep
 from bench.configurations import Defaults, variations
 from bench.errors import InputError, ModelError
 from bench.hub import EMBEDDED
+from bench.methods import method
 from bench.plan import Cell, Identities, Plan
-from bench.registry import method
 from bench.seeds import Seeds
 from bench.shipment import Shipment
 from bench.sources import TaskData
@@ -57,8 +57,8 @@ class Question:
     @property
     def key(self) -> list[Any]:
         """What an answer rests on: a trial's id holds model, data, method and training options."""
-        packages = meter.versions() | {"tokenizers": metadata.version("tokenizers")}
-        device = [meter.hostname(), os.environ.get("CUDA_VISIBLE_DEVICES"), self.gpu]
+        packages = machine.versions() | {"tokenizers": metadata.version("tokenizers")}
+        device = [machine.hostname(), os.environ.get("CUDA_VISIBLE_DEVICES"), self.gpu]
         data = sorted(task.fingerprint for task in self.shipment.tasks.values())
         ids = sorted(trial.id for trial in self.trials)
         return [PREFLIGHT_VERSION, __version__, packages, device, data, ids]

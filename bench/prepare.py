@@ -16,11 +16,10 @@ from bench.leakage import check_own
 from bench.model_folder import check_folder
 from bench.plan import Cell, Identities, Plan
 from bench.precision import Precision
-from bench.registry import task
 from bench.sources import TaskData, load_task, user_task
 from bench.splits import draw
 from bench.study import DataFiles, DataHub, DataSplit, OwnTask, Study
-from bench.tasks import Files, HeldOut, Hub, OneFile, Task
+from bench.tasks import Files, HeldOut, Hub, OneFile, Task, task
 from bench.trial import Identity
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from bench.cache import cached, keep
 from bench.errors import FinebenchError, MethodError
-from bench.registry import method
+from bench.methods import method
 
 if TYPE_CHECKING:
     pass

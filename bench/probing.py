@@ -16,12 +16,12 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from bench.errors import InputError, MethodError, ModelError
 from bench.frozen import head_batch, split
+from bench.methods import method
 from bench.narrow import LARGEST, narrowed
 from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
 from bench.peft_effects import Effects, find_effects
 from bench.peft_options import describe
 from bench.probe import Polynomial, ProbeAnswer
-from bench.registry import method
 
 IDLE_SECONDS = 20.0
 _LENGTHS = (8, 16, 32)

@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.choice import select
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.plan import Plan
 from bench.recorder import Observer
 from bench.results import KEPT, Done, done_of
+from bench.shipment import Pack
 from bench.trial import CellKey
 
 PLAIN_EVERY_SECONDS = 10.0

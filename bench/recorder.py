@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.keeper import file as checkpoint_file
 from bench.lock import Lock
 from bench.record import Record
 from bench.results import Done, ResultsFolder, done_of
+from bench.shipment import Pack
 from bench.writer import Writer
 
 

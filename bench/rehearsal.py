@@ -18,17 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.cargo import longest_input
 from bench.cores import slots
 from bench.data import Tokens, place_of, row_number, row_of
 from bench.errors import InputError, MethodError, ModelError
 from bench.faults import out_of_memory
 from bench.member import Member
+from bench.methods import longest_input, method
 from bench.model import Backbone
 from bench.model_folder import RESIZE
 from bench.prediction import autocast, on_device
 from bench.preflight import Question
-from bench.registry import method
 from bench.resident import Resident, has_gpu
 from bench.shipment import Share
 from bench.sources import TaskData

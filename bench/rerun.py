@@ -10,18 +10,18 @@ import typer
 
 from bench.budget import Budget
 from bench.cli import EXIT_FAILED_TRIALS
-from bench.conductor import Pack
 from bench.errors import ResultsError, choose, shown
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record, record_name
-from bench.registry import tasks
 from bench.results import ResultsFolder
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.seeds import from_code
+from bench.shipment import Pack
 from bench.space import as_space
 from bench.study import Study, UntilSettled, number_of
 from bench.study_file import build_study, method_resources
+from bench.tasks import tasks
 from bench.trial import Trial
 
 PACKED_TOLERANCE = 1e-2
@@ -75,7 +75,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     """Train a stored trial again; a pruned one up to where it was stopped."""
     from bench.calibration import FILE, Calibration
     from bench.inprocess import own_share
-    from bench.meter import device_name
+    from bench.machine import device_name
     from bench.precision import gpus_here, of_gpus
     from bench.resident import Resident, has_gpu
     from bench.shipment import Shipment

@@ -15,10 +15,9 @@ from bench.determinism import obstacle, set_strict
 from bench.features import FeatureStore
 from bench.heap import keep_freed_memory
 from bench.keeper import Watch
+from bench.kind import kind
 from bench.model import Backbone, load_backbone
-from bench.packing import kind
-from bench.shares import own_bytes
-from bench.shipment import Share, Shipment
+from bench.shipment import Share, Shipment, own_bytes
 from bench.sources import TaskData
 from bench.spared import Attempt, attempts, run_in_float32, spare
 from bench.splits import Draw, draw

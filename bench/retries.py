@@ -8,9 +8,9 @@ was done about memory is told in the row's `reason`, whatever its status.
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from bench.conductor import Pack
 from bench.record import Record
 from bench.results import KEPT
+from bench.shipment import Pack
 
 
 @dataclass

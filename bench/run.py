@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from bench import preflight
 from bench.calibration import Calibration
 from bench.cargo import load
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.cores import slots
 from bench.errors import InputError
 from bench.facts import facts, lines
@@ -30,7 +30,7 @@ from bench.prepare import Prepared, claim_folder, model_place, prepare
 from bench.recorder import Observer, Recorder
 from bench.results import Done, ResultsFolder
 from bench.shares import Shares, check_fits
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.stop import Stop
 from bench.study import Study
 from bench.tracker import check_tracker, tracking

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from bench.choice import Scored, by_configuration, select
 from bench.errors import StudyError
+from bench.methods import TUNABLE, method
 from bench.plan import Cell, Plan
-from bench.registry import method
 from bench.seeds import CONFIRM_BASE, Seeds, from_code
 from bench.space import Space, Value, same_value
-from bench.study import TUNABLE, Study
+from bench.study import Study
 from bench.trial import CellKey
 
 

@@ -26,13 +26,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from bench.choice import by_configuration
-from bench.conductor import Pack
 from bench.configurations import Distinct
 from bench.errors import StudyError
 from bench.plan import Cell, Identities, Plan
 from bench.results import KEPT, Done, ResultsFolder
 from bench.scope import Scope
 from bench.seeds import Seeds
+from bench.shipment import Pack
 from bench.space import Distribution, Space
 from bench.study import OptunaSearch
 from bench.suggestions import Suggestion, Suggestions, cell_name

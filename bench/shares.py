@@ -9,28 +9,13 @@ its neighbour.
 import math
 from collections.abc import Callable, Iterable
 
-from bench.conductor import Pack
 from bench.errors import StudyError
 from bench.pack_timing import MOST_PER_GPU, RESERVE, Figures, peak_bytes, processes
 from bench.results import Done
+from bench.shipment import CONTEXT_BYTES, Pack
 from bench.study import Study
 from bench.study_file import method_resources
 from bench.trial import Trial
-
-CONTEXT_BYTES = 700 * 2**20
-"""Room for one process's CUDA context and libraries, outside the allocator's cap."""
-
-
-def own_bytes(total: int, share: float) -> int:
-    """What tensors of a process may take of a GPU of `total` bytes: its share, less its context, so that processes that
-    share the GPU fit on it together. Raises StudyError where nothing is left."""
-    left = int(total * min(1.0, share)) - CONTEXT_BYTES
-    if left <= 0:
-        raise StudyError(
-            f"resources.gpu: {share:g} of a GPU of {total / 2**30:.0f} GiB leaves no memory for a trial: each process "
-            f"also takes {CONTEXT_BYTES / 2**30:.1f} GiB for CUDA itself"
-        )
-    return left
 
 
 def check_fits(study: Study, cpus: float, gpus: float) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bench.errors import StudyError
 from bench.sources import TaskData
+from bench.trial import Trial
 
 if TYPE_CHECKING:
     from bench.token_cache import Tokenised  # brings in what a forecast does without
@@ -44,3 +46,51 @@ class Share:
     def exclusive(self) -> bool:
         """Whether no other trial may be put on the same GPU."""
         return self.gpu == 0 or self.gpu >= 1
+
+
+class Need(NamedTuple):
+    """A measurement that trials wait for: their speed (`rate`, for a seconds budget) or the timings of growing packs
+    (`packs`), and what it is kept by."""
+
+    what: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Trials that one worker trains together.
+
+    `rungs` asks it to report every evaluation. A pack that is `alone` is one whose costs stand for others', so that
+    it gets a GPU to itself. One that `measures` trains nothing: a measurement is made in the shape of its trial.
+    """
+
+    trials: tuple[Trial, ...]
+    rungs: bool = False
+    alone: bool = False
+    measures: Need | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name for logs: the first trial's id."""
+        return self.trials[0].id
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is one configuration of a search, whose seeds are told together and never apart."""
+        return self.trials[0].stage == "search"
+
+
+CONTEXT_BYTES = 700 * 2**20
+"""Room for one process's CUDA context and libraries, outside the allocator's cap."""
+
+
+def own_bytes(total: int, share: float) -> int:
+    """What tensors of a process may take of a GPU of `total` bytes: its share, less its context, so that processes that
+    share the GPU fit on it together. Raises StudyError where nothing is left."""
+    left = int(total * min(1.0, share)) - CONTEXT_BYTES
+    if left <= 0:
+        raise StudyError(
+            f"resources.gpu: {share:g} of a GPU of {total / 2**30:.0f} GiB leaves no memory for a trial: each process "
+            f"also takes {CONTEXT_BYTES / 2**30:.1f} GiB for CUDA itself"
+        )
+    return left

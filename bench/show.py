@@ -198,7 +198,7 @@ def print_methods(model: str, as_json: bool) -> None:
 
 def print_tasks(as_json: bool) -> None:
     """Every built-in task."""
-    from bench.registry import tasks
+    from bench.tasks import tasks
 
     found = [
         {

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from bench.budget import Budget, parse_duration
+from bench.methods import TUNABLE
 from bench.seeds import CONFIRM_BASE
 
 FIRST_LOOK = 6
@@ -48,10 +49,6 @@ class Training(_Part):
         if self.micro_batch is not None and self.micro_batch >= self.batch_size:
             raise ValueError(f"micro_batch {self.micro_batch} is no part of a batch of {self.batch_size}; leave it out")
         return self
-
-
-TUNABLE = ("batch_size", "warmup", "weight_decay")
-"""Training options that a method's space may hold too."""
 
 
 def split_point(point: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

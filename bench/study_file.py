@@ -11,11 +11,11 @@ from bench import study as models
 from bench.budget import Budget
 from bench.claim_seeds import with_enough_seeds
 from bench.errors import InputError, MethodError, StudyError, choose, shown
-from bench.methods import Method
-from bench.registry import method, task, tasks
+from bench.methods import TUNABLE, Method, method
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.space import Space, parse_space
 from bench.study import OwnTask, Resources, Study, split_point
+from bench.tasks import task, tasks
 
 MOST_LINES, LONGEST_LINE = 20, 2000
 """Findings that one message gives, and characters of each."""
@@ -285,7 +285,7 @@ def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None
 
 def _keys(owner: type[BaseModel]) -> Iterable[str]:
     """What may stand where a part of a study stands; in a method's space also what is tuned and set beside it."""
-    beside = (*models.TUNABLE, *RESERVED) if issubclass(owner, Method) else ()
+    beside = (*TUNABLE, *RESERVED) if issubclass(owner, Method) else ()
     return (*owner.model_fields, *beside)
 
 

@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from bench.budget import Budget
-from bench.conductor import Pack
 from bench.data import Tokens
 from bench.keeper import Watch
 from bench.pack_timing import STEPS, Timing, measure
 from bench.resident import Resident
 from bench.rows import Split
 from bench.seeds import Seeds
-from bench.shares import own_bytes
+from bench.shipment import Pack, own_bytes
 from bench.sources import TaskData
 from bench.splits import Draw
 from bench.trainer import PackRun, calibrate

@@ -8,7 +8,6 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from bench.conductor import Pack
 from bench.errors import DeviceLost
 from bench.evaluation import Evaluation
 from bench.linear_probe import seconds
@@ -17,6 +16,7 @@ from bench.make_job import on_stored_features
 from bench.member import Member
 from bench.record import Record
 from bench.resident import Resident
+from bench.shipment import Pack
 from bench.training import steps_per_second
 from bench.trial import Trial
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.budget import Budget
-from bench.registry import method
+from bench.methods import method
 from bench.seeds import Seeds
 from bench.study import Select, Training
 

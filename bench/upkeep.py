@@ -3,10 +3,10 @@
 from rich.text import Text
 
 from bench.cli import EXIT_FAILED_TRIALS, print_json
-from bench.compact import compact
 from bench.console import make_console
 from bench.errors import ResultsError
 from bench.lock import claim
+from bench.merge import compact
 from bench.results import ResultsFolder
 from bench.verify import Finding, verify
 

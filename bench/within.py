@@ -1,5 +1,6 @@
 """The finished trials of a results folder that belong to its study (`bench.scope`), for drivers and for readers."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 
 from bench.errors import InputError
 from bench.plan import Plan
+from bench.precision import apart, of_row
 from bench.results import Done
 from bench.safe_yaml import MAX_BYTES, parse_yaml
 from bench.scope import Row, Scope
@@ -68,3 +70,11 @@ def outside_note(number: int) -> str:
     """What is said of trials that a folder holds and its study no longer contains."""
     held = f"{number:,} trial{'s' * (number > 1)} in the folder {'are' if number > 1 else 'is'} not part of the study"
     return f"{held} as it is now (of a method, task, seed, value or range that it had before): kept, and not counted"
+
+
+def same(done: dict[tuple[str, bool], Done], written: str, now: str) -> tuple[dict[tuple[str, bool], Done], list[str]]:
+    """The stored trials of a study that says `written` which are of the precision that it trains in `now`, and a
+    sentence on the others."""
+    found = {key: of_row(row.precision, row.device, written) for key, row in done.items()}
+    others = Counter(precision for precision in found.values() if precision != now)
+    return {key: row for key, row in done.items() if found[key] == now}, apart(others, now)

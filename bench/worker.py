@@ -43,7 +43,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return True
 
     def _begin(self, config: dict[str, Any]) -> None:
-        from bench.conductor import Pack
+        from bench.shipment import Pack
         from bench.trial import Trial
 
         trials = tuple(Trial.from_json(text) for text in config["pack"])

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from bench.registry import methods, tasks
+from bench.methods import methods
+from bench.tasks import tasks
 
 ROOT = Path(__file__).parent.parent
 

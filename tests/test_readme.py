@@ -24,11 +24,12 @@ from bench.architecture import Architecture
 from bench.cli import app
 from bench.embedded import MODEL_DIR
 from bench.forecast import find_architecture
+from bench.methods import method, methods
 from bench.plan import Plan
 from bench.recorder import Observer
-from bench.registry import method, methods, tasks
 from bench.run import RunOptions, run_study
 from bench.study_file import build_study, load_study
+from bench.tasks import tasks
 from tests.bench.tiny import tiny_study
 
 ROOT = Path(__file__).parent.parent

@@ -8,12 +8,12 @@ import pytest
 
 from bench.claim_needs import needs
 from bench.embedded.tasks import SIZES
+from bench.methods import methods
 from bench.plan import Plan
-from bench.registry import methods, task
 from bench.splits import draw
 from bench.study import Study
 from bench.study_file import load_study
-from bench.tasks import Embedded
+from bench.tasks import Embedded, task
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "search_spaces").glob("*.yaml"))

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from typer.models import OptionInfo
 
 from bench import cli, schema
-from bench.study import TUNABLE, Study
+from bench.methods import TUNABLE
+from bench.study import Study
 from bench.study_file import RESERVED
 
 GOLDEN = Path(__file__).parent / "golden_surface.json"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.figures import base
 from analysis.figures.base import Figure, Look, Row, Rows
-from analysis.tables import word
+from analysis.words import word
 
 UNITS = {
     "trainable_params": ("trained parameters", "count"),

@@ -4,11 +4,13 @@ A method is a frozen Pydantic model of its hyperparameters with one `apply(model
 Importing a method costs no torch: heavy imports happen inside `apply`.
 """
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.errors import MethodError
+from bench.doors import modules
+from bench.errors import MethodError, choose
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,10 +129,44 @@ class Method(BaseModel):
 
 def _suited(arch: "Architecture") -> list[str]:
     """Names of the methods whose defaults are not known to be unsuited; families apart."""
-    from bench.registry import methods
-
     return [
         name
         for name, cls in methods().items()
         if not name.endswith(":") and cls.model_validate({}).unsuited(arch) is None
     ]
+
+
+def longest_input(asked: int, tuned: Method, architecture: "Architecture") -> int:
+    """Tokens after which inputs are cut: as asked, or what the model's positions leave beside the method's own
+    tokens."""
+    room = architecture.max_tokens
+    return asked if room is None else min(asked, room - tuned.positions)
+
+
+TUNABLE = ("batch_size", "warmup", "weight_decay")
+"""Training options that a method's space may hold too."""
+
+
+@cache
+def methods() -> dict[str, type[Method]]:
+    """All methods by name; a family stands under its prefix (`peft:`)."""
+    found: dict[str, type[Method]] = {}
+    for module in modules(__name__):
+        for value in vars(module).values():
+            is_method = isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+            if is_method and "name" in vars(value):
+                found[value.name] = value
+    return found
+
+
+@cache
+def method(name: str) -> type[Method]:
+    """The method of this name; raises MethodError with the choices and a guess."""
+    known = methods()
+    if name in known and not name.endswith(":"):
+        return known[name]
+    prefix, colon, member = name.partition(":")
+    family = known.get(prefix + colon) if colon and member else None
+    if family is not None:
+        return family.member(member)
+    raise MethodError(choose("method", name, (n + "<TYPE>" if n.endswith(":") else n for n in known)))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import ConfigDict, Field
 
 from bench.errors import MethodError, choose
-from bench.methods import Method
-from bench.study import TUNABLE
+from bench.methods import TUNABLE, Method
 
 if TYPE_CHECKING:
     from torch import nn

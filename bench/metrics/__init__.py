@@ -7,14 +7,13 @@ Importing this package is cheap. scikit-learn or SciPy is imported by the first 
 module only: it takes every worker half a second, and adds nothing to the number.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.doors import modules
 from bench.errors import StudyError, choose
 from bench.metrics._info import Array, Metric
 
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def _discover() -> Mapping[str, Metric]:
-    names = sorted(info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
-    found = [importlib.import_module(f"{__name__}.{name}").METRIC for name in names]
-    return MappingProxyType({metric.name: metric for metric in found})
+    return MappingProxyType({module.METRIC.name: module.METRIC for module in modules(__name__)})
 
 
 METRICS: Mapping[str, Metric] = _discover()

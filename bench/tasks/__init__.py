@@ -1,7 +1,11 @@
 """Tasks: one small declarative object per file, and nothing else to edit."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
+
+from bench.doors import modules
+from bench.errors import StudyError, choose
 
 Kind = Literal["classification", "regression"]
 
@@ -91,3 +95,18 @@ class Task:
     def held_out(self) -> HeldOut | None:
         """The share of the train rows that is scored on; None where the data have a split for that."""
         return self.source.held_out if isinstance(self.source, OneFile | Hub) else None
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """All built-in tasks by name."""
+    found = (module.TASK for module in modules(__name__))
+    return {task.name: task for task in found}
+
+
+def task(name: str) -> Task:
+    """The built-in task of this name; raises StudyError with the choices and a guess."""
+    known = tasks()
+    if name in known:
+        return known[name]
+    raise StudyError(choose("task", name, known))

@@ -12,8 +12,8 @@ from analysis.load import load_results
 from analysis.planned import Expectation
 from analysis.runs import runs
 from analysis.scores import scores
+from bench.methods import method
 from bench.plan import Plan
-from bench.registry import method
 from bench.space import parse_space
 from bench.study_file import load_study
 from tests.analysis.fixtures import Folder, empty

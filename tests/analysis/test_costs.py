@@ -17,7 +17,7 @@ from analysis.planned import Expectation
 from analysis.runs import runs
 from analysis.scores import scores
 from analysis.sentences import state
-from bench.registry import methods
+from bench.methods import methods
 from tests.analysis.fixtures import BUDGET, Folder, empty
 
 

@@ -18,7 +18,8 @@ from analysis.figures.verdicts import verdict_strips
 from analysis.formats import csv_cell, latex_text, markdown_text, plain, to_csv, to_latex, to_markdown, to_parquet
 from analysis.layout import tables
 from analysis.load import load_results
-from analysis.tables import Table, word
+from analysis.tables import Table
+from analysis.words import word
 from tests.analysis.claim_folder import drawn
 from tests.analysis.fixtures import HOSTILE, draw
 

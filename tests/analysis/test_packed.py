@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from analysis.best_of import best_of
+from analysis.charts import figures
 from analysis.contents import Contents, analyse
 from analysis.costs import MEASURED, occupied
 from analysis.curves import curves
-from analysis.figures import figures
 from analysis.formats import to_csv, to_latex, to_markdown
 from analysis.layout import tables
 from analysis.ledger import ledger

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from analysis.charts import figures
 from analysis.contents import Contents, analyse
-from analysis.figures import Figure, figures
 from analysis.figures import forest as forest_figures
 from analysis.figures import per_seed as seed_figures
-from analysis.figures.base import Look
+from analysis.figures.base import Figure, Look
 from analysis.load import load_results
 from analysis.statics import to_svg
 from tests.analysis.claim_folder import drawn

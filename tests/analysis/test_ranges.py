@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from analysis.charts import figures
 from analysis.compare_report import write_comparison
 from analysis.contents import analyse
-from analysis.figures import figures
 from analysis.load import load_results
 from analysis.ranges import DIFFERENCE, SCORE, claim_within_range, span, width
 from analysis.report import summary_rows

@@ -27,7 +27,7 @@ from analysis.stability import stability
 from analysis.statistics.superiority import LEAST
 from analysis.tuning import tuning
 from analysis.variance import variance
-from bench.registry import methods
+from bench.methods import methods
 from tests.analysis.fixtures import Folder, draw, empty
 
 

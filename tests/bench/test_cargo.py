@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cargo import Packed, load, longest_input
+from bench.cargo import Packed, load
 from bench.data import cached_tokens
+from bench.methods import longest_input, method
 from bench.plan import Plan
 from bench.prepare import Prepared
-from bench.registry import method
 from bench.resident import Resident
 from bench.shipment import Share, Shipment
 from tests.bench.tiny import tiny_prepared, tiny_study

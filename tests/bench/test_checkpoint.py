@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench import keeper, meter
-from bench.conductor import Pack
+from bench import keeper, machine
 from bench.lock import Lock, claim
 from bench.prepare import Prepared
 from bench.record import Record
 from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.trainer import PackRun
 from bench.trial import Trial
 from tests.bench.test_trainer import finish, make_trials, science
@@ -159,7 +158,7 @@ def test_another_trials_checkpoint_and_another_versions_are_not_used(
     lock.folder.write_bytes(keeper.file(other.id), data)
     _, (note,) = go_on(ready, lock, other)
     assert "made by another run: trial_id differ" in note
-    monkeypatch.setattr(meter, "versions", lambda: {"torch": "1.0"})
+    monkeypatch.setattr(machine, "versions", lambda: {"torch": "1.0"})
     _, (note,) = go_on(ready, lock, one)
     assert "made by another run: versions differ" in note
 

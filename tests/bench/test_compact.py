@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 
 from bench.cli import EXIT_BAD_INPUT, app, guarded
-from bench.compact import compact
+from bench.merge import compact
 from bench.results import ResultsFolder
 from tests.bench import stored
 from tests.bench.stored import fill, seen, trial_id
@@ -76,7 +76,7 @@ def test_new_files_join_and_a_rerun_replaces_a_failure(tmp_path: Path) -> None:
 
 
 def test_merged_files_are_closed_at_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.compact.CLOSED_BYTES", 500)
+    monkeypatch.setattr("bench.merge.CLOSED_BYTES", 500)
     folder = fill(tmp_path, range(60))
     before = seen(tmp_path)
     compact(folder)
@@ -134,7 +134,7 @@ def test_a_damaged_merged_file_costs_what_it_held(tmp_path: Path) -> None:
 
 
 def test_readers_beside_a_compaction_see_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.compact.CLOSED_BYTES", 800)
+    monkeypatch.setattr("bench.merge.CLOSED_BYTES", 800)
     folder = fill(tmp_path, range(15))
     whole = seen(tmp_path)
     wrong: list[Any] = []
@@ -164,13 +164,13 @@ def test_readers_beside_a_compaction_see_every_row_once(tmp_path: Path, monkeypa
 
 CHILD = """
 import sys
-import bench.compact
+import bench.merge
 from bench.results import ResultsFolder
-bench.compact.CLOSED_BYTES = 2000
+bench.merge.CLOSED_BYTES = 2000
 folder = ResultsFolder(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
-bench.compact.compact(folder)
+bench.merge.compact(folder)
 """
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from bench.choice import best_configuration
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.plan import Identities, Plan
 from bench.results import Done
 from bench.seeds import CONFIRM_BASE
+from bench.shipment import Pack
 from bench.trial import Identity, Trial
 from tests.bench.tiny import drain, tiny_study, with_default
 

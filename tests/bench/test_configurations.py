@@ -7,12 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import preflight
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.configurations import Distinct, check_methods, find_defaults
 from bench.errors import MethodError
 from bench.plan import Plan
 from bench.results import Done, ResultsFolder
 from bench.search import OptunaCell
+from bench.shipment import Pack
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.test_methods_applied import tiny_architecture
 from tests.bench.tiny import drain, run_tiny, tiny_prepared, tiny_study

@@ -11,12 +11,10 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from bench import cost
 from bench.architecture import Architecture, from_config
-from bench.cargo import longest_input
 from bench.errors import MethodError
 from bench.hub import known_architecture
-from bench.methods import Method
+from bench.methods import Method, longest_input, method, methods
 from bench.parts import head_parameter_names, mark_fresh, pooler_names, trainable_counts
-from bench.registry import method, methods
 from tests.bench.tiny_models import tiny_architecture
 
 BASE = "google-bert/bert-base-uncased"

@@ -22,8 +22,8 @@ from bench.cache import cache_folder
 from bench.data import Tokens, cached_tokens, collate, epoch_order, eval_batches, tokenize
 from bench.embedded import MODEL_DIR
 from bench.errors import DataError, ModelError
-from bench.registry import task
 from bench.sources import TaskData, load_task
+from bench.tasks import task
 from bench.token_cache import tokenizer_key
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bench import attention
-from bench.determinism import is_strict, obstacle, set_strict
-from bench.model import build
-from bench.registry import method
+from bench.attention import is_strict
+from bench.build_model import build
+from bench.determinism import obstacle, set_strict
+from bench.methods import method
 from bench.resident import Resident
 from bench.shipment import Share, Shipment
 from tests.bench.tiny import tiny_prepared

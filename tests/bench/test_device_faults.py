@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from bench import faults, member
-from bench.conductor import Need, Pack
 from bench.errors import DeviceLost
 from bench.faults import lost, out_of_memory
 from bench.member import Member
 from bench.resident import Resident
-from bench.shipment import Share, Shipment
+from bench.shipment import Need, Pack, Share, Shipment
 from bench.trainer import PackRun
 from bench.worker import Worker
 from tests.bench.tiny import tiny_prepared

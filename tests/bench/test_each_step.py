@@ -11,7 +11,6 @@ from peft import AdaLoraConfig, AdamssConfig, LoraConfig, get_peft_model
 from peft.tuners.lora.config import KasaConfig
 from torch.nn.functional import cross_entropy
 
-from bench.conductor import Pack
 from bench.each_step import calls_of
 from bench.errors import MethodError
 from bench.evaluation import Progress
@@ -19,13 +18,14 @@ from bench.forecast import forecast
 from bench.keep import load_delta
 from bench.lock import Lock
 from bench.member import Member
+from bench.methods import method
 from bench.optimiser import learning_rate, make_optimizer
 from bench.parts import base_name, trained_parameters
 from bench.peft_effects import find_effects
 from bench.prepare import prepare
 from bench.recorder import Observer
-from bench.registry import method
 from bench.run import RunOptions, run_study
+from bench.shipment import Pack
 from bench.trainer import PackRun
 from bench.training import batches, train
 from tests.bench import test_checkpoint

@@ -16,7 +16,7 @@ from bench import bridge
 from bench.actors import losses_are_outcomes
 from bench.bridge import Bridge, why_lost
 from bench.calibration import Calibration
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.kernel import KernelKills
 from bench.outcome import lost_record
 from bench.pack_sizes import PackSizes
@@ -24,7 +24,7 @@ from bench.plan import Plan
 from bench.recorder import Observer, Recorder
 from bench.results import ResultsFolder
 from bench.shares import Shares
-from bench.shipment import Shipment
+from bench.shipment import Pack, Shipment
 from bench.writer import Writer
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.faulty.faulty import forget, register

@@ -14,8 +14,8 @@ from bench.data import Tokens
 from bench.estimate import Size, estimate
 from bench.features import Features, FeatureStore, compute, rows_digest
 from bench.frozen import Apart
+from bench.methods import method
 from bench.prepare import Prepared
-from bench.registry import method
 from bench.resident import Resident
 from bench.trainer import calibrate
 from bench.trial import Trial

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.first_seeds import shape, stand
 from bench.plan import Cell, Identities, Plan
 from bench.results import Done
+from bench.shipment import Pack
 from bench.study_file import load_study
 from bench.trial import Identity
 from tests.bench.test_conductor import KNOWN, done_row

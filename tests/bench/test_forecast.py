@@ -17,8 +17,8 @@ from bench.cli import EXIT_BAD_INPUT, app, guarded
 from bench.configurations import check_methods
 from bench.embedded import MODEL_DIR
 from bench.forecast import forecast
+from bench.methods import methods
 from bench.plan import Plan
-from bench.registry import methods
 from tests.bench.tiny import tiny_study
 
 ADAPTER = {"lr": [1e-3], "variant": ["pfeiffer", "houlsby"], "reduction_factor": [8, 16]}

@@ -16,9 +16,9 @@ from bench.features import FeatureStore
 from bench.frozen import Apart, frozen_encoder, head_batch, split, training_mode
 from bench.job import Examples, Job
 from bench.linear_probe import on_features
+from bench.methods import method, methods
 from bench.parts import mark_fresh, pooler_names, trained_tensors
 from bench.reads import read_of
-from bench.registry import method, methods
 from bench.study import Training
 from bench.training import train
 from tests.bench.test_methods_applied import OPTIONS, PAIRS

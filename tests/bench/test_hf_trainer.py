@@ -13,13 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench.conductor import Pack
 from bench.data import collate, epoch_order
 from bench.evaluation import Progress
 from bench.job import Job
 from bench.optimiser import learning_rate
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.study import Training
 from bench.trainer import PackRun, Resident
 from bench.training import train

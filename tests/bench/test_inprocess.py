@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import meter, resident
-from bench.conductor import Pack
+from bench import machine, resident
 from bench.errors import StudyError
 from bench.inprocess import own_share, shares_here
 from bench.recorder import Observer
 from bench.rerun import rerun_command
 from bench.results import ResultsFolder
-from bench.shipment import Share
+from bench.shipment import Pack, Share
 from bench.study import Resources
 from tests.bench.tiny import run_tiny, tiny_study
 
@@ -89,7 +88,7 @@ def test_rerun_trains_on_a_cpu_what_was_trained_on_one(
 
     monkeypatch.setattr(resident.Resident, "take", noted)
     assert rerun_command(str(tmp_path), trial_id) == 0
-    monkeypatch.setattr(meter, "device_name", lambda kind: f"another {kind}")
+    monkeypatch.setattr(machine, "device_name", lambda kind: f"another {kind}")
     rerun_command(str(tmp_path), trial_id)
     assert taken == [Share(1.0, 0.0), Share(1.0, 1.0)]
     assert "bit-equal" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import pytest
 from bench import lock
 from bench.errors import ResultsError
 from bench.lock import Owner, claim, live_owner, process_start, read_owner
-from bench.meter import hostname
+from bench.machine import hostname
 from bench.results import ResultsFolder
 from bench.show import status
 from tests.bench.tiny import run_tiny

@@ -8,8 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from bench.errors import MethodError
-from bench.methods import Method
-from bench.registry import method, methods
+from bench.methods import Method, method, methods
 from tests.bench.tiny_models import tiny_architecture
 
 NAMES = [name for name in methods() if not name.endswith(":")] + ["peft:LOHA"]
@@ -117,7 +116,7 @@ def test_a_familys_member_is_one_class_with_free_options() -> None:
 
 def test_methods_cost_no_torch() -> None:
     code = (
-        "import sys; from bench.registry import methods; from bench import cost, hub, probe;"
+        "import sys; from bench.methods import methods; from bench import cost, hub, probe;"
         "[m() for n, m in methods().items()]; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

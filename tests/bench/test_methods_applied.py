@@ -11,9 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from bench.audit import FreezeAudit
 from bench.errors import MethodError
-from bench.methods import Method
+from bench.methods import Method, method, methods
 from bench.parts import base_name, head_parameter_names, trainable_counts
-from bench.registry import method, methods
 from tests.bench.tiny_models import CONFIGS, DECODERS, tiny_architecture, tiny_batch, tiny_model
 
 NAMES = [name for name in methods() if not name.endswith(":")]

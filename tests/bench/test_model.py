@@ -14,11 +14,13 @@ from transformers import AutoModelForSequenceClassification, BertModel
 
 from bench import cost
 from bench.architecture import read_architecture
+from bench.audit import FreezeAudit
+from bench.build_model import build
 from bench.delta import delta_bytes, load_delta
 from bench.errors import ModelError
-from bench.model import Backbone, FreezeAudit, build, load_backbone, trainable_counts, trained_tensors
-from bench.parts import fresh_names, head_parameter_names, mark_fresh
-from bench.registry import method
+from bench.methods import method
+from bench.model import Backbone, load_backbone
+from bench.parts import fresh_names, head_parameter_names, mark_fresh, trainable_counts, trained_tensors
 from tests.bench.tiny_models import CONFIGS, DECODERS, OTHERS, tiny_model
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "embedded" / "model"

@@ -16,11 +16,10 @@ from bench.evaluation import Progress
 from bench.features import FeatureStore
 from bench.job import Job
 from bench.linear_probe import on_features
-from bench.methods import Method
+from bench.measured import Measured
+from bench.methods import Method, method
 from bench.optimiser import make_optimizer
-from bench.outcome import Measured
 from bench.parts import trained_parameters
-from bench.registry import method
 from tests.bench.test_frozen import apart_of, job_of, probe_of
 from tests.bench.test_methods_applied import NAMES, OPTIONS
 from tests.bench.tiny_models import tiny_batch, tiny_model

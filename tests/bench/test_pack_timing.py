@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from bench.calibration import FILE, Calibration, rate_key
-from bench.conductor import Need
 from bench.errors import ResultsError
 from bench.pack_sizes import AsWritten, PackSizes
 from bench.pack_timing import SIZES, STEPS, Figures, Timing, best_size, measure, peak_bytes, processes
@@ -15,8 +14,8 @@ from bench.packing import timing_key
 from bench.plan import Plan
 from bench.resident import Resident
 from bench.results import ResultsFolder
-from bench.shares import CONTEXT_BYTES, Shares
-from bench.shipment import Share, Shipment
+from bench.shares import Shares
+from bench.shipment import CONTEXT_BYTES, Need, Share, Shipment
 from bench.study import Resources
 from bench.timing import measure_for, time_pack
 from bench.trial import Trial

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.conductor import Conductor, Need, Pack
+from bench.conductor import Conductor
 from bench.forecast import forecast
+from bench.kind import kind
 from bench.pack_sizes import AsWritten
-from bench.packing import Line, kind, timing_key
+from bench.packing import Line, timing_key
 from bench.plan import Plan
 from bench.results import Done
+from bench.shipment import Need, Pack
 from bench.trial import Trial
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study, with_default

@@ -8,11 +8,11 @@ import torch
 from bench import probing
 from bench.audit import FreezeAudit
 from bench.errors import MethodError
+from bench.methods import method
 from bench.narrow import narrowed
 from bench.parts import trained_tensors
 from bench.peft_effects import find_effects
 from bench.probe import probe
-from bench.registry import method
 from tests.bench.tiny_models import CONFIGS, tiny_model
 
 TINY = {"model_type": "bert", **CONFIGS["bert"]}

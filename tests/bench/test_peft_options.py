@@ -7,8 +7,8 @@ import pytest
 
 from bench.configurations import check_alike, check_together, structural_points
 from bench.errors import InputError, MethodError, StudyError
+from bench.methods import method
 from bench.plan import Identities, Plan
-from bench.registry import method
 from bench.search import distributions
 from bench.seeds import Seeds
 from bench.study import Study

@@ -16,12 +16,13 @@ from analysis.load import load_results
 from bench import precision
 from bench.errors import InputError, ResultsError
 from bench.plan import Identities, Plan
-from bench.precision import Gpus, gpus_here, has_amx, of_row, resolve, same
+from bench.precision import Gpus, gpus_here, has_amx, of_row, resolve
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.show import status
 from bench.study import Study
 from bench.verify import verify
+from bench.within import same
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import run_tiny, tiny_study
 

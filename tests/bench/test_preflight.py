@@ -17,8 +17,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from bench import forecast, preflight, rehearsal
 from bench.errors import DataError, InputError, MethodError, ModelError
+from bench.methods import methods
 from bench.prepare import Prepared, prepare
-from bench.registry import methods
 from bench.study_file import build_study
 from bench.token_cache import tokenizer_key
 from bench.worker import pack_files

@@ -11,7 +11,7 @@ import torch
 from bench import cost, probe, probing
 from bench.errors import MethodError
 from bench.hub import known_architecture
-from bench.registry import method
+from bench.methods import method
 from tests.bench.tiny_models import CONFIGS, tiny_architecture
 
 TINY = {"model_type": "bert", **CONFIGS["bert"]}

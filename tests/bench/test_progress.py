@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from bench import progress
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.plan import Identities, Plan
 from bench.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
 from bench.results import Done, done_of
+from bench.shipment import Pack
 from bench.trial import Identity
 from tests.bench.tiny import drain, tiny_study
 

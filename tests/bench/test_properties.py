@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.compact import compact
 from bench.errors import ResultsError, StudyError
+from bench.merge import compact
 from bench.plan import Identities, Plan
 from bench.results import ResultsFolder
 from bench.run import dump_study

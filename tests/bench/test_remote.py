@@ -16,8 +16,8 @@ import pytest
 from bench import lock
 from bench import s3 as client
 from bench.cli import EXIT_BAD_INPUT, app, guarded
-from bench.compact import compact
 from bench.errors import ResultsError, StorageError
+from bench.merge import compact
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
 from bench.store import Store

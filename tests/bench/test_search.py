@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import StudyError
 from bench.plan import Identities, Plan
 from bench.results import Done, ResultsFolder
 from bench.search import OptunaCell
+from bench.shipment import Pack
 from bench.trial import Identity
 from tests.bench.test_conductor import done_row
 from tests.bench.tiny import tiny_study

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import ResultsError
 from bench.plan import Plan
 from bench.results import Done, ResultsFolder
 from bench.scope import Scope
 from bench.search import OptunaCell, outcome
+from bench.shipment import Pack
 from bench.trainer import PackRun
 from bench.within import within
 from tests.bench.test_conductor import done_row

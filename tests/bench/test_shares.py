@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.conductor import Conductor, Need, Pack
+from bench.conductor import Conductor
 from bench.errors import StudyError
 from bench.pack_timing import MOST_PER_GPU, RESERVE, Figures, Timing
 from bench.plan import Plan
 from bench.resident import _claim
-from bench.shares import CONTEXT_BYTES, Shares, own_bytes
-from bench.shipment import Share
+from bench.shares import Shares
+from bench.shipment import CONTEXT_BYTES, Need, Pack, Share, own_bytes
 from tests.bench.test_conductor import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
 

@@ -16,10 +16,9 @@ from pyarrow import parquet
 from bench.data import place_of, row_of
 from bench.errors import DataError
 from bench.metrics import majority_score
-from bench.registry import task, tasks
 from bench.sources import Split, TaskData, load_task, user_task
 from bench.splits import draw
-from bench.tasks import Embedded, HeldOut, Hub, OneFile
+from bench.tasks import Embedded, HeldOut, Hub, OneFile, task, tasks
 from tests.bench.real_glue import REAL, find, real
 
 
@@ -289,7 +288,7 @@ def test_a_cached_copy_of_another_revision_is_refused(hub: Any, tmp_path: Path, 
 def test_an_unreachable_hub_gives_one_message_soon(tmp_path: Path) -> None:
     code = (
         "import time, datasets, bench.datasets_hub\n"
-        "from bench.registry import task\nfrom bench.sources import load_task\n"
+        "from bench.tasks import task\nfrom bench.sources import load_task\n"
         "begin = time.monotonic()\n"
         "try:\n    load_task(task('cola'), None)\n"
         "except Exception as error:\n    print(type(error).__name__, time.monotonic() - begin, error)\n"

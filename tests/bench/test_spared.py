@@ -12,16 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.build_model import build
 from bench.data import Tokens
 from bench.errors import MethodError
 from bench.evaluation import Evaluation, Progress
 from bench.job import Examples, Job
 from bench.lockstep import Lane, obstacle, train_together
-from bench.model import Backbone, build
+from bench.methods import method, methods
+from bench.model import Backbone
 from bench.optimiser import make_optimizer
 from bench.parts import head_parameter_names, mark_fresh, trained_tensors
 from bench.prediction import autocast
-from bench.registry import method, methods
 from bench.spared import attempts, spare
 from bench.stack import Tried, share_frozen
 from bench.study import Training

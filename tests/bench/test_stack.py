@@ -22,21 +22,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bench import attention, dropout, lockstep, make_job, trainer
-from bench.conductor import Pack
 from bench.data import Tokens, collate
 from bench.dropout import step_keys, stream
 from bench.lock import Lock, claim
 from bench.member import Member
-from bench.model import trained_tensors
 from bench.optimiser import make_optimizer
-from bench.parts import trained_parameters
+from bench.parts import trained_parameters, trained_tensors
 from bench.prediction import autocast
 from bench.prepare import Prepared
 from bench.record import Record
 from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.stack import Stack, cannot_pack, mismatch, share_frozen
 from bench.stacked_adamw import clip_rows
 from bench.trainer import PackRun

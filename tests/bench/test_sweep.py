@@ -21,12 +21,13 @@ from ray.tune.experiment import Trial
 
 from bench import cluster, own_ray, sweep
 from bench.actors import losses_are_outcomes
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.errors import InputError, StudyError
 from bench.ray_parts import part
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study
+from bench.shipment import Pack
 from tests.bench.tiny import run_tiny, tiny_study
 
 TIMES = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}

@@ -9,8 +9,7 @@ import pytest
 
 import bench.tasks
 from bench.metrics import METRICS
-from bench.registry import task, tasks
-from bench.tasks import Embedded, Hub, Task
+from bench.tasks import Embedded, Hub, Task, task, tasks
 
 ALL = pytest.mark.parametrize("one", tasks().values(), ids=lambda one: one.name)
 MAIN = {
@@ -88,5 +87,5 @@ def test_mismatched_mnli_trains_as_mnli_and_is_scored_elsewhere() -> None:
 
 
 def test_listing_tasks_imports_nothing_heavy() -> None:
-    code = "import sys; from bench.registry import tasks; tasks(); assert not {'torch', 'pyarrow'} & set(sys.modules)"
+    code = "import sys; from bench.tasks import tasks; tasks(); assert not {'torch', 'pyarrow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from bench import attention, checkpoint
 from bench.dropout import step_keys
 from bench.evaluation import Progress
+from bench.measured import Measured
 from bench.optimiser import make_optimizer
-from bench.outcome import Measured
 from bench.parts import trained_parameters, trained_tensors
 from bench.stack import Stack
 from tests.bench.tiny_models import tiny_model

@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from bench import make_job, meter, optimiser, prediction, training
-from bench.conductor import Pack
 from bench.evaluation import Predictions, Progress
 from bench.prepare import Prepared
 from bench.record import Record
 from bench.resident import Resident
 from bench.rows import Split
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.solitude import Solitude
 from bench.trainer import PackRun
 from bench.trial import Trial

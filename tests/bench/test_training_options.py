@@ -11,18 +11,17 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
-from bench.conductor import Pack
 from bench.errors import ModelError, StudyError
 from bench.losses import class_weights, mean_loss, parts, row_shares
 from bench.member import Member
+from bench.methods import method
 from bench.plan import Plan
 from bench.prepare import Prepared
 from bench.recompute import recompute
-from bench.registry import method
 from bench.resident import Resident
 from bench.results import ResultsFolder
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.study import Training
 from bench.trainer import PackRun
 from bench.training import _step, batches, training_mode

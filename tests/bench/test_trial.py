@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.budget import Budget
+from bench.methods import method, methods
 from bench.plan import Identities, Plan
-from bench.registry import method, methods
 from bench.seeds import Seeds
 from bench.study import Select, Training
 from bench.study_file import build_study

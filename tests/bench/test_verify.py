@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.cli import EXIT_FAILED_TRIALS, app, guarded
-from bench.compact import compact
 from bench.errors import ResultsError
+from bench.merge import compact
 from bench.results import ResultsFolder
 from bench.verify import Verdict, verify
 from tests.bench.stored import fill, make_record, trial_id

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench import writer as writer_module
-from bench.compact import compact
 from bench.errors import StorageError
-from bench.merge import CLOSED_BYTES, Written
+from bench.merge import CLOSED_BYTES, Written, compact
 from bench.results import ResultsFolder
 from bench.segments import segment_of
 from bench.verify import verify

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.conductor import Conductor, Pack
+from bench.conductor import Conductor
 from bench.plan import Cell, Plan
 from bench.prepare import Prepared, prepare
 from bench.recorder import Observer
 from bench.run import RunOptions, RunOutcome, run_study
+from bench.shipment import Pack
 from bench.study import Study
 from bench.study_file import build_study
 

@@ -19,9 +19,8 @@ from tests.benchmarks.setting import Setting, trials
 def run(setting: Setting) -> dict[str, Any]:
     """Train every trial; seconds of loading, of each trial, and the trials' rows."""
     begin = time.perf_counter()
-    from bench.conductor import Pack
     from bench.resident import Resident
-    from bench.shipment import Share, Shipment
+    from bench.shipment import Pack, Share, Shipment
     from bench.trainer import PackRun
 
     ready = setting.prepared()

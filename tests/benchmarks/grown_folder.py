@@ -18,8 +18,8 @@ import pyarrow as pa
 from analysis.statistics.resample import measured
 from bench.facts import facts
 from bench.identify import identity
+from bench.machine import versions
 from bench.merge import write_segment
-from bench.meter import versions
 from bench.prepare import Prepared, prepare
 from bench.results import ResultsFolder
 from bench.run import dump_study

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.cores import slots
-from bench.meter import device_name, git_commit, versions
+from bench.machine import device_name, git_commit, versions
 
 MIB = 2**20
 

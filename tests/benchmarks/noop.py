@@ -12,13 +12,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.conductor import Pack
 from bench.evaluation import Evaluation, Predictions, Progress
-from bench.meter import device_name
+from bench.machine import device_name
+from bench.measured import Measured
 from bench.metrics import majority_score
-from bench.outcome import Measured, make_record
+from bench.outcome import make_record
 from bench.record import Record
-from bench.shipment import Shipment
+from bench.shipment import Pack, Shipment
 from bench.trial import Trial
 from bench.worker import Worker
 

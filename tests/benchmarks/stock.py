@@ -25,10 +25,11 @@ def train_function(config: dict[str, Any]) -> None:
     from ray import tune
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
 
+    from bench.build_model import build
+    from bench.methods import method
     from bench.metrics import compute
-    from bench.model import build, load_backbone
+    from bench.model import load_backbone
     from bench.prepare import declared
-    from bench.registry import method
     from bench.resident import draw_rows
     from bench.sources import load_task
     from bench.trial import Trial

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from scipy import stats
 
-from bench.conductor import Pack
+from bench.build_model import build
+from bench.methods import method
 from bench.metrics import compute
-from bench.model import build, load_backbone
+from bench.model import load_backbone
 from bench.precision import gpus_here, resolve
 from bench.prepare import prepare
-from bench.registry import method
 from bench.resident import Resident
 from bench.seeds import Seeds
-from bench.shipment import Share, Shipment
+from bench.shipment import Pack, Share, Shipment
 from bench.study import Study
 from bench.study_file import build_study
 from bench.trainer import PackRun

@@ -83,13 +83,12 @@ def fill_memory(goal: int) -> None:
 def register() -> None:
     """Make the method known to this process, as if its file stood in bench/methods."""
     import bench.methods
-    from bench import registry
 
     folder = str(Path(__file__).parent)
     if folder not in bench.methods.__path__:
         bench.methods.__path__.append(folder)
-    registry.methods.cache_clear()
-    registry.method.cache_clear()
+    bench.methods.methods.cache_clear()
+    bench.methods.method.cache_clear()
 
 
 def forget() -> None:
@@ -97,9 +96,8 @@ def forget() -> None:
     import sys
 
     import bench.methods
-    from bench import registry
 
     bench.methods.__path__.remove(str(Path(__file__).parent))
     sys.modules.pop("bench.methods.faulty", None)
-    registry.methods.cache_clear()
-    registry.method.cache_clear()
+    bench.methods.methods.cache_clear()
+    bench.methods.method.cache_clear()

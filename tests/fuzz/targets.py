@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from analysis.load import load_results
 from bench.budget import Budget
-from bench.compact import compact
 from bench.errors import InputError
+from bench.merge import compact
 from bench.plan import Plan
 from bench.results import ResultsFolder
 from bench.safe_yaml import parse_yaml
