@@ -1,6 +1,5 @@
 """The `finebench` command: thin commands over the functions that do the work. Heavy imports happen inside them."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from bench import __version__
 from bench.errors import InputError
+from bench.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from bench.places import check_home
 from bench.streams import hold
 
@@ -22,7 +22,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-EXIT_FAILED_TRIALS, EXIT_BAD_INPUT, EXIT_REFUTED, EXIT_INTERRUPTED = 3, 2, 4, 130
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the bare name of a built-in study.")]
 ResultsArgument = Annotated[str, typer.Argument(help="A results folder: a path, or a URI such as s3://bucket/folder.")]
@@ -222,11 +221,6 @@ def guarded(call: Callable[[], Any]) -> int:
             typer.echo(f"finebench: {error.format_message()}", err=True)
             return EXIT_BAD_INPUT
         raise
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on standard output, and nothing else."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.conductor import Conductor
 from bench.console import make_console
 from bench.errors import InputError, MethodError, StorageError, StudyError
+from bench.exit_codes import EXIT_FAILED_TRIALS, EXIT_REFUTED
 from bench.progress import failure_line, make_progress
 from bench.recorder import Observer
 from bench.streams import outlive

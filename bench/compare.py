@@ -6,8 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.cli import print_json
-from bench.console import make_console
+from bench.console import make_console, print_json
 
 SHOWN_ROWS = 60
 """Rows of a table that the terminal shows; `--out` writes all."""

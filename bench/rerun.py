@@ -9,8 +9,8 @@ import pyarrow as pa
 import typer
 
 from bench.budget import Budget
-from bench.cli import EXIT_FAILED_TRIALS
 from bench.errors import ResultsError, choose, shown
+from bench.exit_codes import EXIT_FAILED_TRIALS
 from bench.plan import Cell
 from bench.prepare import prepare
 from bench.record import Record, record_name

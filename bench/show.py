@@ -8,8 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli import print_json
-from bench.console import make_console
+from bench.console import make_console, print_json
 from bench.errors import MethodError, ResultsError, StudyError
 from bench.trial import CellKey
 

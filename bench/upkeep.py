@@ -2,9 +2,9 @@
 
 from rich.text import Text
 
-from bench.cli import EXIT_FAILED_TRIALS, print_json
-from bench.console import make_console
+from bench.console import make_console, print_json
 from bench.errors import ResultsError
+from bench.exit_codes import EXIT_FAILED_TRIALS
 from bench.lock import claim
 from bench.merge import compact
 from bench.results import ResultsFolder

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from typer.models import OptionInfo
 
-from bench import cli, schema
+from bench import cli, exit_codes, schema
 from bench.methods import TUNABLE
 from bench.study import Study
 from bench.study_file import RESERVED
@@ -24,7 +24,7 @@ def surface() -> dict[str, Any]:
     """The whole surface as one JSON document."""
     return {
         "commands": commands(),
-        "exit codes": {name: value for name, value in vars(cli).items() if name.startswith("EXIT_")},
+        "exit codes": {name: value for name, value in vars(exit_codes).items() if name.startswith("EXIT_")},
         "study": keys(Study),
         "method keys": sorted({*RESERVED, *TUNABLE}),
         "results": {

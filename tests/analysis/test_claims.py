@@ -15,9 +15,9 @@ from analysis.report import Report
 from analysis.runs import runs
 from analysis.samples import Samples
 from analysis.scores import scores
-from bench.cli import EXIT_REFUTED
 from bench.commands import report_command
 from bench.errors import ResultsError
+from bench.exit_codes import EXIT_REFUTED
 from bench.study_file import load_study
 from tests.analysis.claim_folder import Truth, drawn
 from tests.analysis.fixtures import BUDGET, Folder

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.hub import resolve_model
 
 STUDY: dict[str, Any] = {

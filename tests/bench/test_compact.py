@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.merge import compact
 from bench.results import ResultsFolder
 from tests.bench import stored

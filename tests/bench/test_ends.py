@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from bench.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from bench.run import dump_study
 from bench.streams import outlive
 from tests.bench.lives import PATIENCE, ROOT, Damage, Life, damage, left_over

@@ -13,9 +13,10 @@ import threadpoolctl
 
 from bench import cost, estimate
 from bench.architecture import read_architecture
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
 from bench.configurations import check_methods
 from bench.embedded import MODEL_DIR
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.forecast import forecast
 from bench.methods import methods
 from bench.plan import Plan

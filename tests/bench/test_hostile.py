@@ -21,9 +21,10 @@ from safetensors.torch import save_file
 from analysis.load import load_results
 from analysis.report import write_report
 from bench.arrow_files import MOST_ROWS
-from bench.cli import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS, app, guarded
+from bench.cli import app, guarded
 from bench.delta import read_about
 from bench.errors import DataError, InputError, ModelError, StudyError
+from bench.exit_codes import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS
 from bench.files import read_file
 from bench.hub import resolve_model
 from bench.keep import load_delta

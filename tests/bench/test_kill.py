@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.cli import EXIT_INTERRUPTED
+from bench.exit_codes import EXIT_INTERRUPTED
 from bench.recorder import Observer
 from bench.results import ResultsFolder
 from bench.run import RunOptions, dump_study, run_study

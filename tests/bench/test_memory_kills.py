@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.cli import EXIT_FAILED_TRIALS
+from bench.exit_codes import EXIT_FAILED_TRIALS
 from bench.results import ResultsFolder
 from tests.bench.lives import ROOT
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from bench.classes import apart
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
 from bench.data import row_of
 from bench.errors import DataError
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.facts import facts, sentence
 from bench.files import read_file
 from bench.leakage import check_own, leaked

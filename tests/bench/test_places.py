@@ -11,8 +11,8 @@ import pytest
 
 from bench import own_ray, places
 from bench.cache import cache_folder, cached, keep
-from bench.cli import EXIT_BAD_INPUT
 from bench.errors import InputError
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.hub import resolve_model
 from bench.places import LONGEST_SOCKET, check_temporary, expanded, ray_folder, writable
 from bench.run import dump_study

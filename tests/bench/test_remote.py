@@ -15,8 +15,9 @@ import pytest
 
 from bench import lock
 from bench import s3 as client
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
 from bench.errors import ResultsError, StorageError
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.merge import compact
 from bench.results import ResultsFolder
 from bench.run import RunOptions, run_study

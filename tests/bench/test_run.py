@@ -15,8 +15,8 @@ import pytest
 
 from analysis.report import write_report
 from bench import rerun, resident
-from bench.cli import EXIT_INTERRUPTED
 from bench.errors import ResultsError
+from bench.exit_codes import EXIT_INTERRUPTED
 from bench.recorder import Observer
 from bench.rerun import rerun_command
 from bench.results import ResultsFolder

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bench import store as store_module
-from bench.cli import EXIT_BAD_INPUT, app, guarded
+from bench.cli import app, guarded
 from bench.errors import ResultsError, StorageError
+from bench.exit_codes import EXIT_BAD_INPUT
 from bench.results import ResultsFolder
 from bench.show import status
 from bench.store import Store

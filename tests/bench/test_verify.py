@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.cli import EXIT_FAILED_TRIALS, app, guarded
+from bench.cli import app, guarded
 from bench.errors import ResultsError
+from bench.exit_codes import EXIT_FAILED_TRIALS
 from bench.merge import compact
 from bench.results import ResultsFolder
 from bench.verify import Verdict, verify
