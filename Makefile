@@ -10,7 +10,7 @@ NEWEST ?= .venv-newest
 # search, Ray, the results and their report.
 CORE   := $(patsubst %,tests/bench/test_%.py,attention dropout model methods_applied peft_options peft_effects frozen \
           stack probe trainer checkpoint keep data search run sweep faults files study_file cli_bad_input) \
-          tests/analysis/test_load.py tests/analysis/test_report.py
+          tests/analysis/load/test_load.py tests/analysis/report/test_report.py
 
 # One thread per process: tests and trials run side by side, one to a core.
 export OMP_NUM_THREADS ?= 1

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from bench.methods import methods
-from bench.tasks import tasks
+from finebench.bench.methods import methods
+from finebench.bench.tasks import tasks
 
 ROOT = Path(__file__).parent.parent
 
@@ -205,7 +205,7 @@ def test_statistics_know_numpy_and_scipy_only() -> None:
         if name.startswith("statistics")
         for found in imports(name, path)
         if found.name.split(".")[0] not in allowed
-        or (found.name.startswith("analysis") and not found.name.startswith("analysis.statistics"))
+        or (found.name.startswith("analysis") and not found.name.startswith("finebench.analysis.statistics"))
     ]
     assert wrong == []
 
@@ -216,7 +216,7 @@ def test_statistics_know_numpy_and_scipy_only() -> None:
 def test_quick_commands_pay_for_neither_torch_nor_ray(arguments: list[str]) -> None:
     code = f"""
 import sys
-from bench.cli import app, guarded
+from finebench.bench.cli.app import app, guarded
 code = guarded(lambda: app({arguments!r}, standalone_mode=False))
 heavy = {{"torch", "ray", "transformers", "peft", "pandas", "optuna", "datasets"}} & set(sys.modules)
 sys.exit(f"brought in {{sorted(heavy)}}" if heavy else code)

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from bench import __version__
+from finebench.bench import __version__
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,7 +109,7 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     wanted |= {f"bench/{path.relative_to(ROOT)}" for path in (ROOT / "search_spaces").glob("*.yaml")}
     assert wanted - names(wheel) == set()
     assert any(name.endswith(".safetensors") for name in wanted)
-    assert any(name.startswith("analysis/templates/") for name in wanted)
+    assert any(name.startswith("analysis/report/templates/") for name in wanted)
 
 
 def test_it_installs_one_command_and_no_tests(wheel: Path, installed: Path) -> None:

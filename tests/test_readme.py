@@ -19,17 +19,17 @@ from click import Command
 from ray.scripts import scripts
 from ruamel.yaml import YAML
 
-from bench import cost
-from bench.architecture import Architecture
-from bench.cli import app
-from bench.embedded import MODEL_DIR
-from bench.forecast import find_architecture
-from bench.methods import method, methods
-from bench.plan import Plan
-from bench.recorder import Observer
-from bench.run import RunOptions, run_study
-from bench.study_file import build_study, load_study
-from bench.tasks import tasks
+from finebench.bench.cli.app import app
+from finebench.bench.data.embedded import MODEL_DIR
+from finebench.bench.driver.forecast import find_architecture
+from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.methods import method, methods
+from finebench.bench.methods.cost import method_cost
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.study.load import build_study, load_study
+from finebench.bench.study.plan import Plan
+from finebench.bench.tasks import tasks
 from tests.bench.tiny import tiny_study
 
 ROOT = Path(__file__).parent.parent
@@ -113,7 +113,7 @@ def is_a_test(line: str) -> None:
 
 
 def is_a_benchmark(line: str) -> None:
-    """The module takes these options; its code is run at tiny size by tests/bench/test_yardstick.py."""
+    """The module takes these options; its code is run at tiny size by tests/bench/driver/test_yardstick.py."""
     program, option, module, *arguments = shlex.split(line)
     assert (program, option) == ("python", "-m")
     done = subprocess.run(
@@ -131,15 +131,15 @@ def execute(line: str) -> None:
 COMMANDS: dict[str, Callable[[str], None]] = {
     "make quickstart": make,
     "make test": make,
-    "make bench": make,  # its code is run by tests/bench/test_yardstick.py
+    "make bench": make,  # its code is run by tests/bench/driver/test_yardstick.py
     'make bench BENCH="--model ./MiniLM-L6 --data ./glue"': make,
     "make bench-gpu": make,
-    "make bench-growth": make,  # its folders are made by tests/bench/test_grown_folder.py
+    "make bench-growth": make,  # its folders are made by tests/bench/results/test_grown_folder.py
     "python -m tests.benchmarks.scale --trials 10000 --grown": is_a_benchmark,
     "python -m tests.benchmarks.startup": is_a_benchmark,
     "python -m tests.benchmarks.untrained_pooler --model ./all-MiniLM-L6-v2 --data ./glue": is_a_benchmark,
     ". .venv/bin/activate": activate,
-    "finebench doctor": parse,  # run by tests/bench/test_doctor.py
+    "finebench doctor": parse,  # run by tests/bench/cli/test_doctor.py
     "finebench plan doering2024": execute,
     "finebench run doering2024": parse_run,  # needs a hub and a GPU
     "finebench status results/doering2024": parse,
@@ -172,7 +172,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     ): compiles,
     "finebench methods --model google-bert/bert-base-uncased": execute,
     "finebench tasks": execute,
-    "python -m pytest -s tests/bench/test_kill.py -k twenty_kills": is_a_test,
+    "python -m pytest -s tests/bench/driver/test_kill.py -k twenty_kills": is_a_test,
     "python -m pytest -s tests/fuzz/test_fuzzing.py": is_a_test,
 }
 
@@ -190,7 +190,7 @@ def test_no_listed_command_has_left_the_readme() -> None:
 def test_the_quick_commands_run_in_their_order(tmp_path: Path) -> None:
     for line in LINES:
         if COMMANDS[line] is execute:
-            command = [sys.executable, "-m", "bench.cli", *shlex.split(line)[1:]]
+            command = [sys.executable, "-m", "finebench", *shlex.split(line)[1:]]
             done = subprocess.run(
                 command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300, check=False
             )
@@ -251,11 +251,11 @@ def test_the_methods_table_is_the_registry_with_its_counts(bert: Architecture) -
     assert {name.replace("<TYPE>", "") for name in rows} == set(methods())
     for name, row in rows.items():
         if not name.endswith("<TYPE>"):
-            counts = cost.count(method(name)(), bert, 2)
+            counts = method_cost.count(method(name)(), bert, 2)
             assert row[2] == f"{counts.encoder + counts.head:,}", name
             surnames = re.findall(r"([A-Z][\w-]+)(?= et al\.| and | \d{4})", row[3])
             assert [surname for surname in surnames if surname not in method(name).paper] == [], name
-    assert f"{cost.count(method('head')(), bert, 2).head:,}" == "1,538"
+    assert f"{method_cost.count(method('head')(), bert, 2).head:,}" == "1,538"
     assert "head of 1,538" in TEXT
 
 

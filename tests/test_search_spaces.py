@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.claim_needs import needs
-from bench.embedded.tasks import SIZES
-from bench.methods import methods
-from bench.plan import Plan
-from bench.splits import draw
-from bench.study import Study
-from bench.study_file import load_study
-from bench.tasks import Embedded, task
+from finebench.bench.data.embedded.tasks import SIZES
+from finebench.bench.data.splits import draw
+from finebench.bench.methods import methods
+from finebench.bench.study.claim_needs import needs
+from finebench.bench.study.load import load_study
+from finebench.bench.study.plan import Plan
+from finebench.bench.study.schema import Study
+from finebench.bench.tasks import Embedded, task
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "search_spaces").glob("*.yaml"))

@@ -12,10 +12,11 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from typer.models import OptionInfo
 
-from bench import cli, exit_codes, schema
-from bench.methods import TUNABLE
-from bench.study import Study
-from bench.study_file import RESERVED
+from finebench.bench.cli import app, exit_codes
+from finebench.bench.methods import TUNABLE
+from finebench.bench.results import schema
+from finebench.bench.study.load import RESERVED
+from finebench.bench.study.schema import Study
 
 GOLDEN = Path(__file__).parent / "golden_surface.json"
 
@@ -38,7 +39,7 @@ def surface() -> dict[str, Any]:
 
 def commands() -> dict[str, Any]:
     """Every command with its arguments and options."""
-    callbacks = [command.callback for command in cli.app.registered_commands if command.callback is not None]
+    callbacks = [command.callback for command in app.app.registered_commands if command.callback is not None]
     return {callback.__name__: parameters(callback) for callback in callbacks}
 
 
@@ -79,7 +80,7 @@ def test_the_surface_is_what_it_was() -> None:
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    for command in cli.app.registered_commands:
+    for command in app.app.registered_commands:
         assert command.callback is not None
         name = command.callback.__name__
         assert command.callback.__doc__, name

@@ -1,1 +1,6 @@
-"""Figures, a file per idea: each is made from one frame of a report, in a declarative grammar."""
+"""Figures, a file per idea: each is made from one frame, in a declarative grammar.
+
+In: frames.
+Out: charts.
+May import: TODO.
+"""

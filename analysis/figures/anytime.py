@@ -2,8 +2,8 @@
 
 import altair as alt
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Row, Rows
 
 
 def by_step(rows: Rows, look: Look) -> Figure:

@@ -10,9 +10,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from analysis.formats import plain
-from analysis.frames import finite, records
-from analysis.palette import marks
+from finebench.analysis.figures.palette import marks
+from finebench.analysis.load.frames import finite, records
+from finebench.analysis.tables.formats import plain
 
 WIDTH, HEIGHT = 430, 280
 """Pixels of the plotting area in print; on the page the width follows the window."""

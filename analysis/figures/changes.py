@@ -3,8 +3,8 @@
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Rows
 
 KEEP = ("place", "method", "difference", "low", "high", "complete", "n", "how")
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Row, Rows
-from analysis.words import word
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.load.words import word
 
 UNITS = {
     "trainable_params": ("trained parameters", "count"),
@@ -26,7 +26,7 @@ KEPT = (*base.KEPT, "likely", "probability")
 
 
 def pareto(fronts: pd.DataFrame, scores: pd.DataFrame, look: Look) -> Iterator[Figure]:
-    """A figure per task, budget and cost in which methods differ; `fronts` as `analysis.pareto` makes it."""
+    """A figure per task, budget and cost in which methods differ; `fronts` as `analysis.costs.pareto` makes it."""
     if fronts.empty:
         return
     keys = ["task", "fraction", "budget", "method"]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Row, Rows
-from analysis.figures.pairs import FAINT, INK
-from analysis.formats import plain
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.pairs import FAINT, INK
+from finebench.analysis.tables.formats import plain
 
 KEPT = ("place", "difference", "low", "high", "pairs", "p_holm", "judged")
 

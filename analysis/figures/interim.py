@@ -5,10 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Row, Rows
-from analysis.figures.verdicts import allowed, closed
-from analysis.formats import plain
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Row, Rows
+from finebench.analysis.figures.verdicts import allowed, closed
+from finebench.analysis.tables.formats import plain
 
 MOST_FIGURES = 18
 """As many as a page holds of one kind; claims.json has the others."""

@@ -2,8 +2,8 @@
 
 import altair as alt
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Rows
 
 
 def by_lr(rows: Rows, look: Look) -> Figure:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Row, Rows
-from analysis.formats import plain
-from analysis.statistics.superiority import GAMMA, LEAST
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.statistics.superiority import GAMMA, LEAST
+from finebench.analysis.tables.formats import plain
 
 INK, FAINT = "#0072B2", "#7F7F7F"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Rows
 
 KEPT = ("method", "seed", "score", "whole", "setting")
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Rows
 
 
 def overview(rows: Rows, look: Look) -> Figure:

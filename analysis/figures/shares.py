@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import altair as alt
 import pandas as pd
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Look, Row, Rows
-from analysis.formats import plain
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.tables.formats import plain
 
 BETWEEN = "all methods"
 """In place of a method's name, where methods are one of the sources."""

@@ -4,9 +4,9 @@ from typing import Any
 
 import altair as alt
 
-from analysis.figures import base
-from analysis.figures.base import Figure, Row, Rows
-from analysis.formats import plain
+from finebench.analysis.figures import base
+from finebench.analysis.figures.base import Figure, Row, Rows
+from finebench.analysis.tables.formats import plain
 
 LOOKS = {"supported": ("#009E73", "circle"), "refuted": ("#D55E00", "cross"), "inconclusive": ("#7F7F7F", "diamond")}
 """Colour and shape of each verdict."""

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.design import Design, mean_variance, single_variance
-from analysis.statistics.estimate import Estimate
-from analysis.statistics.mean import flat, mean_t, seeds_in_words
-from analysis.statistics.resample import REPLICATES
-from analysis.statistics.reselect import Choices, alone, reselected
+from finebench.analysis.statistics.design import Design, mean_variance, single_variance
+from finebench.analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.mean import flat, mean_t, seeds_in_words
+from finebench.analysis.statistics.resample import REPLICATES
+from finebench.analysis.statistics.reselect import Choices, alone, reselected
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.shares import components
+from finebench.analysis.statistics.shares import components
 
 Array = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from analysis.statistics.mean import flat
+from finebench.analysis.statistics.mean import flat
 
 FAR = 1e3
 """|t| beyond which the non-central t distribution is not computed: pairs that hardly differ from each other."""

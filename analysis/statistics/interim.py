@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.group_sequential import Levels, Paths, paths
+from finebench.analysis.statistics.group_sequential import Levels, Paths, paths
 
 Array = NDArray[np.float64]
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.crossed import over_tasks
-from analysis.statistics.design import Design, independent, mean_variance
-from analysis.statistics.mean import flat
-from analysis.statistics.sample import Pairs, common
+from finebench.analysis.statistics.crossed import over_tasks
+from finebench.analysis.statistics.design import Design, independent, mean_variance
+from finebench.analysis.statistics.mean import flat
+from finebench.analysis.statistics.sample import Pairs, common
 
 
 class Located(NamedTuple):

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.design import Design, independent, mean_variance
-from analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.design import Design, independent, mean_variance
+from finebench.analysis.statistics.estimate import Estimate
 
 ROUNDING = 1e-9
 """Values that lie no further apart than this share of their size (or 10⁻³ of it, absolutely) differ by rounding

@@ -2,9 +2,9 @@
 
 import math
 
-from analysis.statistics.crossed import crossed_mean, p_value
-from analysis.statistics.estimate import Estimate
-from analysis.statistics.sample import Pairs, Sample, pair
+from finebench.analysis.statistics.crossed import crossed_mean, p_value
+from finebench.analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.sample import Pairs, Sample, pair
 
 
 def paired_difference(a: Sample, b: Sample, level: float = 0.95) -> Estimate:

@@ -8,7 +8,7 @@ for all methods, since they are paired) says how much of it would be found again
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.design import Design, independent
+from finebench.analysis.statistics.design import Design, independent
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from analysis.statistics.crossed import degrees
+from finebench.analysis.statistics.crossed import degrees
 
 POWER = 0.8
 """Probability with which the claim would be decided."""

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.design import Design, mean_variance
-from analysis.statistics.estimate import Estimate
-from analysis.statistics.mean import flat
+from finebench.analysis.statistics.design import Design, mean_variance
+from finebench.analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.mean import flat
 
 
 def clopper_pearson(hits: float, n: float, level: float = 0.95) -> Estimate:

@@ -9,9 +9,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.design import Design, design
-from analysis.statistics.estimate import Estimate
-from analysis.statistics.located import Located, of_values
+from finebench.analysis.statistics.design import Design, design
+from finebench.analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.located import Located, of_values
 
 
 def log_ratio(a: NDArray[np.float64], b: NDArray[np.float64], over: Design | None = None) -> Located:

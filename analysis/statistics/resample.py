@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.weighted_metrics import METRICS
+from finebench.analysis.statistics.weighted_metrics import METRICS
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.design import Design, independent, mean_variance
+from finebench.analysis.statistics.design import Design, independent, mean_variance
 
 Array = NDArray[np.float64]
 

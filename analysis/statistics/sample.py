@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.crossed import Scored
-from analysis.statistics.design import Design, design
-from analysis.statistics.resample import resampled
-from analysis.statistics.reselect import Choice, Choices, alone
+from finebench.analysis.statistics.crossed import Scored
+from finebench.analysis.statistics.design import Design, design
+from finebench.analysis.statistics.resample import resampled
+from finebench.analysis.statistics.reselect import Choice, Choices, alone
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

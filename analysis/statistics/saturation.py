@@ -9,8 +9,8 @@ learned, against what could be.
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.design import Design
-from analysis.statistics.root import Root, first_root
+from finebench.analysis.statistics.design import Design
+from finebench.analysis.statistics.root import Root, first_root
 
 Array = NDArray[np.float64]
 

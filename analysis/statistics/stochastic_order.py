@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.estimate import Estimate
 
 Array = NDArray[np.float64]
 

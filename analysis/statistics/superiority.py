@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.design import Design
-from analysis.statistics.estimate import Estimate
-from analysis.statistics.proportion import binomial_p, clopper_pearson, effective
+from finebench.analysis.statistics.design import Design
+from finebench.analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.proportion import binomial_p, clopper_pearson, effective
 
 Array = NDArray[np.float64]
 

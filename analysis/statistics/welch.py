@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.statistics.estimate import Estimate
+from finebench.analysis.statistics.estimate import Estimate
 
 
 def mean_difference(a: NDArray[np.float64], b: NDArray[np.float64], level: float = 0.95) -> tuple[Estimate, float]:

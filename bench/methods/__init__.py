@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.doors import modules
-from bench.errors import MethodError, choose
+from finebench.bench.util.doors import modules
+from finebench.bench.util.errors import MethodError, choose
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.architecture import Architecture
+    from finebench.bench.models.architecture import Architecture
 
 
 class MethodCost(BaseModel):

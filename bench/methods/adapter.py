@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from bench.adapter_places import PLACES, Variant, ends, unsuited
-from bench.architecture import Architecture
-from bench.errors import MethodError
-from bench.methods import Method, MethodCost
-from bench.shapes import reach_above
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.methods._adapter_sites import PLACES, Variant, ends, unsuited
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.bert_shapes import reach_above
+from finebench.bench.util.errors import MethodError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,8 +121,8 @@ class Adapter(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Wrap the layers; train the adapters, the LayerNorms where asked for, and the head."""
-        from bench.bottleneck import insert
-        from bench.parts import model_type, train_only
+        from finebench.bench.methods._bottleneck import insert
+        from finebench.bench.models.parameters import model_type, train_only
 
         kind = model_type(model)
         if (reason := unsuited(kind, self.variant)) is not None:

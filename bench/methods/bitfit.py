@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from bench.architecture import Architecture
-from bench.errors import MethodError
-from bench.methods import Method, MethodCost
-from bench.roles import ROLES, fused, known_type, plays, role_regex, split_roles
-from bench.shapes import reach_above, role_shapes
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.bert_shapes import reach_above, role_shapes
+from finebench.bench.models.module_roles import ROLES, fused, known_type, plays, role_regex, split_roles
+from finebench.bench.util.errors import MethodError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,8 +75,8 @@ class BitFit(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Freeze all but the chosen biases and the head."""
-        from bench.parts import model_type, train_only
-        from bench.pooler import is_pooler
+        from finebench.bench.models.parameters import model_type, train_only
+        from finebench.bench.models.pooler import is_pooler
 
         parts = None if self.terms == "all" else role_regex(model_type(model), tuple(self.terms.split("+")))
 

@@ -4,9 +4,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import MethodCost
-from bench.methods.lora import Lora
+from finebench.bench.methods import MethodCost
+from finebench.bench.methods.lora import Lora
+from finebench.bench.models.architecture import Architecture
 
 
 class Dora(Lora):

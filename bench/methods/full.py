@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
-from bench.shapes import encoder_matmul, encoder_parameters
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.bert_shapes import encoder_matmul, encoder_parameters
 
 if TYPE_CHECKING:
     from torch import nn

@@ -3,16 +3,16 @@
 Dropout is off in the frozen encoder (the head keeps its own): it computes each row's features once, and the head trains
 and predicts on them. Linear probing has always meant fixed features, and a step then costs next to nothing; a trial is
 charged for computing its features once, also where it finds them computed by another trial. What comes out is what the
-full forward pass with the encoder in evaluation mode gives; families whose head's input is not known (bench.reads) run
-that.
+full forward pass with the encoder in evaluation mode gives; families whose head's input is not known
+(bench.models.head_input) run that.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +42,7 @@ class Head(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Freeze all but the head."""
-        from bench.parts import train_only
+        from finebench.bench.models.parameters import train_only
 
         train_only(model, lambda name: False)
         return model

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
-from bench.roles import known_type
-from bench.shapes import reach_above
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.bert_shapes import reach_above
+from finebench.bench.models.module_roles import known_type
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,8 +40,8 @@ class IA3(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the scales in; train them and the head."""
-        from bench.parts import model_type
-        from bench.peft_adapter import backbone_regex, tune
+        from finebench.bench.methods._peft.adapter import backbone_regex, tune
+        from finebench.bench.models.parameters import model_type
 
         kind = model_type(model)
         every = backbone_regex(model, kind, ("key", "value", "output"))

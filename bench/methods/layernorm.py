@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +33,6 @@ class LayerNorm(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Train copies of the encoder's normalisation layers, and the head."""
-        from bench.peft_adapter import modules_of_class, tune
+        from finebench.bench.methods._peft.adapter import modules_of_class, tune
 
         return tune(model, "LN_TUNING", target_modules=modules_of_class(model, "Norm"))

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
-from bench.roles import ROLES, known_type, same_roles, split_roles
-from bench.shapes import reach_above, role_shapes
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.bert_shapes import reach_above, role_shapes
+from finebench.bench.models.module_roles import ROLES, known_type, same_roles, split_roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +55,8 @@ class Lora(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the updates in; train them and the head."""
-        from bench.parts import model_type
-        from bench.peft_adapter import backbone_regex, tune
+        from finebench.bench.methods._peft.adapter import backbone_regex, tune
+        from finebench.bench.models.parameters import model_type
 
         where = backbone_regex(model, model_type(model), tuple(self.target.split("+")))
         options = {"r": self.r, "lora_alpha": self.alpha, "lora_dropout": self.dropout, "use_dora": self.magnitude}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field
 
-from bench.errors import MethodError, choose
-from bench.methods import TUNABLE, Method
+from finebench.bench.methods import TUNABLE, Method
+from finebench.bench.util.errors import MethodError, choose
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.architecture import Architecture
+    from finebench.bench.models.architecture import Architecture
 
 _CHOICES = ("target_modules", "exclude_modules", "feedforward_modules", "layers_to_transform")
 
@@ -61,7 +61,7 @@ class PeftFamily(Method):
     @classmethod
     def options(cls) -> dict[str, dict[str, Any]]:
         """The tuner's options and their defaults, as peft's config class has them."""
-        from bench.probe import tuner_options
+        from finebench.bench.methods.cost.probe import tuner_options
 
         return tuner_options(cls.kind)
 
@@ -95,7 +95,7 @@ class PeftFamily(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the tuner in; train what it inserts and the head."""
-        from bench.peft_adapter import tune
+        from finebench.bench.methods._peft.adapter import tune
 
         return tune(model, self.kind, **(self.model_extra or {}))
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method
+from finebench.bench.methods import Method
+from finebench.bench.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +49,7 @@ class Prefix(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Train the prefix and the head."""
-        from bench.peft_adapter import tune
+        from finebench.bench.methods._peft.adapter import tune
 
         options = {"prefix_projection": self.projection, "encoder_hidden_size": self.projection_size}
         return tune(model, "PREFIX_TUNING", num_virtual_tokens=self.tokens, **options)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from bench.architecture import Architecture
-from bench.methods import Method
+from finebench.bench.methods import Method
+from finebench.bench.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +40,6 @@ class Prompt(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Train the prompt and the head."""
-        from bench.peft_adapter import tune
+        from finebench.bench.methods._peft.adapter import tune
 
         return tune(model, "PROMPT_TUNING", num_virtual_tokens=self.tokens)

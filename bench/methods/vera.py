@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator
 
-from bench.architecture import Architecture
-from bench.methods import Method
-from bench.roles import ROLES, known_type, same_roles, split_roles
+from finebench.bench.methods import Method
+from finebench.bench.models.architecture import Architecture
+from finebench.bench.models.module_roles import ROLES, known_type, same_roles, split_roles
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,8 +45,8 @@ class Vera(Method):
 
     def apply(self, model: "nn.Module") -> "nn.Module":
         """Put the updates in; train their scales and the head."""
-        from bench.parts import model_type
-        from bench.peft_adapter import backbone_regex, tune
+        from finebench.bench.methods._peft.adapter import backbone_regex, tune
+        from finebench.bench.models.parameters import model_type
 
         where = backbone_regex(model, model_type(model), tuple(self.target.split("+")))
         options = {"r": self.r, "d_initial": self.d_initial, "vera_dropout": self.dropout}

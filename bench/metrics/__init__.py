@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.doors import modules
-from bench.errors import StudyError, choose
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
+from finebench.bench.util.doors import modules
+from finebench.bench.util.errors import StudyError, choose
 
 if TYPE_CHECKING:
-    from bench.metrics._module import Module
+    from finebench.bench.metrics._module import Module
 
 
 def _discover() -> Mapping[str, Metric]:
@@ -49,7 +49,7 @@ def compute(names: Sequence[str], labels: Array, predictions: Array) -> dict[str
 
 def evaluate_module(name: str) -> "Module":
     """The metric as a module of `evaluate`; raises StudyError for an unknown name."""
-    from bench.metrics._module import module
+    from finebench.bench.metrics._module import module
 
     return module(metric(name).name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics._info import Array
+from finebench.bench.metrics._info import Array
 
 
 def correlate(function: Callable[[Array, Array], Any], labels: Array, predictions: Array) -> float:

@@ -7,8 +7,8 @@ import evaluate
 import numpy as np
 from datasets import Features, Value
 
-from bench.metrics import metric
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics import metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 class Module(evaluate.Metric):  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """Share of rows predicted right."""
 
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

@@ -1,6 +1,6 @@
 """F1 of the positive class (class 1) of two, the main metric of MRPC and QQP."""
 
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

@@ -1,6 +1,6 @@
 """F1 of each class, averaged without weights: for more than two classes, or where both classes matter."""
 
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

@@ -1,6 +1,6 @@
 """Matthews correlation coefficient (Matthews, 1975; for more than two classes: Gorodkin, 2004), CoLA's metric."""
 
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

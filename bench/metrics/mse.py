@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

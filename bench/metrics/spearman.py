@@ -1,7 +1,7 @@
 """Spearman's rank correlation, ties at their mean rank, one of STS-B's two metrics."""
 
-from bench.metrics._correlation import correlate
-from bench.metrics._info import Array, Metric
+from finebench.bench.metrics._correlation import correlate
+from finebench.bench.metrics._info import Array, Metric
 
 
 def score(labels: Array, predictions: Array) -> float:

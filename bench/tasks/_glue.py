@@ -1,6 +1,6 @@
 """Where GLUE's tasks come from: one dataset on the hub, pinned to one commit."""
 
-from bench.tasks import Hub
+from finebench.bench.tasks import Hub
 
 REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
 """Commit of nyu-mll/glue that holds every task as Parquet."""

@@ -1,7 +1,7 @@
 """CoLA: is an English sentence acceptable to a native speaker?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="cola",

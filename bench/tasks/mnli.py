@@ -1,7 +1,7 @@
 """MNLI, matched: does a premise entail a hypothesis, contradict it, or neither?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="mnli",

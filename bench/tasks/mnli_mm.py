@@ -1,7 +1,7 @@
 """MNLI, mismatched: trained as MNLI, scored on genres that train does not have."""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="mnli-mm",

@@ -1,7 +1,7 @@
 """MRPC: do two sentences from the news mean the same?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="mrpc",

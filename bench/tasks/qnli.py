@@ -1,7 +1,7 @@
 """QNLI: does a sentence answer a question? Made from SQuAD."""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="qnli",

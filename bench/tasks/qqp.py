@@ -1,7 +1,7 @@
 """QQP: do two questions from Quora ask the same?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="qqp",

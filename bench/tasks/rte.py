@@ -1,7 +1,7 @@
 """RTE: does one text entail another? The challenges RTE-1, 2, 3 and 5."""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="rte",

@@ -1,7 +1,7 @@
 """SST-2: is the sentiment of a phrase from a film review positive?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="sst2",

@@ -1,7 +1,7 @@
 """STS-B: how similar in meaning are two sentences, from 0 to 5?"""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="stsb",

@@ -1,7 +1,7 @@
 """WNLI: does a sentence follow once its pronoun is replaced? Train and validation are adversarial to each other."""
 
-from bench.tasks import SizeHint, Task
-from bench.tasks._glue import glue
+from finebench.bench.tasks import SizeHint, Task
+from finebench.bench.tasks._glue import glue
 
 TASK = Task(
     name="wnli",

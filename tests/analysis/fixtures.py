@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from bench.schema import SCHEMA_VERSION, TABLES
+from finebench.bench.results.schema import SCHEMA_VERSION, TABLES
 
 BUDGET = json.dumps({"epochs": 3.0, "min_steps": 200}, sort_keys=True)
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)

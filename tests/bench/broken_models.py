@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from tests.bench.tiny_models import tiny_model
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "embedded" / "model"
+EMBEDDED = Path(__file__).resolve().parents[2] / "bench" / "data" / "embedded" / "model"
 VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 

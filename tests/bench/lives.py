@@ -16,7 +16,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.results import ResultsFolder
+from finebench.bench.results.folder import ResultsFolder
 
 ROOT = Path(__file__).parent.parent.parent
 CLOCKS = (
@@ -70,7 +70,16 @@ class Life:
     """One driver process, from its start to its end."""
 
     def __init__(self, study: Path, results: Path, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "bench.cli", "run", str(study), "--results", str(results), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "finebench.bench.cli.app",
+            "run",
+            str(study),
+            "--results",
+            str(results),
+            *arguments,
+        ]
         env = os.environ | {"PYTHONPATH": str(ROOT), "FINEBENCH_CHECKPOINT_SECONDS": "0"} | environment
         self.results = results
         self.process = subprocess.Popen(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.load import load_results
-from bench.record import Record, record_name
-from bench.results import ResultsFolder
-from bench.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
+from finebench.analysis.load.read import load_results
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.record import Record, record_name
+from finebench.bench.results.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 EXAMPLES = 5

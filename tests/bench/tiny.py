@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.conductor import Conductor
-from bench.plan import Cell, Plan
-from bench.prepare import Prepared, prepare
-from bench.recorder import Observer
-from bench.run import RunOptions, RunOutcome, run_study
-from bench.shipment import Pack
-from bench.study import Study
-from bench.study_file import build_study
+from finebench.bench.driver.run import RunOptions, RunOutcome, run_study
+from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.load import build_study
+from finebench.bench.study.plan import Cell, Plan
+from finebench.bench.study.schema import Study
+from finebench.bench.training.worker.messages import Pack
 
 
 def tiny_study(**changes: Any) -> Study:

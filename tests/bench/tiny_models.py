@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
-from bench.architecture import Architecture, from_config
+from finebench.bench.models.architecture import Architecture, from_config
 
 _SHAPE = {
     "vocab_size": 64,

@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.bare SETTING.json OUT.json
 
-It is finebench's own training loop (`bench.trainer.PackRun` around `bench.training.train`) without plan, conductor,
-Ray and results folder, so that (c) minus (b) is the harness and nothing else, and the scores have to be bit-equal. How
-that loop compares with another one is a question apart: the table sets its seconds in training beside Trainer's.
+It is finebench's own training loop (`bench.training.worker.pack_runner.PackRun` around `bench.training.loop.train`)
+without plan, conductor, Ray and results folder, so that (c) minus (b) is the harness and nothing else, and the scores
+have to be bit-equal. How that loop compares with another one is a question apart: the table sets its seconds in
+training beside Trainer's.
 """
 
 import json
@@ -19,9 +20,9 @@ from tests.benchmarks.setting import Setting, trials
 def run(setting: Setting) -> dict[str, Any]:
     """Train every trial; seconds of loading, of each trial, and the trials' rows."""
     begin = time.perf_counter()
-    from bench.resident import Resident
-    from bench.shipment import Pack, Share, Shipment
-    from bench.trainer import PackRun
+    from finebench.bench.training.worker.messages import Pack, Share, Shipment
+    from finebench.bench.training.worker.pack_runner import PackRun
+    from finebench.bench.training.worker.worker_cache import Resident
 
     ready = setting.prepared()
     shipment = Shipment(ready.study.name, str(ready.model.folder), ready.tasks, ready.study.trial_timeout)
@@ -58,7 +59,7 @@ def gemm_peak(device: str, precision: str) -> float:
     """FLOP/s of the fastest of several matrix products, in the trials' arithmetic: one thread, or one GPU."""
     import torch
 
-    from bench.prediction import autocast
+    from finebench.bench.training.prediction import autocast
 
     n, times = (8192, 10) if device == "cuda" else (1024, 4)
     a = torch.randn(n, n, device=device)

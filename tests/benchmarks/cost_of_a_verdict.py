@@ -10,9 +10,9 @@ import argparse
 import numpy as np
 from scipy import stats
 
-from analysis.statistics.group_sequential import Levels
-from analysis.statistics.interim import outlook
-from bench.study import UntilSettled
+from finebench.analysis.statistics.group_sequential import Levels
+from finebench.analysis.statistics.interim import outlook
+from finebench.bench.study.schema import UntilSettled
 
 CERTAIN = 0.999
 """A chance beyond this is compared as this: the simulation tells no more."""

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from analysis.statistics.resample import measured
-from bench.facts import facts
-from bench.identify import identity
-from bench.machine import versions
-from bench.merge import write_segment
-from bench.prepare import Prepared, prepare
-from bench.results import ResultsFolder
-from bench.run import dump_study
-from bench.schema import SCHEMA_VERSION, TABLES
-from bench.study_file import build_study
-from bench.tables import Part
-from bench.trial import Trial
+from finebench.analysis.statistics.resample import measured
+from finebench.bench.data.facts import facts
+from finebench.bench.driver.run import dump_study
+from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.merge import write_segment
+from finebench.bench.results.parquet_tables import Part
+from finebench.bench.results.recompute_id import identity
+from finebench.bench.results.schema import SCHEMA_VERSION, TABLES
+from finebench.bench.study.load import build_study
+from finebench.bench.study.trial_id import Trial
+from finebench.bench.util.machine import versions
 
 METHODS = ("full", "bitfit", "adapter", "lora", "head")
 TASKS = {"mini-cola": "mcc", "mini-mrpc": "f1"}

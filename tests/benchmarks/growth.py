@@ -24,7 +24,7 @@ GIB = 2**30
 def timed(words: list[str]) -> tuple[float, float, int]:
     """Seconds on the clock, seconds of CPU, and the peak of resident memory in bytes of one command."""
     begin = time.monotonic()
-    child = subprocess.Popen([sys.executable, "-m", "bench.cli", *words], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, "-m", "finebench", *words], stdout=subprocess.DEVNULL)
     _, code, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(code)
     if child.returncode:

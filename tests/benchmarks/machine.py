@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.cores import slots
-from bench.machine import device_name, git_commit, versions
+from finebench.bench.util.cores import slots
+from finebench.bench.util.machine import device_name, git_commit, versions
 
 MIB = 2**20
 

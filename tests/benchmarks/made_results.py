@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.statistics.resample import measured
-from bench.schema import TABLES
+from finebench.analysis.statistics.resample import measured
+from finebench.bench.results.schema import TABLES
 from tests.analysis.fixtures import BUDGET, START
 
 METHODS = {"all": 109_000_000, "few": 104_450, "some": 896_066, "least": 1_538}

@@ -1,7 +1,8 @@
 """A worker that trains nothing and reports complete rows: what is left of a sweep is the harness.
 
-It takes `bench.worker.Worker`'s place in a sweep (`idle_workers`); the product has no hook for it. Its records have a
-real trial's shape: one row, an evaluation of either split, and a prediction for every example of the task's `score`.
+It takes `bench.driver.ray.worker.Worker`'s place in a sweep (`idle_workers`); the product has no hook for it. Its
+records have a real trial's shape: one row, an evaluation of either split, and a prediction for every example of the
+task's `score`.
 """
 
 from collections.abc import Iterator
@@ -12,15 +13,15 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bench.evaluation import Evaluation, Predictions, Progress
-from bench.machine import device_name
-from bench.measured import Measured
-from bench.metrics import majority_score
-from bench.outcome import make_record
-from bench.record import Record
-from bench.shipment import Pack, Shipment
-from bench.trial import Trial
-from bench.worker import Worker
+from finebench.bench.driver.ray.worker import Worker
+from finebench.bench.metrics import majority_score
+from finebench.bench.results.record import Record
+from finebench.bench.study.trial_id import Trial
+from finebench.bench.training.evaluation import Evaluation, Predictions, Progress
+from finebench.bench.training.measured import Measured
+from finebench.bench.training.worker.messages import Pack, Shipment
+from finebench.bench.training.worker.result_rows import make_record
+from finebench.bench.util.machine import device_name
 
 STEPS = 10
 
@@ -49,7 +50,7 @@ def noop_record(shipment: Shipment, trial: Trial) -> Record:
 
 
 class NoopRun:
-    """Ends at once, as `bench.trainer.PackRun` does after its last step."""
+    """Ends at once, as `bench.training.worker.pack_runner.PackRun` does after its last step."""
 
     stopped = False
     lost = None
@@ -94,5 +95,5 @@ class NoopWorker(Worker):
 @contextmanager
 def idle_workers() -> Iterator[None]:
     """Let sweeps that start inside this block use the no-op worker."""
-    with patch("bench.sweep.Worker", NoopWorker):
+    with patch("finebench.bench.driver.ray.sweep.Worker", NoopWorker):
         yield

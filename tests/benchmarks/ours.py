@@ -32,8 +32,8 @@ class Clock:
 def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
     """Run the study with Ray into a temporary folder; times are seconds since this call."""
     clock = Clock(time.perf_counter())
-    from bench.recorder import Observer
-    from bench.run import RunOptions, run_study
+    from finebench.bench.driver.run import RunOptions, run_study
+    from finebench.bench.scheduling.recorder import Observer
 
     class Watch(Observer):
         def on_start(self, pack: Any) -> None:
@@ -64,7 +64,7 @@ def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
 def _in_place_of_worker(worker: type | None) -> AbstractContextManager[Any]:
     if worker is None:
         return nullcontext()
-    from bench import sweep
+    from finebench.bench.driver.ray import sweep
 
     return patch.object(sweep, "Worker", worker)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.errors import InputError
-from bench.worker import Worker
+from finebench.bench.driver.ray.worker import Worker
+from finebench.bench.util.errors import InputError
 from tests.benchmarks.figures import Run
 from tests.benchmarks.setting import Setting
 

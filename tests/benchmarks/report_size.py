@@ -13,12 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from analysis.load import load_results
-from analysis.planned import Expectation
-from analysis.report import write_report
-from analysis.runs import runs
-from analysis.scores import scores
-from analysis.variants import variants
+from finebench.analysis.load.expected import Expectation
+from finebench.analysis.load.read import load_results
+from finebench.analysis.load.runs import runs
+from finebench.analysis.report.write import write_report
+from finebench.analysis.scores.scores import scores
+from finebench.analysis.scores.variants import variants
 from tests.benchmarks.made_results import make
 
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.conductor import Conductor
-from bench.console import make_console
-from bench.progress import make_progress
-from bench.recorder import Observer
-from bench.run import RunOptions, run_study
-from bench.study import Study
-from bench.study_file import build_study
+from finebench.bench.cli.console import make_console
+from finebench.bench.cli.progress import make_progress
+from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.load import build_study
+from finebench.bench.study.schema import Study
 from tests.benchmarks.machine import MIB, memory, sampled
 from tests.benchmarks.noop import idle_workers
 
@@ -128,7 +128,7 @@ def grown(folder: Path) -> list[tuple[str, float]]:
     for words in commands:
         begin = time.monotonic()
         line = [*words, *([str(folder)] if len(words) == 1 else [])]
-        subprocess.run([sys.executable, "-m", "bench.cli", *line], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "finebench", *line], check=True, stdout=subprocess.DEVNULL)
         timed.append((words[0], time.monotonic() - begin))
     return timed
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.precision import Gpus, gpus_here, resolve
-from bench.prepare import Prepared, prepare
-from bench.study import Study
-from bench.study_file import build_study
-from bench.trial import Trial
+from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.study.load import build_study
+from finebench.bench.study.precision import Gpus, gpus_here, resolve
+from finebench.bench.study.schema import Study
+from finebench.bench.study.trial_id import Trial
 
 METHODS: dict[str, float] = {"full": 1e-4, "bitfit": 1e-3, "adapter": 1e-3, "lora": 1e-3}
 """The four methods of the yardstick, and a learning rate of each; its grid goes on from there."""

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.startup [--repeats 5]
 
 Prints the median and the best of the repetitions beside the mark. What keeps them quick is tested without a clock:
-tests/bench/test_startup.py.
+tests/bench/cli/test_startup.py.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Command:
 def timed(words: tuple[str, ...]) -> tuple[float, int]:
     """Seconds and peak resident bytes of one finebench command; raises CalledProcessError where it fails."""
     begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "bench.cli", *words], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "finebench", *words], stdout=subprocess.DEVNULL)
     _, state, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(state)

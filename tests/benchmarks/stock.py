@@ -25,14 +25,14 @@ def train_function(config: dict[str, Any]) -> None:
     from ray import tune
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
 
-    from bench.build_model import build
-    from bench.methods import method
-    from bench.metrics import compute
-    from bench.model import load_backbone
-    from bench.prepare import declared
-    from bench.resident import draw_rows
-    from bench.sources import load_task
-    from bench.trial import Trial
+    from finebench.bench.data.task_data import load_task
+    from finebench.bench.driver.validate import declared
+    from finebench.bench.methods import method
+    from finebench.bench.metrics import compute
+    from finebench.bench.models.load import load_backbone
+    from finebench.bench.study.trial_id import Trial
+    from finebench.bench.training.build_model import build
+    from finebench.bench.training.worker.worker_cache import draw_rows
 
     trial = Trial.from_json(config["trial"])
     setting = Setting(**config["setting"])

@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from scipy import stats
 
-from bench.build_model import build
-from bench.methods import method
-from bench.metrics import compute
-from bench.model import load_backbone
-from bench.precision import gpus_here, resolve
-from bench.prepare import prepare
-from bench.resident import Resident
-from bench.seeds import Seeds
-from bench.shipment import Pack, Share, Shipment
-from bench.study import Study
-from bench.study_file import build_study
-from bench.trainer import PackRun
+from finebench.bench.driver.validate import prepare
+from finebench.bench.methods import method
+from finebench.bench.metrics import compute
+from finebench.bench.models.load import load_backbone
+from finebench.bench.study.load import build_study
+from finebench.bench.study.precision import gpus_here, resolve
+from finebench.bench.study.schema import Study
+from finebench.bench.study.seeds import Seeds
+from finebench.bench.training.build_model import build
+from finebench.bench.training.worker.messages import Pack, Share, Shipment
+from finebench.bench.training.worker.pack_runner import PackRun
+from finebench.bench.training.worker.worker_cache import Resident
 from tests.benchmarks.unkeyed import unkeyed
 
 

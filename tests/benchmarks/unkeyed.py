@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.dropout import KeyedDropout
+from finebench.bench.models.dropout import KeyedDropout
 
 
 def unkeyed(model: Any) -> Any:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from bench.cores import slots
+from finebench.bench.util.cores import slots
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figures, Run, ScoresDiffer, as_rows, check_scores, figures, ratios, reached
 from tests.benchmarks.machine import MIB, describe, gpu_bytes, private_bytes, sampled

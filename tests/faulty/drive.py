@@ -5,11 +5,13 @@ python -m tests.faulty.drive STUDY RESULTS
 
 import sys
 
-from bench import cluster, own_ray  # noqa: F401  before ray: how Ray behaves
+from finebench.bench.driver.ray import (
+    local_ray,
+)
 
 import ray  # isort: skip
 
-from bench.cli import app, guarded
+from finebench.bench.cli.app import app, guarded
 from tests.faulty.faulty import register
 
 ATTEMPTS = 10
@@ -22,7 +24,7 @@ def main(study: str, results: str) -> int:
     hook = {"worker_process_setup_hook": "tests.faulty.faulty.register"}
     for attempt in range(ATTEMPTS):
         try:
-            with own_ray.loopback():
+            with local_ray.loopback():
                 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook, address="local")
             break
         except Exception:  # the class that Ray raises where its node does not come up in half a minute

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.architecture import Architecture
-from bench.methods import Method, MethodCost
+from finebench.bench.methods import Method, MethodCost
+from finebench.bench.models.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,7 @@ class Faulty(Method):
         """Leave a mark, then fail: always, or (`…-once`) the first time only."""
         import torch
 
-        from bench.parts import train_only
+        from finebench.bench.models.parameters import train_only
 
         file = Path(self.marks) / self.how
         with file.open("a") as stream:
@@ -46,9 +46,9 @@ class Faulty(Method):
         if how == "raise":
             raise ValueError("broken on purpose")
         if how == "lost":
-            from bench import member
+            from finebench.bench.training.worker import trial_runner
 
-            setattr(member, "lost", lambda device: "CUDA error: device-side assert triggered")  # noqa: B010  mypy
+            setattr(trial_runner, "lost", lambda device: "CUDA error: device-side assert triggered")  # noqa: B010  mypy
             raise torch.AcceleratorError("CUDA error: device-side assert triggered")
         if how == "device-memory":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
@@ -82,22 +82,22 @@ def fill_memory(goal: int) -> None:
 
 def register() -> None:
     """Make the method known to this process, as if its file stood in bench/methods."""
-    import bench.methods
+    import finebench.bench.methods
 
     folder = str(Path(__file__).parent)
-    if folder not in bench.methods.__path__:
-        bench.methods.__path__.append(folder)
-    bench.methods.methods.cache_clear()
-    bench.methods.method.cache_clear()
+    if folder not in finebench.bench.methods.__path__:
+        finebench.bench.methods.__path__.append(folder)
+    finebench.bench.methods.methods.cache_clear()
+    finebench.bench.methods.method.cache_clear()
 
 
 def forget() -> None:
     """Undo `register`."""
     import sys
 
-    import bench.methods
+    import finebench.bench.methods
 
-    bench.methods.__path__.remove(str(Path(__file__).parent))
-    sys.modules.pop("bench.methods.faulty", None)
-    bench.methods.methods.cache_clear()
-    bench.methods.method.cache_clear()
+    finebench.bench.methods.__path__.remove(str(Path(__file__).parent))
+    sys.modules.pop("finebench.bench.methods.faulty", None)
+    finebench.bench.methods.methods.cache_clear()
+    finebench.bench.methods.method.cache_clear()

@@ -11,19 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.load import load_results
-from bench.budget import Budget
-from bench.errors import InputError
-from bench.merge import compact
-from bench.plan import Plan
-from bench.results import ResultsFolder
-from bench.safe_yaml import parse_yaml
-from bench.schema import TABLES
-from bench.show import status
-from bench.study import Claim, OptunaSearch, OwnTask, Resources, Study, Training
-from bench.study_file import build_study
-from bench.tables import COVERS, decode, encode
-from bench.verify import verify
+from finebench.analysis.load.read import load_results
+from finebench.bench.cli.show import status
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.merge import compact
+from finebench.bench.results.parquet_tables import COVERS, decode, encode
+from finebench.bench.results.schema import TABLES
+from finebench.bench.results.verify import verify
+from finebench.bench.study.budget import Budget
+from finebench.bench.study.load import build_study
+from finebench.bench.study.plan import Plan
+from finebench.bench.study.schema import Claim, OptunaSearch, OwnTask, Resources, Study, Training
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.safe_yaml import parse_yaml
 from tests.bench.stored import make_record
 
 LONGEST_MESSAGE = 50_000

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.aggregates import expand, iqm_all, within_tasks
-from analysis.statistics.improvement import improvement
+from finebench.analysis.statistics.aggregates import expand, iqm_all, within_tasks
+from finebench.analysis.statistics.improvement import improvement
 
 RESAMPLES = 400
 

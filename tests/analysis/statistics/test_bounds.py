@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.holm import holm
-from analysis.statistics.located import of_pairs, of_values, p_beyond, p_within
-from analysis.statistics.power import LEAST, MOST, seeds_for_margin, seeds_range
-from analysis.statistics.ratio import log_ratio, paired_ratio
-from analysis.statistics.sample import Pairs
+from finebench.analysis.statistics.holm import holm
+from finebench.analysis.statistics.located import of_pairs, of_values, p_beyond, p_within
+from finebench.analysis.statistics.power import LEAST, MOST, seeds_for_margin, seeds_range
+from finebench.analysis.statistics.ratio import log_ratio, paired_ratio
+from finebench.analysis.statistics.sample import Pairs
 
 RNG = np.random.default_rng(4)
 

@@ -9,20 +9,13 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from analysis.statistics.aggregates import (
-    interval,
-    iqm_all,
-    iqm_df,
-    profile,
-    widening,
-    within_tasks,
-)
-from analysis.statistics.design import independent
-from analysis.statistics.improvement import _variance, improvement
-from analysis.statistics.proportion import binomial_p, clopper_pearson, upper_bound
-from analysis.statistics.ranks import cliques, mean_ranks
-from analysis.statistics.stochastic_order import almost_stochastic_order, violation
-from analysis.statistics.superiority import superiority, verdict
+from finebench.analysis.statistics.aggregates import interval, iqm_all, iqm_df, profile, widening, within_tasks
+from finebench.analysis.statistics.design import independent
+from finebench.analysis.statistics.improvement import _variance, improvement
+from finebench.analysis.statistics.proportion import binomial_p, clopper_pearson, upper_bound
+from finebench.analysis.statistics.ranks import cliques, mean_ranks
+from finebench.analysis.statistics.stochastic_order import almost_stochastic_order, violation
+from finebench.analysis.statistics.superiority import superiority, verdict
 
 DEEPSIG: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "oracles" / "deepsig.json").read_text("utf-8"))
 RLIABLE: dict[str, Any] = json.loads((Path(__file__).parents[1] / "oracles" / "rliable.json").read_text("utf-8"))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.crossed import Scored, components, crossed_mean, degrees, p_value
-from analysis.statistics.design import independent
-from analysis.statistics.located import of_pairs
-from analysis.statistics.mean import mean_t
-from analysis.statistics.paired import difference, paired_p
-from analysis.statistics.resample import counts
-from analysis.statistics.reselect import Choice, alone, reselected
-from analysis.statistics.sample import Pairs, Sample, pair
+from finebench.analysis.statistics.crossed import Scored, components, crossed_mean, degrees, p_value
+from finebench.analysis.statistics.design import independent
+from finebench.analysis.statistics.located import of_pairs
+from finebench.analysis.statistics.mean import mean_t
+from finebench.analysis.statistics.paired import difference, paired_p
+from finebench.analysis.statistics.resample import counts
+from finebench.analysis.statistics.reselect import Choice, alone, reselected
+from finebench.analysis.statistics.sample import Pairs, Sample, pair
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 EXAMPLES = 150

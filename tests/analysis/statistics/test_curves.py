@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics.pareto import front, front_probability
-from analysis.statistics.root import first_root
-from analysis.statistics.saturation import reach
+from finebench.analysis.statistics.pareto import front, front_probability
+from finebench.analysis.statistics.root import first_root
+from finebench.analysis.statistics.saturation import reach
 
 X = np.array([0.1, 0.3, 1.0])
 

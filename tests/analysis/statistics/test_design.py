@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.design import Design, design, independent, mean_variance, single_variance
-from analysis.statistics.mean import mean_t
-from analysis.statistics.proportion import effective
-from analysis.statistics.superiority import superiority, verdict
-from bench.seeds import crossed
+from finebench.analysis.statistics.design import Design, design, independent, mean_variance, single_variance
+from finebench.analysis.statistics.mean import mean_t
+from finebench.analysis.statistics.proportion import effective
+from finebench.analysis.statistics.superiority import superiority, verdict
+from finebench.bench.study.seeds import crossed
 
 Sds = dict[tuple[int, ...], float]
 """Standard deviation of each source's effect, by the axes that it depends on."""

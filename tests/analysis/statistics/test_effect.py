@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.effect import standardised
+from finebench.analysis.statistics.effect import standardised
 
 
 def test_it_is_the_mean_over_the_standard_deviation_and_its_ends_make_the_t_no_surprise() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from analysis.levels import kept_levels
-from analysis.statistics.group_sequential import LEAST_ALPHA, ONLY, Interim, Levels, paths, spent
+from finebench.analysis.claims.levels import kept_levels
+from finebench.analysis.statistics.group_sequential import LEAST_ALPHA, ONLY, Interim, Levels, paths, spent
 
 LOOKS = (6, 9, 14, 21, 30)
 Spending = Callable[[float], float]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics.crossed import Scored, crossed_mean
-from analysis.statistics.design import independent
-from analysis.statistics.resample import counts
-from analysis.statistics.weighted_metrics import METRICS
+from finebench.analysis.statistics.crossed import Scored, crossed_mean
+from finebench.analysis.statistics.design import independent
+from finebench.analysis.statistics.resample import counts
+from finebench.analysis.statistics.weighted_metrics import METRICS
 
 EXAMPLES = 300
 POSITIVE = 0.65

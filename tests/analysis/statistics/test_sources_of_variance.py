@@ -6,9 +6,9 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 
-from analysis.statistics.agreement import agreement
-from analysis.statistics.best_of import expected_best
-from analysis.statistics.shares import mean_squares, shares
+from finebench.analysis.statistics.agreement import agreement
+from finebench.analysis.statistics.best_of import expected_best
+from finebench.analysis.statistics.shares import mean_squares, shares
 
 TERMS = list(chain.from_iterable(combinations(range(3), k) for k in (1, 2, 3)))
 PLANTED = dict(zip(TERMS, (4.0, 1.0, 2.0, 0.5, 0.25, 0.0, 1.0), strict=True))

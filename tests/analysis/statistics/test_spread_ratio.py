@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from analysis.statistics.spread_ratio import LEAST_PAIRS, spread_ratio
+from finebench.analysis.statistics.spread_ratio import LEAST_PAIRS, spread_ratio
 
 RNG = np.random.default_rng(6)
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.statistics.resample import REPLICATES, counts, measured, resampled
-from analysis.statistics.weighted_metrics import METRICS
-from bench.metrics import METRICS as OURS
-from bench.metrics import compute
+from finebench.analysis.statistics.resample import REPLICATES, counts, measured, resampled
+from finebench.analysis.statistics.weighted_metrics import METRICS
+from finebench.bench.metrics import METRICS as OURS
+from finebench.bench.metrics import compute
 
 
 def drawn(kind: str, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

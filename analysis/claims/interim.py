@@ -1,0 +1,22 @@
+"""A look at a study's claims while its seeds come in waves, for whoever decides which cells go on."""
+
+from finebench.analysis.claims.judge import judged
+from finebench.analysis.claims.standing import Standing, standing
+from finebench.analysis.load.expected import Expectation
+from finebench.analysis.load.read import load_results
+from finebench.analysis.load.runs import runs
+from finebench.analysis.scores.samples import Samples
+from finebench.analysis.scores.scores import scores
+
+
+def look_at(results: str, looks: int) -> Standing:
+    """Where the claims of a results folder stand after so many looks, whatever else the folder holds.
+
+    Raises ResultsError where it cannot be read.
+    """
+    loaded = load_results(results)
+    table = runs(loaded)
+    expected = Expectation(loaded.plan, table)
+    samples = Samples(loaded, table, expected)
+    found = judged(loaded, table, scores(table, expected, samples), samples, expected, looks)
+    return standing(found.verdicts, found.places, found.source, set(found.followed))

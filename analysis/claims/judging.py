@@ -1,0 +1,145 @@
+"""From a claim and the results to its verdict: the cells that it needs, what they lack, the looks that were taken."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from finebench.analysis.claims.evidence import Source, cells_of, evidence
+from finebench.analysis.claims.levels import kept_levels
+from finebench.analysis.claims.model import Claim, Finding
+from finebench.analysis.claims.settling import valid_study
+from finebench.analysis.claims.verdicts import Verdict, judge, untested, with_holes
+from finebench.analysis.claims.waves import together
+from finebench.analysis.load.expected import Key
+from finebench.analysis.load.frames import groups
+from finebench.analysis.load.runs import CELL, budget_label
+from finebench.analysis.load.words import word
+from finebench.analysis.statistics.group_sequential import Interim, Levels
+from finebench.bench.study.waves import in_waves, wave_seeds
+
+SHOWN = 3
+"""Cells named in a sentence; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A study whose seeds come in waves: in their order, with the looks after which it may stop."""
+
+    seeds: tuple[int, ...]
+    levels: Levels
+    looks: int | None = None
+    """Looks that are taken, whatever is there; None: all."""
+
+    def complete(self, keys: list[Key], source: Source) -> Iterator[Source]:
+        """What each look sees whose seeds have ended in every one of the cells, however they ended."""
+        for number, pairs in enumerate(self.levels.looks[: self.looks]):
+            seeds = set(self.seeds[:pairs])
+            if any(not seeds <= _ended(key, source) for key in keys):
+                return
+            yield source.seen(seeds, Interim(self.levels, number))
+
+
+def _ended(key: Key, source: Source) -> set[int]:
+    """The seeds whose run of a cell's configuration has ended, however: a failed one is a row too."""
+    sample, runs = source.samples[key], source.runs
+    ended = {one.seed for one in sample.absent if one.seed is not None and one.why != "not run"}
+    if "configuration" in runs:
+        task, fraction, budget, name = key
+        place = runs["task"].eq(task) & runs["fraction"].eq(fraction) & runs["budget"].eq(budget)
+        place &= runs["method"].eq(name) & runs["stage"].eq(sample.stage)
+        mine = runs[place & runs["configuration"].eq(sample.configuration)]
+        ended |= {int(seed) for seed in mine["seed"]}
+    return ended | set(sample.seeds.tolist())
+
+
+def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Schedule | None, frozenset[str]]:
+    """The looks of a study whose seeds come in waves, and the claims (ids) that are judged at them."""
+    found = valid_study(study)
+    if found is None or found.waves is None:
+        return None, frozenset()
+    followed = frozenset(claim.id for claim in found.claims if in_waves(found, claim))
+    return Schedule(wave_seeds(found), kept_levels(found.waves.schedule), looks), followed
+
+
+def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, waves: Schedule | None = None) -> Verdict:
+    """The verdict on one claim, before correction over the study's claims; of seeds in waves, that of the looks so
+    far."""
+    held = source.costs if claim.says == "cheaper" else source.samples
+    absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
+    if absent:
+        return untested(claim, _not_run(absent, budget, source.runs))
+    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
+        return untested(claim, "the claimed fraction is all of the data that was used")
+    references = sorted({source.references.get((task, budget), "") for task in tasks})
+    if claim.scale == "gain" and len(references) > 1:
+        return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
+    if waves is None:
+        return _judged(claim, tasks, budget, [source], None)
+    keys = list(dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)))
+    looks = list(waves.complete(keys, source))
+    if not looks:
+        return untested(claim, f"its first look is at {waves.levels.looks[0]} seeds, which have not all ended")
+    return _judged(claim, tasks, budget, looks, waves.levels)
+
+
+def _judged(claim: Claim, tasks: list[str], budget: str, looks: list[Source], levels: Levels | None) -> Verdict:
+    """The verdict of one look (`levels` None), or of several; and what missing runs would do to it."""
+    groups_of = [tasks] if claim.tasks == "pooled" else [[task] for task in tasks]
+
+    def found(seen: list[Source]) -> Verdict:
+        made = [[_evidence(claim, some, budget, one) for one in seen] for some in groups_of]
+        return judge(claim, [one[-1] if levels is None else together(claim, one, levels) for one in made])
+
+    made, lacking = found(looks), _lacking(claim, tasks, budget, looks[-1])
+    if not lacking or all(one.exact for one in made.findings):
+        return made
+    if claim.says == "cheaper" or claim.over == "lr":  # what a missing run would have cost or spread has no bound
+        return with_holes(made, lacking, None)
+    return with_holes(made, lacking, found([replace(one, filled=True) for one in looks]))
+
+
+def _evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Finding:
+    """What a look sees of a claim; nothing, where the reference has no gain to measure by."""
+    flat = [task for task in tasks if claim.scale == "gain" and not source.gains[task, budget] > 0]
+    if not flat:
+        return evidence(claim, tasks, budget, source)
+    unit = replace(source, gains={**source.gains, **{(task, budget): 1.0 for task in flat}})
+    reason = f"{flat[0]}: the reference gains nothing over a constant predictor, which sets no scale"
+    return replace(evidence(claim, tasks, budget, unit), supports=False, refutes=False, reason=reason)
+
+
+def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
+    """The runs that the claim's cells lack, in words; empty where none are missing."""
+    said = []
+    for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
+        absent = source.samples[key].absent
+        named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
+        more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
+        if absent:
+            shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
+            share = f" at {word(key[1], 'percent')}" if claim.says == "saturates_by" else ""
+            said.append(f"{key[3]} on {key[0]}{share} lacks {', '.join(shown)}")
+    others = len(said) - SHOWN
+    rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]
+    return "; ".join(said[:SHOWN] + rest)
+
+
+def _not_run(absent: list[Key], budget: str, runs: pd.DataFrame) -> str:
+    """The cells without a score, apart those that were not run and those in which no run gave one."""
+    ended = {key: dict(rows["status"].value_counts()) for key, rows in groups(runs, CELL).items() if key in absent}
+    made = []
+    for said, keys in (
+        ("not run", [key for key in absent if key not in ended]),
+        ("no run gave a score", [key for key in absent if key in ended]),
+    ):
+        places = list(dict.fromkeys(_place(key, ended.get(key, {})) for key in keys))
+        more = f" and {len(places) - SHOWN} more cells" if len(places) > SHOWN else ""
+        made += [f"{said}: {', '.join(places[:SHOWN])}{more}"] if places else []
+    return f"{'; '.join(made)} ({budget_label(budget)})"
+
+
+def _place(key: Key, ended: Mapping[str, int]) -> str:
+    how = ", ".join(f"{number} {status}" for status, number in sorted(ended.items()))
+    return f"{key[3]} on {key[0]} at {word(key[1], 'percent')}" + (f" ({how})" if how else "")

@@ -1,0 +1,120 @@
+"""Where the claims of a study stand after a look at its seeds: which are settled, and which cells the others need."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from finebench.analysis.claims.evidence import Source, cells_of
+from finebench.analysis.claims.judging import Schedule
+from finebench.analysis.claims.model import Claim
+from finebench.analysis.claims.verdicts import Verdict
+from finebench.analysis.load.expected import Key
+from finebench.analysis.load.frames import finite_or_none
+from finebench.analysis.statistics.group_sequential import Levels
+from finebench.analysis.statistics.interim import WITHIN_REACH, median_unbiased
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Settled claims with their verdicts, claims that no later look can decide, open ones, and the cells that those
+    need."""
+
+    settled: Mapping[str, str]
+    futile: tuple[str, ...]
+    open: tuple[str, ...]
+    cells: frozenset[Key]
+
+    @property
+    def words(self) -> str:
+        """In a line."""
+        said = [f"{name} {verdict}" for name, verdict in self.settled.items()]
+        said += [f"{name} out of reach either way" for name in self.futile]
+        said += [f"{name} open" for name in self.open]
+        return ", ".join(said)
+
+
+def standing(made: list[Verdict], places: list[tuple[list[str], str]], source: Source, followed: set[str]) -> Standing:
+    """How the claims in `followed` stand; `places`: each claim's tasks and budget."""
+    settled: dict[str, str] = {}
+    futile, open_, cells = list[str](), list[str](), set[Key]()
+    for one, (tasks, budget) in zip(made, places, strict=True):
+        if one.claim.id not in followed:
+            continue
+        needed = set(_needed(one.claim, tasks, budget, source))
+        if one.verdict != "inconclusive":
+            settled[one.claim.id] = one.verdict
+        elif not needed <= source.samples.keys() or _whole(one.claim, source):  # it can get no verdict here
+            settled[one.claim.id] = "without a verdict"
+        elif is_futile(one):
+            futile.append(one.claim.id)
+        else:
+            open_.append(one.claim.id)
+            cells |= needed
+    return Standing(settled, tuple(futile), tuple(open_), frozenset(cells))
+
+
+def _whole(claim: Claim, source: Source) -> bool:
+    """Whether a claim of saturation names all of the data."""
+    return claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top
+
+
+def _needed(claim: Claim, tasks: list[str], budget: str, source: Source) -> Iterator[Key]:
+    for task in tasks:
+        yield from cells_of(claim, task, budget, source)
+
+
+def is_futile(one: Verdict) -> bool:
+    """Whether the last look can neither support an open claim nor refute it, at the values that most favour either.
+
+    Support takes every task, refutation one. Not binding: a study that goes on all the same keeps its error rate.
+    """
+    undecided = [found.reach for found in one.findings if not found.supports]
+    if any(math.isnan(support) or refute >= WITHIN_REACH for support, refute in undecided):
+        return False
+    return any(support < WITHIN_REACH for support, _ in undecided)
+
+
+TOLD = ("pairs", "estimate", "low", "high", "p", "p_against", "held")
+"""What claims.json has of each look."""
+
+
+def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] | None:
+    """A claim's way through its looks, as claims.json has it; None for a claim that is looked at once.
+
+    `changed`: the schedule was changed after a look.
+    """
+    if waves is None or not any(found.path for found in one.findings):
+        return None
+    looks, paths = waves.levels.looks, [found.path for found in one.findings]
+    ends = [next((step.look for step in own if step.supports or step.refutes), len(own) - 1) for own in paths]
+    last = max(ends) if one.verdict == "supported" else min(ends)
+    decided = one.verdict != "inconclusive"
+    return {
+        "planned": list(looks),
+        "taken": len(paths[0]),
+        "decided_at": last + 1 if decided else None,
+        "futile": not decided and is_futile(one),
+        "schedule_changed": changed,
+        "median_unbiased": _unbiased(one, waves.levels) if decided else None,
+        "path": [
+            {"task": found.task, "look": step.look + 1, "seeds": looks[step.look]}
+            | {key: finite_or_none(getattr(step, key)) for key in TOLD}
+            for found in one.findings
+            for step in found.path
+        ],
+    }  # fmt: skip
+
+
+def _unbiased(one: Verdict, levels: Levels) -> float | None:
+    """Where an early look decided about one bound: the median-unbiased estimate of what decided."""
+    found = one.decides
+    if found is None or one.claim.says not in ("better", "saturates_by"):
+        return None
+    look = next((step.look for step in found.path if step.supports or step.refutes), None)
+    half = (found.high - found.low) / 2
+    if look is None or look == len(levels.looks) - 1 or not half > 0:
+        return None
+    error = half / levels.critical(look, 0.05)
+    shift = median_unbiased(levels, look, (found.estimate - found.bound) / error)
+    return found.bound + shift * error * math.sqrt(found.pairs)

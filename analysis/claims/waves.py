@@ -1,0 +1,65 @@
+"""A claim that is looked at each time a wave of seeds is there: what its looks so far say together.
+
+A look sees the seeds of the complete waves and no others, whichever runs ended first. What one look has decided stands:
+its intervals hold together, so that the study may stop there, or run on by mistake (`group_sequential`).
+
+Looks hold their error rate where pairs are drawn from one distribution. A collapse that comes in one run of ten is not
+seen by a look at six pairs, in most studies, and the verdict of that look would be wrong. So a look decides only where
+the estimate stays on its side of the bound if each method collapsed as often as its runs do not exclude (the one-sided
+95 % bound of the rate). The last look asks for no more than the only look of a fixed study does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from finebench.analysis.claims.model import Claim, Finding, Step
+from finebench.analysis.statistics.group_sequential import Levels
+
+
+def together(claim: Claim, findings: Sequence[Finding], levels: Levels) -> Finding:
+    """One task's findings, by look, as one: the deciding look's, else the latest's, with the least p so far.
+
+    Raises ValueError without any.
+    """
+    if not findings:
+        raise ValueError("a claim that was never looked at has no finding")
+    if any(one.exact for one in findings):  # a count does not change with the seeds
+        return findings[-1]
+    p, against, path, tested = 1.0, 1.0, list[Step](), False
+    for look, one in enumerate(findings):
+        told = not one.reason and one.pairs >= one.needs
+        held = told and look < len(levels.looks) - 1 and not stays(claim, one)
+        if told and not held:
+            p, against, tested = min(p, one.p), min(against, one.p_against), True
+        sides = (told and one.supports and not held, told and one.refutes and not held)
+        path.append(Step(look, one.pairs, one.estimate, one.low, one.high, one.level, p, against, *sides, held))
+    decided = next((step.look for step in path if step.supports or step.refutes), None)
+    made = replace(findings[-1 if decided is None else decided], path=tuple(path))
+    if decided is None and not (tested or path[-1].held):
+        return made
+    sides = (False, False) if decided is None else (path[decided].supports, path[decided].refutes)
+    return replace(made, p=p, p_against=against, supports=sides[0], refutes=sides[1])
+
+
+def stays(claim: Claim, found: Finding) -> bool:
+    """Whether the estimate stays on its side of the bound at the rates of collapse that the runs do not exclude.
+
+    True of what decides nothing, and of claims that collapses do not enter.
+    """
+    if not (found.supports or found.refutes) or not claim.of_means or claim.given:
+        return True
+    down, up = (_shift(found, side) for side in (0, 1))
+    bound, low, high = found.bound, found.estimate - down, found.estimate + up
+    if claim.says == "matches":
+        inside = -bound < low and high < bound
+        return inside if found.supports else (low > bound or high < -bound)
+    above = found.supports != (claim.says == "saturates_by")
+    return low > bound if above else high < bound
+
+
+def _shift(found: Finding, side: int) -> float:
+    """What the first method's (side 0), or the second's, collapses beyond those seen would take from its mean."""
+    return sum(
+        (one.upper - one.collapsed / one.runs) * one.cost if one.cost > 0 and one.runs else 0.0
+        for one in found.collapses[side::2]
+    )

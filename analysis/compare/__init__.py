@@ -1,0 +1,6 @@
+"""Two results folders, cell by cell.
+
+In: two folders.
+Out: what changed, and whether by more than noise.
+May import: TODO.
+"""

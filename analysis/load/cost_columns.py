@@ -1,0 +1,116 @@
+"""What runs cost: which columns are costs, and the rows that may speak of them.
+
+Counted costs are the same in every trial of a variant. Measured ones depend on what else ran: they come from runs that
+ended `ok` with their device to themselves (`exclusive`), and times of packed or shared trials are never mixed in.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from finebench.analysis.load.frames import groups, records
+from finebench.analysis.load.runs import CELL
+from finebench.bench.study.schema import COSTS as COSTS  # what is worth having less of
+
+MEASURED = (
+    "train_seconds", "examples_per_second", "peak_memory_bytes", "peak_allocated_bytes", "train_flops", "energy_joules",
+)  # fmt: skip
+"""Measured per trial; reported as median and range."""
+
+COUNTED = ("trainable_params", "encoder_params", "head_params", "total_params", "delta_bytes")
+"""The same in every trial of a variant."""
+
+LABELS = {
+    "trainable_params": "trained parameters",
+    "encoder_params": "trained encoder parameters",
+    "delta_bytes": "bytes stored per task",
+    "train_seconds": "train time",
+    "peak_memory_bytes": "peak memory",
+    "peak_allocated_bytes": "peak memory of tensors",
+    "train_flops": "training FLOPs",
+    "energy_joules": "energy",
+}
+
+
+def with_costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that ended `ok`, with encoder_params and examples_per_second."""
+    usable = runs[runs["status"].eq("ok")].copy()
+    usable["encoder_params"] = usable["trainable_params"] - usable["head_params"]
+    usable["examples_per_second"] = usable["examples"] / usable["train_seconds"].where(usable["train_seconds"] > 0)
+    return usable
+
+
+def alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that had their device to themselves."""
+    return rows[rows["exclusive"].eq(True)]
+
+
+OCCUPIED = ("train_seconds", "eval_seconds", "startup_seconds")
+"""What a trial occupies its machine for."""
+
+
+def occupied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known.
+
+    A trial beside which others ran counts with what the exclusive trials of its cell took, training by the step; where
+    its cell has none, with its own times, which may not have been measured.
+    """
+    made = rows[list(OCCUPIED)].astype("float64")
+    beside = rows["exclusive"].eq(False)
+    if not beside.any():
+        return made
+    for mine in groups(rows, CELL).values():
+        timed = alone(mine)
+        timed = timed[timed["train_seconds"].notna() & timed["steps"].gt(0)]
+        shared = mine.index[beside[mine.index]]
+        if timed.empty or shared.empty:
+            continue
+        per_step = float(timed["train_seconds"].sum()) / float(timed["steps"].sum())
+        made.loc[shared, "train_seconds"] = mine.loc[shared, "steps"].astype("float64") * per_step
+        for column in OCCUPIED[1:]:
+            made.loc[shared, column] = float(timed[column].mean())
+    return made
+
+
+def chosen_rows(runs: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[Any, ...], pd.DataFrame]:
+    """By cell of `scores`: the `ok` runs of its chosen configuration's variant, at any lr, which changes no cost."""
+    known = runs.drop_duplicates(["method", "configuration"])
+    variant = dict(zip(zip(known["method"], known["configuration"], strict=True), known["variant"], strict=True))
+    parts = groups(with_costs(runs), [*CELL, "variant"])
+    found = {}
+    for row in records(scores[scores["n"] > 0]):
+        rows = parts.get((*cell(row), variant[row["method"], row["configuration"]]))
+        if rows is not None:
+            found[cell(row)] = rows
+    return found
+
+
+def per_seed(rows: pd.DataFrame, cost: str) -> "pd.Series[float]":
+    """A cost by seed, the mean over learning rates; of a measured cost only runs alone on their device, of one device.
+
+    Where several devices were used: those of the device with most runs, the first by name of equals.
+    """
+    if cost in MEASURED:
+        rows = alone(rows)
+        devices = rows["device"].fillna("not recorded")
+        if devices.nunique() > 1:
+            counts = devices.value_counts()
+            rows = rows[devices == min(counts.index[counts == counts.max()])]
+    return rows.dropna(subset=[cost]).groupby("seed")[cost].mean().astype("float64")
+
+
+def largest(scores: pd.DataFrame) -> pd.DataFrame:
+    """The scored rows at the largest fraction of each task and budget."""
+    scored = scores[scores["n"] > 0]
+    return scored[scored["fraction"] == scored.groupby(["task", "budget"])["fraction"].transform("max")]
+
+
+def reference(scored: pd.DataFrame) -> str:
+    """The method that trains most parameters among rows of one task and budget: what others are a ratio to."""
+    order = scored.sort_values(["trainable_params", "method"], ascending=[False, True])
+    return str(order["method"].iloc[0])
+
+
+def cell(row: dict[str, Any]) -> tuple[Any, ...]:
+    """(task, fraction, budget, method) of a row."""
+    return tuple(row[key] for key in CELL)

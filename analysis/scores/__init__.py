@@ -1,0 +1,6 @@
+"""One method at a time: the selected configuration, its scores over seeds, its curves.
+
+In: frames of runs.
+Out: frames of scores.
+May import: TODO.
+"""

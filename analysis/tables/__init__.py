@@ -1,0 +1,6 @@
+"""Tables in words: columns, formats.
+
+In: frames.
+Out: CSV, Markdown, LaTeX, Parquet.
+May import: TODO.
+"""

@@ -1,0 +1,227 @@
+"""The `finebench` command: thin commands over the functions that do the work. Heavy imports happen inside them."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from finebench.bench import __version__
+from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.places import check_home
+from finebench.bench.util.streams import hold
+
+app = typer.Typer(
+    name="finebench",
+    help="Which fine-tuning method, at what cost, and how sure are we?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+StudyArgument = Annotated[str, typer.Argument(help="A study file, or the bare name of a built-in study.")]
+ResultsArgument = Annotated[str, typer.Argument(help="A results folder: a path, or a URI such as s3://bucket/folder.")]
+ModelOption = Annotated[str | None, typer.Option(help="Hub id or folder; replaces the study's model.")]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub.")
+]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value (repeatable).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def _example(text: str) -> str:
+    return f"Example: `{text}`"
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"finebench {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand != "doctor":  # which says it as one of its findings
+        check_home()
+
+
+@app.command(epilog=_example("finebench run quickstart --results results/quickstart"))
+def run(
+    study: StudyArgument,
+    results: Annotated[str | None, typer.Option(help="Results folder or URI [default: results/NAME].")] = None,
+    model: ModelOption = None,
+    data: DataOption = None,
+    set_: SetOption = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Start at most N trials, then stop.")] = None,
+    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at ADDR (auto, host:port).")] = None,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Run in this process, without Ray: one trial after another, with its method's CPUs and, unless it "
+            "asks for none, a whole GPU. Pack sizes are not measured; a hang or a crash is not survived.",
+        ),
+    ] = False,
+    why: Annotated[bool, typer.Option("--why", help="Say for each trial why it runs or is skipped.")] = False,
+    keep: Annotated[
+        Literal["none", "best", "all"], typer.Option(help="Trained deltas to keep, as safetensors.")
+    ] = "none",
+    logger: Annotated[
+        Literal["tensorboard", "mlflow", "wandb"] | None, typer.Option(help="Also log trials with this tracker.")
+    ] = None,
+) -> None:
+    """Run what is missing of a study, and report."""
+    from finebench.bench.cli.commands import run_command
+
+    raise typer.Exit(run_command(study, results, model, data, set_ or [], trials, address, debug, why, keep, logger))
+
+
+@app.command(epilog=_example("finebench new my-study.yaml"))
+def new(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml"),
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A file of your own, for which a task is proposed.")
+    ] = None,
+) -> None:
+    """Write a commented study file to start from."""
+    from finebench.bench.cli.new import write_new
+
+    written = write_new(path, data)
+    typer.echo(f"wrote {written}; run it with: finebench run {written}")
+
+
+@app.command(epilog=_example("finebench plan doering2024 --json"))
+def plan(
+    study: StudyArgument,
+    model: ModelOption = None,
+    data: DataOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
+    from finebench.bench.cli.show import print_plan
+
+    print_plan(study, set_ or [], model, data, as_json)
+
+
+@app.command(epilog=_example("finebench status results/quickstart"))
+def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
+    """Counts by status, per cell; safe while a run is going on."""
+    from finebench.bench.cli.show import print_status
+
+    print_status(results, as_json)
+
+
+@app.command(epilog=_example("finebench report results/quickstart"))
+def report(
+    results: ResultsArgument,
+    out: Annotated[str | None, typer.Option(help="Where to write the report [default: RESULTS/report].")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(min=0, help="Price of one machine hour.")] = None,
+    check_claims: Annotated[
+        bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
+    ] = False,
+) -> None:
+    """Write the variance and efficiency report of a results folder."""
+    from finebench.bench.cli.commands import report_command
+
+    raise typer.Exit(report_command(results, out, price_per_hour, check_claims))
+
+
+@app.command(epilog=_example("finebench compare results/main results/branch --out comparison"))
+def compare(
+    results_a: ResultsArgument,
+    results_b: ResultsArgument,
+    out: Annotated[str | None, typer.Option(help="Also write page, tables, figures here [default: nowhere].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Two results folders side by side, with intervals for what changed from the first to the second."""
+    from finebench.bench.cli.compare import compare_command
+
+    raise typer.Exit(compare_command(results_a, results_b, out, as_json))
+
+
+@app.command(epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
+def rerun(results: ResultsArgument, trial_id: Annotated[str, typer.Argument(help="The trial's id.")]) -> None:
+    """Run one trial again, in this process, and say whether its score is bit-equal."""
+    from finebench.bench.cli.rerun import rerun_command
+
+    raise typer.Exit(rerun_command(results, trial_id))
+
+
+@app.command(epilog=_example("finebench verify results/quickstart"))
+def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
+    """Check a results folder: files, ids, duplicates, counts. Exit code 0 where it is sound, else 3."""
+    from finebench.bench.cli.upkeep import verify_command
+
+    raise typer.Exit(verify_command(results, as_json))
+
+
+@app.command(epilog=_example("finebench compact results/quickstart"))
+def compact(results: ResultsArgument) -> None:
+    """Merge a results folder's many small files into few; loses nothing, also when it is killed."""
+    from finebench.bench.cli.upkeep import compact_command
+
+    raise typer.Exit(compact_command(results))
+
+
+@app.command(epilog=_example("finebench methods --model google-bert/bert-base-uncased"))
+def methods(model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """List the registered methods, with their trainable parameters on a model."""
+    from finebench.bench.cli.show import print_methods
+
+    print_methods(model or "embedded", as_json)
+
+
+@app.command(epilog=_example("finebench tasks --json"))
+def tasks(as_json: JsonOption = False) -> None:
+    """List the registered tasks."""
+    from finebench.bench.cli.show import print_tasks
+
+    print_tasks(as_json)
+
+
+@app.command(epilog=_example("finebench doctor"))
+def doctor(
+    results: Annotated[str, typer.Option(help="Where results will lie: a folder or URI.")] = "results",
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: what works, and how to fix what does not."""
+    from finebench.bench.cli.show import print_doctor
+
+    print_doctor(results, as_json)
+
+
+def main() -> None:
+    """Entry point: exit codes as documented, never a bare traceback for a user's mistake."""
+    hold()
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(call: Callable[[], Any]) -> int:
+    """Run a command and turn what it raises into an exit code and one readable message."""
+    try:
+        code = call()
+        if code == EXIT_INTERRUPTED:  # Typer turns an interrupt into this code
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except InputError as error:
+        typer.echo(f"finebench: {error}", err=True)
+        return EXIT_BAD_INPUT
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("finebench: interrupted; run the same command again to continue", err=True)
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Click's usage errors
+            typer.echo(f"finebench: {error.format_message()}", err=True)
+            return EXIT_BAD_INPUT
+        raise
+
+
+if __name__ == "__main__":
+    main()

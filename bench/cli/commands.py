@@ -1,0 +1,202 @@
+"""What `run` and `report` do: run a study, print the summary table, say where the report is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from finebench.bench.cli.console import make_console
+from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS, EXIT_REFUTED
+from finebench.bench.cli.progress import failure_line, make_progress
+from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.load import find_study, load_study
+from finebench.bench.study.trial_id import CellKey, Trial
+from finebench.bench.util.errors import InputError, MethodError, StorageError, StudyError
+from finebench.bench.util.streams import outlive
+
+if TYPE_CHECKING:
+    from finebench.analysis.report.stamp import Report
+
+SHOWN_FAILURES = 20
+
+NARROW = 90
+"""Columns of a terminal below which the summary table leaves out what a method costs."""
+
+
+def run_command(
+    name: str,
+    results: str | None,
+    model: str | None,
+    data: Path | None,
+    overrides: list[str],
+    limit: int | None,
+    address: str | None,
+    debug: bool,
+    why: bool,
+    keep: str,
+    logger: str | None,
+) -> int:
+    """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
+    from finebench.bench.cli.show import run_words, without_verdict
+    from finebench.bench.driver.forecast import no_verdict
+    from finebench.bench.driver.run import RunOptions, run_study
+
+    outlive("the run goes on without a display")
+    console = make_console()
+    study = load_study(name, overrides, model)
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data}: this folder does not exist")
+    folder = results or f"results/{study.name}"
+    if debug and address:
+        raise InputError(
+            f"--debug runs in this process, without Ray, and --address {address} is Ray's: give one of the two"
+        )
+    if keep != "none" and address is not None and "://" not in folder:
+        raise InputError(
+            f"--keep {keep} with --address: workers store the deltas themselves, and {folder!r} is a path of this "
+            "machine; give --results a URI that every node reaches, such as s3://bucket/folder"
+        )
+    options = RunOptions(folder, data, limit, address, debug, keep, logger)
+    console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
+    command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
+
+    def observe(conductor: Conductor) -> Observer:
+        for line in without_verdict(no_verdict(study, data), command):
+            console.print(Text(line), soft_wrap=True)
+        return make_progress(conductor.plan, conductor, console)
+
+    try:
+        outcome = run_study(study, options, observe, _explain(console, why), _settle)
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
+    except StorageError as error:
+        raise StorageError(
+            f"{error}; once that is mended, run the same command again: what is stored is whole"
+        ) from error
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items())) or "nothing to do"
+    console.print(Text(f"this run: {counts}; {outcome.skipped} there before; {outcome.seconds:.0f} s"), soft_wrap=True)
+    for row in outcome.failures[:SHOWN_FAILURES]:
+        console.print(Text(failure_line(row)), soft_wrap=True)
+    if len(outcome.failures) > SHOWN_FAILURES:
+        console.print(f"… and {len(outcome.failures) - SHOWN_FAILURES} more")
+    if keep == "best":
+        from finebench.bench.training.worker.weights import keep_best
+
+        kept = keep_best(outcome.folder)
+        rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"
+        if kept.beaten:
+            rest = f"; in {kept.beaten} cells a better trial ran without --keep and has left none"
+        which = f"{len(kept.names)}, the best of each cell, in {folder}/deltas"
+        console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
+    _report_again(console, folder)
+    return EXIT_FAILED_TRIALS if outcome.failures else 0
+
+
+def _settle(results: str, looks: int) -> tuple[set[CellKey], str]:
+    """Look at the claims of a folder; the cells that open ones need, and where they stand."""
+    from finebench.analysis.claims.interim import look_at
+
+    found = look_at(results, looks)
+    return {(task, method, fraction, budget) for task, fraction, budget, method in found.cells}, found.words
+
+
+def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
+    """Print a line per trial considered, where `--why` asks for it."""
+
+    def explain(trial: Trial, reason: str, runs: bool) -> None:
+        if why:
+            verb = "run " if runs else "skip"
+            what = f"{trial.stage} {trial.task.name} {trial.method} fraction {trial.fraction:g} seed {trial.seeds.code}"
+            console.print(Text(f"{verb} {trial.id} {what} {trial.configuration}: {reason}"), soft_wrap=True)
+
+    return explain
+
+
+def report_command(results: str, out: str | None, price_per_hour: float | None, check_claims: bool) -> int:
+    """Write the report; returns 4 when `check_claims` and a claim is refuted, and says which."""
+    console = make_console()
+    verdicts = _report(console, results, out, price_per_hour)
+    if not check_claims:
+        return 0
+    refuted = [one["id"] for one in verdicts if one["verdict"] == "refuted"]
+    if refuted:
+        console.print(Text(f"refuted: {', '.join(refuted)}"), soft_wrap=True)
+        return EXIT_REFUTED
+    console.print(Text("no claim is refuted" if verdicts else "the study makes no claims"), soft_wrap=True)
+    return 0
+
+
+def _report(
+    console: Console, results: str, out: str | None, price_per_hour: float | None
+) -> tuple[dict[str, Any], ...]:
+    """Write the report, print its summary table, its verdicts and its path; returns the verdicts."""
+    from finebench.analysis.report.write import write_report
+
+    return _tell(console, results, write_report(results, out, price_per_hour), "")
+
+
+def _report_again(console: Console, results: str) -> None:
+    """The same for a run, which leaves a report as it is where nothing has changed since."""
+    from finebench.analysis.report.stamp import still_there
+
+    report = still_there(results)
+    if report is None:
+        _report(console, results, None, None)
+    else:
+        _tell(console, results, report, " (nothing has changed since it was made)")
+
+
+def _tell(console: Console, results: str, report: "Report", note: str) -> tuple[dict[str, Any], ...]:
+    console.print(summary_table(report.summary, console.width))
+    for sentence in (*report.state, *report.findings):
+        console.print(Text(sentence), soft_wrap=True)
+    for one in report.verdicts:
+        console.print(Text(verdict_line(one)), soft_wrap=True)
+    console.print(Text(f"report: {report.path}{note}"), soft_wrap=True)
+    console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
+    return report.verdicts
+
+
+def verdict_line(one: dict[str, Any]) -> str:
+    """A claim's verdict in a line, with why."""
+    reason = f" ({one['reason']})" if one["reason"] else ""
+    return f"claim {one['id']}: {one['verdict']}{reason}"
+
+
+def summary_table(rows: list[dict[str, Any]], width: int = 100) -> Table:
+    """Score per task × fraction × method with its interval, where there is one; a narrow window gets no costs."""
+    budgets = len({row["budget_label"] for row in rows}) > 1
+    columns = ["task", "data", *(["budget"] if budgets else []), "method", "score", "95 % interval", "n", "lr"]
+    table = Table(
+        box=None, header_style="bold", title="score on the held-out split: mean over seeds", title_justify="left"
+    )
+    costs = ["trained", "train s"] if width >= NARROW else []
+    for column in [*columns, *costs, "note"]:
+        left = column in ("task", "budget", "method", "note")
+        table.add_column(column, justify="left" if left else "right", no_wrap=column != "note")
+    for row in rows:
+        if row["score"] is not None:
+            shown = [row["task"], f"{row['fraction']:g}", *([row["budget_label"]] if budgets else []), row["method"]]
+            shown += [f"{row['score']:.3f}", _interval(row), f"{row['n']:.0f}", _number(row["lr"], "g")]
+            if costs:
+                shown += [_number(row["trainable_params"], ",.0f"), _number(row["train_seconds"], ".1f")]
+            table.add_row(*(Text(str(cell)) for cell in [*shown, _note(row)]))
+    return table
+
+
+def _interval(row: dict[str, Any]) -> str:
+    low, high = row["low"], row["high"]
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _note(row: dict[str, Any]) -> str:
+    counted = [f"{row[key]:.0f} {key}" for key in ("degenerate", "failed") if row[key]]
+    return ", ".join([*counted, *([] if row["complete"] else ["seeds missing"])])
+
+
+def _number(value: Any, form: str) -> str:
+    return "" if value is None or value != value else format(value, form)

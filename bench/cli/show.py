@@ -1,0 +1,242 @@
+"""What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from finebench.bench.cli.console import make_console, print_json
+from finebench.bench.study.trial_id import CellKey
+from finebench.bench.util.errors import MethodError, ResultsError, StudyError
+
+
+def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
+    """A table for people: numbers to the right, the columns in `texts` to the left; the last one may wrap."""
+    table = Table(box=None, header_style="bold", title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        last = index == len(columns) - 1
+        table.add_column(column, justify="left" if index in texts else "right", no_wrap=not last, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
+    """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
+    from finebench.bench.data.facts import lines
+    from finebench.bench.driver.forecast import forecast
+    from finebench.bench.study.load import find_study, load_study
+
+    study = load_study(name, overrides, model)
+    try:
+        found = forecast(study, data)
+    except (StudyError, MethodError) as error:
+        raise StudyError(f"{find_study(name)}: {error}") from error
+    if as_json:
+        print_json(found)
+        return
+    console = make_console()
+    console.print(f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}")
+    for line in lines(found["tasks"]):
+        console.print(Text(line), soft_wrap=True)
+    rows = []
+    for m in found["methods"]:
+        counts = [
+            _count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
+        ]
+        rows.append([m["name"], *counts, _flops(m["train_flops"]), _hours(m["seconds"])])
+    columns = ["method", "settings", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
+    console.print(_table(columns, rows, "tuning budget per method"))
+    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
+    for note in found["notes"]:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
+        console.print(Text(line), soft_wrap=True)
+
+
+def run_words(name: str, model: str | None, data: Path | None, overrides: list[str]) -> list[str]:
+    """The words of the command that runs a study as it is asked for here."""
+    given = {"--model": model, "--data": data}
+    options = [word for key, value in given.items() if value is not None for word in (key, str(value))]
+    return ["finebench", "run", name, *options, *(word for one in overrides for word in ("--set", one))]
+
+
+def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]:
+    """A line for the claims that cannot get a verdict, per reason, with the command that would give them one."""
+    from finebench.bench.study.unsettled import sentence
+
+    return [sentence(row, command, f"about {_hours(row['seconds'])} here" if row["seconds"] else "") for row in rows]
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _flops(value: float | None) -> str:
+    return "?" if value is None else f"{value:.2e}"
+
+
+def _hours(seconds: float | None) -> str:
+    if seconds is None:
+        return "time unknown"
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
+
+
+def print_status(results: str, as_json: bool) -> None:
+    """Counts by status, in all and per cell."""
+    from finebench.bench.results.schema import STATUSES
+
+    found = status(results)
+    if as_json:
+        print_json(found)
+        return
+    console = make_console()
+    console.print(", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending")))
+    columns = ["cell", "planned", *STATUSES, "running", "pending"]
+    rows = [
+        [f"{c['task']} · {c['method']} · {c['fraction']:g} · {c['budget']}", *(str(c[key]) for key in columns[1:])]
+        for c in found["cells"]
+    ]
+    console.print(_table(columns, rows))
+    if found["other_precision"]:
+        console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
+    for line in found["notes"]:
+        console.print(Text(f"note: {line}"), soft_wrap=True)
+    for line in found["damaged"]:
+        console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
+
+
+def status(results: str) -> dict[str, Any]:
+    """Counts of planned, finished (by status), running and pending trials of a results folder; `outside` counts those
+    that its study no longer contains (None where that cannot be told), which are in no other number."""
+    from finebench.bench.results.counts import count
+    from finebench.bench.results.folder import ResultsFolder
+    from finebench.bench.results.schema import STATUSES
+    from finebench.bench.results.within import outside_note, stored_scope
+
+    folder = ResultsFolder(results)
+    plan = folder.plan()
+    if plan is None:
+        raise ResultsError(f"results folder {results!r} does not exist or holds no study (no plan.json)")
+    damaged: dict[str, str] = {}
+    stored = stored_scope(folder, plan)
+    done = count(folder, damaged, plan["precision"], stored)
+    notes = [outside_note(done.outside)] if done.outside else []
+    if stored.unknown:
+        notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
+    planned = _planned(plan["cells"], done.confirmed)
+    running = _running(folder)
+    running = {one: running[one] for one in done.not_done(running)}
+    cells = []
+    for key in dict.fromkeys([*planned, *done.statuses]):
+        task, method, fraction, budget = key
+        counted = {name: done.statuses[key][name] for name in STATUSES}
+        pending = max(0, planned.get(key, 0) - sum(counted.values()))
+        own = {"task": task, "method": method, "fraction": fraction, "budget": budget}
+        cells.append(own | {"planned": planned.get(key, 0), **counted, "running": 0, "pending": pending})
+    totals: dict[str, Any] = {key: sum(c[key] for c in cells) for key in ("planned", *STATUSES, "pending")}
+    totals["running"] = len(running)
+    totals["pending"] = max(0, totals["pending"] - len(running))
+    placed = _place_running(cells, running)
+    told = {"outside": done.outside, "notes": notes, "damaged": list(damaged.values())}
+    return {"study": plan["study"], **totals, **told, "other_precision": done.other_precision, "cells": placed}
+
+
+def _planned(cells: list[dict[str, Any]], confirmed: Mapping[CellKey, Mapping[str, int]]) -> dict[CellKey, int]:
+    """Planned trials by cell. A confirm stage is planned for two configurations, the best and the default; where they
+    have turned out to be one, half of its trials are all."""
+    planned: dict[CellKey, int] = defaultdict(int)
+    for cell in cells:
+        key = (cell["task"], cell["method"], cell["fraction"], cell["budget"])
+        there = confirmed.get(key, {}) if cell["stage"] == "confirm" else {}
+        found = sum(there.values())
+        planned[key] += found if len(there) == 1 and 2 * found >= cell["planned"] else cell["planned"]
+    return planned
+
+
+def _running(folder: Any) -> dict[str, list[Any]]:
+    """Trials in flight with their cells, from the driver's heartbeat; none where the driver is gone."""
+    from finebench.bench.results.lock import live_owner
+
+    owner = live_owner(folder)
+    return {} if owner is None else owner.running
+
+
+def _place_running(cells: list[dict[str, Any]], running: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Count running trials in their cells."""
+    for place in running.values():
+        for cell in cells:
+            if place == [cell["task"], cell["method"], cell["fraction"], cell["budget"]]:
+                cell["running"] += 1
+                cell["pending"] = max(0, cell["pending"] - 1)
+    return cells
+
+
+def print_methods(model: str, as_json: bool) -> None:
+    """Every method with its summary and what it trains on a model."""
+    from finebench.bench.driver.forecast import method_table
+
+    found, note = method_table(model)
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for m in found:
+        what = m["summary"] + (f" [{m['note']}]" if m["note"] else "")
+        keys = ", ".join(one["name"] for one in m["hyperparameters"])
+        rows.append(
+            [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
+        )
+    columns = ["method", "trained", "of it head", "what it is"]
+    table = _table(columns, rows, f"on {model}, two classes{note}", texts=(0, 3))
+    make_console().print(table)
+
+
+def print_tasks(as_json: bool) -> None:
+    """Every built-in task."""
+    from finebench.bench.tasks import tasks
+
+    found = [
+        {
+            "name": t.name,
+            "metric": t.metric,
+            "kind": t.kind,
+            "metrics": list(t.metrics),
+            "texts": len(t.text),
+            "source": type(t.source).__name__.lower(),
+            "summary": t.summary,
+            "reference": t.reference,
+            "licence": t.licence,
+            "version": t.version,
+        }
+        for t in tasks().values()
+    ]
+    if as_json:
+        print_json(found)
+        return
+    rows = [[t.name, t.kind, ", ".join(t.metrics), t.summary] for t in tasks().values()]
+    make_console().print(_table(["task", "kind", "metrics", "what it is"], rows, texts=(0, 1, 2, 3)))
+
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+def print_doctor(results: str, as_json: bool) -> None:
+    """What works on this machine, and how to fix what does not."""
+    from finebench.bench.cli.doctor import diagnose
+
+    checks = diagnose(results)
+    if as_json:
+        keys = ("name", "ok", "state", "detail", "fix")
+        print_json([{key: getattr(check, key) for key in keys} for check in checks])
+        return
+    table = Table()
+    for column in ("check", "", "detail", "fix"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        state = Text(check.state, _COLOURS[check.state])
+        table.add_row(check.name, state, Text(check.detail), Text(check.fix or ""))
+    make_console().print(table)

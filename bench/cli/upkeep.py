@@ -1,0 +1,51 @@
+"""What `verify` and `compact` print, and their exit codes."""
+
+from rich.text import Text
+
+from finebench.bench.cli.console import make_console, print_json
+from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.lock import claim
+from finebench.bench.results.merge import compact
+from finebench.bench.results.verify import Finding, verify
+from finebench.bench.util.errors import ResultsError
+
+SHOWN = 50
+"""Findings of a kind that a terminal gets; `--json` has all."""
+
+
+def verify_command(results: str, as_json: bool) -> int:
+    """Check a folder; returns 0 where it is sound, 3 where it has problems."""
+    found = verify(ResultsFolder(results))
+    if as_json:
+        print_json(found.to_json())
+        return EXIT_FAILED_TRIALS if found.problems else 0
+    console = make_console()
+    lines = [*_lines("problem", found.problems), *_lines("note", found.notes)]
+    for reason, count in found.unchecked.items():
+        lines.append(f"note: the ids of {count:,} trials were not recomputed: {reason}")
+    planned = "" if found.planned is None else f" of {found.planned:,} planned"
+    lines.append(f"{found.files:,} files read; {found.trials:,} trials{planned}; {found.ids:,} ids recomputed")
+    lines.append(f"{results}: " + (f"{len(found.problems):,} problems" if found.problems else "sound"))
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    return EXIT_FAILED_TRIALS if found.problems else 0
+
+
+def _lines(word: str, findings: list[Finding]) -> list[str]:
+    shown = [f"{word}: {one.kind}: {one.where}: {one.what}" for one in findings[:SHOWN]]
+    return shown if len(findings) <= SHOWN else [*shown, f"… and {len(findings) - SHOWN:,} more ({word}s); see --json"]
+
+
+def compact_command(results: str) -> int:
+    """Merge a folder's files, while nobody runs in it; returns 0, or 3 where a damaged file was left alone."""
+    folder = ResultsFolder(results)
+    if not folder.exists():
+        raise ResultsError(f"results folder {results!r} does not exist")
+    console = make_console()
+    with claim(folder, lambda text: console.print(Text(text), soft_wrap=True)):
+        made = compact(folder)
+    console.print(Text(f"{results}: {made.before:,} files before, {made.after:,} now"), soft_wrap=True)
+    for line in made.damaged:
+        console.print(Text(f"left alone: {line}"), soft_wrap=True)
+    return EXIT_FAILED_TRIALS if made.damaged else 0

@@ -1,0 +1,181 @@
+"""`--logger`: every trial that ends, with its evaluations by step, as a run of TensorBoard, MLflow or Weights & Biases.
+
+The driver hands a trial over once it is stored, from a thread of its own, to a process of its own
+(bench.driver.logger_child): a slow service holds nothing up, what a tracker prints reaches no display, and what it asks
+for gets no answer. What cannot be logged is a note to the user; the results folder has it all the same.
+"""
+
+import importlib.util
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.record import Record
+from finebench.bench.util import own_python
+from finebench.bench.util.errors import FinebenchError, InputError
+
+Log = Callable[[Record], None]
+
+PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
+
+_MEND = {
+    "tensorboard": "",
+    "mlflow": "; MLFLOW_TRACKING_URI names its server or a folder of its own",
+    "wandb": "; log in with `wandb login` or WANDB_API_KEY, or set WANDB_MODE=offline",
+}
+
+READY_SECONDS = 60.0
+"""How long a tracker may take to be imported and to say whether it could log."""
+ANSWER_SECONDS, STOPPED_SECONDS = 120.0, 10.0
+"""How long the end of a run waits for one trial to be logged; and that of a run which is told to stop."""
+END_SECONDS = 5.0
+"""How long a tracker may take to end once there is nothing more to log."""
+
+_CHILD = "finebench.bench.driver.logger_child"
+_SETTINGS = {
+    "WANDB_SILENT": "true",
+    "WANDB_CONSOLE": "off",  # it would read what this process prints
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven are minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+"""What trackers read from the environment, where the user has not said otherwise."""
+
+
+class TrackerError(FinebenchError):
+    """The tracker's process did not log, and said why."""
+
+
+class _Child:
+    """The process in which a tracker runs; it has said by now whether it could log."""
+
+    def __init__(self, name: str, study: str, folder: ResultsFolder) -> None:
+        self._errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115  lives as long as the child
+        self._process = subprocess.Popen(
+            own_python.run_module(_CHILD, name, study, folder.root),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_SETTINGS | own_python.environment(),
+            start_new_session=True,  # Ctrl-C is this process's; and a session without a terminal cannot ask for a login
+        )
+
+    def ready(self, seconds: float) -> None:
+        """Return once it can log; raises TrackerError where it cannot, or has not said so in time."""
+        late = threading.Timer(seconds, self._process.kill)
+        late.start()
+        try:
+            self._answer()
+        except TrackerError as error:
+            raise TrackerError(f"no answer within {seconds:g} s" if late.finished.is_set() else str(error)) from error
+        finally:
+            late.cancel()
+
+    def log(self, record: Record) -> None:
+        """Log one trial; raises TrackerError."""
+        data, pipe = record.encode(), self._process.stdin
+        assert pipe is not None
+        try:
+            pipe.write(len(data).to_bytes(8, "big") + data)
+            pipe.flush()
+        except OSError as error:
+            raise TrackerError(self._death()) from error
+        self._answer()
+
+    def _answer(self) -> None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise TrackerError(self._death())
+        said = json.loads(line)
+        if said is not None:
+            raise TrackerError(said)
+
+    def _death(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
+        return f"its process ended with code {code}" + (f": {lines[-1][:300]}" if lines else "")
+
+    def close(self) -> None:
+        """Let it end, and end it where it does not; what it has not logged by now it will not."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._errors.close()
+
+
+def check_tracker(name: str | None, study: str, folder: ResultsFolder) -> None:
+    """Raise InputError where a tracker could not log: its package, its place, its login or its server is missing."""
+    if name is None:
+        return
+    if importlib.util.find_spec(PACKAGES[name]) is None:
+        raise InputError(
+            f"--logger {name}: the package {PACKAGES[name]} is not installed; pip install 'finebench[{name}]'"
+        )
+    if name == "tensorboard" and not folder.local:
+        raise InputError(
+            f"--logger tensorboard: its files stand in RESULTS/tensorboard, and {folder.uri!r} is no local path; give "
+            "--results a path, or choose another logger"
+        )
+    child = _Child(name, study, folder)
+    try:
+        child.ready(READY_SECONDS)
+    except TrackerError as error:
+        raise InputError(f"--logger {name}: it cannot log: {error}{_MEND[name]}") from error
+    finally:
+        child.close()
+
+
+@contextmanager
+def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable[[str], None]) -> Iterator[Log]:
+    """Yields what takes in each record as it is stored; at the end all of them have been logged, or a note says how
+    many were not."""
+    if name is None:
+        yield lambda record: None
+        return
+    child, handed_over, given_up = _Child(name, study, folder), list[Future[None]](), threading.Event()
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="finebench-tracker") as pool:
+        first = pool.submit(child.ready, READY_SECONDS)
+
+        def log(record: Record) -> None:
+            try:
+                first.result()
+                child.log(record)
+            except TrackerError as error:
+                if not given_up.is_set():  # else it is counted already, and its process was ended by `close`
+                    note(f"{record.trial['trial_id']}: --logger {name}: not logged: {error}")
+
+        patience = STOPPED_SECONDS
+        try:
+            yield lambda record: handed_over.append(pool.submit(log, record))
+            patience = ANSWER_SECONDS
+        finally:
+            left = _wait(handed_over, patience)
+            if left:
+                given_up.set()
+                note(f"--logger {name}: no answer within {patience:g} s; {left} trials were not logged")
+            pool.shutdown(wait=False, cancel_futures=True)
+            child.close()
+
+
+def _wait(handed_over: list[Future[None]], patience: float) -> int:
+    """Wait for one after the other; returns how many are left once one has taken longer than `patience` seconds."""
+    for done, future in enumerate(handed_over):
+        try:
+            future.result(patience)
+        except TimeoutError:
+            return len(handed_over) - done
+    return 0

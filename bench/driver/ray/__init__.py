@@ -1,0 +1,6 @@
+"""Packs over the workers of a Ray cluster, as one experiment of Ray Tune.
+
+In: packs.
+Out: records.
+May import: TODO.
+"""

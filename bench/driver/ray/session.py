@@ -1,0 +1,209 @@
+"""The Ray that a run uses: started here, quietly and on localhost, or joined at an address; and whether it lives."""
+
+import importlib
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "600")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from finebench.bench.driver.ray import local_ray
+from finebench.bench.study.precision import PATIENCE, Gpus, gpus_of_node
+from finebench.bench.util.cores import slots
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.quick_imports import uncollected
+
+GONE_AFTER = 10.0
+"""Seconds for which Ray's control service must not answer before it counts as gone; it can be slow under load."""
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """How to reach or start Ray."""
+
+    address: str | None = None
+    retries: int = 2
+
+
+@contextmanager
+def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
+    """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
+
+    Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join. It is
+    given `cpus`, by default those that this process may use: Ray itself would count all of the host's under an affinity
+    or, under a quota of half a one, none. Ray Tune is imported by the time the block begins.
+    """
+    started_here = not ray.is_initialized()
+    if started_here:
+        common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        if options.address is None:
+            _start(num_cpus=cpus or slots(), **common)
+        else:
+            _join(options.address, **common)
+    try:
+        import_tune()
+        yield
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def import_tune() -> None:
+    """Import Ray Tune, which takes long enough to be done while Ray starts."""
+    if "ray.tune" in sys.modules:
+        return
+    with uncollected():
+        importlib.import_module("ray.tune")
+
+
+def _start(**options: Any) -> None:
+    """Start a Ray of our own; raises InputError where it does not come up."""
+    try:
+        local_ray.start(import_tune, **options)
+    except InputError:
+        raise
+    except Exception as error:  # Ray says with a bare Exception that its services did not start in time
+        if isinstance(error, OSError) and error.filename:
+            raise InputError(
+                f"Ray cannot be started on this machine: {error.filename}: {error.strerror}; --debug runs a study "
+                "without Ray, trial after trial"
+            ) from error
+        raise InputError(
+            f"Ray cannot be started on this machine: {' '.join(str(error).split())}. Is it short of memory, of disk "
+            "or of idle cores? `finebench doctor` checks it; --debug runs a study without Ray, trial after trial"
+        ) from error
+
+
+def _join(address: str, **options: Any) -> None:
+    """Join the cluster at an address; raises InputError where there is none."""
+    try:
+        _must_answer(address)
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
+
+
+def gpus_at(address: str) -> list[Gpus]:
+    """What the GPUs of each node of the Ray at an address can do, asked there; raises InputError where a node does not
+    say."""
+    with ray_session(RayOptions(address)):
+        return _gpus_of_nodes()
+
+
+def _gpus_of_nodes() -> list[Gpus]:
+    ask = ray.remote(num_cpus=0, max_retries=0)(gpus_of_node)
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) > 0]
+    there = [ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(one, soft=False)).remote() for one in nodes]
+    try:
+        return list(ray.get(there, timeout=2 * PATIENCE))
+    except ray.exceptions.RayError as error:
+        why = " ".join(str(getattr(error, "cause", None) or error).split())[:400]
+        raise InputError(
+            f"training.precision: auto is what the cluster's GPUs can do, and a node does not say: {why}. "
+            "--set training.precision=fp32 or --set training.precision=bf16 decides it"
+        ) from error
+
+
+def cpus_available() -> float:
+    """CPUs that the connected Ray has now."""
+    return float(ray.cluster_resources().get("CPU", 0.0))
+
+
+def gpus_available() -> float:
+    """GPUs that the connected Ray has now."""
+    return float(ray.cluster_resources().get("GPU", 0.0))
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Where the connected Ray listens: its control service, and this node's own service, by host and port."""
+
+    control: tuple[str, int]
+    node: tuple[str, int]
+
+    @classmethod
+    def of_this_driver(cls) -> "Pulse":
+        """The Ray that is connected now."""
+        context = ray.get_runtime_context()
+        host, _, port = context.gcs_address.rpartition(":")
+        own = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+        return cls((host.strip("[]"), int(port)), (own["NodeManagerAddress"], own["NodeManagerPort"]))
+
+    def dead(self) -> bool:
+        """Whether this node's own service has certainly ended: its port is closed. A driver cannot outlive it for long:
+        Ray ends the process without a word once the node is declared dead."""
+        return isinstance(_knock(*self.node), ConnectionRefusedError)
+
+    def answers(self) -> bool:
+        """Whether Ray answers and has a node; it may be slow to under load."""
+        return not self.dead() and _answers(*self.control) and _has_nodes()
+
+
+@contextmanager
+def watched(on_gone: Callable[[], None]) -> Iterator[None]:
+    """Call `on_gone`, from a thread, once the connected Ray is gone (`ray stop`, a crash of its services).
+
+    Ray itself would wait for its control service for a minute and then end this process without a word of ours.
+    """
+    ended, pulse = threading.Event(), Pulse.of_this_driver()
+
+    def watch() -> None:
+        heard = time.monotonic()
+        while not ended.wait(1.0):
+            if pulse.answers():
+                heard = time.monotonic()
+            elif (pulse.dead() or time.monotonic() - heard > GONE_AFTER) and not ended.is_set():
+                on_gone()
+                return
+
+    threading.Thread(target=watch, name="finebench-ray", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _must_answer(address: str) -> None:
+    """Raise ConnectionError where nothing listens at HOST:PORT: Ray itself would try for minutes, and print."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
+        raise ConnectionError("nothing answers")
+
+
+def _has_nodes() -> bool:
+    try:
+        return any(node["Alive"] for node in ray.nodes())
+    except (ray.exceptions.RayError, RuntimeError, ConnectionError):  # asked while it went down
+        return False
+
+
+def _knock(host: str, port: int) -> OSError | None:
+    """What keeps us from connecting; None where something listens."""
+    try:
+        socket.create_connection((host, port), timeout=2.0).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def _answers(host: str, port: int) -> bool:
+    return _knock(host, port) is None

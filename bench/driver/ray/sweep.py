@@ -1,0 +1,188 @@
+"""One Ray Tune experiment for the whole study.
+
+Ray Tune schedules packs on whatever CPUs and GPUs there are; the conductor decides what runs next and what a search
+stops. Rows come back with the workers' reports and are written here, by one writer, so that workers need no access to
+RESULTS.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from finebench.bench.driver.ray.session import Pulse, RayOptions  # before ray: how Ray behaves
+
+import ray  # isort: skip
+from ray import tune  # isort: skip
+from ray.tune.experiment import Trial  # isort: skip
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
+from ray.tune.search import Searcher  # isort: skip
+
+from finebench.bench.driver.ray import local_ray
+from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.tune_adapter import Bridge
+from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
+from finebench.bench.driver.ray.worker import Worker, placement
+from finebench.bench.results.leftovers import scratch
+from finebench.bench.scheduling.pack_size import PackSizes
+from finebench.bench.scheduling.recorder import Recorder
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.training.worker.messages import Shipment
+from finebench.bench.util.errors import FinebenchError
+from finebench.bench.util.signals import Stop
+
+
+class _Searcher(Searcher):  # type: ignore[misc]
+    """Hands the conductor's packs to Ray Tune, in the conductor's order."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__(metric="value", mode="max")
+        self.bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its return type
+        """The next pack as a config, None to wait, FINISHED at the end."""
+        return self.bridge.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Rows are taken in by the callback."""
+
+
+class _Scheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops what its cell's search stops; otherwise first in, first out.
+
+    Ray's own looks through every trial that there ever was before each decision, so that a trial costs the more the
+    more there were.
+    """
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bridge = bridge
+        self.unfinished: list[Any] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """A pack was suggested."""
+        self.unfinished.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The oldest pack that has no worker, or None."""
+        self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
+        return next((trial for trial in self.unfinished if trial.status == Trial.PENDING), None)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """STOP a pack whose search says so."""
+        stop = not result.get("done") and self.bridge.rung(trial.trial_id, result["rung"], result["value"])
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+
+class _Done(Exception):
+    """All that there was to run has ended. Raised out of Ray Tune's loop, which would else write down and read back
+    every trial before it returns what nobody asks for: half a minute for ten thousand of them."""
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]
+    """Takes rows out of the reports and writes them."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack has its worker."""
+        self.bridge.started(trial.trial_id, trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Store finished rows; the payload is taken out, so that the driver's memory stays flat."""
+        payload = result.pop("payload", None) or {}
+        self.bridge.heard(trial.trial_id, payload)
+        if result.get("done"):
+            self.bridge.finished(trial.trial_id, payload)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
+        nothing of ours reads and which take most of the tens of kilobytes that a trial costs the driver."""
+        for name in ("metric_analysis", "metric_n_steps"):  # which a later Ray need not have
+            getattr(getattr(trial, "run_metadata", None), name, {}).clear()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker was lost."""
+        self.bridge.lost(trial.trial_id, trial)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look after what runs; raises _Done where nothing does or will."""
+        self.bridge.tick()
+        if self.bridge.done:
+            raise _Done
+
+
+def run_sweep(
+    conductor: Conductor,
+    recorder: Recorder,
+    sizes: PackSizes,
+    shipment: Shipment,
+    files: dict[str, bytes] | None,
+    options: RayOptions,
+    stop: Stop,
+) -> None:
+    """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
+    kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
+    answers = Pulse.of_this_driver().answers
+    bridge = Bridge(conductor, recorder, sizes, shipment, options.retries, stop, answers, kernel)
+    # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
+    # second of two workers that end together is thrown away, and starting another costs several seconds.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
+    trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
+    try:
+        with (
+            _quiet(),
+            scratch(None if options.address else local_ray.session_folder()) as storage,
+            losses_are_outcomes(),
+        ):
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=_Searcher(bridge), scheduler=_Scheduler(bridge), num_samples=-1, reuse_actors=True
+                ),
+                run_config=tune.RunConfig(
+                    name="finebench",
+                    storage_path=storage,
+                    verbose=0,
+                    callbacks=[_Callback(bridge)],
+                    failure_config=tune.FailureConfig(max_failures=0),  # the bridge retries, also what dies starting
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                ),
+            ).fit()
+        if not bridge.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
+            raise KeyboardInterrupt
+    except Exception as error:
+        ours = _ours(error)
+        if ours is None:
+            raise
+        if not isinstance(ours, _Done):
+            raise ours from error
+
+
+def _ours(error: BaseException) -> FinebenchError | _Done | None:
+    """What one of our callbacks raised (the end, the storage fails, the folder is lost), out of Ray's wrapping."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, FinebenchError | _Done):
+        inner = inner.__cause__ or inner.__context__
+    return inner
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Tune's console noise out of the user's terminal; what goes wrong in a trial becomes a row."""
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.train", "ray.air", "ray")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,260 @@
+"""Between Ray Tune's trials and the conductor's packs: what starts, what its end means, what is tried again.
+
+A lost worker or node is retried, `retries` times for a pack, and then trial by trial, and as often as it takes where
+Ray itself has gone with it (its end is the driver's: bench.driver.ray.session); what a trial by itself came to (also a
+divergence or an exception) is a row at once, what failed in a pack is tried in smaller ones (bench.scheduling.retries).
+A worker that says nothing for longer than its trials may take is killed: a trial by itself is then a `timeout`.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune.search import Searcher
+
+from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.results.record import Record
+from finebench.bench.scheduling.pack_benchmark import Timing
+from finebench.bench.scheduling.pack_size import PackSizes
+from finebench.bench.scheduling.recorder import Recorder
+from finebench.bench.scheduling.retries import Retries
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.trial_id import Trial
+from finebench.bench.training.worker.messages import Pack, Shipment
+from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
+from finebench.bench.util.errors import plain
+from finebench.bench.util.signals import Stop
+
+HANG_GRACE = 60.0
+"""Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
+the evaluation that it is in."""
+
+STOP_GRACE = 60.0
+"""Seconds that workers have for their last checkpoints once the run is told to stop."""
+
+
+@dataclass
+class _Running:
+    """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
+    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over."""
+
+    pack: Pack
+    gpu: float
+    left: tuple[Trial, ...]
+    kills: int = 0
+    trial: Any = None
+    heard: float | None = None
+    hung: bool = False
+
+
+class Bridge:
+    """One sweep's packs by Ray Tune's trial ids."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        recorder: Recorder,
+        sizes: PackSizes,
+        shipment: Shipment,
+        retries: int = 0,
+        stop: Stop | None = None,
+        answers: Callable[[], bool] = lambda: True,
+        kernel: KernelKills | None = None,
+    ) -> None:
+        self.conductor, self.recorder, self.sizes = conductor, recorder, sizes
+        self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
+        self.retries, self.stop, self.answers = retries, stop or Stop(), answers
+        self.kernel = kernel
+        self.running: dict[str, _Running] = {}
+        self.again = Retries()
+        self._losses: dict[str, int] = {}
+        self._stopped_at: float | None = None
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes
+        in."""
+        return (object, ())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next pack as a config, None to wait, FINISHED at the end.
+
+        Raises KeyboardInterrupt where the run is told to stop and nothing is in flight.
+        """
+        if self.stop.requested:
+            if not self.running:
+                raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
+            return None
+        pack = self.again.next() or self.conductor.next_pack()
+        if pack is None:
+            return str(Searcher.FINISHED) if self.done else None
+        gpu = self.sizes.shares.gpu(pack)
+        self.running[trial_id] = _Running(pack, gpu, pack.trials, self.kernel.count() if self.kernel else 0)
+        return {
+            "pack": [trial.to_json() for trial in pack.trials],
+            "rungs": pack.rungs,
+            "measures": pack.measures.what if pack.measures else None,
+            "rate": None if pack.measures else self.sizes.calibration.rate(pack),
+            "cpus": self.sizes.shares.cpus(pack),
+            "gpu": gpu,
+        }
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing runs, waits, or will be asked for."""
+        return not self.running and not self.again.waiting and self.conductor.finished
+
+    def started(self, trial_id: str, trial: Any) -> None:
+        """A pack has its worker."""
+        one = self.running[trial_id]
+        one.trial, one.heard = trial, time.monotonic()
+        if one.pack.measures is None:
+            self.recorder.observer.on_start(one.pack)
+
+    def heard(self, trial_id: str, payload: dict[str, Any]) -> None:
+        """A worker has reported; trials of its pack may have ended."""
+        self.recorder.pass_on(payload.get("notes", []))
+        one = self.running.get(trial_id)
+        if one is not None:
+            one.heard = time.monotonic()
+            self._take_in(one, payload.get("ended", []), payload.get("gpu_memory"))
+
+    def rung(self, trial_id: str, index: int, value: float) -> bool:
+        """Whether the pack's search stops it at this rung."""
+        pack = self.running[trial_id].pack
+        return pack.rungs and self.conductor.on_rung(pack, index, value)
+
+    def finished(self, trial_id: str, payload: dict[str, Any]) -> None:
+        """A worker has ended a pack: rows, or a checkpoint, or a measurement, or memory that was not enough."""
+        one = self.running.pop(trial_id, None)
+        if one is None:
+            return
+        if one.pack.measures is not None:
+            self._measured(one.pack, payload)
+            return
+        self._take_in(one, payload.get("records", []), payload.get("gpu_memory"))
+        if payload.get("stopped") and one.left and not self.stop.requested:  # it took another driver's word for ours
+            self.again.again(replace(one.pack, trials=one.left))
+
+    def _take_in(self, one: _Running, encoded: list[bytes], gpu_memory: int | None) -> None:
+        """Store what has ended of a pack; what is to be tried again, with more memory or fewer neighbours, waits."""
+        records = [Record.decode(data) for data in encoded]
+        if not records:
+            return
+        pack, ids = one.pack, {record.trial["trial_id"] for record in records}
+        one.left = tuple(trial for trial in one.left if trial.id not in ids)
+        if any(record.trial["status"] == "oom" for record in records):
+            more = self.sizes.shares.raise_after_oom(pack, one.gpu)
+            if more is not None:
+                records = self._with_more(pack, records, one.gpu, more)
+            elif len(pack.trials) > 1 and not pack.searches:
+                self.sizes.shrink(pack)
+        counted = self.again.settle(pack, records)
+        if len(counted) < len(records):
+            self._note(pack, "trials that failed together are tried again in smaller packs")
+        if counted:
+            self.recorder.store(pack, counted, gpu_memory)
+
+    def _with_more(self, pack: Pack, records: list[Record], share: float, more: float) -> list[Record]:
+        """Try what ran out of memory on a part of a GPU again on a larger one; returns the other rows."""
+        because = f"out of memory on {share:.3g} of a GPU; tried again on {more:.3g}"
+        self._note(pack, because)
+        out = {r.trial["trial_id"] for r in records if pack.searches or r.trial["status"] == "oom"}
+        self.again.again(replace(pack, trials=tuple(t for t in pack.trials if t.id in out)), because=because)
+        return [record for record in records if record.trial["trial_id"] not in out]
+
+    def _measured(self, pack: Pack, payload: dict[str, Any]) -> None:
+        """Keep a measurement, or go on without it."""
+        need, figures = pack.measures, payload.get("figures")
+        if need is None:
+            raise ValueError("the pack measures nothing")
+        self.sizes.saw_gpu(payload.get("gpu_memory"))
+        if payload.get("failed"):
+            self._note(pack, f"its speed could not be measured: {payload['failed']}")
+            self.sizes.give_up(need)
+        else:
+            timings = {size: Timing(seconds, peak) for size, seconds, peak in figures} if figures else None
+            self.sizes.learn(need, payload.get("rate"), timings)
+        self.conductor.measured(need)
+
+    def _note(self, pack: Pack, text: str) -> None:
+        self.recorder.observer.on_note(f"{pack.name}: {text}")
+
+    def lost(self, trial_id: str, trial: Any) -> None:
+        """A pack's worker is gone: try again where that can help, else its trials become rows."""
+        one = self.running.pop(trial_id, None)
+        if one is None or self.stop.requested or not one.left:
+            return
+        pack = replace(one.pack, trials=one.left)
+        if not self.answers():
+            self.again.again(pack)
+            return
+        status, reason = self._why(one, trial)
+        size = len(one.pack.trials)
+        if status == "oom" and size > 1 and not pack.searches:
+            self.sizes.shrink(one.pack)
+            self._note(pack, f"{reason[:200]}; its trials are tried in smaller packs")
+            self.again.again(pack, most=size // 2, because=f"out of memory in a pack of {size}")
+            return
+        key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
+        losses = self._losses[key] = self._losses.get(key, 0) + 1
+        if not one.hung and losses <= self.retries:
+            self._note(pack, f"{reason[:200]}; trying again ({losses} of {self.retries})")
+            self.again.again(pack)
+        elif pack.measures is not None:
+            self._measured(pack, {"failed": reason[:200]})
+        elif len(one.pack.trials) > 1 and not pack.searches:
+            self._note(pack, f"{reason[:200]}; its trials are tried one by one")
+            self.again.again(pack, most=1)
+        else:
+            rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason) for t in pack.trials]
+            self.recorder.store(pack, self.again.tell(rows))
+
+    def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
+        if one.hung:
+            return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
+        struck = self.kernel is not None and self.kernel.count() > one.kills
+        return why_lost(trial, struck)
+
+    def tick(self) -> None:
+        """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
+
+        Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost.
+        """
+        self.recorder.observer.tick()
+        now = time.monotonic()
+        for one in self.running.values():
+            patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
+            if one.heard is not None and not one.hung and now - one.heard > patience:
+                one.hung = True
+                ray.kill(one.trial.temporary_state.ray_actor)
+        if self.stop.requested:
+            self._stop(now)
+
+    def _stop(self, now: float) -> None:
+        if self._stopped_at is None:
+            self._stopped_at = now
+            self.recorder.stopping()
+        training = sum(one.heard is not None for one in self.running.values())
+        if not training or now - self._stopped_at > STOP_GRACE:
+            if training:
+                self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
+            raise KeyboardInterrupt
+
+
+def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
+    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
+
+    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
+    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
+    """
+    error = trial.get_pickled_error()
+    file = trial.error_file  # where a worker failed while it started, Ray leaves text only
+    text = str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
+    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
+    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
+    if struck and not memory:
+        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
+    return ("oom" if memory else "error"), f"worker lost: {shown}"

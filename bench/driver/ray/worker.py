@@ -1,0 +1,160 @@
+"""The Ray Tune trainable: a resident worker that trains one pack after another and reports rows as Arrow bytes."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finebench.bench.training.worker.messages import Share, Shipment
+from finebench.bench.util.errors import DeviceLost
+from finebench.bench.util.quick_imports import uncollected
+
+with uncollected():
+    from ray import tune
+
+if TYPE_CHECKING:
+    from finebench.bench.training.worker.pack_runner import PackRun
+
+HEARTBEAT_SECONDS = 5.0
+"""A pack that is not asked to report its rungs reports at most this often while it trains."""
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
+
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
+    the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
+    """
+
+    run_: "PackRun"
+
+    def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
+        """Start the process's resident state; torch is imported here, on the worker."""
+        with uncollected():
+            from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
+            from finebench.bench.training.worker.worker_cache import Resident
+
+        self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next pack in the same process."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        from finebench.bench.study.trial_id import Trial
+        from finebench.bench.training.worker.messages import Pack
+
+        trials = tuple(Trial.from_json(text) for text in config["pack"])
+        self.gone = False
+        self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
+        if hasattr(self, "run_"):
+            self.run_.close()  # one that its search stopped is not at its end
+        if self.measures is None:
+            self.run_ = self._start(config["rate"])
+        self.rungs = self.pack.rungs
+
+    def _start(self, rate: float | None) -> "PackRun":
+        from finebench.bench.training.worker.pack_runner import PackRun
+
+        return PackRun(self.resident, self.pack, rate)
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next rung (where rungs are asked for), the next heartbeat, or the end.
+
+        Raises DeviceLost, upon which Ray ends this process, once its GPU fails whatever it is asked: a later pack would
+        fail here, and may do well elsewhere.
+        """
+        if self.measures is not None:
+            return self._measure()
+        if self.gone:  # what ended well before that has been reported
+            self.run_.check_device()
+        until = time.monotonic() + HEARTBEAT_SECONDS
+        rung = self.run_.advance()
+        while rung is not None and not self.run_.stopped and not self.rungs and time.monotonic() < until:
+            rung = self.run_.advance()
+        while rung is not None and self.run_.stopped:
+            rung = self.run_.advance()  # the other members write their checkpoints too
+        if self.pack.searches:
+            self.run_.check_device()
+        self.gone = self.run_.lost is not None
+        done = rung is None and not self.gone
+        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
+        if not self.pack.searches:
+            payload["records" if done else "ended"] = [record.encode() for record in self.run_.ended()]
+        if self.gone:
+            return {"done": False, "rung": 0, "value": 0.0, "payload": payload}
+        if self.run_.stopped:
+            return {"done": True, "rung": 0, "value": 0.0, "payload": payload | {"stopped": True}}
+        if self.pack.searches and (done or self.rungs):
+            payload["records"] = [record.encode() for record in self.run_.records(pruned=not done)]
+        index, value = (rung.index, rung.value) if rung else (0, 0.0)
+        return {"done": done, "rung": index, "value": value, "payload": payload}
+
+    def _measure(self) -> dict[str, Any]:
+        """Measure what the driver asks for, in the shape of the pack's trial."""
+        from finebench.bench.scheduling.worker_benchmark import measure_for
+        from finebench.bench.util.device_faults import lost
+
+        payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
+        try:
+            payload |= measure_for(self.measures, self.resident, self.pack.trials[0])
+        except Exception as error:  # nothing that a trial does may end the sweep; it will be a row of its own
+            if gone := lost(self.resident.device):
+                raise DeviceLost(f"{error}; the process has lost its GPU: {gone}") from error
+            payload["failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return {"done": True, "rung": 0, "value": 0.0, "payload": payload}
+
+    def _gpu_memory(self) -> int | None:
+        if self.resident.device.type != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.get_device_properties(self.resident.device).total_memory)
+
+    def cleanup(self) -> None:
+        """Nothing is held that the process's end does not free."""
+
+
+def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a pack takes of the machine; here, since Ray asks for it in the worker's process too."""
+    return tune.PlacementGroupFactory([{"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})])
+
+
+def pack_files(folder: Path) -> dict[str, bytes]:
+    """A model folder's files as bytes, to be sent once per node to workers that do not share a disk with the driver."""
+    wanted = (".json", ".safetensors", ".txt", ".model", ".bin")
+    files = (path for path in sorted(folder.iterdir()) if path.suffix in wanted and path.is_file())
+    return {path.name: path.read_bytes() for path in files}
+
+
+def localise(shipment: Shipment, files: dict[str, bytes] | None) -> Shipment:
+    """The shipment with its model folder on this node."""
+    return shipment if files is None else replace(shipment, model_folder=str(_unpack(files)))
+
+
+def _unpack(files: dict[str, bytes]) -> Path:
+    """Write shipped model files into this node's cache, once; returns the folder."""
+    import hashlib
+    import tempfile
+
+    from finebench.bench.util.user_cache import cache_folder
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, data in files.items():
+        digest.update(name.encode() + len(data).to_bytes(8, "big"))
+        digest.update(data)
+    final = cache_folder() / "models" / digest.hexdigest()
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix="_", dir=final.parent))
+    for name, data in files.items():
+        (temporary / Path(name).name).write_bytes(data)
+    try:
+        temporary.rename(final)
+    except OSError:  # another worker of this node was first; its files are the same
+        if not final.is_dir():
+            raise
+    return final

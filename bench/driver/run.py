@@ -1,0 +1,327 @@
+"""`finebench run`: prepare, claim the folder, run what is missing, report. Also what `rerun` and `status` rest on."""
+
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from finebench.bench.data.facts import facts, lines
+from finebench.bench.driver import preflight
+from finebench.bench.driver.cargo import load
+from finebench.bench.driver.loggers import check_tracker, tracking
+from finebench.bench.driver.opening import Opening, Settle
+from finebench.bench.driver.validate import Prepared, claim_folder, model_place, prepare
+from finebench.bench.results.folder import Done, ResultsFolder
+from finebench.bench.results.lock import Lock, claim
+from finebench.bench.results.recompute_id import check_identity, identity
+from finebench.bench.results.writer import Writer
+from finebench.bench.scheduling.calibration import Calibration
+from finebench.bench.scheduling.gpu_share import Shares, check_fits
+from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
+from finebench.bench.scheduling.recorder import Observer, Recorder
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.precision import Gpus, gpus_here, resolve
+from finebench.bench.study.schema import Study
+from finebench.bench.study.trial_id import CellKey, Trial
+from finebench.bench.training.worker.checkpoint_policy import clear
+from finebench.bench.training.worker.messages import Pack, Share, Shipment
+from finebench.bench.util.cores import slots
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.places import check_temporary
+from finebench.bench.util.signals import Stop
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line asks of a run, apart from the study."""
+
+    results: str
+    data: Path | None = None
+    limit: int | None = None
+    address: str | None = None
+    debug: bool = False
+    keep: str = "none"
+    logger: str | None = None
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended: statuses of the trials it ran, rows of failed ones (diverged ones of earlier runs too), planned
+    trials that were there before."""
+
+    folder: ResultsFolder
+    statuses: dict[str, int]
+    failures: list[dict[str, Any]]
+    skipped: int
+    seconds: float
+
+
+@dataclass
+class Tended(Observer):
+    """Tells the folder's lock what is running, so that its heartbeat can say so; wraps the display."""
+
+    lock: Lock
+    inner: Observer
+
+    def on_start(self, pack: Pack) -> None:
+        """A pack has started."""
+        self.lock.running = self.lock.running | {trial.id: list(trial.cell) for trial in pack.trials}
+        self.inner.on_start(pack)
+
+    def on_row(self, row: dict[str, Any]) -> None:
+        """A trial has ended."""
+        self.lock.running = {one: cell for one, cell in self.lock.running.items() if one != row["trial_id"]}
+        self.inner.on_row(row)
+
+    def on_data(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.on_data(text)
+
+    def on_note(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.on_note(text)
+
+    def tick(self) -> None:
+        """Refresh the display; raises ResultsError where the folder is lost to another driver."""
+        self.lock.check()
+        self.inner.tick()
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+        self.inner.close()
+
+
+def _nobody(results: str, looks: int) -> tuple[Collection[CellKey], str]:
+    raise ValueError("seeds that come in waves need someone who looks at the claims")
+
+
+def run_study(
+    study: Study,
+    options: RunOptions,
+    observe: Callable[[Conductor], Observer],
+    why: Callable[[Trial, str, bool], None],
+    settle: Settle = _nobody,
+) -> RunOutcome:
+    """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
+    begin = time.monotonic()
+    folder = ResultsFolder(options.results)
+    check_temporary(ray=not options.debug and options.address is None)
+    check_tracker(options.logger, study.name, folder)
+    claim_folder(folder, study)
+    precision = resolve(study, lambda: _gpus(options.address))
+    ready = prepare(study, options.data, precision.precision)
+    check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
+    shares = _shares_here(ready.study) if options.debug else None
+    known = {name: facts(found) for name, found in ready.tasks.items()}
+    _try(ready, options)
+    folder.create()
+    notes: list[str] = []
+    with Stop() as stop, claim(folder, notes.append) as lock:
+        opening = Opening(folder, ready, dump_study(ready.study), _inputs(ready, options, known), options.keep, settle)
+        folder.notify = notes.append
+        conductor = opening.conductor(options.limit, why)
+        observer = Tended(lock, observe(conductor))
+        folder.notify = observer.on_note
+        for line in lines(known):
+            observer.on_data(line)
+        for note in [*notes, *precision.notes, *opening.notes]:
+            observer.on_note(note)
+        skipped = len({i for i, _ in opening.done})
+        try:
+            with (
+                Writer(folder, lock.check) as writer,
+                tracking(options.logger, study.name, folder, observer.on_note) as log,
+            ):
+                recorder = Recorder(writer, conductor, observer, study.name, lock, log)
+                _run(ready, conductor, recorder, options, shares, stop, opening)
+        finally:
+            observer.close()
+        clear(folder, set())
+    failures = [*_diverged_before(folder, conductor), *recorder.failures]
+    return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _gpus(address: str | None) -> list[Gpus]:
+    """The GPUs of each machine that trials may run on: of this one, or of a cluster's nodes."""
+    if address is None:
+        return [gpus_here()]
+    from finebench.bench.driver.ray import session
+
+    return session.gpus_at(address)
+
+
+def _try(ready: Prepared, options: RunOptions) -> None:
+    """Raise an InputError where the model or a method does not work on the data, unless that was found out before.
+
+    In a child process, while this one imports what it needs for Ray; in this one where torch is here anyway.
+    """
+    if preflight.shipped(ready.plan, ready.tasks):
+        return
+    asked = preflight.question(ready.plan, ready.known, ready.model.folder, ready.tasks, ready.defaults)
+    if preflight.passed(asked):
+        return
+    if options.debug or "torch" in sys.modules:
+        from finebench.bench.driver.rehearsal import try_all
+
+        try_all(asked, lambda doing: None)
+        preflight.note_passed(asked)
+        return
+    with preflight.Child(asked) as child:
+        from finebench.bench.driver.ray import session
+
+        session.import_tune()
+        child.wait()
+
+
+def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:
+    """Rows of planned trials that an earlier run left diverged: how a study ends does not depend on how often it was
+    stopped."""
+    if not conductor.lasting:
+        return []
+    return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
+
+
+def _inputs(ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What plan.json says of this run's inputs."""
+    data = None if options.data is None else str(options.data.resolve())
+    inputs = {"data": data, "model_folder": str(ready.model.folder), "tasks": known}
+    return inputs | {"precision": ready.known.precision}
+
+
+def dump_study(study: Study) -> str:
+    """A study as YAML that `finebench run` accepts from anywhere, with every default written out."""
+    raw = study.model_dump(exclude_none=True) | {"model": model_place(study.model)}
+    raw["search"] = {kind: value for kind, value in raw["search"].items() if value is not None}
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.dump(raw, text)
+    return text.getvalue()
+
+
+def _shares_here(study: Study) -> Mapping[str, Share]:
+    from finebench.bench.driver.local import shares_here
+
+    return shares_here(study)
+
+
+def _run(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    options: RunOptions,
+    shares: Mapping[str, Share] | None,
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    folder = recorder.folder
+    shipment = Shipment(
+        study=ready.study.name,
+        model_folder=str(ready.model.folder),
+        tasks=ready.tasks,
+        timeout=ready.study.trial_timeout,
+        keep=options.keep,
+        results=folder.root if folder.local else options.results,
+        run=recorder.lock.token if recorder.lock else "",
+        checkpoint_seconds=_checkpoint_seconds(),
+    )
+    if shares is not None:
+        _run_here(ready, conductor, recorder, shipment, shares, stop, opening)
+        return
+    if conductor.finished or conductor.idle:  # nothing is left to train, before the next look at least
+        opening.begin(recorder)
+        conductor.look()
+    if not conductor.finished:
+        _run_ray(ready, conductor, recorder, shipment, options, stop, opening)
+
+
+def _checkpoint_seconds() -> float:
+    """Seconds between checkpoints of a trial in flight: FINEBENCH_CHECKPOINT_SECONDS, else half a minute."""
+    text = os.environ.get("FINEBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError(f"FINEBENCH_CHECKPOINT_SECONDS={text!r}: a number of seconds is needed, 0 or more")
+    return seconds
+
+
+def _run_here(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    shares: Mapping[str, Share],
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    from finebench.bench.driver.local import run_in_process
+    from finebench.bench.training.worker.pack_runner import calibrate
+    from finebench.bench.training.worker.worker_cache import Resident, gpu_count
+
+    resident = Resident(shipment, next(iter(shares.values())))
+    calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
+    conductor.sizes = AsWritten(ready.study)
+    opening.begin(recorder, (slots(), gpu_count()))
+    stop.arm()
+    run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
+
+
+def _run_ray(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    options: RunOptions,
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    from finebench.bench.driver.ray import session  # and no more yet: Ray Tune is imported while Ray starts
+
+    ray_options = session.RayOptions(options.address, ready.study.retries)
+    with session.ray_session(ray_options):
+        from finebench.bench.driver.ray import sweep
+        from finebench.bench.driver.ray.worker import pack_files
+
+        files = pack_files(ready.model.folder) if options.address else None
+        gpus = session.gpus_available()
+        if options.address is None:
+            check_fits(ready.study, session.cpus_available(), gpus)
+        if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
+            recorder.observer.on_note(
+                "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
+            )
+        calibration = Calibration(recorder.folder)
+        figures = calibration.figures_of
+        shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory, figures)
+        sizes = conductor.sizes = PackSizes(ready.study, shares, calibration)
+
+        def after(row: Done, gpu_memory: int | None) -> None:
+            shares.observe(row)
+            sizes.saw_gpu(gpu_memory)
+
+        recorder.after = after
+        opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
+        stop.arm()
+        with session.watched(lambda: _ray_is_gone(recorder)):
+            cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
+            sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)
+
+
+def _ray_is_gone(recorder: Recorder) -> None:
+    """End at once: Ray's own clean-up would wait a minute for what is gone. What is written is whole at any moment."""
+    recorder.observer.on_note("Ray has stopped or crashed; what is finished is stored")
+    recorder.observer.close()
+    if recorder.lock:
+        recorder.lock.release()
+    print("finebench: interrupted; run the same command again to continue", file=sys.stderr, flush=True)
+    os._exit(130)

@@ -1,0 +1,6 @@
+"""The one place that speaks to the library peft.
+
+In: options of one of its tuners.
+Out: a tuned model.
+May import: TODO.
+"""

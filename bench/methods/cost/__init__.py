@@ -1,0 +1,6 @@
+"""What a method costs on a model: parameters and FLOPs, in closed form where there is one, else by building it.
+
+In: a method and an architecture.
+Out: counts and FLOPs.
+May import: TODO.
+"""

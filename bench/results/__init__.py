@@ -1,0 +1,6 @@
+"""The results folder: one schema, one writer, whole files or none.
+
+In: finished trials.
+Out: rows that every reader finds complete, once each.
+May import: TODO.
+"""

@@ -1,0 +1,6 @@
+"""What runs next: grids, searches, waves, packs, shares of a GPU. Knows no Ray.
+
+In: a plan, finished rows, measurements.
+Out: packs, in order.
+May import: TODO.
+"""

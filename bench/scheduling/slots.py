@@ -1,0 +1,40 @@
+"""How many configurations of one cell a search has under way: what the places for trials allow, shared by the cells.
+
+More than the machine trains at once would be suggested before any result is known, which makes a sampler guess. What
+`parallel: auto` came to is written into plan.json, so that a study goes on with the same suggestions wherever it does.
+"""
+
+import math
+from collections.abc import Mapping
+
+from finebench.bench.study.load import method_resources
+from finebench.bench.study.schema import Study
+
+
+def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
+    """Packs of a method that `cpus` and `gpus` train at once, at least 1. A GPU under `auto` is one place: what several
+    on it would bring is measured later."""
+    asked = method_resources(study, name)
+    places = _whole(cpus / asked.cpu)
+    share = (1.0 if gpus > 0 else 0.0) if asked.gpu == "auto" else float(asked.gpu)
+    if share > 0:
+        places = min(places, int(gpus) * _whole(1 / share) if share <= 1 else _whole(gpus / share))
+    return max(1, places)
+
+
+def _whole(number: float) -> int:
+    """Rounded down, but not for want of a last digit: ten tenths are ten."""
+    return math.floor(number + 1e-9)
+
+
+def parallel(study: Study, cells: int, cpus: float, gpus: float, before: Mapping[str, int]) -> dict[str, int]:
+    """Configurations of a cell under way at once, by method: as the study says; else as an earlier run of it had
+    (`before`); else the method's places over the number of `cells`, which all want some."""
+    optuna = study.search.optuna
+    if optuna is None:
+        return {}
+    if optuna.parallel != "auto":
+        return dict.fromkeys(study.methods, optuna.parallel)
+    return {
+        name: before[name] if name in before else -(-slots(study, name, cpus, gpus) // cells) for name in study.methods
+    }

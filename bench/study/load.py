@@ -1,0 +1,299 @@
+"""Read a study file: parsed by `bench.util.safe_yaml`, overridden, checked whole, with errors that name file and
+key."""
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from finebench.bench.methods import TUNABLE, Method, method
+from finebench.bench.study import schema as models
+from finebench.bench.study.budget import Budget
+from finebench.bench.study.claim_seeds import with_enough_seeds
+from finebench.bench.study.schema import OwnTask, Resources, Study, split_point
+from finebench.bench.study.search_space import Space, parse_space
+from finebench.bench.tasks import task, tasks
+from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
+from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
+
+MOST_LINES, LONGEST_LINE = 20, 2000
+"""Findings that one message gives, and characters of each."""
+RESERVED = ("resources", "per_task")
+"""Keys of a method's space that are not hyperparameters."""
+
+SPACES = Path(str(files("finebench"))) / "search_spaces"
+
+
+def find_study(name: str) -> Path:
+    """The file of a study given by path, or by the bare name of a file in search_spaces/."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    folders = [folder for folder in (Path("search_spaces"), SPACES) if folder.is_dir()]
+    known = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
+    if name in known:
+        return known[name]
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        raise StudyError(f"study file {name!r} does not exist; built-in studies: {', '.join(sorted(known))}")
+    raise StudyError(choose("study", name, known))
+
+
+def load_study(name: str, overrides: Iterable[str] = (), model: str | None = None) -> Study:
+    """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
+    path = find_study(name)
+    raw = parse_yaml(_read(path), str(path))
+    if isinstance(raw, dict) and "model" in raw:
+        raw["model"] = _model(raw["model"], path.parent)
+    for override in overrides:
+        _override(raw, override)
+    if model is not None and isinstance(raw, dict):
+        raw["model"] = model
+    return build_study(raw, str(path), path.parent)
+
+
+def _model(given: Any, folder: Path) -> Any:
+    """A model as the working directory has it: a relative path in a study is taken from the study's folder."""
+    if not isinstance(given, str) or Path(given).is_absolute() or given.startswith("~"):
+        return given
+    named, beside = given.startswith("."), (folder / given).is_dir()
+    if not (named or beside) or (folder.resolve() / given).resolve() == Path(given).resolve():
+        return given  # a hub id, or the study lies in the working directory
+    path = os.path.relpath((folder / given).resolve())
+    return path if path.startswith("..") else f"./{path}"
+
+
+def _read(path: Path) -> str:
+    """The file's text, of which no more is read than a study may have."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise StudyError(f"study file {str(path)!r}: a study file has at most {MAX_BYTES:,} bytes")
+        return data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
+
+
+def build_study(raw: Any, where: str, folder: Path) -> Study:
+    """Validate a parsed study; relative data paths are taken from `folder`; seeds left out are enough for claims."""
+    if not isinstance(raw, dict):
+        raise StudyError(f"{where}: a study is a mapping with the keys {', '.join(Study.model_fields)}")
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(_word(error, where)) from error
+    study = study.model_copy(update={"tasks": [_absolute(entry, folder) for entry in study.tasks]})
+    study = with_enough_seeds(study)
+    check(study, where)
+    return study
+
+
+def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
+    if isinstance(entry, str):
+        return entry
+    paths = {key: str((folder / path).resolve()) for key, path in entry.data if key in _paths(entry.data)}
+    return entry.model_copy(update={"data": entry.data.model_copy(update=paths)})
+
+
+def _paths(data: BaseModel) -> tuple[str, ...]:
+    """Which keys of a task's data are paths."""
+    return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
+
+
+def _override(raw: Any, override: str) -> None:
+    key, equals, text = override.partition("=")
+    where = f"--set {override}"
+    if not equals or not key:
+        raise StudyError(f"{where}: write key.path=value, e.g. --set training.batch_size=32")
+    *parents, last = key.split(".")
+    node = raw
+    for depth, parent in enumerate(parents):
+        if not isinstance(node, dict):
+            raise StudyError(f"{where}: {'.'.join(parents[:depth])} is not a mapping in the study")
+        node = node.setdefault(parent, {})
+    if not isinstance(node, dict):
+        raise StudyError(f"{where}: {'.'.join(parents)} is not a mapping in the study")
+    node[last] = parse_yaml(text, where)
+
+
+def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
+    """The space of method `name` for each task of the study (they differ only where `per_task` says so)."""
+    raw = study.methods[name]
+    common = {key: value for key, value in raw.items() if key not in RESERVED}
+    own = raw.get("per_task", {})
+    at = f"{where}: methods.{name}"
+    if not isinstance(own, Mapping):
+        raise StudyError(f"{at}.per_task: a mapping of task to hyperparameters is needed")
+    names = set(study.task_names)
+    for given, value in own.items():
+        if given not in names:
+            raise StudyError(f"{at}.per_task: {choose('task', str(given), names)}")
+        if not isinstance(value, Mapping):
+            raise StudyError(f"{at}.per_task.{given}: a mapping of hyperparameters is needed, not {shown(value)}")
+    plural = _within(at, lambda one: method(one).plural(), name)
+    shared = parse_space(common, at, plural)
+    return {t: parse_space(common | dict(own[t]), at, plural) if t in own else shared for t in study.task_names}
+
+
+def method_resources(study: Study, name: str, where: str = "study") -> Resources:
+    """What a trial of this method gets: the study's resources, overridden by the method's own."""
+    own = study.methods[name].get("resources", {})
+    if not isinstance(own, Mapping):
+        raise StudyError(f"{where}: methods.{name}.resources: a mapping is needed, e.g. {{gpu: 0.5}}")
+    try:
+        return Resources.model_validate(study.resources.model_dump() | dict(own))
+    except ValidationError as error:
+        raise StudyError(_word(error, where, f"methods.{name}.resources", Resources)) from error
+
+
+def check(study: Study, where: str) -> None:
+    """Check what needs the registries: task and method names, every hyperparameter value, claims."""
+    _unique("tasks", study.task_names, where)
+    _unique("fractions", study.fractions, where)
+    _unique("budget", [budget.canonical for budget in study.budget], where)
+    for index, entry in enumerate(study.tasks):
+        if isinstance(entry, str):
+            _within(f"{where}: tasks[{index}]", task, entry)
+    for name in study.methods:
+        cls = _within(f"{where}: methods", method, name)
+        method_resources(study, name, where)
+        for space in {id(s): s for s in spaces(study, name, where).values()}.values():
+            _check_space(study, cls, space, f"{where}: methods.{name}")
+    _unique("claims", [claim.id for claim in study.claims], where)
+    names = set(study.task_names)
+    for index, claim in enumerate(study.claims):
+        _check_claim(study, claim, names, f"{where}: claims[{index}]")
+
+
+def _check_claim(study: Study, claim: models.Claim, names: set[str], at: str) -> None:
+    """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
+    for side in (claim.a, claim.b):
+        if side is not None and side not in study.methods:
+            raise StudyError(f"{at}: {choose('method', side, study.methods)}")
+    if claim.cost is not None and claim.cost not in models.COSTS:
+        raise StudyError(f"{at}.cost: {choose('cost', claim.cost, models.COSTS)}")
+    if claim.a == claim.b:
+        raise StudyError(f"{at}: {claim.a!r} is compared with itself")
+    for name in claim.tasks if isinstance(claim.tasks, list) else ():
+        if name not in names and name not in tasks():
+            raise StudyError(f"{at}.tasks: {choose('task', name, names)}")
+
+
+def _within(where: str, look_up: Any, name: str) -> Any:
+    try:
+        return look_up(name)
+    except InputError as error:
+        raise StudyError(f"{where}: {error}") from error
+
+
+def _unique(key: str, values: list[Any], where: str) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise StudyError(f"{where}: {key}: {shown(value)} stands twice")
+        seen.add(value)
+
+
+def _check_space(study: Study, cls: Any, space: Space, at: str) -> None:
+    if space.distributions and study.search.optuna is None:
+        key = next(iter(space.distributions))
+        raise StudyError(f"{at}.{key}: a distribution needs search: {{optuna: …}}; a grid is a list of values")
+    first = next(space.points())
+    ends = {key: d.values for key, d in space.distributions.items()}
+    start = first | {key: values[0] for key, values in ends.items()}
+    _check_point(study, cls, start, at)
+    for key, values in {**space.grids, **ends}.items():
+        for value in values:
+            _check_point(study, cls, start | {key: value}, at)
+
+
+def _check_point(study: Study, cls: Any, point: Mapping[str, Any], at: str) -> None:
+    """The method's own hyperparameters, and the study's training options with those of the point."""
+    own, options = split_point(point)
+    make_method(cls, own, at)
+    tuned_training(study, options, at)
+
+
+def tuned_training(study: Study, options: Mapping[str, Any], at: str) -> models.Training:
+    """The study's training options with those of a method's space; raises StudyError naming the key."""
+    try:
+        return models.Training.model_validate(study.training.model_dump() | dict(options))
+    except ValidationError as error:
+        where, _, prefix = at.partition(": ")
+        raise StudyError(_word(error, where, prefix, models.Training)) from error
+
+
+def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
+    """Build a method from one point of its space, written canonically; raises StudyError naming key and choices."""
+    try:
+        return cls(**hyperparameters).canonical()
+    except ValidationError as error:
+        where, _, prefix = at.partition(": ")
+        raise StudyError(_word(error, where, prefix, cls)) from error
+    except MethodError as error:
+        raise StudyError(f"{at}: {error}") from error
+
+
+def _model_at(path: list[str]) -> type[BaseModel] | None:
+    """The Pydantic model whose keys stand at this path of a study."""
+    known: dict[str, type[BaseModel]] = {
+        "": Study,
+        "training": models.Training,
+        "select": models.Select,
+        "resources": Resources,
+        "search": models.Search,
+        "search.grid": models.GridSearch,
+        "search.optuna": models.OptunaSearch,
+        "seeds": models.CrossedSeeds,
+        "budget": Budget,
+        "tasks": OwnTask,
+        "claims": models.Claim,
+    }
+    return known.get(".".join(path))
+
+
+def _word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
+    """All of Pydantic's findings as one message: file, key, what is allowed, what was given."""
+    lines = [_word_one(dict(detail), prefix, model) for detail in error.errors()]
+    distinct = list(dict.fromkeys(line[:LONGEST_LINE] for line in lines))
+    more = [f"… and {len(distinct) - MOST_LINES:,} more"] if len(distinct) > MOST_LINES else []
+    return f"{where}: " + f"\n{where}: ".join([*distinct[:MOST_LINES], *more])
+
+
+def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
+    tagged = next((models.DATA[part] for part in detail["loc"] if part in models.DATA), None)
+    loc = [part for part in detail["loc"] if part not in ("built-in", "own", *models.DATA)]
+    names = [str(part) for part in loc if isinstance(part, str)]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    full = ".".join(filter(None, (prefix, path)))
+    if detail["type"] == "extra_forbidden":
+        owner = model or tagged or _model_at(names[:-1])
+        parent = full.rpartition(".")[0]
+        wrong = choose("key", names[-1], _keys(owner)) if owner else f"unknown key {names[-1]!r}"
+        return f"{parent}: {wrong}" if parent else wrong
+    if detail["type"] == "missing":
+        return f"{full}: this key is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    given = detail["input"]
+    hint = ""
+    if isinstance(given, str) and detail["type"].startswith(("float", "int")) and _is_number(given):
+        hint = f"; write {given} without quotation marks"
+    what = "" if isinstance(given, Mapping | BaseModel) else f" (given: {shown(given)})"
+    return f"{full}: {message[:1].lower()}{message[1:]}{what}{hint}" if full else message
+
+
+def _keys(owner: type[BaseModel]) -> Iterable[str]:
+    """What may stand where a part of a study stands; in a method's space also what is tuned and set beside it."""
+    beside = (*TUNABLE, *RESERVED) if issubclass(owner, Method) else ()
+    return (*owner.model_fields, *beside)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,6 @@
+"""One training run: a job, its loop, its evaluations. Knows no method and no task by name.
+
+In: a job.
+Out: evaluations, a trained model.
+May import: TODO.
+"""

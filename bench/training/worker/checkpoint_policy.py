@@ -1,0 +1,123 @@
+"""When a trial's state is written to RESULTS/checkpoints, and how a worker learns that its driver wants it to stop.
+
+Workers look at RESULTS/_driver.json now and then: the driver's token there says that the folder is reached and still
+the driver's, `stopping` that a checkpoint is wanted now.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.lock import read_owner
+from finebench.bench.training.worker.messages import Shipment
+from finebench.bench.util.errors import FinebenchError, ResultsError
+
+FOLDER = "checkpoints"
+
+LOOK, LOOK_REMOTE = 0.5, 10.0
+"""Seconds between looks at the driver's file: on a disk (50 µs each), and in an object store (a request each)."""
+
+MOST_OF_TIME = 0.02
+"""Share of a trial's time that periodic checkpoints may take."""
+
+
+class Stopped(FinebenchError):
+    """The run has been told to end; where its state could be written, it has been."""
+
+
+class Watch:
+    """What a process knows of its driver. `asked` tells a stop to a trial in the driver's own process."""
+
+    def __init__(self, shipment: Shipment, asked: Callable[[], bool] = lambda: False) -> None:
+        self.every, self.asked, self._token = shipment.checkpoint_seconds, asked, shipment.run
+        self.folder = ResultsFolder(shipment.results) if shipment.run else None
+        self.reached = False
+        self._stop = self._lost = False
+        self._next = 0.0
+
+    def begin(self) -> None:
+        """Look anew: a pack begins."""
+        self._next = 0.0
+        self._stop = self._lost = self.reached = False
+        self._look()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the driver wants its trials to end."""
+        self._look()
+        return self._stop or self._lost or self.asked()
+
+    @property
+    def mine(self) -> bool:
+        """Whether checkpoints may be written: RESULTS is reached and still this driver's."""
+        return self.reached and not self._lost
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self.folder is None or now < self._next:
+            return
+        self._next = now + (LOOK if self.folder.local else LOOK_REMOTE)
+        try:
+            owner = read_owner(self.folder)
+        except (ResultsError, OSError):  # storage in trouble: no reason to end a trial, nor to ask again soon
+            self._next = time.monotonic() + 60
+            return
+        if owner is not None and owner.token == self._token:
+            self.reached, self._stop = True, owner.stopping
+        elif self.reached:
+            self._lost = True
+
+
+@dataclass
+class TrialKeeper:
+    """Writes one trial's checkpoints. `encode` gives the state's bytes; `aside` keeps the cost out of the trial's;
+    `together` trials of one process write theirs, and may take their share of its time between them."""
+
+    watch: Watch
+    trial_id: str
+    encode: Callable[[], bytes]
+    aside: Callable[[], AbstractContextManager[None]]
+    note: Callable[[str], None]
+    together: int = 1
+    last: float = field(default_factory=time.monotonic)
+    cost: float = 0.0
+
+    def due(self) -> bool:
+        """Every `watch.every` seconds (0: at every step), rarer where it takes long; at once when the run is to
+        stop."""
+        if self.watch.stopping:
+            return True
+        every = max(self.watch.every, self.together * self.cost / MOST_OF_TIME) if self.watch.every else 0.0
+        return self.watch.mine and time.monotonic() - self.last >= every
+
+    def save(self) -> None:
+        """Write the state; raises Stopped where the run is to stop."""
+        folder, begin = self.watch.folder, time.monotonic()
+        if folder is not None and self.watch.mine:
+            with self.aside():
+                try:
+                    folder.write_bytes(file(self.trial_id), self.encode())
+                except (ResultsError, OSError) as error:
+                    self.note(f"{self.trial_id}: no checkpoint: {error}")
+        self.last = time.monotonic()
+        self.cost = self.last - begin
+        if self.watch.stopping:
+            raise Stopped("the run was told to stop")
+
+
+def file(trial_id: str) -> str:
+    """Where a trial's checkpoint stands in the results folder."""
+    return f"{FOLDER}/{trial_id}.safetensors"
+
+
+def clear(folder: ResultsFolder, done: set[str]) -> None:
+    """Delete what is of no use: half-written files, and checkpoints of trials whose rows are there."""
+    for name in folder.files(FOLDER):
+        if name.startswith("_") or name.partition(".")[0] in done:
+            folder.delete(f"{FOLDER}/{name}")
+    if folder.local:
+        with suppress(OSError):  # not there, or not empty
+            os.rmdir(folder.path(FOLDER))

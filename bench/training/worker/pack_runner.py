@@ -1,0 +1,161 @@
+"""Runs packs of trials in one process: the same code in a Ray worker, in `--debug`, in `rerun` and in tests.
+
+A `PackRun` trains a pack's members: fused, step by step (bench.training.packs.batched_loop), or each by its own solo
+loop in turn, evaluation by evaluation, bit for bit as alone.
+"""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from finebench.bench.results.record import Record
+from finebench.bench.study.trial_id import Trial
+from finebench.bench.training.evaluation import Evaluation
+from finebench.bench.training.linear_probe import seconds
+from finebench.bench.training.loop import steps_per_second
+from finebench.bench.training.packs.batched_loop import Lane, obstacle, train_together
+from finebench.bench.training.worker.make_job import on_stored_features
+from finebench.bench.training.worker.messages import Pack
+from finebench.bench.training.worker.trial_runner import Member
+from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.util.errors import DeviceLost
+
+CALIBRATION_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The members' mean `select` score at an evaluation (1-based index); one that has diverged counts with the constant
+    predictor's."""
+
+    index: int
+    value: float
+
+
+class PackRun:
+    """Trains a pack's members in lockstep; `rate` is the stored calibration (steps/s) of a seconds budget.
+
+    `fused` trains them as one stacked model; left open, that is done unless they are a search's. Members that cannot be
+    stacked are trained in turn, and a note says why.
+    """
+
+    def __init__(self, resident: Resident, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
+        resident.watch.begin()
+        self.resident = resident
+        together = 1 if pack.searches else len(pack.trials)
+        beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
+        self.members = [Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
+        self._told: set[str] = set()
+        self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
+        self.index = 0
+        if fused is None:
+            fused = not (pack.searches or pack.rungs)
+        self._together = self._train_together() if fused and len(pack.trials) > 1 else None
+
+    def advance(self) -> Rung | None:
+        """Train every member to its next evaluation (fused: to the next one of any); None once all have ended."""
+        evaluation = next(self._together, None) if self._together else None
+        evaluations = [evaluation] if evaluation else [member.advance() for member in self.members]
+        if all(member.finished for member in self.members):
+            return None
+        self.index += 1
+        values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
+        if self._together is None:
+            values += [constant for member in self.members if (constant := member.constant) is not None]
+        return Rung(self.index, sum(values) / len(values) if values else math.nan)
+
+    def finish(self) -> list[Record]:
+        """Train every member to its end; returns their rows. Raises DeviceLost where that takes another process."""
+        while self.advance() is not None:
+            pass
+        self.check_device()
+        return self.records()
+
+    def check_device(self) -> None:
+        """Raise DeviceLost where a trial has not ended, because the process has lost its GPU on the way."""
+        if self.lost is not None:
+            raise DeviceLost(f"{self.lost}; run the same command again")
+
+    def _train_together(self) -> Generator[Evaluation]:
+        """Train the members as one; those that it leaves unfinished have to be trained in turn."""
+        lanes: dict[Lane, Member] = {}
+        for member in self.members:
+            try:
+                first = next(iter(lanes), None)
+                lanes[member.prepare(first.job.model if first else None)] = member
+            except Exception as error:  # as in `Member.advance`
+                member.fail(error)
+        try:
+            reason = obstacle([lane.job for lane in lanes]) if len(lanes) > 1 else None
+            if reason is not None:
+                self._apart(list(lanes.values()), reason)
+                return
+            for lane, event in train_together([*lanes]):
+                if isinstance(event, Evaluation):
+                    yield event
+                    continue
+                member = lanes.pop(lane)
+                if event is None:
+                    member.finish()
+                else:
+                    member.fail(event)
+                del lane, member  # so that its tensors are freed, and the buffers they are views of
+        except Exception as error:  # what breaks the step that all share ends them all
+            for member in lanes.values():
+                if not member.finished:
+                    member.fail(error)
+
+    def _apart(self, members: list[Member], reason: str) -> None:
+        """Say why members are trained in turn."""
+        members[0].notes.append(f"{members[0].trial.id}: a pack of {len(self.members)} is trained in turn: {reason}")
+
+    def close(self) -> None:
+        """Give up what is not finished, and free its models: a suspended run holds itself alive."""
+        if self._together is not None:
+            self._together.close()
+            self._together = None
+        for member in self.members:
+            member.close()
+
+    @property
+    def lost(self) -> str | None:
+        """Why the process can train nothing more, so that what has not ended needs another one; None where it can."""
+        return next((member.reason for member in self.members if member.status == "lost"), None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was told to stop, so that it has no rows yet."""
+        return any(member.status == "stopped" for member in self.members)
+
+    def notes(self) -> list[str]:
+        """What the user should know of its trials and its process, since this was last asked."""
+        sources = [self.resident.notes, *(member.notes for member in self.members)]
+        found = [note for notes in sources for note in notes]
+        for notes in sources:
+            notes.clear()
+        return found
+
+    def ended(self) -> list[Record]:
+        """Rows of the members that have ended since this was last asked, so that they can be stored before the pack's
+        last has ended."""
+        found = [one for one in self.members if one.finished and one.status not in ("stopped", "lost")]
+        found = [one for one in found if one.trial.id not in self._told]
+        self._told.update(one.trial.id for one in found)
+        return [one.record(pruned=False) for one in found]
+
+    def records(self, pruned: bool = False) -> list[Record]:
+        """Every member's rows as of now."""
+        return [member.record(pruned and not member.finished) for member in self.members]
+
+
+def calibrate(resident: Resident, trial: Trial) -> float:
+    """Optimiser steps per second of this trial's shape on this machine, from a short run that leaves nothing behind.
+
+    Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
+    """
+    member = Member(trial, resident, rate=1.0)
+    job, apart = on_stored_features(trial, resident, *member.make_job())
+    if apart is None:
+        return steps_per_second(job, CALIBRATION_STEPS)
+    rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf
+    return rate * max(0.0, 1 - seconds(job.fit) / budget) or 1 / budget

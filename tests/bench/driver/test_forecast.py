@@ -1,0 +1,121 @@
+"""What `plan` says before anything runs: exact counts, also where they depend on settings, and what cannot be run."""
+
+import contextlib
+import itertools
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import threadpoolctl
+
+from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
+from finebench.bench.data.embedded import MODEL_DIR
+from finebench.bench.driver.forecast import forecast
+from finebench.bench.methods import methods
+from finebench.bench.methods.cost import method_cost
+from finebench.bench.models.architecture import read_architecture
+from finebench.bench.study import estimate
+from finebench.bench.study.configurations import check_methods
+from finebench.bench.study.plan import Plan
+from tests.bench.tiny import tiny_study
+
+ADAPTER = {"lr": [1e-3], "variant": ["pfeiffer", "houlsby"], "reduction_factor": [8, 16]}
+
+
+def plan(folder: Path, *arguments: str, **study: Any) -> int:
+    about = {"name": "x", "tasks": ["mrpc"], "budget": {"steps": 1}} | study
+    (folder / "x.yaml").write_text(json.dumps(about), encoding="utf-8")
+    return guarded(lambda: app(["plan", str(folder / "x.yaml"), *arguments], standalone_mode=False))
+
+
+def test_settings_that_change_what_is_trained_are_told() -> None:
+    found = forecast(tiny_study(methods={"adapter": ADAPTER, "lora": {"lr": [1e-3, 1e-2]}}), None)
+    (note,) = found["notes"]
+    h, layers = 96, 3
+    low = layers * (2 * h * 6 + 6 + h)
+    high = 2 * layers * (2 * h * 12 + 12 + h) + 4 * h * layers
+    assert f"{low:,}" in note  # pfeiffer, reduction 16
+    assert "adapter trains from " in note
+    first = forecast(tiny_study(methods={"adapter": ADAPTER | {"variant": ["houlsby"], "reduction_factor": 8}}), None)
+    assert first["methods"][0]["trainable_params"] - first["methods"][0]["head_params"] == high
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_cores_speed_is_measured_whatever_the_number_of_threads(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OMP_NUM_THREADS=1, as the Makefile has it, or all cores: a matrix product on four takes a quarter of the time."""
+    ticks = itertools.count(0.0, 1 / threads)
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    pools = [{"user_api": "openmp", "num_threads": 64}, {"user_api": "blas", "num_threads": threads}]
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", lambda: pools)
+    assert estimate.cpu_speed.__wrapped__() == pytest.approx(4 * 2 * 768**3 * estimate.EFFICIENCY)
+
+
+def test_methods_say_what_can_be_set_and_where_its_defaults_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: app(["methods", "--json"], standalone_mode=False)) == 0
+    listed = {row["name"].removesuffix("<TYPE>"): row for row in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == methods().keys()
+    for name, row in listed.items():
+        assert row["defaults_from"] == methods()[name].defaults_from
+        assert [one["name"] for one in row["hyperparameters"]] == list(methods()[name].model_fields)
+        assert all(one["meaning"] for one in row["hyperparameters"]), name
+    assert guarded(lambda: app(["methods"], standalone_mode=False)) == 0
+    assert "reduction_factor" in capsys.readouterr().out
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich would read markup and emoji in them, and end with a traceback at a tag that closes nothing."""
+    model = shutil.copytree(MODEL_DIR, tmp_path / "[v1] of a[" / "b]:x:")
+    name = str(model.relative_to(tmp_path))
+    with contextlib.chdir(tmp_path):
+        assert plan(tmp_path, "--model", f"./{name}", tasks=["mini-cola"], methods={"head": {"lr": 1e-3}}) == 0
+        assert guarded(lambda: app(["methods", "--model", f"./{name}"], standalone_mode=False)) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"./{name}") == 2
+
+
+@pytest.mark.parametrize("place", ["first", "in a grid", "in a search"])
+def test_a_method_that_does_not_apply_is_refused_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """ModernBERT has no biases; GPT-2 has one for query, key and value together."""
+    optuna = {"optuna": {"trials": 2}}
+    cases: dict[str, tuple[str, dict[str, Any]]] = {
+        "first": ("answerdotai/ModernBERT-base", {"methods": {"bitfit": {"lr": 1e-3}}}),
+        "in a grid": ("gpt2", {"methods": {"bitfit": {"lr": 1e-3, "terms": ["all", "query"]}}}),
+        "in a search": ("gpt2", {"methods": {"bitfit": {"lr": 1e-3, "terms": {"choice": ["all", "query"]}}}}),
+    }
+    model, study = cases[place]
+    code = plan(tmp_path, "--model", model, **study, **({"search": optuna} if place == "in a search" else {}))
+    error = capsys.readouterr().err
+    assert code == EXIT_BAD_INPUT, error
+    assert error.startswith(
+        f"finebench: {tmp_path / 'x.yaml'}: methods.bitfit: bitfit does not apply to models of type "
+    )
+    assert ("no bias terms" if place == "first" else "query, key and value share one bias") in error
+    assert "methods that do: " in error
+
+
+def test_values_that_do_not_go_together_are_refused_before_a_search_draws_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of them alone is fine."""
+    space = {"lr": 1e-3, "reduction_factor": {"choice": [None, 16]}, "bottleneck": {"choice": [None, 8]}}
+    code = plan(tmp_path, tasks=["mini-cola"], methods={"adapter": space}, search={"optuna": {"trials": 2}})
+    assert code == EXIT_BAD_INPUT
+    assert "give reduction_factor or bottleneck, not both" in capsys.readouterr().err
+
+
+def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a closed form each count builds a model: one for each value, not for each combination."""
+    counted: list[Any] = []
+    monkeypatch.setattr(method_cost, "count", lambda tuned, *rest: counted.append(tuned) or method_cost.Counts(1, 1, 2))
+    space = {"lr": 1e-3, **{key: {"choice": [2, 4, 6, 8]} for key in ("r", "alpha")}, "dropout": {"choice": [0.0, 0.1]}}
+    made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
+    check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)
+    assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value

@@ -1,0 +1,161 @@
+"""Metrics equal scikit-learn and SciPy called directly, and are 0 where a constant predictor leaves them undefined."""
+
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sk
+
+from finebench.bench.metrics import METRICS, compute, evaluate_module, majority_score, metric
+from finebench.bench.util.errors import StudyError
+
+DIRECT = {
+    "mcc": sk.matthews_corrcoef,
+    "f1": sk.f1_score,
+    "macro_f1": lambda y, p: sk.f1_score(y, p, average="macro"),
+    "accuracy": sk.accuracy_score,
+    "balanced_accuracy": sk.balanced_accuracy_score,
+    "pearson": lambda y, p: stats.pearsonr(y, p).statistic,
+    "spearman": lambda y, p: stats.spearmanr(y, p).statistic,
+    "mse": sk.mean_squared_error,
+    "rmse": sk.root_mean_squared_error,
+}
+OF_KIND = {k: tuple(m.name for m in METRICS.values() if m.kind == k) for k in ("classification", "regression")}
+
+
+def test_every_metric_has_an_oracle() -> None:
+    assert set(METRICS) == set(DIRECT)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(20, 300))
+def test_equal_to_the_libraries_called_directly(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    two = np.concatenate([[0, 1], rng.integers(0, 2, n)]), np.concatenate([[1, 0], rng.integers(0, 2, n)])
+    scores = rng.random(n), rng.random(n).round(1)
+    for kind, (labels, predictions) in (("classification", two), ("regression", scores)):
+        found = compute(OF_KIND[kind], labels, predictions)
+        assert list(found) == list(OF_KIND[kind])
+        for name, value in found.items():
+            assert value == pytest.approx(DIRECT[name](labels, predictions), rel=1e-12, abs=1e-12)
+
+
+def test_three_classes() -> None:
+    labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 2, 2, 1])
+    found = compute(("macro_f1", "balanced_accuracy", "accuracy"), labels, predictions)
+    assert found == pytest.approx({"macro_f1": (1 + 0 + 0.5) / 3, "balanced_accuracy": 0.5, "accuracy": 0.5})
+
+
+@pytest.mark.parametrize("constant", [0, 1])
+def test_a_constant_classifier(constant: int) -> None:
+    labels = np.array([1, 1, 1, 0])
+    found = compute(("mcc", "balanced_accuracy", "f1"), labels, np.full(4, constant))
+    assert found == pytest.approx({"mcc": 0, "balanced_accuracy": 0.5, "f1": 6 / 7 if constant else 0})
+
+
+@pytest.mark.parametrize(
+    "predictions",
+    [np.full(5, 2.5), np.full(5, np.nan), 1e9 + 1e-7 * np.arange(5), np.array([1, 2, np.inf, 3, 4])],
+    ids=["constant", "nan", "constant-but-for-rounding", "infinite"],
+)
+def test_an_undefined_pearson_is_zero_without_a_warning(predictions: np.ndarray) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compute(("pearson",), np.arange(5.0), predictions)["pearson"] == 0
+
+
+def test_an_undefined_error_is_nan() -> None:
+    found = compute(("mse", "rmse"), np.arange(3.0), np.array([1, np.nan, 2]))
+    assert all(np.isnan(value) for value in found.values())
+
+
+def test_constant_spearman_and_constant_labels_are_zero() -> None:
+    assert compute(("spearman",), np.arange(5.0), np.ones(5)) == {"spearman": 0}
+    assert compute(("pearson", "spearman"), np.ones(5), np.arange(5.0)) == {"pearson": 0, "spearman": 0}
+    assert compute(("pearson", "spearman"), np.ones(1), np.ones(1)) == {"pearson": 0, "spearman": 0}
+
+
+def test_majority_score_follows_train_not_the_scored_labels() -> None:
+    train, score = np.array([0, 1, 1]), np.array([0, 0, 0, 1])
+    assert majority_score(("accuracy",), train, score) == 0.25
+    assert majority_score(("f1", "accuracy"), train, score) == pytest.approx(2 * 0.25 / 1.25)
+    assert majority_score(("f1",), 1 - train, score) == 0
+    assert majority_score(("mcc",), train, score) == 0
+    assert majority_score(("accuracy",), np.array([1, 0]), score) == 0.75  # a tie goes to the lower class
+
+
+def test_majority_score_of_regression_predicts_the_mean_of_train() -> None:
+    train, score = np.array([0.0, 4.0]), np.array([1.0, 3.0])
+    assert majority_score(("pearson",), train, score) == 0
+    assert majority_score(("rmse",), train, score) == 1
+
+
+def test_an_unknown_metric_is_refused_with_a_guess() -> None:
+    with pytest.raises(StudyError, match="unknown metric 'acuracy'; did you mean 'accuracy'"):
+        metric("acuracy")
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 4), (0, 0)])
+def test_shapes_that_do_not_match_are_refused(n: int, m: int) -> None:
+    with pytest.raises(ValueError, match="equally long"):
+        compute(("mcc",), np.zeros(n, dtype=int), np.zeros(m, dtype=int))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_score_is_outside_the_range(name: str) -> None:
+    least, most = METRICS[name].range
+    rng = np.random.default_rng(5)
+    whole = METRICS[name].kind == "classification"
+    for _ in range(20):
+        labels, predictions = rng.integers(0, 2, (2, 6)) if whole else rng.normal(0, 10, (2, 6))
+        labels[:2] = 0, 1  # one class alone is no task
+        for said in (predictions, labels, 1 - labels):
+            assert least - 1e-12 <= compute((name,), labels, said)[name] <= most + 1e-12
+    ends = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
+    worst, best = compute((name,), *ends)[name], compute((name,), ends[0], ends[0])[name]
+    assert (worst, best) == ((least, most) if METRICS[name].higher_is_better else (1, 0))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_is_an_evaluate_module_that_writes_nothing(name: str, tmp_path, monkeypatch) -> None:
+    one = evaluate_module(name)
+    monkeypatch.setattr(one, "_data_dir_root", str(tmp_path / "none"))
+    values = [0, 1, 1, 0] if METRICS[name].kind == "classification" else [0.0, 1.0, 2.0, 4.0]
+    found = one.compute(predictions=values, references=values)
+    assert found == {name: pytest.approx(1.0 if METRICS[name].higher_is_better else 0.0)}
+    assert not (tmp_path / "none").exists()
+
+
+def test_importing_the_registry_is_cheap() -> None:
+    heavy = "{'evaluate', 'sklearn', 'scipy', 'datasets', 'torch', 'pyarrow', 'pandas'}"
+    code = "import sys, finebench.bench.metrics, finebench.bench.data.task_data, finebench.bench.data.splits\n"
+    code += f"assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", OF_KIND)
+def test_a_thousand_rows_are_scored_in_milliseconds(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 2, (2, 1000)) if kind == "classification" else rng.random((2, 1000))
+    compute(OF_KIND[kind], labels, predictions)
+    begin = time.process_time()
+    for _ in range(10):
+        compute(OF_KIND[kind], labels, predictions)
+    per_metric = (time.process_time() - begin) / 10 / len(OF_KIND[kind])
+    assert per_metric < 0.02, f"{per_metric * 1e3:.1f} ms per metric"  # measured 0.5-2.5 ms; the bound has room
+
+
+def test_scoring_does_not_import_evaluate() -> None:
+    code = (
+        "import sys, numpy as np, finebench.bench.metrics as m\n"
+        "values = {'classification': np.array([0, 1, 1]), 'regression': np.array([0.0, 1.0, 3.0])}\n"
+        "[m.compute((one.name,), values[one.kind], values[one.kind]) for one in m.METRICS.values()]\n"
+        "assert 'evaluate' not in sys.modules and 'sklearn' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

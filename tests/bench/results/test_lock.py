@@ -1,0 +1,163 @@
+"""One driver to a folder: the second is refused, a dead one's place is taken."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finebench.bench.cli.show import status
+from finebench.bench.results import lock
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.lock import Owner, claim, live_owner, process_start, read_owner
+from finebench.bench.util.errors import ResultsError
+from finebench.bench.util.machine import hostname
+from tests.bench.tiny import run_tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ResultsFolder:
+    made = ResultsFolder(str(tmp_path))
+    made.create()
+    return made
+
+
+WRONG = b'{"host": "a", "pid": 1, "started": "", "token": "t", "at": "now", "stopping": false, "running": {}}'
+
+
+def ignore(text: str) -> None:
+    """Nobody listens."""
+
+
+def leave(folder: ResultsFolder, **changes: Any) -> Owner:
+    """Write down an owner, by default a process of this machine that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    started = process_start(ended.pid)
+    ended.wait()
+    owner = dataclasses.replace(Owner(hostname(), ended.pid, started, "t", time.time()), **changes)
+    folder.write_json(lock.FILE, dataclasses.asdict(owner))
+    return owner
+
+
+def test_the_second_driver_is_refused_with_host_and_pid(folder: ResultsFolder) -> None:
+    """And the first one's claim stands."""
+    with claim(folder, ignore) as held:
+        with (
+            pytest.raises(ResultsError, match=rf"in use by another .*host {hostname()}, pid {os.getpid()}"),
+            claim(ResultsFolder(folder.root), ignore),
+        ):
+            pass
+        held.check()
+        owner = live_owner(folder)
+        assert owner is not None
+        assert owner.token == held.token
+    assert live_owner(folder) is None
+    assert read_owner(folder) is None
+
+
+def test_a_study_in_a_claimed_folder_is_refused_before_it_writes(folder: ResultsFolder) -> None:
+    """`run_study` raises what the command line turns into exit code 2."""
+    with claim(folder, ignore), pytest.raises(ResultsError, match="in use by another"):
+        run_tiny(Path(folder.root))
+    assert folder.read_bytes("study.yaml") is None
+
+
+def test_a_dead_owner_is_replaced_with_a_note(folder: ResultsFolder) -> None:
+    """Its heartbeat is fresh, but its process is gone."""
+    owner = leave(folder)
+    notes: list[str] = []
+    with claim(folder, notes.append):
+        assert f"pid {owner.pid}) is gone" in notes[0]
+
+
+def test_a_later_process_with_the_same_pid_is_not_the_owner(folder: ResultsFolder) -> None:
+    """Pids are used again; the start time tells them apart."""
+    leave(folder, pid=os.getpid())
+    with claim(folder, ignore):
+        pass
+
+
+def test_a_zombie_is_dead(folder: ResultsFolder) -> None:
+    """A killed driver that its parent has not waited for yet."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    while process_start(child.pid) is not None:
+        time.sleep(0.01)
+    child.wait()
+
+
+def test_an_owner_elsewhere_lives_by_its_heartbeat(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh: refused. Old and silent: replaced. Old by its own wrong clock, and beating: refused."""
+    leave(folder, host="elsewhere")
+    with pytest.raises(ResultsError, match="host elsewhere"), claim(folder, ignore):
+        pass
+    monkeypatch.setattr(lock, "BEAT", 0.4)
+    old = leave(folder, host="elsewhere", at=time.time() - lock.STALE - 1)
+    beats = iter(range(100))
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "read_owner", lambda f: dataclasses.replace(old, at=old.at + next(beats)))
+        with pytest.raises(ResultsError, match="host elsewhere"), claim(folder, ignore):
+            pass
+    with claim(folder, ignore):
+        pass
+
+
+def test_another_machine_of_the_same_name_is_another_machine(folder: ResultsFolder) -> None:
+    """Containers share host names: the boot and the process space tell them apart, so that no pid is looked up here."""
+    leave(folder, started="another-boot:4026531836:12345")
+    with pytest.raises(ResultsError, match="in use"), claim(folder, ignore):
+        pass
+
+
+def test_a_driver_that_was_taken_for_dead_notices(folder: ResultsFolder) -> None:
+    """It stops, and leaves the other's claim alone."""
+    with claim(folder, ignore) as held:
+        other = leave(folder, host="elsewhere")
+        held.beat()
+        with pytest.raises(ResultsError, match=r"taken over.*elsewhere"):
+            held.check()
+    assert read_owner(folder) == other
+
+
+def test_a_heartbeat_that_cannot_be_written_is_trouble_in_time(
+    folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before others may take the folder over."""
+    monkeypatch.setattr(lock, "BEAT", 0.05)
+    monkeypatch.setattr(lock, "STALE", 0.4)
+
+    def full(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with claim(folder, ignore) as held:
+        monkeypatch.setattr(lock, "_write", full)
+        deadline = time.monotonic() + 30
+        while held.trouble is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        with pytest.raises(ResultsError, match="heartbeat of this run cannot be written"):
+            held.check()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"host": 1}', b"\xff\xfe", WRONG])
+def test_a_foreign_or_broken_file_protects_nobody(folder: ResultsFolder, data: bytes) -> None:
+    """It is written over."""
+    folder.write_bytes(lock.FILE, data)
+    with claim(folder, ignore):
+        assert live_owner(folder) is not None
+
+
+def test_status_believes_in_living_drivers_only(tmp_path: Path, folder: ResultsFolder) -> None:
+    """Right after a kill nothing is running, and what ran is pending."""
+    run_tiny(tmp_path, seeds=3, limit=2)
+    cell = {k: v for k, v in status(str(tmp_path))["cells"][0].items() if k in ("task", "method", "fraction", "budget")}
+    leave(folder, running={"x" * 20: list(cell.values())})
+    found = status(str(tmp_path))
+    assert (found["running"], found["pending"]) == (0, 4)
+    started = process_start(os.getpid())
+    leave(folder, pid=os.getpid(), started=started, running={"x" * 20: list(cell.values())})
+    found = status(str(tmp_path))
+    assert (found["running"], found["pending"]) == (1, 3)
+    assert sum(c["running"] for c in found["cells"]) == 1

@@ -1,0 +1,103 @@
+"""Kept deltas: the best of each cell, and back to the very predictions that were stored."""
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from finebench.bench.data.embedded import MODEL_DIR, load_split
+from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.training.worker.weights import keep_best, load_delta
+from finebench.bench.util.errors import ModelError
+from tests.bench.stored import make_record, trial_id
+from tests.bench.tiny import tiny_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
+    """A tiny study of two methods and two learning rates, all deltas kept."""
+    out = tmp_path_factory.mktemp("keep")
+    methods = {"full": {"lr": [1e-3, 1e-4]}, "lora": {"lr": [1e-3, 5e-3]}}
+    study = tiny_study(methods=methods, tasks=["mini-stsb"], budget={"steps": 20})
+    options = RunOptions(str(out), debug=True, keep="all")
+    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    return ResultsFolder(str(out))
+
+
+def test_a_delta_gives_the_stored_predictions_back(folder: ResultsFolder) -> None:
+    """Three lines from a file to a model that predicts what was stored."""
+    texts = load_split("mini-stsb", "validation")
+    for row in folder.rows():
+        model, tokenizer = load_delta(folder.path(f"deltas/{row['trial_id']}.safetensors"), MODEL_DIR)
+        batch = tokenizer(texts["sentence1"][:8], texts["sentence2"][:8], padding=True, return_tensors="pt")
+        with torch.no_grad():
+            logits = model(**batch).logits.squeeze(-1)
+        stored = pq.read_table(folder.path(f"predictions/{row['trial_id']}.parquet"))["prediction"].to_numpy()[:8]
+        assert logits.numpy() == pytest.approx(stored, abs=1e-4)
+
+
+def test_a_low_rank_delta_is_small(folder: ResultsFolder) -> None:
+    """Only what is trained is stored."""
+    sizes = {
+        row["method"]: Path(folder.path(f"deltas/{row['trial_id']}.safetensors")).stat().st_size
+        for row in folder.rows()
+    }
+    assert sizes["lora"] < sizes["full"] / 10
+
+
+def test_keep_best_keeps_one_per_cell_by_select(folder: ResultsFolder) -> None:
+    """The winner on `select`, not on `score`."""
+    kept = keep_best(folder).names
+    best = {}
+    for row in sorted(folder.rows(), key=lambda row: row["select_score"]):
+        best[row["method"]] = f"{row['trial_id']}.safetensors"
+    assert set(kept) == set(best.values()) == set(folder.names("deltas", ".safetensors"))
+
+
+def test_a_better_trial_without_a_delta_is_told(folder: ResultsFolder) -> None:
+    """What is kept is then not the best of its cell."""
+    best = max((row for row in folder.rows() if row["method"] == "lora"), key=lambda row: row["select_score"])
+    assert keep_best(folder).beaten == 0
+    folder.delete(f"deltas/{best['trial_id']}.safetensors")
+    found = keep_best(folder)
+    assert (len(found.names), found.beaten) == (1, 0)  # nothing of this cell is there
+    other = next(r for r in folder.rows() if r["method"] == "lora" and r["trial_id"] != best["trial_id"])
+    folder.write_bytes(f"deltas/{other['trial_id']}.safetensors", b"a delta")
+    found = keep_best(folder)
+    assert (len(found.names), found.beaten) == (2, 1)
+
+
+def test_the_other_precisions_best_is_kept_too(tmp_path: Path) -> None:
+    """A folder that went on on other hardware loses nothing."""
+    made = ResultsFolder(str(tmp_path))
+    made.create()
+    for number, precision in enumerate(["fp32", "bf16", "bf16", "fp32"]):
+        record = make_record(number)
+        made.write(dataclasses.replace(record, trial=record.trial | {"precision": precision}))
+        made.write_bytes(f"deltas/{record.trial['trial_id']}.safetensors", b"a delta")
+    assert set(keep_best(made).names) == {f"{trial_id(number)}.safetensors" for number in (0, 1)}
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    """Not a pickle, not a traceback."""
+    (tmp_path / "x.safetensors").write_bytes(b"\x80\x04evil")
+    with pytest.raises(ModelError, match=r"x\.safetensors"):
+        load_delta(tmp_path / "x.safetensors", MODEL_DIR)
+
+
+def test_a_kept_model_names_its_classes(tmp_path: Path) -> None:
+    """What the results call class 1 is what the model calls it."""
+    study = tiny_study(methods={"bitfit": {"lr": 1e-3}}, budget={"steps": 2})
+    options = RunOptions(str(tmp_path), debug=True, keep="all")
+    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    folder = ResultsFolder(str(tmp_path))
+    (name,) = folder.names("deltas", ".safetensors")
+    model, _ = load_delta(folder.path(f"deltas/{name}"), MODEL_DIR)
+    plan = folder.plan()
+    assert plan is not None
+    assert list(model.config.id2label.values()) == plan["tasks"]["mini-cola"]["classes"]
+    assert model.config.label2id == {name: i for i, name in model.config.id2label.items()}
