@@ -1,10 +1,18 @@
-"""The layers hold: no upward import, nothing heavy where it is not needed, no method or task named in shared code."""
+"""The rooms hold: each says in its `__init__` which rooms it may import, and imports no other, in a function neither.
+
+    May import: util, tasks, analysis.load.
+    Libraries: torch.
+
+Rooms of the same half (bench, analysis) are named without it. Libraries are the heavy ones that its modules may import
+at their top. A folder without these lines is part of the room around it. No list of exceptions.
+"""
 
 import ast
-import fnmatch
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,58 +22,17 @@ from finebench.bench.methods import methods
 from finebench.bench.tasks import tasks
 
 ROOT = Path(__file__).parent.parent
-
+HALVES = ("bench", "analysis")
 HEAVY = {
-    "torch",
-    "ray",
-    "transformers",
-    "peft",
-    "pandas",
-    "optuna",
-    "pyarrow",
-    "datasets",
-    "sklearn",
-    "scipy",
-    "evaluate",
+    *("torch", "ray", "transformers", "peft", "pandas", "optuna", "pyarrow", "datasets", "sklearn", "scipy"),
+    *("evaluate", "altair", "rich", "typer", "jinja2"),
 }
-
-# Lowest first; a module may import, at its top level, modules of its own layer and of those below it.
-LAYERS: dict[str, str] = {
-    "pure": """errors registry study claim_seeds claim_needs study_file safe_yaml space budget seeds trial identify plan
-        plan_file cost unsettled configurations
-        splits choice architecture pooler hub model_folder methods methods.* probe reads roles shapes adapter_places
-        tasks tasks.* metrics metrics.* rows classes arrow_files files shards own_tasks leakage facts sources
-        token_cache cache evaluation heap meter cargo waves precision cores solitude
-        shipment stop places streams scope slots
-        estimate quick_imports embedded embedded.*""",
-    "schema": """schema s3 store segments tables lookup record results counts merge writer compact verify
-        conductor outcome recorder calibration shares
-        packing first_seeds pack_timing pack_sizes retries prepare preflight forecast lock keeper kernel leftovers
-        suggestions within""",
-    "torch": """data features frozen linear_probe model training resident checkpoint member trainer timing
-        audit parts each_step job optimiser prediction make_job probing bottleneck peft_adapter peft_options
-        peft_steps peft_effects delta inprocess keep dropout attention stack stacked_adamw lockstep losses
-        recompute padding rehearsal preflight_child narrow
-        spared determinism faults""",
-    "ray": "search worker cluster own_ray ray_parts bridge actors sweep",
-    "edge": """cli propose tracker tracker_child commands console compare upkeep show progress run opening rerun
-        doctor new datasets_hub
-        metrics._module embedded.evidence embedded.baselines embedded.pretrain embedded.vocabulary""",
+MOST_MODULES, MOST_LINES, MOST_ROOMS = 17, 300, 12
+ONE_IDEA_A_FILE = {
+    *("bench.methods", "bench.tasks", "bench.metrics", "bench.data.embedded"),
+    *("analysis.statistics", "analysis.figures", "analysis.claims"),
 }
-MAY_IMPORT = {
-    "pure": set[str](),
-    "schema": {"pyarrow"},
-    "torch": {"pyarrow", "torch", "transformers", "peft"},
-    "ray": {"pyarrow", "ray", "optuna"},
-    "edge": HEAVY,
-}
-# Imports inside functions that reach upward, by design; this list may only shrink.
-LAZY_UPWARD = {
-    ("methods.*", "torch"),  # `apply` builds modules
-    ("metrics", "edge"),  # metric modules for `evaluate`
-    ("sources", "edge"),  # GLUE from the hub
-    ("probe", "torch"),  # counts what has no closed form, in a subprocess of its own
-}
+"""Rooms that grow by a file for each thing that is added."""
 
 
 class Import(NamedTuple):
@@ -76,138 +43,152 @@ class Import(NamedTuple):
     top: bool
 
 
-def files(package: str) -> dict[str, Path]:
-    folder = ROOT / package
-    names = {".".join(p.relative_to(folder).with_suffix("").parts): p for p in folder.rglob("*.py")}
-    return {name.removesuffix(".__init__") if name != "__init__" else "": path for name, path in names.items()}
+class Rule(NamedTuple):
+    """What a room says of itself."""
+
+    rooms: frozenset[str]
+    libraries: frozenset[str]
 
 
-BENCH = {name: path for name, path in files("bench").items() if name}
-ANALYSIS = files("analysis")
+def modules() -> dict[str, Path]:
+    """All modules of both halves by name, without `finebench.`"""
+    files = [path for half in HALVES for path in (ROOT / half).rglob("*.py")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
+    return dict(zip(names, files, strict=True))
 
 
-def layer(module: str) -> str:
-    exact = [name for name, listed in LAYERS.items() if module in listed.split()]
-    named = exact or [n for n, listed in LAYERS.items() if any(fnmatch.fnmatchcase(module, p) for p in listed.split())]
-    assert len(named) == 1, f"bench/{module.replace('.', '/')}.py stands in {named or 'no layer'}: see LAYERS here"
-    return named[0]
+MODULES = modules()
+
+
+def named(line: str, text: str) -> list[str]:
+    """The names after "LINE: ", which may run over several lines and end with a full stop."""
+    found = re.search(rf"^{line}: ([^.]*(?:\.[a-z_][^.]*)*)\.$", text, re.MULTILINE)
+    return [] if found is None else [name for name in re.split(r",\s+", found[1]) if name != "nothing"]
+
+
+def rules() -> dict[str, Rule]:
+    """Each room's own rule."""
+    found = {}
+    for name, path in MODULES.items():
+        text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") if path.stem == "__init__" else ""
+        if re.search(r"^May import: ", text, re.MULTILINE):
+            half = name.split(".")[0]
+            rooms = (one if one.startswith(HALVES) else f"{half}.{one}" for one in named("May import", text))
+            found[name] = Rule(frozenset(rooms), frozenset(named("Libraries", text)))
+    return found
+
+
+RULES = rules()
+
+
+def room(module: str) -> str:
+    """The room that a module stands in; the half itself for what stands in none."""
+    parts = module.split(".")
+    outer = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    return next((name for name in outer if name in RULES), parts[0])
 
 
 def imports(module: str, path: Path) -> Iterator[Import]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    inside = {id(node) for function in functions for node in ast.walk(function)}
     typing_only = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
-    skipped = {id(n) for block in typing_only for n in ast.walk(block)}
-    inside = {
-        id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)
-    }
+    inside |= {id(node) for block in typing_only for node in ast.walk(block)}
     for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [str(node.module)]
-            names += [
-                f"{node.module}.{a.name}"
-                for a in node.names
-                if f"{node.module}.{a.name}".removeprefix("bench.") in BENCH
-            ]
+            names = []
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                names.append(whole if whole.removeprefix("finebench.") in MODULES else str(node.module))
         else:
             continue
-        yield from (Import(module, name, id(node) not in inside) for name in names)
+        for name in names:
+            yield Import(module, name.removeprefix("finebench."), id(node) not in inside)
 
 
-ALL = [found for name, path in BENCH.items() for found in imports(name, path)]
+ALL = [found for name, path in MODULES.items() for found in imports(name, path)]
+OURS = [found for found in ALL if found.name in MODULES]
 
 
-def test_every_module_has_one_layer() -> None:
-    assert {layer(name) for name in BENCH} == set(LAYERS)
+def test_there_are_rooms_and_nothing_beside_them() -> None:
+    assert {module for module in MODULES if room(module) in HALVES} == set(HALVES)
 
 
-def test_no_import_reaches_upward() -> None:
-    order = list(LAYERS)
-    upward = []
-    for found in ALL:
-        target = found.name.removeprefix("bench.")
-        if not found.name.startswith("bench.") or target not in BENCH:
-            continue
-        own, other = layer(found.module), layer(target)
-        excused = not found.top and any(fnmatch.fnmatchcase(found.module, p) and other == to for p, to in LAZY_UPWARD)
-        if order.index(other) > order.index(own) and not excused:
-            upward.append(f"{found.module} ({own}) imports {target} ({other}){'' if found.top else ' in a function'}")
-    assert upward == []
+@pytest.mark.parametrize("half", HALVES)
+def test_a_half_has_at_most_a_dozen_rooms(half: str) -> None:
+    assert 0 < sum(name.count(".") == 1 for name in RULES if name.startswith(half)) <= MOST_ROOMS
 
 
-def test_every_exception_is_still_needed() -> None:
-    used = {
-        (pattern, to)
-        for pattern, to in LAZY_UPWARD
-        for found in ALL
-        if fnmatch.fnmatchcase(found.module, pattern) and found.name.removeprefix("bench.") in BENCH and not found.top
-        if layer(found.name.removeprefix("bench.")) == to != layer(found.module)
-    }
-    assert used == LAZY_UPWARD
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_room_imports_what_it_says_and_no_more(name: str) -> None:
+    used = {room(one.name) for one in OURS if room(one.module) == name} - {name, *HALVES}
+    assert used == RULES[name].rooms
+    top = {one.name.split(".")[0] for one in ALL if one.top and room(one.module) == name}
+    assert top & HEAVY == RULES[name].libraries
 
 
-def test_heavy_libraries_are_imported_only_where_they_may_be() -> None:
-    wrong = [
-        f"{found.module} ({layer(found.module)}) imports {found.name}"
-        for found in ALL
-        if found.top and found.name.split(".")[0] in HEAVY - MAY_IMPORT[layer(found.module)]
-    ]
-    assert wrong == []
+def test_no_room_imports_in_a_circle() -> None:
+    list(TopologicalSorter({name: rule.rooms for name, rule in RULES.items()}).static_order())
 
 
-def offenders(modules: list[str], heavy: set[str]) -> str:
-    """Import the modules one after the other in a fresh process; a line for each that brought in something heavy."""
+def test_no_module_imports_in_a_circle() -> None:
+    """Functions and types included."""
+    graph: dict[str, set[str]] = {name: set() for name in MODULES}
+    for found in OURS:
+        if found.name != found.module:
+            graph[found.module].add(found.name)
+    list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_room_says_what_it_is_for_and_is_small(name: str) -> None:
+    text = ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8"))) or ""
+    assert re.search(r"^In: .+\.$", text, re.MULTILINE)
+    assert re.search(r"^Out: .+\.$", text, re.MULTILINE)
+    inside = [module for module in MODULES if module != name and MODULES[module].parent == MODULES[name].parent]
+    assert len(inside) <= MOST_MODULES or name in ONE_IDEA_A_FILE
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_no_module_is_long(half: str) -> None:
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES and name.startswith(half)} == {}
+
+
+def offenders(names: list[str], heavy: set[str]) -> str:
+    """Import modules one after the other in a fresh process; a line for each that brought in something heavy."""
     code = f"""
 import importlib, sys
 heavy, seen = {heavy!r}, set()
-for name in {modules!r}:
-    importlib.import_module(name)
+for name in {names!r}:
+    importlib.import_module("finebench." + name)
     new = sorted(heavy & set(sys.modules) - seen)
     seen |= set(new)
     if new:
         print(name, "brought in", ", ".join(new))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize(("name", "allowed"), [("pure", set[str]()), ("schema", {"pyarrow"})])
-def test_importing_a_layer_brings_in_nothing_heavy(name: str, allowed: set[str]) -> None:
-    modules = [f"bench.{module}" for module in sorted(BENCH) if layer(module) == name]
-    assert modules
-    assert offenders(modules, HEAVY - allowed) == ""
+def test_a_study_is_read_and_planned_without_anything_heavy() -> None:
+    """By what these rooms import, and all that those import in turn."""
+    light = ("bench.study", "bench.tasks", "bench.metrics")
+    assert offenders(sorted(name for name in MODULES if room(name) in light and "_module" not in name), HEAVY) == ""
 
 
 def test_analysis_knows_neither_ray_nor_torch() -> None:
-    modules = [f"analysis.{name}" if name else "analysis" for name in sorted(ANALYSIS)]
-    assert offenders(modules, {"torch", "ray", "transformers", "peft", "optuna", "datasets"}) == ""
-
-
-def test_analysis_imports_of_bench_only_what_is_pure_or_schema() -> None:
-    found = {i.name.removeprefix("bench.") for name, path in ANALYSIS.items() for i in imports(name, path)}
-    used = {name for name in found if name in BENCH}
-    assert {name: layer(name) for name in used if layer(name) not in ("pure", "schema")} == {}
-    assert used
+    names = sorted(name for name in MODULES if name.startswith("analysis"))
+    assert offenders(names, {"torch", "ray", "transformers", "peft", "optuna", "datasets"}) == ""
 
 
 def test_statistics_know_numpy_and_scipy_only() -> None:
-    allowed = {"numpy", "scipy", "analysis", *sys.stdlib_module_names}
-    wrong = [
-        f"{name} imports {found.name}"
-        for name, path in ANALYSIS.items()
-        if name.startswith("statistics")
-        for found in imports(name, path)
-        if found.name.split(".")[0] not in allowed
-        or (found.name.startswith("analysis") and not found.name.startswith("finebench.analysis.statistics"))
-    ]
-    assert wrong == []
+    own = [one for one in ALL if room(one.module) == "analysis.statistics" and one.name not in MODULES]
+    assert {one.name.split(".")[0] for one in own} - set(sys.stdlib_module_names) == {"numpy", "scipy"}
 
 
 @pytest.mark.parametrize(
@@ -221,9 +202,7 @@ code = guarded(lambda: app({arguments!r}, standalone_mode=False))
 heavy = {{"torch", "ray", "transformers", "peft", "pandas", "optuna", "datasets"}} & set(sys.modules)
 sys.exit(f"brought in {{sorted(heavy)}}" if heavy else code)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -234,7 +213,7 @@ UNUSUAL = ["bitfit", "dora", "ia3", "vera"]
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_no_method_is_named_in_shared_code(name: str) -> None:
     assert name in methods()
-    assert [module for module, path in BENCH.items() if name in words(path)] == [f"methods.{name}"]
+    assert [module for module, path in MODULES.items() if name in words(path)] == [f"bench.methods.{name}"]
 
 
 def words(path: Path) -> set[str]:
@@ -247,8 +226,8 @@ def test_no_task_is_named_in_shared_code() -> None:
     names = set(tasks())
     wrong = [
         f"{module} names {sorted(named)}"
-        for module, path in BENCH.items()
-        if not module.startswith(("tasks", "embedded")) and (named := names & constants(path))
+        for module, path in MODULES.items()
+        if not module.startswith(("bench.tasks", "bench.data.embedded")) and (named := names & constants(path))
     ]
     assert wrong == []
 

@@ -2,5 +2,6 @@
 
 In: a study's claims and its runs.
 Out: verdicts, claims.json.
-May import: TODO.
+May import: statistics, load, scores, uncertainty, bench.util, bench.study.
+Libraries: pandas.
 """

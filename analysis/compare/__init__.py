@@ -2,5 +2,6 @@
 
 In: two folders.
 Out: what changed, and whether by more than noise.
-May import: TODO.
+May import: statistics, load, scores, tables, figures, report, bench.util.
+Libraries: pandas.
 """

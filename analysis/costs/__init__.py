@@ -2,5 +2,6 @@
 
 In: frames of runs and scores.
 Out: frames of costs.
-May import: TODO.
+May import: statistics, load, scores.
+Libraries: pandas, scipy.
 """

@@ -2,5 +2,6 @@
 
 In: frames.
 Out: charts.
-May import: TODO.
+May import: statistics, load, tables.
+Libraries: altair, pandas.
 """

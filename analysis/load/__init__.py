@@ -2,5 +2,6 @@
 
 In: folders or URIs.
 Out: frames, one row a trial.
-May import: TODO.
+May import: statistics, bench.util, bench.metrics, bench.study, bench.results.
+Libraries: pandas, pyarrow.
 """

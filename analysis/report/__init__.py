@@ -2,5 +2,7 @@
 
 In: a results folder.
 Out: RESULTS/report.
-May import: TODO.
+May import: statistics, load, scores, uncertainty, costs, claims, tables, figures, bench.util, bench.data,
+bench.results.
+Libraries: altair, jinja2, pandas.
 """

@@ -44,7 +44,7 @@ class Contents:
     price_per_hour: float | None
     examples: dict[str, int]
     verdicts: tuple[dict[str, Any], ...] = ()
-    """The study's claims with their verdicts, as in judge.json."""
+    """The study's claims with their verdicts, as in claims.json."""
 
 
 def analyse(results: Results, price_per_hour: float | None = None) -> Contents:

@@ -1,4 +1,4 @@
-"""Write RESULTS/report: the page, Markdown, tables in four formats, figures in two, judge.json and best.yaml."""
+"""Write RESULTS/report: the page, Markdown, tables in four formats, figures in two, claims.json and best.yaml."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -2,5 +2,6 @@
 
 In: frames of runs.
 Out: frames of scores.
-May import: TODO.
+May import: statistics, load, bench.study.
+Libraries: pandas.
 """

@@ -27,4 +27,9 @@ numbers takes a `numpy.random.Generator`. Every file names its source, and its t
     power.py              seeds that would settle a claim
     located.py, welch.py, spread_ratio.py, ratio.py    what claims test: means, spreads, ratios
     pareto.py, saturation.py, root.py                  fronts, reach of a fraction, crossing points
+
+In: arrays.
+Out: estimates, with intervals and p-values.
+May import: nothing.
+Libraries: scipy.
 """

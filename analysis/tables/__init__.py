@@ -2,5 +2,6 @@
 
 In: frames.
 Out: CSV, Markdown, LaTeX, Parquet.
-May import: TODO.
+May import: load.
+Libraries: pandas, pyarrow.
 """

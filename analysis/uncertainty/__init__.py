@@ -2,5 +2,6 @@
 
 In: frames of runs and scores.
 Out: frames with intervals and p-values.
-May import: TODO.
+May import: statistics, load, scores, bench.methods.
+Libraries: pandas.
 """

@@ -2,5 +2,6 @@
 
 In: a task and the user's files.
 Out: rows with labels, splits, tokens, batches.
-May import: TODO.
+May import: util, metrics, tasks, data.embedded.
+Libraries: datasets, torch.
 """

@@ -2,5 +2,6 @@
 
 In: a study and options.
 Out: a results folder, an outcome.
-May import: TODO.
+May import: util, tasks, data, models, methods, study, results, training, training.worker, scheduling, driver.ray.
+Libraries: torch.
 """

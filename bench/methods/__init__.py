@@ -2,6 +2,11 @@
 
 A method is a frozen Pydantic model of its hyperparameters with one `apply(model)` that says what is trained.
 Importing a method costs no torch: heavy imports happen inside `apply`.
+
+In: hyperparameters, a model.
+Out: the model with what the method trains.
+May import: util, models.
+Libraries: peft, torch, transformers.
 """
 
 from functools import cache

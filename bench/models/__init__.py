@@ -2,5 +2,6 @@
 
 In: a hub id or a folder.
 Out: a backbone with a head, and what is known of its architecture.
-May import: TODO.
+May import: util, data.embedded, data.
+Libraries: torch, transformers.
 """

@@ -2,5 +2,6 @@
 
 In: finished trials.
 Out: rows that every reader finds complete, once each.
-May import: TODO.
+May import: util, methods, study.
+Libraries: pyarrow.
 """

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from finebench.bench.results.schema import ADDED, PRECISIONS, SCHEMA_VERSION, STAGES, STATUSES, TABLES
+from finebench.bench.results.row_checks import too_new, wrong
+from finebench.bench.results.schema import ADDED, TABLES
 from finebench.bench.results.segments import digest, is_pruned, list_files, segment_of
 from finebench.bench.util.errors import DamagedFile, ResultsError, StorageError
 from finebench.bench.util.storage import Store, one_line
@@ -32,25 +32,6 @@ AT_ONCE = 24 * 2**20
 MAX_ROWS = 50_000_000
 """Rows that one file may claim: a small hostile file must not stand for a table that fills the memory."""
 
-END_OF_TIME = 253_402_300_800_000_000
-"""The year 10000 in microseconds: Python's own dates end there."""
-
-CHECKED = (
-    "trial_id",
-    "study",
-    "method",
-    "model",
-    "task",
-    "metric",
-    "status",
-    "stage",
-    "hyperparameters",
-    "budget",
-    "precision",
-)
-"""Columns of `trials` whose texts are looked at, each distinct one once."""
-
-CONTROL = "[\\x00-\\x08\\x0e-\\x1f\\x7f\\x{80}-\\x{9f}]"
 
 COVERS = b"finebench.records"
 
@@ -203,9 +184,9 @@ def decode(data: bytes, table: str, name: str, where: str, columns: Sequence[str
         records = _records(metadata, found["trial_id"], name)
     except (pa.ArrowException, ValueError, TypeError, RecursionError) as error:
         raise ResultsError(f"{where}: not a {table} file: {one_line(error)}") from error
-    wrong = _wrong(rows) or (_too_new(found["schema_version"]) if table == "trials" else None)
-    if wrong is not None:
-        raise ResultsError(f"{where}: {wrong}")
+    fault = wrong(rows) or (too_new(found["schema_version"]) if table == "trials" else None)
+    if fault is not None:
+        raise ResultsError(f"{where}: {fault}")
     return Part(name, rows, records)
 
 
@@ -239,48 +220,6 @@ def _parse(data: bytes, columns: list[str]) -> tuple[pa.Table, dict[bytes, bytes
         for field in map(TABLES["trials"].field, absent):  # no other table has got any
             found = found.append_column(field, pa.nulls(len(found), field.type))
         return found.select(columns).replace_schema_metadata(None), metadata
-
-
-def _wrong(rows: pa.Table) -> str | None:
-    """What is wrong with the values of a table, or None; columns that it lacks were not asked for."""
-    empty = [f.name for f in rows.schema if not f.nullable and rows[f.name].null_count]
-    if empty:
-        return f"column {empty[0]!r} has no value in some row"
-    if "status" not in rows.schema.names:
-        return None
-    there = {name: rows[name].unique() for name in CHECKED if name in rows.schema.names}
-    for column in ("trial_id", "study", "method", "model", "task", "metric"):
-        if column in there and pc.any(pc.match_substring_regex(there[column], CONTROL)).as_py():
-            return f"column {column!r} holds characters that steer a terminal"
-    for column, known in (("status", STATUSES), ("stage", STAGES), ("precision", PRECISIONS)):
-        foreign = set(there[column].drop_null().to_pylist()) - set(known) if column in there else None
-        if foreign:
-            return f"{column} {min(foreign)[:80]!r} is not one of {', '.join(known)}"
-    for column in ("started_at", "finished_at"):
-        if column not in rows.schema.names:
-            continue
-        times = pc.min_max(rows[column].cast(pa.int64())).as_py()
-        if times["min"] is not None and not 0 <= times["min"] <= times["max"] < END_OF_TIME:
-            return f"column {column!r} has a time that no calendar has"
-    for column in ("hyperparameters", "budget"):
-        for text in there[column].to_pylist() if column in there else ():
-            if not _is_object(text):
-                return f"{column}: a JSON object is needed, not {text[:80]!r}"
-    return None
-
-
-def _too_new(versions: pa.ChunkedArray) -> str | None:
-    newest: int | None = pc.max(pc.cast(versions, pa.int64())).as_py()
-    if newest is not None and newest > SCHEMA_VERSION:
-        return f"written with results schema {newest}; this finebench reads up to {SCHEMA_VERSION}: update finebench"
-    return None
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _records(metadata: dict[bytes, bytes], ids: pa.ChunkedArray, name: str) -> frozenset[str]:

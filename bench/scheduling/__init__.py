@@ -2,5 +2,6 @@
 
 In: a plan, finished rows, measurements.
 Out: packs, in order.
-May import: TODO.
+May import: util, data, methods, study, results, training.worker.
+Libraries: optuna, torch.
 """

@@ -19,19 +19,18 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from finebench.bench.results.folder import KEPT, Done, ResultsFolder
 from finebench.bench.results.scope import Scope
+from finebench.bench.scheduling.distributions import distributions
 from finebench.bench.scheduling.suggestions import Suggestion, Suggestions, cell_name
 from finebench.bench.study.configurations import Distinct
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.schema import OptunaSearch
-from finebench.bench.study.search_space import Distribution, Space
 from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.selection import by_configuration
 from finebench.bench.study.trial_id import Trial
@@ -46,24 +45,6 @@ ATTEMPTS = 10
 """How often a suggestion that repeats an earlier one is drawn again."""
 REDUCTION = 3
 """ASHA keeps the best third at each rung."""
-
-
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What Optuna draws from: distributions as written; a grid of several values is a choice among them."""
-    drawn: dict[str, BaseDistribution] = {key: _distribution(d) for key, d in space.distributions.items()}
-    for key, values in space.grids.items():
-        if len(values) > 1:
-            drawn[key] = CategoricalDistribution(cast(Any, values))
-    return drawn
-
-
-def _distribution(given: Distribution) -> BaseDistribution:
-    if given.kind == "choice":
-        return CategoricalDistribution(cast(Any, given.values))
-    low, high = cast(tuple[float, float], given.values)
-    if given.kind == "int":
-        return IntDistribution(int(low), int(high))
-    return FloatDistribution(low, high, log=given.kind == "loguniform")
 
 
 @dataclass

@@ -1,4 +1,9 @@
-"""Tasks: one small declarative object per file, and nothing else to edit."""
+"""Tasks: one small declarative object per file, and nothing else to edit.
+
+In: nothing.
+Out: what a task reads and how it is scored.
+May import: util.
+"""
 
 from dataclasses import dataclass, field
 from functools import cache

@@ -2,5 +2,6 @@
 
 In: a job.
 Out: evaluations, a trained model.
-May import: TODO.
+May import: util, metrics, data, models, methods, study.
+Libraries: torch, transformers.
 """

@@ -2,5 +2,6 @@
 
 In: folders, URIs, environment variables.
 Out: bytes, facts, errors.
-May import: TODO.
+May import: nothing.
+Libraries: pyarrow, torch.
 """

@@ -1,10 +1,15 @@
 """The embedded default: a tiny pretrained encoder and three generated tasks, so that a study needs no network.
 
-    from bench.data.embedded import MODEL_DIR, load_split
+    from finebench.bench.data.embedded import MODEL_DIR, load_split
     load_split("mini-cola", "train")   # {"sentence": [...], "label": [...], "idx": [...]}
 
 The model folder is made by `python -m finebench.bench.data.embedded.pretrain`; what it is worth is in README.md beside
 this file.
+
+In: nothing but seeds.
+Out: rows in GLUE's shape, a model folder.
+May import: nothing.
+Libraries: scipy, sklearn, torch, transformers.
 """
 
 from functools import lru_cache

@@ -2,5 +2,6 @@
 
 In: packs.
 Out: records.
-May import: TODO.
+May import: util, study, results, training.worker, scheduling.
+Libraries: ray.
 """

@@ -2,5 +2,5 @@
 
 In: options of one of its tuners.
 Out: a tuned model.
-May import: TODO.
+Part of the room around it.
 """

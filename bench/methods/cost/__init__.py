@@ -2,5 +2,5 @@
 
 In: a method and an architecture.
 Out: counts and FLOPs.
-May import: TODO.
+Part of the room around it.
 """

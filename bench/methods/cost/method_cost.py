@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from finebench.bench.methods import Method, MethodCost
-from finebench.bench.methods.cost.probe import Polynomial, ProbeAnswer, probe
+from finebench.bench.methods.cost.answer import Polynomial, ProbeAnswer
+from finebench.bench.methods.cost.probe import probe
 from finebench.bench.models.architecture import Architecture
 from finebench.bench.models.bert_shapes import encoder_matmul, encoder_parameters, head_parameters
 from finebench.bench.models.head_input import read_of

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from finebench.bench.methods import method
 from finebench.bench.methods._peft.effects import Effects, find_effects
 from finebench.bench.methods._peft.options import describe
-from finebench.bench.methods.cost.probe import Polynomial, ProbeAnswer
+from finebench.bench.methods.cost.answer import Polynomial, ProbeAnswer
 from finebench.bench.models.frozen_encoder import head_batch, split
 from finebench.bench.models.narrow import LARGEST, narrowed
 from finebench.bench.models.parameters import head_parameter_names, mark_fresh, pooler_names, trainable_counts

@@ -2,5 +2,6 @@
 
 In: jobs of one kind.
 Out: the evaluations of each, as it would have them alone.
-May import: TODO.
+May import: util, data, models, training.
+Libraries: torch.
 """

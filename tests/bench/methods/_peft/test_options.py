@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from finebench.bench.methods import method
-from finebench.bench.scheduling.optuna_search import distributions
+from finebench.bench.scheduling.distributions import distributions
 from finebench.bench.study.configurations import check_alike, check_together, structural_points
 from finebench.bench.study.load import build_study
 from finebench.bench.study.plan import Identities, Plan
