@@ -8,9 +8,13 @@ LOWEST ?= .venv-lowest
 NEWEST ?= .venv-newest
 # The suite's core: what rests on the libraries whose versions pyproject.toml bounds. Models and methods, training,
 # search, Ray, the results and their report.
-CORE   := $(patsubst %,tests/bench/test_%.py,attention dropout model methods_applied peft_options peft_effects frozen \
-          stack probe trainer checkpoint keep data search run sweep faults files study_file cli_bad_input) \
-          tests/analysis/load/test_load.py tests/analysis/report/test_report.py
+CORE   := $(patsubst %,tests/%.py,bench/models/test_attention bench/models/test_dropout bench/models/test_load bench/methods/test_methods_applied \
+          bench/methods/_peft/test_options bench/methods/_peft/test_effects bench/models/test_frozen_encoder \
+          bench/training/packs/test_stacked_model bench/methods/cost/test_probe bench/training/worker/test_pack_runner \
+          bench/training/test_checkpoint bench/training/worker/test_weights bench/data/test_tokenize \
+          bench/scheduling/test_optuna_search bench/driver/test_run bench/driver/ray/test_sweep bench/driver/ray/test_faults \
+          bench/data/test_readers bench/study/test_load bench/cli/test_cli_bad_input \
+          analysis/load/test_load analysis/report/test_report)
 
 # One thread per process: tests and trials run side by side, one to a core.
 export OMP_NUM_THREADS ?= 1

@@ -86,7 +86,7 @@ def test_every_node_gets_the_pinned_ray(cluster: dict[str, Any]) -> None:
 def test_what_the_nodes_install_from_is_all_mounted(cluster: dict[str, Any]) -> None:
     mounts = {Path(remote).name: ROOT / local for remote, local in cluster["file_mounts"].items()}
     assert all(local.exists() for local in mounts.values())
-    needed = {"bench", "analysis", "search_spaces", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+    needed = {"src", "bench", "analysis", "search_spaces", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
     assert set(mounts) == needed
     assert len({Path(remote).parent for remote in cluster["file_mounts"]}) == 1
 

@@ -22,6 +22,7 @@ from packaging.version import Version
 from finebench.bench import __version__
 
 ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "finebench"
 
 
 @pytest.fixture(scope="module")
@@ -94,22 +95,21 @@ def test_its_name_says_the_version(wheel: Path) -> None:
     assert wheel.name == f"finebench-{__version__}-py3-none-any.whl"
 
 
-def test_it_holds_the_two_packages_and_the_studies_and_nothing_else(wheel: Path) -> None:
+def test_it_puts_one_name_on_the_import_path(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names(wheel)}
-    assert tops == {"bench", "analysis", f"finebench-{__version__}.dist-info"}
+    assert tops == {"finebench", f"finebench-{__version__}.dist-info"}
 
 
 def test_every_file_of_the_packages_is_in_it(wheel: Path) -> None:
     wanted = {
-        str(path.relative_to(ROOT))
-        for package in ("bench", "analysis")
-        for path in (ROOT / package).rglob("*")
+        f"finebench/{path.relative_to(base)}"
+        for folder, base in (("bench", ROOT), ("analysis", ROOT), ("search_spaces", ROOT), ("src/finebench", SOURCE))
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    wanted |= {f"bench/{path.relative_to(ROOT)}" for path in (ROOT / "search_spaces").glob("*.yaml")}
     assert wanted - names(wheel) == set()
     assert any(name.endswith(".safetensors") for name in wanted)
-    assert any(name.startswith("analysis/report/templates/") for name in wanted)
+    assert {"finebench/py.typed", "finebench/analysis/report/templates/index.html"} <= wanted
 
 
 def test_it_installs_one_command_and_no_tests(wheel: Path, installed: Path) -> None:
@@ -125,7 +125,7 @@ def test_it_works_from_an_empty_folder(installed: Path, tmp_path: Path, command:
 
 
 def test_what_runs_there_is_the_wheel(installed: Path, tmp_path: Path) -> None:
-    where = run([installed / "bin" / "python", "-c", "import bench, analysis; print(bench.__file__)"], tmp_path)
+    where = run([installed / "bin" / "python", "-c", "import finebench.analysis; print(finebench.analysis.__file__)"], tmp_path)
     assert Path(where.strip()).is_relative_to(installed)
 
 
@@ -153,7 +153,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 def imported() -> set[str]:
     """Distributions that bench and analysis import, anywhere."""
     names = set()
-    for package in ("bench", "analysis"):
+    for package in ("bench", "analysis", "src/finebench"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Import):
@@ -161,7 +161,7 @@ def imported() -> set[str]:
                 elif isinstance(node, ast.ImportFrom):
                     names.add(str(node.module).split(".")[0])
     known = packages_distributions()
-    third = names - set(sys.stdlib_module_names) - {"bench", "analysis"}
+    third = names - set(sys.stdlib_module_names) - {"finebench"}
     return bare(
         known.get(name, {"pynvml": ["nvidia-ml-py"], "mlflow": ["mlflow-skinny"]}.get(name, [name]))[0]
         for name in third
