@@ -125,7 +125,9 @@ def test_it_works_from_an_empty_folder(installed: Path, tmp_path: Path, command:
 
 
 def test_what_runs_there_is_the_wheel(installed: Path, tmp_path: Path) -> None:
-    where = run([installed / "bin" / "python", "-c", "import finebench.analysis; print(finebench.analysis.__file__)"], tmp_path)
+    where = run(
+        [installed / "bin" / "python", "-c", "import finebench.analysis; print(finebench.analysis.__file__)"], tmp_path
+    )
     assert Path(where.strip()).is_relative_to(installed)
 
 

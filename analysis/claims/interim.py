@@ -19,4 +19,5 @@ def look_at(results: str, looks: int) -> Standing:
     expected = Expectation(loaded.plan, table)
     samples = Samples(loaded, table, expected)
     found = judged(loaded, table, scores(table, expected, samples), samples, expected, looks)
-    return standing(found.verdicts, found.places, found.source, set(found.followed))
+    last = found.waves is not None and looks >= len(found.waves.levels.looks)
+    return standing(found.verdicts, found.places, found.source, set(found.followed), last)

@@ -24,18 +24,22 @@ class Standing:
     futile: tuple[str, ...]
     open: tuple[str, ...]
     cells: frozenset[Key]
+    last: bool = False
+    """Whether there is no later look."""
 
     @property
     def words(self) -> str:
         """In a line."""
         said = [f"{name} {verdict}" for name, verdict in self.settled.items()]
         said += [f"{name} out of reach either way" for name in self.futile]
-        said += [f"{name} open" for name in self.open]
+        said += [f"{name} {'undecided' if self.last else 'open'}" for name in self.open]
         return ", ".join(said)
 
 
-def standing(made: list[Verdict], places: list[tuple[list[str], str]], source: Source, followed: set[str]) -> Standing:
-    """How the claims in `followed` stand; `places`: each claim's tasks and budget."""
+def standing(
+    made: list[Verdict], places: list[tuple[list[str], str]], source: Source, followed: set[str], last: bool
+) -> Standing:
+    """How the claims in `followed` stand after a look, the `last` or not; `places`: each claim's tasks and budget."""
     settled: dict[str, str] = {}
     futile, open_, cells = list[str](), list[str](), set[Key]()
     for one, (tasks, budget) in zip(made, places, strict=True):
@@ -51,7 +55,7 @@ def standing(made: list[Verdict], places: list[tuple[list[str], str]], source: S
         else:
             open_.append(one.claim.id)
             cells |= needed
-    return Standing(settled, tuple(futile), tuple(open_), frozenset(cells))
+    return Standing(settled, tuple(futile), tuple(open_), frozenset(cells), last)
 
 
 def _whole(claim: Claim, source: Source) -> bool:

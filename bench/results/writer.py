@@ -74,6 +74,7 @@ class Writer:
         self.folder, self.check = folder, check
         self._segments: dict[Kind, list[Written]] = {}
         self._own: set[str] = set()
+        self._many: list[tuple[str, bool, list[str]]] = []
         self._fresh: dict[bool, list[Record]] = {False: [], True: []}
         self._numbers: dict[str, int] = {}
         self._numbering = threading.Lock()
@@ -81,7 +82,8 @@ class Writer:
         self._jobs: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
-        """Look what there is; where an older version or many short runs have left many own files, merge them."""
+        """Look what there is. Many own files, as an older version or many short runs leave them, are merged once a
+        record is stored: a run that is refused has changed nothing."""
         for table in TABLES:
             files = list_files(self.folder, table)
             self._numbers[table] = max(map(number_of, files), default=0)
@@ -90,7 +92,7 @@ class Writer:
                 self._segments[table, pruned] = [_known(name, mine[name]) for name in reversed(mine) if number_of(name)]
                 own = [name for name in mine if segment_of(name) is None]
                 if len(own) >= FRESH:
-                    self._gather(table, pruned, own)
+                    self._many.append((table, pruned, own))
                 else:
                     self._own.update(own)
         return self
@@ -106,6 +108,8 @@ class Writer:
     def store(self, records: Sequence[Record]) -> None:
         """Store records so that they survive whatever comes; raises StorageError where that, or a merge before it,
         fails."""
+        while self._many:
+            self._gather(*self._many.pop(0))
         self._settle(BEHIND)
         together = [one for one in records if own_name(one.name) not in self._own] if len(records) > 1 else []
         if len(together) > 1:

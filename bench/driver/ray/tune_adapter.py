@@ -229,9 +229,20 @@ class Bridge:
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
             if one.heard is not None and not one.hung and now - one.heard > patience:
                 one.hung = True
-                ray.kill(one.trial.temporary_state.ray_actor)
+                self._kill(one)
         if self.stop.requested:
             self._stop(now)
+
+    def _kill(self, one: _Running) -> None:
+        """End a worker that hangs, through Ray Tune's own handle of it, which is no public interface."""
+        actor = getattr(getattr(one.trial, "temporary_state", None), "ray_actor", None)
+        if actor is None:
+            what = (
+                f"{one.pack.name}: its worker hangs, and Ray {ray.__version__} says no more which it is; stop the run"
+            )
+            self.recorder.observer.on_note(what)
+        else:
+            ray.kill(actor)
 
     def _stop(self, now: float) -> None:
         if self._stopped_at is None:
@@ -251,7 +262,7 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
     error = trial.get_pickled_error()
-    file = trial.error_file  # where a worker failed while it started, Ray leaves text only
+    file = getattr(trial, "error_file", None)  # where a worker failed while it started, Ray leaves text only
     text = str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     shown = plain(text, LONGEST_REASON - 100) or "no reason is known"

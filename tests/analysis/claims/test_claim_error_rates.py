@@ -1,6 +1,6 @@
 """How often a verdict is wrong, by simulation at the very border of each claim: at most about 5 % either way.
 
-The rates stand in docs/verdicts.md; `python -m tests.analysis.test_claim_error_rates` prints them again.
+The rates stand in docs/verdicts.md; `python -m tests.analysis.claims.test_claim_error_rates` prints them again.
 """
 
 from collections.abc import Callable, Sequence

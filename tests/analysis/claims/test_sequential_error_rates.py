@@ -1,6 +1,6 @@
 """How often a verdict of several looks is wrong, over the whole path, at the border of each claim; what looking costs.
 
-The rates stand in docs/verdicts.md; `python -m tests.analysis.test_sequential_error_rates` prints them again.
+The rates stand in docs/verdicts.md; `python -m tests.analysis.claims.test_sequential_error_rates` prints them again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from finebench.analysis.claims.verdicts import Verdict, corrected
 from finebench.analysis.statistics.group_sequential import Levels
 from finebench.analysis.statistics.interim import median_unbiased, outlook
 from finebench.analysis.statistics.sample import Absent
-from tests.analysis.test_claim_error_rates import (
+from tests.analysis.claims.test_claim_error_rates import (
     BETTER,
     GIVEN,
     MARGIN,

@@ -1,6 +1,6 @@
 """How often a report says that two methods swap places where they do not, by simulation.
 
-`python -m tests.analysis.test_crossover_error_rates` prints the rates that stand in docs/verdicts.md.
+`python -m tests.analysis.costs.test_crossover_error_rates` prints the rates that stand in docs/verdicts.md.
 """
 
 import itertools

@@ -15,9 +15,9 @@ import pytest
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from finebench.bench.driver.run import dump_study
 from finebench.bench.util.streams import outlive
+from tests.bench.driver.test_kill import finish
+from tests.bench.driver.test_kill import prepare as run_whole
 from tests.bench.lives import PATIENCE, ROOT, Damage, Life, damage, left_over
-from tests.bench.test_kill import finish
-from tests.bench.test_kill import prepare as run_whole
 from tests.bench.tiny import run_tiny, tiny_study
 
 WORD = "the run goes on without a display"

@@ -24,10 +24,10 @@ from finebench.bench.study.load import load_study
 from finebench.bench.util import s3 as client
 from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.storage import Store
+from tests.bench.results.test_lock import leave
+from tests.bench.results.test_merge import Fragile, Killed
 from tests.bench.s3 import BUCKET, CREDENTIALS, Faults, Server, moto_server, proxy
 from tests.bench.stored import fill, make_record, seen, trial_id
-from tests.bench.test_compact import Fragile, Killed
-from tests.bench.test_lock import leave
 from tests.bench.tiny import CtrlC
 
 

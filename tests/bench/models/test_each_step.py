@@ -28,11 +28,11 @@ from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.trial_runner import Member
 from finebench.bench.training.worker.weights import load_delta
 from finebench.bench.util.errors import MethodError
-from tests.bench import test_checkpoint
-from tests.bench.test_checkpoint import go_on, resident, stop_at
-from tests.bench.test_trainer import make_trials, science
 from tests.bench.tiny import run_tiny, tiny_prepared, tiny_study
 from tests.bench.tiny_models import tiny_model
+from tests.bench.training import test_checkpoint
+from tests.bench.training.test_checkpoint import go_on, resident, stop_at
+from tests.bench.training.worker.test_pack_runner import make_trials, science
 
 STEPS = 8
 lock = test_checkpoint.lock  # a fixture

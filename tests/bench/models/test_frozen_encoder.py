@@ -22,7 +22,7 @@ from finebench.bench.training.feature_cache import FeatureStore
 from finebench.bench.training.job import Examples, Job
 from finebench.bench.training.linear_probe import on_features
 from finebench.bench.training.loop import train
-from tests.bench.test_methods_applied import OPTIONS, PAIRS
+from tests.bench.methods.test_methods_applied import OPTIONS, PAIRS
 from tests.bench.tiny_models import CONFIGS, DECODERS, tiny_architecture, tiny_batch, tiny_model
 
 VARIANTS: list[tuple[str, dict[str, Any], bool]] = [(kind, {}, False) for kind in CONFIGS]

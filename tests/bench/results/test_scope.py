@@ -18,7 +18,7 @@ from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Identity, Trial
 from finebench.bench.util.errors import StudyError
-from tests.bench.test_conductor import done_row
+from tests.bench.scheduling.test_scheduler import done_row
 from tests.bench.tiny import drain, tiny_study
 
 TASKS = ("mini-cola", "mini-mrpc")

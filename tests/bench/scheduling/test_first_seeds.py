@@ -11,7 +11,7 @@ from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.training.worker.messages import Pack
-from tests.bench.test_conductor import KNOWN, done_row
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
 
 

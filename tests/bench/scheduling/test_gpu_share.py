@@ -12,7 +12,7 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Need, Pack, Share, own_bytes
 from finebench.bench.training.worker.worker_cache import _claim
 from finebench.bench.util.errors import StudyError
-from tests.bench.test_conductor import KNOWN, done_row
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study
 
 GIB = 2**30

@@ -15,7 +15,7 @@ from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import StudyError
-from tests.bench.test_conductor import done_row
+from tests.bench.scheduling.test_scheduler import done_row
 from tests.bench.tiny import tiny_study
 
 KNOWN = Identities(Identity("m", "r"), {n: Identity(n, "1:x") for n in ("mini-cola", "mini-mrpc")})

@@ -28,7 +28,7 @@ from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Need, Share, Shipment
 from finebench.bench.training.worker.worker_cache import Resident
 from finebench.bench.util.errors import ResultsError
-from tests.bench.test_conductor import KNOWN
+from tests.bench.scheduling.test_scheduler import KNOWN
 from tests.bench.tiny import tiny_prepared, tiny_study
 
 GIB = 2**30

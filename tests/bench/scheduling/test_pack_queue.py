@@ -16,7 +16,7 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.kind import kind
 from finebench.bench.training.worker.messages import Need, Pack
-from tests.bench.test_conductor import KNOWN, done_row
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import drain, tiny_study, with_default
 
 METHODS: dict[str, Any] = {

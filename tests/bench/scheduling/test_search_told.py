@@ -23,8 +23,8 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.util.errors import ResultsError
-from tests.bench.test_conductor import done_row
-from tests.bench.test_search import KNOWN, search_plan
+from tests.bench.scheduling.test_optuna_search import KNOWN, search_plan
+from tests.bench.scheduling.test_scheduler import done_row
 
 Told = dict[tuple[str, bool], Done]
 CONSTANT = 0.5

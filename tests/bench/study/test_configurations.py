@@ -14,8 +14,8 @@ from finebench.bench.study.configurations import Distinct, check_methods, find_d
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import MethodError
-from tests.bench.test_conductor import KNOWN, done_row
-from tests.bench.test_methods_applied import tiny_architecture
+from tests.bench.methods.test_methods_applied import tiny_architecture
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import drain, run_tiny, tiny_prepared, tiny_study
 
 BERT = tiny_architecture("bert", max_position_embeddings=128)

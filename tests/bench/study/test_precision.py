@@ -23,7 +23,7 @@ from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.precision import Gpus, gpus_here, has_amx, of_row, resolve
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import InputError, ResultsError
-from tests.bench.test_conductor import KNOWN, done_row
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import run_tiny, tiny_study
 
 T4, A100 = Gpus(1, False), Gpus(2, True)

@@ -141,7 +141,7 @@ def test_golden_ids() -> None:
     """An id that changes makes every stored result of that kind unreachable.
 
     If a default, a method or the training code changed on purpose: raise its version, tell it in CHANGELOG.md, and
-    write the file anew with `python -m tests.bench.test_trial`. A new method only adds lines.
+    write the file anew with `python -m tests.bench.study.test_trial_id`. A new method only adds lines.
     """
     assert golden_ids() == json.loads(GOLDEN.read_text(encoding="utf-8"))
 

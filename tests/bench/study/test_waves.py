@@ -10,7 +10,7 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.study.waves import CellKey, Waves
 from finebench.bench.util.errors import StudyError
-from tests.bench.test_conductor import KNOWN, done_row
+from tests.bench.scheduling.test_scheduler import KNOWN, done_row
 from tests.bench.tiny import tiny_study
 
 CLAIM = {"id": "c", "says": "better", "a": "full", "b": "bitfit"}

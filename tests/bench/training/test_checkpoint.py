@@ -20,8 +20,8 @@ from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.worker_cache import Resident
 from finebench.bench.util import machine
-from tests.bench.test_trainer import finish, make_trials, science
 from tests.bench.tiny import run_tiny, tiny_prepared
+from tests.bench.training.worker.test_pack_runner import finish, make_trials, science
 
 METHODS: dict[str, Any] = {"full": {"lr": [1e-3]}, "lora": {"lr": [1e-2]}, "adapter": {"lr": [1e-2]}}
 METHODS["head"] = {"lr": [1e-2]}  # on cached features

@@ -19,8 +19,8 @@ from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.feature_cache import Features, FeatureStore, compute, rows_digest
 from finebench.bench.training.worker.pack_runner import calibrate
 from finebench.bench.training.worker.worker_cache import Resident
-from tests.bench.test_trainer import finish, make_resident, make_trials, science
 from tests.bench.tiny import tiny_prepared
+from tests.bench.training.worker.test_pack_runner import finish, make_resident, make_trials, science
 
 
 @pytest.fixture(scope="module")

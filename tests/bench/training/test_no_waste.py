@@ -20,8 +20,8 @@ from finebench.bench.training.job import Job
 from finebench.bench.training.linear_probe import on_features
 from finebench.bench.training.measured import Measured
 from finebench.bench.training.optimiser import make_optimizer
-from tests.bench.test_frozen import apart_of, job_of, probe_of
-from tests.bench.test_methods_applied import NAMES, OPTIONS
+from tests.bench.methods.test_methods_applied import NAMES, OPTIONS
+from tests.bench.models.test_frozen_encoder import apart_of, job_of, probe_of
 from tests.bench.tiny_models import tiny_batch, tiny_model
 
 LAYERS = 4

@@ -22,8 +22,8 @@ from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.solitude import Solitude
 from finebench.bench.training.worker.worker_cache import Resident
-from tests.bench.test_spared import job, tokens
 from tests.bench.tiny import run_tiny, tiny_prepared
+from tests.bench.training.worker.test_float32_modules import job, tokens
 
 CLOCKS = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
 CLOCKS |= {"exclusive"}  # measured, and so whatever else this machine does
