@@ -45,11 +45,12 @@ print(json.dumps({
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
 _RAY = """
 import json, sys, time
-from finebench.bench import cluster, errors
+from finebench.bench.driver.ray import session
+from finebench.bench.util import errors
 begin = time.monotonic()
 try:
-    with cluster.ray_session(cluster.RayOptions(), 1):
-        print(json.dumps({"version": cluster.ray.__version__, "seconds": time.monotonic() - begin}))
+    with session.ray_session(session.RayOptions(), 1):
+        print(json.dumps({"version": session.ray.__version__, "seconds": time.monotonic() - begin}))
 except errors.InputError as error:
     sys.exit(str(error).partition("; --debug")[0].partition(" Is it short")[0])
 """

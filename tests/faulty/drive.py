@@ -5,13 +5,10 @@ python -m tests.faulty.drive STUDY RESULTS
 
 import sys
 
-from finebench.bench.driver.ray import (
-    local_ray,
-)
-
-import ray  # isort: skip
+import ray
 
 from finebench.bench.cli.app import app, guarded
+from finebench.bench.driver.ray import local_ray
 from tests.faulty.faulty import register
 
 ATTEMPTS = 10

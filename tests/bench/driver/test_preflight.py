@@ -274,7 +274,7 @@ def test_a_child_that_dies_is_a_message(
     (tmp_path / "dying.py").write_text(
         'import os, sys\nprint(\'{"doing": "taking a step of full"}\', flush=True)\n' + code
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(preflight, "_CHILD", "dying")
     with (
         preflight.Child(question()) as child,
@@ -325,7 +325,7 @@ def test_a_child_that_hangs_is_a_message(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "hanging.py").write_text(
         'import time\nprint(\'{"doing": "taking a step of full"}\', flush=True)\ntime.sleep(600)'
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(preflight, "_CHILD", "hanging")
     monkeypatch.setattr(preflight, "PATIENCE", 0.5)
     with (

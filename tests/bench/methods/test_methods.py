@@ -116,7 +116,8 @@ def test_a_familys_member_is_one_class_with_free_options() -> None:
 
 def test_methods_cost_no_torch() -> None:
     code = (
-        "import sys; from finebench.bench.methods import methods; from finebench.bench import cost, hub, probe;"
+        "import sys; from finebench.bench.methods import methods;"
+        "from finebench.bench.methods.cost import method_cost, probe; from finebench.bench.models import hub;"
         "[m() for n, m in methods().items()]; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
+from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.models.architecture import read_architecture
 from finebench.bench.models.hub import folder_revision, known_architecture, resolve_model
 from finebench.bench.util.errors import ModelError
-
-EMBEDDED = Path(__file__).resolve().parents[3] / "bench" / "data" / "embedded" / "model"
 
 
 @pytest.fixture(autouse=True)
@@ -25,21 +24,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 def test_the_embedded_model_is_found_by_its_name() -> None:
     found = resolve_model("embedded")
-    assert (found.folder, found.name) == (EMBEDDED, "embedded")
+    assert (found.folder, found.name) == (MODEL_DIR, "embedded")
 
 
 def test_a_folders_revision_is_its_content(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(EMBEDDED, copy)
+    shutil.copytree(MODEL_DIR, copy)
     before = resolve_model(str(copy)).revision
-    assert before == folder_revision(EMBEDDED)
+    assert before == folder_revision(MODEL_DIR)
     assert before.startswith("sha256:")
     (copy / "README.md").write_text("not part of the model")
     assert folder_revision(copy) == before
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     changed = folder_revision(copy)
-    assert changed not in (before, folder_revision(EMBEDDED))
+    assert changed not in (before, folder_revision(MODEL_DIR))
     (copy / "vocab.txt").write_text("[PAD]\n")
     assert folder_revision(copy) != changed
 
@@ -91,7 +90,7 @@ def snapshot(tmp_path: Path) -> Path:
     repository = tmp_path / "hub" / "models--some-org--some-model"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(COMMIT)
-    shutil.copytree(EMBEDDED, repository / "blobs")
+    shutil.copytree(MODEL_DIR, repository / "blobs")
     folder = repository / "snapshots" / COMMIT
     folder.mkdir(parents=True)
     for blob in (repository / "blobs").iterdir():
@@ -160,7 +159,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, snapshot: Path) -> list[bool]:
     def download(*unused: Any, local_files_only: bool, **options: Any) -> str:
         calls.append(local_files_only)
         if not local_files_only:
-            shutil.copytree(EMBEDDED, snapshot, dirs_exist_ok=True)
+            shutil.copytree(MODEL_DIR, snapshot, dirs_exist_ok=True)
         return str(snapshot)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)

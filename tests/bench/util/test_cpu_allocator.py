@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how g
 COUNTED = """
 import ctypes, json, resource, sys
 from pathlib import Path
-from finebench.bench import heap
+from finebench.bench.util import cpu_allocator
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
@@ -26,13 +26,13 @@ def step():
     libc.memset(memory, 1, 48 * MIB)
     libc.free(memory)
 
-kept = sys.argv[1] == "kept" and heap.keep_freed_memory()
+kept = sys.argv[1] == "kept" and cpu_allocator.keep_freed_memory()
 step()
 before = faults()
 for _ in range(5):
     step()
 counted, held = (faults() - before) * resource.getpagesize() / MIB, resident()
-heap.give_back()
+cpu_allocator.give_back()
 print(json.dumps({"kept": kept, "cleared": counted, "given_back": held - resident()}))
 """
 

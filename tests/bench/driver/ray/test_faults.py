@@ -47,14 +47,14 @@ OUTCOMES = {  # how: (status, attempts with one retry, what the reason says)
 def faults() -> Iterator[None]:
     """The faulty method in this process and in the workers of one small Ray, which claims a GPU that is not there."""
     register()
-    hook = "tests.faulty.faulty.register"
+    hook, root = "tests.faulty.faulty.register", str(Path(__file__).resolve().parents[4])
     ray.init(
         address="local",
         num_cpus=2,
         num_gpus=1,
         include_dashboard=False,
         log_to_driver=False,
-        runtime_env={"worker_process_setup_hook": hook},
+        runtime_env={"worker_process_setup_hook": hook, "env_vars": {"PYTHONPATH": root}},
     )
     yield
     ray.shutdown()

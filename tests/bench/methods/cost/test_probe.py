@@ -94,7 +94,7 @@ def test_an_inapplicable_method_is_an_answer_with_its_reason() -> None:
 @pytest.mark.slow
 def test_a_process_without_torch_asks_the_child_and_restarts_one_that_has_ended() -> None:
     code = (
-        "import sys; from finebench.bench import probe;"
+        "import sys; from finebench.bench.methods.cost import probe;"
         f"ask = lambda r: probe.probe({TINY!r}, 'lora', {{'r': r}}, 2).encoder;"
         "one = ask(2); probe._child()._process.kill(); probe._child()._process.wait();"
         "print(one, ask(4), 'torch' in sys.modules)"
