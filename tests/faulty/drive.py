@@ -5,10 +5,11 @@ python -m tests.faulty.drive STUDY RESULTS
 
 import sys
 
-import ray
+from finebench.bench.driver.ray import local_ray, session  # noqa: F401  before ray: how Ray behaves
+
+import ray  # isort: skip
 
 from finebench.bench.cli.app import app, guarded
-from finebench.bench.driver.ray import local_ray
 from tests.faulty.faulty import register
 
 ATTEMPTS = 10
