@@ -84,7 +84,7 @@ def run_command(
     if len(outcome.failures) > SHOWN_FAILURES:
         console.print(f"… and {len(outcome.failures) - SHOWN_FAILURES} more")
     if keep == "best":
-        from finebench.bench.training.worker.weights import keep_best
+        from finebench.bench.results.deltas import keep_best
 
         kept = keep_best(outcome.folder)
         rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"

@@ -112,7 +112,7 @@ def print_status(results: str, as_json: bool) -> None:
 def status(results: str) -> dict[str, Any]:
     """Counts of planned, finished (by status), running and pending trials of a results folder; `outside` counts those
     that its study no longer contains (None where that cannot be told), which are in no other number."""
-    from finebench.bench.results.counts import count
+    from finebench.bench.cli.counts import count
     from finebench.bench.results.folder import ResultsFolder
     from finebench.bench.results.schema import STATUSES
     from finebench.bench.results.within import outside_note, stored_scope

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from finebench.bench.driver.validate import Prepared
+from finebench.bench.results.deltas import BestDeltas
 from finebench.bench.results.folder import Done, ResultsFolder
 from finebench.bench.results.leftovers import clear_results, clear_scratch
 from finebench.bench.results.recompute_id import extended, identity
@@ -23,7 +24,6 @@ from finebench.bench.study.plan import Cell
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.study.waves import Waves, asked_of
 from finebench.bench.training.worker.checkpoint_policy import clear
-from finebench.bench.training.worker.weights import BestDeltas
 
 if TYPE_CHECKING:
     from finebench.bench.scheduling.optuna_search import OptunaCell  # brings in Optuna, which a grid does without

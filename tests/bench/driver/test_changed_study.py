@@ -20,6 +20,7 @@ from finebench.bench.driver.opening import Opening
 from finebench.bench.driver.ray import session
 from finebench.bench.driver.run import RunOptions, dump_study, run_study
 from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.results.deltas import BestDeltas
 from finebench.bench.results.folder import Done, ResultsFolder, done_of
 from finebench.bench.results.record import Record
 from finebench.bench.results.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
@@ -29,7 +30,6 @@ from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.scheduling.slots import parallel, slots
 from finebench.bench.study.load import load_study
 from finebench.bench.study.trial_id import Trial
-from finebench.bench.training.worker.weights import BestDeltas
 from finebench.bench.util.errors import InputError
 from tests.bench.tiny import tiny_study
 

@@ -31,8 +31,7 @@ from finebench.bench.results.schema import TRIALS
 from finebench.bench.results.verify import verify
 from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Plan
-from finebench.bench.training.worker.delta import read_about
-from finebench.bench.training.worker.weights import load_delta
+from finebench.bench.training.worker.weights import load_delta, read_about
 from finebench.bench.util.errors import DataError, InputError, ModelError, StudyError
 from tests.bench.stored import fill, make_record
 

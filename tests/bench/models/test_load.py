@@ -25,7 +25,7 @@ from finebench.bench.models.parameters import (
     trained_tensors,
 )
 from finebench.bench.training.build_model import build
-from finebench.bench.training.worker.delta import delta_bytes, load_delta
+from finebench.bench.training.worker.weights import delta_bytes, put_back
 from finebench.bench.util.errors import ModelError
 from tests.bench.tiny_models import CONFIGS, DECODERS, OTHERS, tiny_model
 
@@ -311,7 +311,7 @@ def test_a_delta_restores_the_trained_model(backbone: Backbone, tmp_path: Path, 
             tensor.add_(torch.randn_like(tensor) * 0.1)
     path = tmp_path / "delta.safetensors"
     path.write_bytes(delta_bytes(trained_tensors(model), tuned, 3, {"task": "mini-cola"}))
-    restored = load_delta(path, backbone)
+    restored = put_back(path, backbone)
     with torch.no_grad():
         assert torch.equal(restored(**BATCH).logits, model.eval()(**BATCH).logits)
 
@@ -322,13 +322,13 @@ def test_a_foreign_delta_is_refused(backbone: Backbone, tmp_path: Path) -> None:
     tuned = method("head")()
     path.write_bytes(delta_bytes(trained_tensors(build(three, tuned, 1)), tuned, 1))
     with pytest.raises(ModelError, match=r"another model or number of labels; 'classifier.bias' differs"):
-        load_delta(path, backbone)
+        put_back(path, backbone)
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(ModelError, match="holds no finebench delta"):
-        load_delta(path, backbone)
+        put_back(path, backbone)
     path.write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read as safetensors"):
-        load_delta(path, backbone)
+        put_back(path, backbone)
 
 
 def test_the_embedded_model_is_a_classifier_for_transformers_too() -> None:

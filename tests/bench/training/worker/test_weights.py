@@ -9,9 +9,10 @@ import torch
 
 from finebench.bench.data.embedded import MODEL_DIR, load_split
 from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.results.deltas import keep_best
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.training.worker.weights import keep_best, load_delta
+from finebench.bench.training.worker.weights import load_delta
 from finebench.bench.util.errors import ModelError
 from tests.bench.stored import make_record, trial_id
 from tests.bench.tiny import tiny_study
