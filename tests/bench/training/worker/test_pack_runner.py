@@ -194,7 +194,7 @@ def test_an_exception_is_an_outcome(
     record = finish(resident, make_trials(ready)[0])[0]
     assert record.trial["status"] == status
     assert type(error).__name__ in record.trial["reason"]
-    assert "test_trainer.py" in record.trial["reason"]
+    assert "test_pack_runner.py" in record.trial["reason"]
 
 
 def test_a_trial_past_its_time_limit_is_a_timeout(ready: Prepared) -> None:
