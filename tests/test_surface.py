@@ -15,7 +15,7 @@ from typer.models import OptionInfo
 from finebench.bench.cli import app, exit_codes
 from finebench.bench.methods import TUNABLE
 from finebench.bench.results import schema
-from finebench.bench.study.load import RESERVED
+from finebench.bench.study.findings import RESERVED
 from finebench.bench.study.schema import Study
 
 GOLDEN = Path(__file__).parent / "golden_surface.json"

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from finebench.analysis.claims.settling import run_into
 from finebench.analysis.load.read import Results
 from finebench.bench.study.claim_needs import needs
+from finebench.bench.study.findings import sentences
 from finebench.bench.study.schema import Study
 from finebench.bench.study.unsettled import sentence, uncosted
 from finebench.bench.util.errors import StudyError
@@ -22,7 +23,4 @@ def no_verdict(results: Results) -> list[str]:
 
 
 def _first(error: ValidationError | StudyError) -> str:
-    if isinstance(error, StudyError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error) if isinstance(error, StudyError) else sentences(error)[0]

@@ -8,6 +8,16 @@ from typing import Annotated, Any, Literal
 import typer
 
 from finebench.bench import __version__
+from finebench.bench.cli.arguments import (
+    DataOption,
+    IdArgument,
+    JsonOption,
+    ModelOption,
+    ResultsArgument,
+    SetOption,
+    StudyArgument,
+    complete_method,
+)
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.places import check_home
@@ -17,20 +27,14 @@ app = typer.Typer(
     name="finebench",
     help="Which fine-tuning method, at what cost, and how sure are we?",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
 
 
-StudyArgument = Annotated[str, typer.Argument(help="A study file, or the bare name of a built-in study.")]
-ResultsArgument = Annotated[str, typer.Argument(help="A results folder: a path, or a URI such as s3://bucket/folder.")]
-ModelOption = Annotated[str | None, typer.Option(help="Hub id or folder; replaces the study's model.")]
-DataOption = Annotated[
-    Path | None, typer.Option(help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub.")
-]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value (repeatable).")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+RUN, LOOK, KEEP, EXTEND, SET_UP = "Run", "Look", "Keep", "Extend", "Set up"
+"""Groups of commands in `--help`, in this order."""
 
 
 def _example(text: str) -> str:
@@ -49,15 +53,19 @@ def _root(
         check_home()
 
 
-@app.command(epilog=_example("finebench run quickstart --results results/quickstart"))
+@app.command(rich_help_panel=RUN, epilog=_example("finebench run quickstart --results results/quickstart"))
 def run(
     study: StudyArgument,
-    results: Annotated[str | None, typer.Option(help="Results folder or URI [default: results/NAME].")] = None,
+    results: Annotated[
+        str | None, typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME].")
+    ] = None,
     model: ModelOption = None,
     data: DataOption = None,
     set_: SetOption = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Start at most N trials, then stop.")] = None,
-    address: Annotated[str | None, typer.Option(help="Join the Ray cluster at ADDR (auto, host:port).")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start at most N trials, then stop.")] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="Join the Ray cluster at ADDR (auto, host:port).")
+    ] = None,
     debug: Annotated[
         bool,
         typer.Option(
@@ -80,11 +88,11 @@ def run(
     raise typer.Exit(run_command(study, results, model, data, set_ or [], trials, address, debug, why, keep, logger))
 
 
-@app.command(epilog=_example("finebench new my-study.yaml"))
+@app.command(rich_help_panel=RUN, epilog=_example("finebench new my-study.yaml"))
 def new(
-    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("study.yaml"),
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("study.yaml"),
     data: Annotated[
-        Path | None, typer.Option("--data", help="A file of your own, for which a task is proposed.")
+        Path | None, typer.Option("--data", metavar="FILE", help="A file of your own, for which a task is proposed.")
     ] = None,
 ) -> None:
     """Write a commented study file to start from."""
@@ -94,7 +102,7 @@ def new(
     typer.echo(f"wrote {written}; run it with: finebench run {written}")
 
 
-@app.command(epilog=_example("finebench plan doering2024 --json"))
+@app.command(rich_help_panel=RUN, epilog=_example("finebench plan doering2024 --json"))
 def plan(
     study: StudyArgument,
     model: ModelOption = None,
@@ -108,7 +116,7 @@ def plan(
     print_plan(study, set_ or [], model, data, as_json)
 
 
-@app.command(epilog=_example("finebench status results/quickstart"))
+@app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))
 def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
     """Counts by status, per cell; safe while a run is going on."""
     from finebench.bench.cli.show import print_status
@@ -116,26 +124,40 @@ def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
     print_status(results, as_json)
 
 
-@app.command(epilog=_example("finebench report results/quickstart"))
+@app.command(rich_help_panel=LOOK, epilog=_example("finebench report results/quickstart"))
 def report(
     results: ResultsArgument,
-    out: Annotated[str | None, typer.Option(help="Where to write the report [default: RESULTS/report].")] = None,
-    price_per_hour: Annotated[float | None, typer.Option(min=0, help="Price of one machine hour.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it [default: RESULTS/report].")] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")
+    ] = None,
     check_claims: Annotated[
         bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
     ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the report in a web browser.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the variance and efficiency report of a results folder."""
     from finebench.bench.cli.commands import report_command
 
-    raise typer.Exit(report_command(results, out, price_per_hour, check_claims))
+    raise typer.Exit(report_command(results, out, price_per_hour, check_claims, open_, as_json))
 
 
-@app.command(epilog=_example("finebench compare results/main results/branch --out comparison"))
+@app.command(rich_help_panel=LOOK, epilog=_example("finebench trial results/quickstart 1f0c2a9b"))
+def trial(results: ResultsArgument, trial_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Show all that is stored of one trial, and the command that runs it again."""
+    from finebench.bench.cli.one_trial import print_trial
+
+    print_trial(results, trial_id, as_json)
+
+
+@app.command(rich_help_panel=LOOK, epilog=_example("finebench compare results/main results/branch --out comparison"))
 def compare(
     results_a: ResultsArgument,
     results_b: ResultsArgument,
-    out: Annotated[str | None, typer.Option(help="Also write page, tables, figures here [default: nowhere].")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Also write page, tables, figures here [default: nowhere].")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Two results folders side by side, with intervals for what changed from the first to the second."""
@@ -144,15 +166,15 @@ def compare(
     raise typer.Exit(compare_command(results_a, results_b, out, as_json))
 
 
-@app.command(epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
-def rerun(results: ResultsArgument, trial_id: Annotated[str, typer.Argument(help="The trial's id.")]) -> None:
+@app.command(rich_help_panel=RUN, epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
+def rerun(results: ResultsArgument, trial_id: IdArgument, as_json: JsonOption = False) -> None:
     """Run one trial again, in this process, and say whether its score is bit-equal."""
     from finebench.bench.cli.rerun import rerun_command
 
-    raise typer.Exit(rerun_command(results, trial_id))
+    raise typer.Exit(rerun_command(results, trial_id, as_json))
 
 
-@app.command(epilog=_example("finebench verify results/quickstart"))
+@app.command(rich_help_panel=KEEP, epilog=_example("finebench verify results/quickstart"))
 def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
     """Check a results folder: files, ids, duplicates, counts. Exit code 0 where it is sound, else 3."""
     from finebench.bench.cli.upkeep import verify_command
@@ -160,23 +182,37 @@ def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
     raise typer.Exit(verify_command(results, as_json))
 
 
-@app.command(epilog=_example("finebench compact results/quickstart"))
-def compact(results: ResultsArgument) -> None:
+@app.command(rich_help_panel=KEEP, epilog=_example("finebench compact results/quickstart"))
+def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
     """Merge a results folder's many small files into few; loses nothing, also when it is killed."""
     from finebench.bench.cli.upkeep import compact_command
 
-    raise typer.Exit(compact_command(results))
+    raise typer.Exit(compact_command(results, as_json))
 
 
-@app.command(epilog=_example("finebench methods --model google-bert/bert-base-uncased"))
-def methods(model: ModelOption = None, as_json: JsonOption = False) -> None:
-    """List the registered methods, with their trainable parameters on a model."""
-    from finebench.bench.cli.show import print_methods
+@app.command(rich_help_panel=EXTEND, epilog=_example("finebench methods --model google-bert/bert-base-uncased"))
+def methods(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_method, help="Show all there is to know of one."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="MODEL", help="Hub id or folder on which parameters are counted.")
+    ] = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """List the registered methods, with their trainable parameters on a model; or show one."""
+    if name is None:
+        from finebench.bench.cli.show import print_methods
 
-    print_methods(model or "embedded", as_json)
+        print_methods(model, as_json)
+    else:
+        from finebench.bench.cli.registered import print_method
+
+        print_method(name, model, as_json)
 
 
-@app.command(epilog=_example("finebench tasks --json"))
+@app.command(rich_help_panel=EXTEND, epilog=_example("finebench tasks --json"))
 def tasks(as_json: JsonOption = False) -> None:
     """List the registered tasks."""
     from finebench.bench.cli.show import print_tasks
@@ -184,9 +220,40 @@ def tasks(as_json: JsonOption = False) -> None:
     print_tasks(as_json)
 
 
-@app.command(epilog=_example("finebench doctor"))
+@app.command(rich_help_panel=EXTEND, epilog=_example("finebench metrics"))
+def metrics(as_json: JsonOption = False) -> None:
+    """List the registered metrics."""
+    from finebench.bench.cli.registered import print_metrics
+
+    print_metrics(as_json)
+
+
+@app.command(rich_help_panel=EXTEND, epilog=_example("finebench studies"))
+def studies(as_json: JsonOption = False) -> None:
+    """List the studies that can be run by name."""
+    from finebench.bench.cli.registered import print_studies
+
+    print_studies(as_json)
+
+
+@app.command(rich_help_panel=EXTEND, epilog=_example("finebench schema > finebench.schema.json"))
+def schema(
+    what: Annotated[
+        Literal["study", "results"], typer.Argument(help="Keys of a study file, or columns of the results' tables.")
+    ] = "study",
+) -> None:
+    """Print a JSON schema: of the study file, for editors, or of the tables of a results folder."""
+    from finebench.bench.cli.json_schema import results_schema, study_schema
+    from finebench.bench.cli.terminal.console import print_json
+
+    print_json(study_schema() if what == "study" else results_schema())
+
+
+@app.command(rich_help_panel=SET_UP, epilog=_example("finebench doctor"))
 def doctor(
-    results: Annotated[str, typer.Option(help="Where results will lie: a folder or URI.")] = "results",
+    results: Annotated[
+        str, typer.Option(metavar="RESULTS", help="Where results will lie: a folder or URI.")
+    ] = "results",
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine: what works, and how to fix what does not."""

@@ -1,16 +1,19 @@
 """What `run` and `report` do: run a study, print the summary table, say where the report is."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from finebench.bench.cli.console import make_console
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS, EXIT_REFUTED
-from finebench.bench.cli.progress import failure_line, make_progress
+from finebench.bench.cli.terminal.console import finite, make_console, print_json
+from finebench.bench.cli.terminal.progress import failure_line, make_progress
+from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor
 from finebench.bench.study.load import find_study, load_study
@@ -64,19 +67,24 @@ def run_command(
     console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
     command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
 
+    waiting = Waiting(console)
+
     def observe(conductor: Conductor) -> Observer:
+        waiting.stop()
         for line in without_verdict(no_verdict(study, data), command):
             console.print(Text(line), soft_wrap=True)
         return make_progress(conductor.plan, conductor, console)
 
     try:
-        outcome = run_study(study, options, observe, _explain(console, why), _settle)
+        outcome = run_study(study, options, observe, _explain(console, why), _settle, waiting.tell)
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:
         raise StorageError(
             f"{error}; once that is mended, run the same command again: what is stored is whole"
         ) from error
+    finally:
+        waiting.stop()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items())) or "nothing to do"
     console.print(Text(f"this run: {counts}; {outcome.skipped} there before; {outcome.seconds:.0f} s"), soft_wrap=True)
     for row in outcome.failures[:SHOWN_FAILURES]:
@@ -116,27 +124,33 @@ def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:
     return explain
 
 
-def report_command(results: str, out: str | None, price_per_hour: float | None, check_claims: bool) -> int:
+def report_command(
+    results: str,
+    out: str | None,
+    price_per_hour: float | None,
+    check_claims: bool,
+    open_it: bool = False,
+    as_json: bool = False,
+) -> int:
     """Write the report; returns 4 when `check_claims` and a claim is refuted, and says which."""
+    from finebench.analysis.report.write import write_report
+    from finebench.bench.cli.terminal.browser import open_page
+
     console = make_console()
-    verdicts = _report(console, results, out, price_per_hour)
+    report = write_report(results, out, price_per_hour)
+    refuted = [one["id"] for one in report.verdicts if one["verdict"] == "refuted"]
+    if as_json:
+        print_json(finite(asdict(report) | {"refuted": refuted}))
+    else:
+        _tell(console, results, report, "")
+    if open_it and (why_not := open_page(report.path)) is not None:
+        typer.echo(f"finebench: note: {why_not}", err=True)
     if not check_claims:
         return 0
-    refuted = [one["id"] for one in verdicts if one["verdict"] == "refuted"]
-    if refuted:
-        console.print(Text(f"refuted: {', '.join(refuted)}"), soft_wrap=True)
-        return EXIT_REFUTED
-    console.print(Text("no claim is refuted" if verdicts else "the study makes no claims"), soft_wrap=True)
-    return 0
-
-
-def _report(
-    console: Console, results: str, out: str | None, price_per_hour: float | None
-) -> tuple[dict[str, Any], ...]:
-    """Write the report, print its summary table, its verdicts and its path; returns the verdicts."""
-    from finebench.analysis.report.write import write_report
-
-    return _tell(console, results, write_report(results, out, price_per_hour), "")
+    if not as_json:
+        none = "no claim is refuted" if report.verdicts else "the study makes no claims"
+        console.print(Text(f"refuted: {', '.join(refuted)}" if refuted else none), soft_wrap=True)
+    return EXIT_REFUTED if refuted else 0
 
 
 def _report_again(console: Console, results: str) -> None:
@@ -145,12 +159,14 @@ def _report_again(console: Console, results: str) -> None:
 
     report = still_there(results)
     if report is None:
-        _report(console, results, None, None)
+        from finebench.analysis.report.write import write_report
+
+        _tell(console, results, write_report(results, None, None), "")
     else:
         _tell(console, results, report, " (nothing has changed since it was made)")
 
 
-def _tell(console: Console, results: str, report: "Report", note: str) -> tuple[dict[str, Any], ...]:
+def _tell(console: Console, results: str, report: "Report", note: str) -> None:
     console.print(summary_table(report.summary, console.width))
     for sentence in (*report.state, *report.findings):
         console.print(Text(sentence), soft_wrap=True)
@@ -158,7 +174,6 @@ def _tell(console: Console, results: str, report: "Report", note: str) -> tuple[
         console.print(Text(verdict_line(one)), soft_wrap=True)
     console.print(Text(f"report: {report.path}{note}"), soft_wrap=True)
     console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
-    return report.verdicts
 
 
 def verdict_line(one: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from finebench.bench.cli.console import make_console, print_json
+from finebench.bench.cli.terminal.console import make_console, print_json
 
 SHOWN_ROWS = 60
 """Rows of a table that the terminal shows; `--out` writes all."""

@@ -1,7 +1,7 @@
 """`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 import typer
 
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
+from finebench.bench.cli.one_trial import find_row
+from finebench.bench.cli.terminal.console import finite, print_json
 from finebench.bench.driver.validate import prepare
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record, record_name
@@ -21,7 +23,7 @@ from finebench.bench.study.seeds import from_code
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.tasks import tasks
 from finebench.bench.training.worker.messages import Pack
-from finebench.bench.util.errors import ResultsError, choose, shown
+from finebench.bench.util.errors import ResultsError, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
 PACKED_TOLERANCE = 1e-2
@@ -29,46 +31,59 @@ PACKED_TOLERANCE = 1e-2
 COMPARED = ("score", "score_last", "select_score", "steps")
 
 
-def rerun_command(results: str, trial_id: str) -> int:
+def rerun_command(results: str, trial_id: str, as_json: bool = False) -> int:
     """Repeat a trial and compare; returns 0 when bit-equal (one from a pack: equal up to rounding), 3 when not."""
     folder = ResultsFolder(results)
-    row = _find(folder, trial_id)
+    row = find_row(folder, trial_id)
     trial, record = repeat(folder, row)
-    if trial.id != trial_id:
-        typer.echo(f"note: model, data or code have changed since; this is now trial {trial.id}")
+    packed = (row["pack_size"] or 1) > 1
+    found = _compare_packed(row, record) if packed else _compare(folder, row, record)
+    notes = [*_changes(row, trial, record), *found.notes]
+    if as_json:
+        told = {key: {"stored": finite(row[key]), "now": finite(record.trial[key])} for key in COMPARED}
+        status = {"stored": row["status"], "now": record.trial["status"]}
+        about = {"trial_id": row["trial_id"], "equal": found.equal, "up_to": PACKED_TOLERANCE if packed else 0.0}
+        print_json(about | {"status": status, **told, "notes": notes})
+    else:
+        lines = [f"{key}: {row[key]!r} stored, {record.trial[key]!r} now" for key in COMPARED]
+        said = f"{'' if found.equal else 'NOT '}{found.words} (status {record.trial['status']})"
+        typer.echo("\n".join([*(f"note: {note}" for note in notes), *lines, f"{row['trial_id']}: {said}"]))
+    return 0 if found.equal else EXIT_FAILED_TRIALS
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a trial came out the same, in the words for what the same means here."""
+
+    equal: bool
+    words: str
+    notes: tuple[str, ...] = ()
+
+
+def _changes(row: dict[str, Any], trial: Trial, record: Record) -> list[str]:
+    """What is no longer as it was when the trial was stored."""
+    notes = []
+    if trial.id != row["trial_id"]:
+        notes.append(f"model, data or code have changed since; this is now trial {trial.id}")
     if row["device"] not in (None, record.trial["device"]):
-        typer.echo(f"note: stored from {row['device']}, run now on {record.trial['device']}; rounding may differ")
-    lines = [f"{key}: {row[key]!r} stored, {record.trial[key]!r} now" for key in COMPARED]
-    typer.echo("\n".join(lines))
-    if (row["pack_size"] or 1) > 1:
-        return _compare_packed(row, record)
+        notes.append(f"stored from {row['device']}, run now on {record.trial['device']}; rounding may differ")
+    return notes
+
+
+def _compare(folder: ResultsFolder, row: dict[str, Any], record: Record) -> Comparison:
     equal = row["status"] == record.trial["status"] and all(_same(row[key], record.trial[key]) for key in COMPARED)
-    same = equal and _same_predictions(folder, row, record)
-    typer.echo(f"{trial_id}: {'bit-equal' if same else 'NOT bit-equal'} (status {record.trial['status']})")
-    return 0 if same else EXIT_FAILED_TRIALS
+    return Comparison(equal and _same_predictions(folder, row, record), "bit-equal")
 
 
-def _compare_packed(row: dict[str, Any], record: Record) -> int:
+def _compare_packed(row: dict[str, Any], record: Record) -> Comparison:
     """A trial stored from a pack, whose sums were taken in another order than alone."""
     alike = row["status"] == record.trial["status"] and all(_near(row[key], record.trial[key]) for key in COMPARED)
-    found = f"equal to {PACKED_TOLERANCE:g}" if alike else f"NOT equal to {PACKED_TOLERANCE:g}"
-    typer.echo(f"note: stored from a pack of {row['pack_size']}; alone a trial is the same up to rounding only")
-    typer.echo(f"{row['trial_id']}: {found} (status {record.trial['status']})")
-    return 0 if alike else EXIT_FAILED_TRIALS
+    note = f"stored from a pack of {row['pack_size']}; alone a trial is the same up to rounding only"
+    return Comparison(alike, f"equal to {PACKED_TOLERANCE:g}", (note,))
 
 
 def _near(a: Any, b: Any) -> bool:
     return _same(a, b) or (a is not None and b is not None and abs(a - b) <= PACKED_TOLERANCE)
-
-
-def _find(folder: ResultsFolder, trial_id: str) -> dict[str, Any]:
-    rows = {row["trial_id"]: row for row in folder.rows() if row["status"] != "pruned" or row["trial_id"] == trial_id}
-    if not rows:
-        raise ResultsError(f"results folder {folder.uri!r} holds no trials")
-    if trial_id not in rows:
-        known = rows if len(rows) <= 10 else list(rows)[:10]
-        raise ResultsError(f"{folder.uri}: {choose('trial', trial_id, known)}")
-    return rows[trial_id]
 
 
 def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:

@@ -8,20 +8,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from finebench.bench.cli.console import make_console, print_json
+from finebench.bench.cli.terminal.console import make_console, print_json, say
+from finebench.bench.cli.terminal.text_table import print_table
+from finebench.bench.study.budget import budget_words
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
-
-
-def _table(columns: list[str], rows: list[list[str]], title: str | None = None, texts: tuple[int, ...] = (0,)) -> Table:
-    """A table for people: numbers to the right, the columns in `texts` to the left; the last one may wrap."""
-    table = Table(box=None, header_style="bold", title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        last = index == len(columns) - 1
-        table.add_column(column, justify="left" if index in texts else "right", no_wrap=not last, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
 
 
 def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
@@ -39,7 +30,8 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
         print_json(found)
         return
     console = make_console()
-    console.print(f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}")
+    head = f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}"
+    say(console, head)
     for line in lines(found["tasks"]):
         console.print(Text(line), soft_wrap=True)
     rows = []
@@ -47,12 +39,14 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
         counts = [
             _count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
         ]
-        rows.append([m["name"], *counts, _flops(m["train_flops"]), _hours(m["seconds"])])
-    columns = ["method", "settings", "trials", "trained", "of it head", "total", "FLOPs", "core time"]
-    console.print(_table(columns, rows, "tuning budget per method"))
-    console.print(f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
+        rows.append([m["name"], *counts, _flops(m["train_flops"])])
+        rows[-1].append("?" if m["seconds"] is None else _hours(m["seconds"]))
+    say(console, "tuning budget per method, in parameters trained, of them in the head, and in all")
+    columns = ["method", "settings", "trials", "trained", "head", "total", "FLOPs", "core time"]
+    print_table(console, columns, rows)
+    say(console, f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
     for note in found["notes"]:
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+        say(console, f"note: {note}")
     for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
         console.print(Text(line), soft_wrap=True)
 
@@ -94,19 +88,32 @@ def print_status(results: str, as_json: bool) -> None:
         print_json(found)
         return
     console = make_console()
-    console.print(", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending")))
-    columns = ["cell", "planned", *STATUSES, "running", "pending"]
-    rows = [
-        [f"{c['task']} · {c['method']} · {c['fraction']:g} · {c['budget']}", *(str(c[key]) for key in columns[1:])]
-        for c in found["cells"]
-    ]
-    console.print(_table(columns, rows))
+    counted = ", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending"))
+    say(console, counted)
+    print_table(console, *_cell_table(found["cells"]))
     if found["other_precision"]:
         console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
     for line in found["notes"]:
-        console.print(Text(f"note: {line}"), soft_wrap=True)
+        say(console, f"note: {line}")
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
+
+
+def _cell_table(cells: list[dict[str, Any]]) -> tuple[list[str], list[list[str]], tuple[int, ...]]:
+    """Columns, rows and columns of words of the cells' counts; a status that no cell has, and a budget that all have,
+    get no column."""
+    from finebench.bench.results.schema import STATUSES
+
+    budgets = len({cell["budget"] for cell in cells}) > 1
+    counts = [key for key in STATUSES if key == "ok" or any(cell[key] for cell in cells)]
+    counts = ["planned", *counts, "running", "pending"]
+    rows = [
+        [c["task"], c["method"], f"{c['fraction']:g}", *([budget_words(c["budget"])] if budgets else [])]
+        + [f"{c[key]:,}" for key in counts]
+        for c in cells
+    ]
+    names = ["task", "method", "fraction", *(["budget"] if budgets else [])]
+    return [*names, *counts], rows, tuple(range(len(names)))
 
 
 def status(results: str) -> dict[str, Any]:
@@ -177,7 +184,7 @@ def _place_running(cells: list[dict[str, Any]], running: dict[str, list[Any]]) -
 
 def print_methods(model: str, as_json: bool) -> None:
     """Every method with its summary and what it trains on a model."""
-    from finebench.bench.driver.forecast import method_table
+    from finebench.bench.cli.method_facts import method_table
 
     found, note = method_table(model)
     if as_json:
@@ -190,9 +197,10 @@ def print_methods(model: str, as_json: bool) -> None:
         rows.append(
             [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
         )
-    columns = ["method", "trained", "of it head", "what it is"]
-    table = _table(columns, rows, f"on {model}, two classes{note}", texts=(0, 3))
-    make_console().print(table)
+    columns = ["method", "trained", "head", "what it is"]
+    console = make_console()
+    console.print(Text(f"on {model}, two classes{note}"), soft_wrap=True)
+    print_table(console, columns, rows, texts=(0, 3))
 
 
 def print_tasks(as_json: bool) -> None:
@@ -218,7 +226,7 @@ def print_tasks(as_json: bool) -> None:
         print_json(found)
         return
     rows = [[t.name, t.kind, ", ".join(t.metrics), t.summary] for t in tasks().values()]
-    make_console().print(_table(["task", "kind", "metrics", "what it is"], rows, texts=(0, 1, 2, 3)))
+    print_table(make_console(), ["task", "kind", "metrics", "what it is"], rows, texts=(0, 1, 2, 3))
 
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

@@ -2,8 +2,8 @@
 
 from rich.text import Text
 
-from finebench.bench.cli.console import make_console, print_json
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
+from finebench.bench.cli.terminal.console import make_console, print_json
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import claim
 from finebench.bench.results.merge import compact
@@ -37,14 +37,18 @@ def _lines(word: str, findings: list[Finding]) -> list[str]:
     return shown if len(findings) <= SHOWN else [*shown, f"… and {len(findings) - SHOWN:,} more ({word}s); see --json"]
 
 
-def compact_command(results: str) -> int:
+def compact_command(results: str, as_json: bool = False) -> int:
     """Merge a folder's files, while nobody runs in it; returns 0, or 3 where a damaged file was left alone."""
     folder = ResultsFolder(results)
     if not folder.exists():
         raise ResultsError(f"results folder {results!r} does not exist")
+    notes: list[str] = []
     console = make_console()
-    with claim(folder, lambda text: console.print(Text(text), soft_wrap=True)):
+    with claim(folder, notes.append if as_json else lambda text: console.print(Text(text), soft_wrap=True)):
         made = compact(folder)
+    if as_json:
+        print_json({"before": made.before, "now": made.after, "damaged": list(made.damaged), "notes": notes})
+        return EXIT_FAILED_TRIALS if made.damaged else 0
     console.print(Text(f"{results}: {made.before:,} files before, {made.after:,} now"), soft_wrap=True)
     for line in made.damaged:
         console.print(Text(f"left alone: {line}"), soft_wrap=True)

@@ -10,8 +10,6 @@ from finebench.bench.data.leakage import check_own
 from finebench.bench.data.task_data import TaskData, load_task
 from finebench.bench.driver import preflight
 from finebench.bench.driver.validate import check_draws, check_weights, declared, identities
-from finebench.bench.methods import Method, method, methods
-from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.checkpoint_checks import check_folder
 from finebench.bench.models.hub import known_architecture, resolve_model
@@ -26,7 +24,7 @@ from finebench.bench.study.unsettled import Seconds, unsettled
 from finebench.bench.study.waves import Waves, in_waves
 from finebench.bench.tasks import Hub, Task
 from finebench.bench.util.cores import cores
-from finebench.bench.util.errors import InputError, MethodError, ModelNotHere
+from finebench.bench.util.errors import InputError, ModelNotHere
 
 SMALL = 100_000_000
 """Bytes of a model folder up to which a plan tries model and methods as `run` does, within some seconds."""
@@ -272,40 +270,3 @@ def _sum(values: list[float | None]) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def method_table(model: str) -> tuple[list[dict[str, Any]], str]:
-    """Every method with its trainable parameters on a model, and a note for the table's title."""
-    try:
-        architecture: Architecture | None = find_architecture(model)
-        note = ""
-    except ModelNotHere as error:
-        architecture, note = None, f": {error}"
-    rows = []
-    for name, cls in methods().items():
-        row: dict[str, Any] = {"name": name + ("<TYPE>" if name.endswith(":") else ""), "summary": cls.summary}
-        row |= {"paper": cls.paper, "version": cls.version, "default_space": cls.default_space, "note": None}
-        row |= {"defaults_from": cls.defaults_from, "hyperparameters": hyperparameters(cls)}
-        row |= _counts(name, architecture)
-        rows.append(row)
-    return rows, note
-
-
-def hyperparameters(cls: type[Method]) -> list[dict[str, Any]]:
-    """What a study may set of a method: name, default, meaning."""
-    fields = cls.model_fields.items()
-    return [{"name": name, "default": field.default, "meaning": field.description} for name, field in fields]
-
-
-def _counts(name: str, architecture: Architecture | None) -> dict[str, Any]:
-    unknown: dict[str, Any] = dict.fromkeys(("trainable_params", "head_params", "total_params"))
-    if architecture is None or name.endswith(":"):
-        return unknown
-    try:
-        tuned = method(name)()
-        tuned.check(architecture)
-        counts = method_cost.count(tuned, architecture, 2)
-    except MethodError as error:
-        return unknown | {"note": str(error)}
-    trained = counts.encoder + counts.head
-    return {"trainable_params": trained, "head_params": counts.head, "total_params": counts.total}

@@ -88,6 +88,10 @@ class Tended(Observer):
         """Pass it on."""
         self.inner.on_note(text)
 
+    def on_wait(self, text: str) -> None:
+        """Pass it on."""
+        self.inner.on_wait(text)
+
     def tick(self) -> None:
         """Refresh the display; raises ResultsError where the folder is lost to another driver."""
         self.lock.check()
@@ -108,19 +112,28 @@ def run_study(
     observe: Callable[[Conductor], Observer],
     why: Callable[[Trial, str, bool], None],
     settle: Settle = _nobody,
+    waits: Callable[[str], None] = lambda text: None,
 ) -> RunOutcome:
-    """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted."""
+    """Run what is missing of a study; raises InputError before anything starts, KeyboardInterrupt when interrupted.
+
+    `waits` is told what the run waits for until there is an observer, which is told so from then on.
+    """
     begin = time.monotonic()
     folder = ResultsFolder(options.results)
     check_temporary(ray=not options.debug and options.address is None)
     check_tracker(options.logger, study.name, folder)
+    waits(f"looking at the results folder {options.results}")
     claim_folder(folder, study)
+    waits("asking which GPUs there are" if options.address is None else f"asking the cluster at {options.address}")
     precision = resolve(study, lambda: _gpus(options.address))
+    waits(f"loading the data and model {study.model}")
     ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
     shares = _shares_here(ready.study) if options.debug else None
     known = {name: facts(found) for name, found in ready.tasks.items()}
+    waits(f"trying the model and {_counted(len(study.methods), 'method')} on the data")
     _try(ready, options)
+    waits("reading what the results folder holds")
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
@@ -146,6 +159,10 @@ def run_study(
         clear(folder, set())
     failures = [*_diverged_before(folder, conductor), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _gpus(address: str | None) -> list[Gpus]:
@@ -268,6 +285,7 @@ def _run_here(
     from finebench.bench.training.worker.pack_runner import calibrate
     from finebench.bench.training.worker.worker_cache import Resident, gpu_count
 
+    recorder.observer.on_wait("loading the model")
     resident = Resident(shipment, next(iter(shares.values())))
     calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
     conductor.sizes = AsWritten(ready.study)
@@ -288,6 +306,8 @@ def _run_ray(
     from finebench.bench.driver.ray import session  # and no more yet: Ray Tune is imported while Ray starts
 
     ray_options = session.RayOptions(options.address, ready.study.retries)
+    joins = "starting Ray" if options.address is None else f"joining the Ray cluster at {options.address}"
+    recorder.observer.on_wait(joins)
     with session.ray_session(ray_options):
         from finebench.bench.driver.ray import sweep
         from finebench.bench.driver.ray.worker import pack_files
@@ -312,6 +332,7 @@ def _run_ray(
         recorder.after = after
         opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
         stop.arm()
+        recorder.observer.on_wait("waiting for a training process with the CPUs and GPUs that the first trial asks for")
         with session.watched(lambda: _ray_is_gone(recorder)):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
             sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)

@@ -76,6 +76,11 @@ class Method(BaseModel):
         return frozenset()
 
     @classmethod
+    def options(cls) -> dict[str, dict[str, Any]]:
+        """Hyperparameters beside the model's fields, by name, each with its `default`: those of a library's config."""
+        return {}
+
+    @classmethod
     def default_of(cls, name: str) -> Any:
         """The default of a hyperparameter; None where there is no such one."""
         field = cls.model_fields.get(name)

@@ -205,9 +205,16 @@ class ResultsFolder(Store):
 
     def record_rows(self, table: str, record: str) -> pa.Table:
         """One trial's rows of `evals` or `predictions`; raises ResultsError where there are none, or a damaged file."""
+        return self._lookup(table).rows(record)
+
+    def record_file(self, table: str, record: str) -> str:
+        """The file, as people see it, that holds these rows; raises ResultsError as `record_rows` does."""
+        return self.shown(f"{table}/{self._lookup(table).file(record)}")
+
+    def _lookup(self, table: str) -> Lookup:
         if table not in self._lookups:
             self._lookups[table] = Lookup(self, table)
-        return self._lookups[table].rows(record)
+        return self._lookups[table]
 
 
 def _fresh(rows: pa.Table, seen: set[tuple[str, bool]]) -> pa.Table:

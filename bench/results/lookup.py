@@ -27,6 +27,13 @@ class Lookup:
                 raise ResultsError(f"{self.store.shown(self.table)}: holds nothing of trial {record}")
         return found
 
+    def file(self, record: str) -> str:
+        """The name of the file that holds one record; raises ResultsError as `rows` does."""
+        self.rows(record)
+        if own_name(record) in self._own:
+            return own_name(record)
+        return next(name for name, held in self._segments.items() if record in held)
+
     def _find(self, record: str) -> pa.Table | None:
         if own_name(record) in self._own:
             part = read_part(self.store, self.table, own_name(record))

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from finebench.bench.util.errors import ResultsError, shown
+from finebench.bench.study.findings import sentences
+from finebench.bench.util.errors import ResultsError
 
 MAX_BYTES = 256 * 2**20
 
@@ -70,8 +71,6 @@ def parse_plan(data: bytes, where: str) -> dict[str, Any]:
     try:
         return _Plan.model_validate(json.loads(data)).model_dump()
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ResultsError(f"{where}: {key or 'the plan'}: {first['msg']} (given: {shown(first['input'])})") from error
+        raise ResultsError(f"{where}: {sentences(error)[0]}") from error
     except (ValueError, RecursionError) as error:
         raise ResultsError(f"{where}: not valid JSON: {error}") from error

@@ -28,6 +28,9 @@ class Observer:
     def on_note(self, text: str) -> None:
         """Something the user should know."""
 
+    def on_wait(self, text: str) -> None:
+        """What the first trial waits for, from now on."""
+
     def tick(self) -> None:
         """Called now and then while the sweep runs."""
 

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.study.findings import sentences
 from finebench.bench.study.plan import Cell
-from finebench.bench.util.errors import ResultsError, shown
+from finebench.bench.util.errors import ResultsError
 
 FOLDER = "search"
 
@@ -60,9 +61,6 @@ class Suggestions:
         try:
             return Suggestion.model_validate(self.folder.read_json(name))
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "the file"
             raise ResultsError(
-                f"{self.folder.shown(name)}: not a suggestion written by finebench: {key}: {first['msg']} "
-                f"(given: {shown(first['input'])})"
+                f"{self.folder.shown(name)}: not a suggestion written by finebench: {sentences(error)[0]}"
             ) from error

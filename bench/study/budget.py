@@ -67,6 +67,14 @@ class Budget(BaseModel):
         return max(1, math.floor((self.flops - flops_before) / flops_per_step))
 
 
+def budget_words(canonical: str) -> str:
+    """A budget in words, e.g. "epochs 3, min_steps 200"; a stranger's text that is no budget stays as it is."""
+    try:
+        return ", ".join(f"{unit} {amount:g}" for unit, amount in json.loads(canonical).items())
+    except (ValueError, AttributeError, TypeError):
+        return canonical
+
+
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)?$")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 

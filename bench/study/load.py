@@ -9,22 +9,23 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from finebench.bench.methods import TUNABLE, Method, method
+from finebench.bench.methods import method
 from finebench.bench.study import schema as models
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.claim_seeds import with_enough_seeds
+from finebench.bench.study.findings import RESERVED, word
 from finebench.bench.study.schema import OwnTask, Resources, Study, split_point
 from finebench.bench.study.search_space import Space, parse_space
 from finebench.bench.tasks import task, tasks
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
-MOST_LINES, LONGEST_LINE = 20, 2000
-"""Findings that one message gives, and characters of each."""
-RESERVED = ("resources", "per_task")
-"""Keys of a method's space that are not hyperparameters."""
-
 SPACES = Path(str(files("finebench"))) / "search_spaces"
+
+
+def known_studies() -> dict[str, Path]:
+    """Files of the studies that go by a bare name; one in the working directory's search_spaces/ hides a built-in."""
+    folders = [folder for folder in (Path("search_spaces"), SPACES) if folder.is_dir()]
+    return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
 
 
 def find_study(name: str) -> Path:
@@ -32,8 +33,7 @@ def find_study(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folders = [folder for folder in (Path("search_spaces"), SPACES) if folder.is_dir()]
-    known = {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
+    known = known_studies()
     if name in known:
         return known[name]
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
@@ -84,7 +84,7 @@ def build_study(raw: Any, where: str, folder: Path) -> Study:
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        raise StudyError(_word(error, where)) from error
+        raise StudyError(word(error, where)) from error
     study = study.model_copy(update={"tasks": [_absolute(entry, folder) for entry in study.tasks]})
     study = with_enough_seeds(study)
     check(study, where)
@@ -146,7 +146,7 @@ def method_resources(study: Study, name: str, where: str = "study") -> Resources
     try:
         return Resources.model_validate(study.resources.model_dump() | dict(own))
     except ValidationError as error:
-        raise StudyError(_word(error, where, f"methods.{name}.resources", Resources)) from error
+        raise StudyError(word(error, where, f"methods.{name}.resources", Resources)) from error
 
 
 def check(study: Study, where: str) -> None:
@@ -223,7 +223,7 @@ def tuned_training(study: Study, options: Mapping[str, Any], at: str) -> models.
         return models.Training.model_validate(study.training.model_dump() | dict(options))
     except ValidationError as error:
         where, _, prefix = at.partition(": ")
-        raise StudyError(_word(error, where, prefix, models.Training)) from error
+        raise StudyError(word(error, where, prefix, models.Training)) from error
 
 
 def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
@@ -232,68 +232,6 @@ def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:
         return cls(**hyperparameters).canonical()
     except ValidationError as error:
         where, _, prefix = at.partition(": ")
-        raise StudyError(_word(error, where, prefix, cls)) from error
+        raise StudyError(word(error, where, prefix, cls)) from error
     except MethodError as error:
         raise StudyError(f"{at}: {error}") from error
-
-
-def _model_at(path: list[str]) -> type[BaseModel] | None:
-    """The Pydantic model whose keys stand at this path of a study."""
-    known: dict[str, type[BaseModel]] = {
-        "": Study,
-        "training": models.Training,
-        "select": models.Select,
-        "resources": Resources,
-        "search": models.Search,
-        "search.grid": models.GridSearch,
-        "search.optuna": models.OptunaSearch,
-        "seeds": models.CrossedSeeds,
-        "budget": Budget,
-        "tasks": OwnTask,
-        "claims": models.Claim,
-    }
-    return known.get(".".join(path))
-
-
-def _word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
-    """All of Pydantic's findings as one message: file, key, what is allowed, what was given."""
-    lines = [_word_one(dict(detail), prefix, model) for detail in error.errors()]
-    distinct = list(dict.fromkeys(line[:LONGEST_LINE] for line in lines))
-    more = [f"… and {len(distinct) - MOST_LINES:,} more"] if len(distinct) > MOST_LINES else []
-    return f"{where}: " + f"\n{where}: ".join([*distinct[:MOST_LINES], *more])
-
-
-def _word_one(detail: dict[str, Any], prefix: str, model: type[BaseModel] | None) -> str:
-    tagged = next((models.DATA[part] for part in detail["loc"] if part in models.DATA), None)
-    loc = [part for part in detail["loc"] if part not in ("built-in", "own", *models.DATA)]
-    names = [str(part) for part in loc if isinstance(part, str)]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    full = ".".join(filter(None, (prefix, path)))
-    if detail["type"] == "extra_forbidden":
-        owner = model or tagged or _model_at(names[:-1])
-        parent = full.rpartition(".")[0]
-        wrong = choose("key", names[-1], _keys(owner)) if owner else f"unknown key {names[-1]!r}"
-        return f"{parent}: {wrong}" if parent else wrong
-    if detail["type"] == "missing":
-        return f"{full}: this key is missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    given = detail["input"]
-    hint = ""
-    if isinstance(given, str) and detail["type"].startswith(("float", "int")) and _is_number(given):
-        hint = f"; write {given} without quotation marks"
-    what = "" if isinstance(given, Mapping | BaseModel) else f" (given: {shown(given)})"
-    return f"{full}: {message[:1].lower()}{message[1:]}{what}{hint}" if full else message
-
-
-def _keys(owner: type[BaseModel]) -> Iterable[str]:
-    """What may stand where a part of a study stands; in a method's space also what is tuned and set beside it."""
-    beside = (*TUNABLE, *RESERVED) if issubclass(owner, Method) else ()
-    return (*owner.model_fields, *beside)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

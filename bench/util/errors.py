@@ -22,6 +22,99 @@ from difflib import get_close_matches
 LONGEST, MOST = 200, 200
 """Characters of a value, and number of choices, that a message gives: the input may be a stranger's."""
 
+MEANT: dict[str, tuple[str, ...]] = {
+    "learning_rate": ("lr", "methods"),
+    "learning_rates": ("lr", "methods"),
+    "rate": ("lr",),
+    "step_size": ("lr",),
+    "rank": ("r",),
+    "lora_r": ("r",),
+    "lora_alpha": ("alpha",),
+    "scaling": ("alpha",),
+    "lora_dropout": ("dropout",),
+    "target_modules": ("target",),
+    "modules": ("target",),
+    "prefix_length": ("tokens",),
+    "prompt_length": ("tokens",),
+    "num_virtual_tokens": ("tokens",),
+    "bottleneck_size": ("bottleneck",),
+    "activation": ("non_linearity",),
+    "batch": ("batch_size",),
+    "bs": ("batch_size",),
+    "train_batch_size": ("batch_size",),
+    "per_device_train_batch_size": ("batch_size",),
+    "gradient_accumulation": ("micro_batch",),
+    "gradient_accumulation_steps": ("micro_batch",),
+    "gradient_checkpointing": ("checkpointing",),
+    "clip": ("max_grad_norm",),
+    "grad_clip": ("max_grad_norm",),
+    "gradient_clipping": ("max_grad_norm",),
+    "seq_len": ("max_length",),
+    "max_len": ("max_length",),
+    "max_seq_length": ("max_length",),
+    "sequence_length": ("max_length",),
+    "warmup_ratio": ("warmup",),
+    "warmup_steps": ("warmup",),
+    "l2": ("weight_decay",),
+    "decay": ("weight_decay",),
+    "scheduler": ("schedule",),
+    "lr_scheduler": ("schedule",),
+    "lr_scheduler_type": ("schedule",),
+    "lr_schedule": ("schedule",),
+    "dtype": ("precision",),
+    "fp16": ("precision", "bf16"),
+    "float16": ("bf16",),
+    "bfloat16": ("bf16",),
+    "float32": ("fp32",),
+    "eval_steps": ("evals",),
+    "evaluations": ("evals",),
+    "epoch": ("epochs",),
+    "num_epochs": ("epochs",),
+    "num_train_epochs": ("epochs",),
+    "max_steps": ("steps",),
+    "iterations": ("steps",),
+    "time": ("seconds",),
+    "train_time": ("seconds", "budget"),
+    "seed": ("seeds",),
+    "num_seeds": ("seeds",),
+    "random_state": ("seeds", "seed"),
+    "repeats": ("seeds",),
+    "runs": ("seeds",),
+    "dataset": ("tasks", "data"),
+    "datasets": ("tasks",),
+    "data": ("tasks",),
+    "base_model": ("model",),
+    "model_name": ("model",),
+    "model_name_or_path": ("model",),
+    "encoder": ("model",),
+    "hyperparameters": ("methods",),
+    "subsets": ("fractions",),
+    "data_fractions": ("fractions",),
+    "timeout": ("trial_timeout",),
+    "max_retries": ("retries",),
+    "hypotheses": ("claims",),
+    "n_trials": ("trials",),
+    "num_samples": ("trials",),
+    "cpus": ("cpu",),
+    "num_cpus": ("cpu",),
+    "gpus": ("gpu",),
+    "num_gpus": ("gpu",),
+    "target": ("label",),
+    "labels": ("label",),
+    "class": ("label",),
+    "sentence": ("text",),
+    "input": ("text",),
+    "metrics": ("metric",),
+    "test": ("validation",),
+    "dev": ("validation",),
+    "training": ("train",),
+    "split": ("validation",),
+    "path": ("file",),
+    "tolerance": ("margin",),
+    "baseline": ("b",),
+}
+"""What other tools and papers call a key or a value of ours: the names here, the likeliest first."""
+
 _STEERS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """Escape sequences (colours, cursor, titles, links) and control characters."""
 
@@ -81,10 +174,18 @@ def choose(what: str, given: str, choices: Iterable[str]) -> str:
     "unknown budget 'step'; did you mean 'steps'? choices: epochs, steps"
     """
     names = sorted(choices)
-    near = get_close_matches(given[:LONGEST], names[:MOST], n=1, cutoff=0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    near = guess(given, names)
+    hint = f"; did you mean {near!r}?" if near else ";"
     more = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
     return f"unknown {what} {shown(given)}{hint} choices: {', '.join(names[:MOST])}{more}"
+
+
+def guess(given: str, choices: Iterable[str]) -> str | None:
+    """The valid name that was probably meant: one that means the same, else one that is spelt much like it."""
+    names = list(choices)[:MOST]
+    meant = MEANT.get(given.lower().replace("-", "_").replace(" ", "_"), ())
+    same = next((name for name in meant if name in names), None)
+    return same or next(iter(get_close_matches(given[:LONGEST], names, n=1, cutoff=0.6)), None)
 
 
 def plain(text: str, most: int = LONGEST) -> str:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finebench.bench.cli.console import make_console
-from finebench.bench.cli.progress import make_progress
+from finebench.bench.cli.terminal.console import make_console
+from finebench.bench.cli.terminal.progress import make_progress
 from finebench.bench.driver.run import RunOptions, run_study
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor

@@ -28,6 +28,8 @@ from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_rec
 from finebench.bench.util.errors import plain
 from finebench.bench.util.signals import Stop
 
+MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
+"""What is measured before trials (`shipment.Need.what`), in words."""
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
 the evaluation that it is in."""
@@ -112,6 +114,8 @@ class Bridge:
         one.trial, one.heard = trial, time.monotonic()
         if one.pack.measures is None:
             self.recorder.observer.on_start(one.pack)
+        else:
+            self.recorder.observer.on_wait(f"measuring {MEASURED[one.pack.measures.what]} before the first trials")
 
     def heard(self, trial_id: str, payload: dict[str, Any]) -> None:
         """A worker has reported; trials of its pack may have ended."""

@@ -10,7 +10,7 @@ import pytest
 from finebench.analysis.report import stamp
 from finebench.analysis.report.stamp import Report, still_there, what_is_there
 from finebench.analysis.report.write import write_report
-from finebench.bench.cli.console import make_console
+from finebench.bench.cli.terminal.console import make_console
 from finebench.bench.util.storage import Store
 from tests.analysis.fixtures import Folder
 from tests.bench.stored import fill, make_record

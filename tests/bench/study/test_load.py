@@ -258,7 +258,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ),
     (
         {"methods": {"lora": {"lr": 1e-3, "r": {"uniform": [4, 16]}}}, "search": {"optuna": {}}},
-        ["methods.lora.r", "integer"],
+        ["methods.lora.r", "whole number"],
     ),
     ({"claims": [{"id": "c", "says": "better", "a": "full", "b": "full"}]}, ["claims[0]", "itself"]),
 ]
@@ -378,7 +378,7 @@ def test_a_model_s_folder_is_relative_to_the_study(tmp_path: Path, monkeypatch: 
     ("data", "says"),
     [
         ({"file": "a.csv"}, r"tasks\[0\]\.data\.validation: this key is missing"),
-        ({"file": "a.csv", "validation": 1.5}, r"tasks\[0\]\.data\.validation: input should be less than 1"),
+        ({"file": "a.csv", "validation": 1.5}, r"tasks\[0\]\.data\.validation: a number less than 1 is needed"),
         (
             {"file": "a.csv", "validation": 0.2, "grup": "g"},
             r"tasks\[0\]\.data: unknown key 'grup'; did.* 'group'",

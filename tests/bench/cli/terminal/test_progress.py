@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from finebench.bench.cli import progress
-from finebench.bench.cli.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
+from finebench.bench.cli.terminal import progress
+from finebench.bench.cli.terminal.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
 from finebench.bench.results.folder import Done, done_of
 from finebench.bench.scheduling.scheduler import Conductor
 from finebench.bench.study.plan import Identities, Plan

@@ -1,6 +1,5 @@
 """Live progress of a run: a map of cells with counts, select scores and ETA on a terminal; plain lines when piped."""
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -12,9 +11,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.results.folder import KEPT, Done, done_of
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.budget import budget_words
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.selection import select
 from finebench.bench.study.trial_id import CellKey
@@ -120,6 +121,11 @@ class Tally:
         cell.saw(done_of(row))
         return cell
 
+    @property
+    def idle(self) -> bool:
+        """Whether no trial has started yet in this run."""
+        return not self.running and not self.finished
+
     def eta(self) -> float | None:
         """Seconds left at this run's pace; None before anything has finished."""
         left = self.planned - self.done - self.failed
@@ -143,10 +149,17 @@ class PlainProgress(Observer):
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally, self.console = tally, console
         self.last = time.monotonic()
+        self.waiting = Waiting(console)
 
     def on_start(self, pack: Pack) -> None:
         """Count it."""
+        self.waiting.stop()
         self.tally.start(pack)
+
+    def on_wait(self, text: str) -> None:
+        """Say so every ten seconds, until a trial starts."""
+        if self.tally.idle:
+            self.waiting.tell(text)
 
     def on_row(self, row: dict[str, Any]) -> None:
         """Count it; say so where it failed."""
@@ -164,12 +177,13 @@ class PlainProgress(Observer):
 
     def tick(self) -> None:
         """Print a line now and then."""
-        if time.monotonic() - self.last >= PLAIN_EVERY_SECONDS:
+        if not self.waiting.speaks and time.monotonic() - self.last >= PLAIN_EVERY_SECONDS:
             self.last = time.monotonic()
             self.console.print(Text(self._line()), soft_wrap=True)
 
     def close(self) -> None:
         """Print the last line."""
+        self.waiting.stop()
         self.console.print(Text(self._line()), soft_wrap=True)
 
     def _line(self) -> str:
@@ -186,6 +200,7 @@ class LiveProgress(Observer):
     def __init__(self, tally: Tally, console: Console) -> None:
         self.tally, self.console = tally, console
         self.notes: list[str] = []
+        self.waits = ""
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=True)
         self.live.start()
 
@@ -207,6 +222,10 @@ class LiveProgress(Observer):
         """Keep it in view."""
         self.notes.append(text)
 
+    def on_wait(self, text: str) -> None:
+        """Show it until a trial starts."""
+        self.waits = text
+
     def close(self) -> None:
         """Leave the terminal as it was, notes printed for good."""
         self.live.stop()
@@ -218,7 +237,8 @@ class LiveProgress(Observer):
         head = Text.assemble(
             (f"{t.done}/{t.planned}", "bold"),
             f" trials · {len(t.running)} running · {t.failed} failed · "
-            f"{clock(time.monotonic() - t.started)} elapsed · {clock(t.eta())} left",
+            f"{clock(time.monotonic() - t.started)} elapsed · "
+            + (f"{clock(t.eta())} left" if self.waits == "" or not t.idle else self.waits),
         )
         key = Text(KEY, "dim")
         notes = [Text(note, "yellow") for note in self.notes[-3:]]
@@ -246,15 +266,10 @@ def cell_map(tally: Tally, height: int) -> Table:
     shown = rows[: max(4, min(MOST_ROWS, height))]
     for task, fraction, budget in shown:
         places = [_place(tally, (task, name, fraction, budget)) for name in methods]
-        table.add_row(task, f"{fraction:g}", *([_budget(budget)] if budgets else []), *places)
+        table.add_row(task, f"{fraction:g}", *([budget_words(budget)] if budgets else []), *places)
     if len(shown) < len(rows):
         table.add_row(f"… {len(rows) - len(shown)} more", "")
     return table
-
-
-def _budget(canonical: str) -> str:
-    """A budget in words, e.g. "epochs 3, min_steps 200"."""
-    return ", ".join(f"{unit} {amount:g}" for unit, amount in json.loads(canonical).items())
 
 
 def _place(tally: Tally, key: CellKey) -> Text:

@@ -1,0 +1,43 @@
+"""Arguments and options that several commands share, and what a shell completes for them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """Names of studies that begin so; where there are none, the shell completes file names."""
+    from finebench.bench.study.load import known_studies
+
+    return [name for name in known_studies() if name.startswith(incomplete)]
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """Names of methods that begin so; a family is completed up to its colon."""
+    from finebench.bench.methods import methods
+
+    return [name for name in methods() if name.startswith(incomplete)]
+
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", autocompletion=complete_study, help="A study file, or the bare name of a built-in study."
+    ),
+]
+ResultsArgument = Annotated[
+    str, typer.Argument(metavar="RESULTS", help="A results folder: a path, or a URI such as s3://bucket/folder.")
+]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The trial's id, or its beginning where no other one begins so.")
+]
+ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help="Hub id or folder; replaces the study's model.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub."),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override: key.path=value (repeatable).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -1,0 +1,103 @@
+"""What `methods NAME`, `metrics` and `studies` print: a table, or one JSON document."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from finebench.bench.cli.terminal.console import make_console, print_json, say
+from finebench.bench.cli.terminal.text_table import print_table
+from finebench.bench.util.errors import StudyError
+
+
+def print_method(name: str, model: str, as_json: bool) -> None:
+    """All there is to know of one method, and what it trains on a model."""
+    from finebench.bench.cli.method_facts import describe_method
+
+    found, note = describe_method(name, model)
+    if as_json:
+        print_json(found)
+        return
+    console = make_console()
+    trained = [f"{_count(found[key])} {what}" for key, what in COUNTED.items()]
+    lines = [
+        f"{found['name']}: {found['summary']}",
+        f"paper: {found['paper']}",
+        f"defaults: {found['defaults_from']}",
+        f"on {model}, two classes{note}: {', '.join(trained)}",
+        *([f"note: {found['note']}"] if found["note"] else []),
+    ]
+    for line in lines:
+        say(console, line)
+    rows = [
+        [one["name"], one["type"], _plain(one["default"]), one["meaning"] or ""] for one in found["hyperparameters"]
+    ]
+    print_table(console, ["hyperparameter", "type", "default", "meaning"], rows, texts=(0, 1, 2, 3))
+    space = ", ".join(f"{key}: {_plain(values)}" for key, values in found["default_space"].items())
+    console.print(Text(f"a space to start from: {found['name']}: {{{space}}}"), soft_wrap=True)
+
+
+COUNTED = {"trainable_params": "parameters trained", "head_params": "of them in the head", "total_params": "in all"}
+"""Counts of a method on a model, and how a line says them."""
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _plain(value: Any) -> str:
+    """A value as a study writes it."""
+    from finebench.bench.study.search_space import written
+
+    return written(value)
+
+
+def print_metrics(as_json: bool) -> None:
+    """Every metric: what it is for, its range, which way is better, what a constant predictor gets."""
+    from finebench.bench.metrics import METRICS
+
+    keys = ("name", "kind", "summary", "constant", "higher_is_better", "binary")
+    found = [{key: getattr(one, key) for key in keys} | {"range": _range(one.range)} for one in METRICS.values()]
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for one in found:
+        low, high = one["range"]
+        ends = f"{low:g} to {'any' if high is None else f'{high:g}'}"
+        better = "higher" if one["higher_is_better"] else "lower"
+        rows.append([one["name"], one["kind"], ends, better, f"{one['summary']}; a constant gets {one['constant']}"])
+    columns = ["metric", "for", "range", "better", "what it is"]
+    print_table(make_console(), columns, rows, texts=(0, 1, 2, 3, 4))
+
+
+def _range(ends: tuple[float, float]) -> list[float | None]:
+    """Least and greatest value, null where there is none."""
+    return [None if abs(end) == float("inf") else end for end in ends]
+
+
+def print_studies(as_json: bool) -> None:
+    """Every study that can be run by its name, with the question that it asks."""
+    from finebench.bench.study.load import known_studies
+
+    found = [
+        {"name": name, "question": question(path), "path": str(path)} for name, path in sorted(known_studies().items())
+    ]
+    if as_json:
+        print_json(found)
+        return
+    console = make_console()
+    print_table(console, ["study", "question"], [[one["name"], one["question"]] for one in found], texts=(0, 1))
+    say(console, "see one with: finebench plan NAME")
+
+
+def question(path: Path) -> str:
+    """What a study asks, by the comment at its top: what it says after `Question:`, else its first sentence."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file {str(path)!r} cannot be read: {error}") from error
+    comment = [line.removeprefix("#").strip() for line in re.match(r"(?:#.*\n)*", text)[0].splitlines()]  # type: ignore[index]
+    asked = re.match(r"Question: (.*?)(?: \w+: |$)", " ".join(comment))
+    return asked[1].strip() if asked else " ".join(comment).partition(". ")[0]
