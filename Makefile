@@ -20,7 +20,7 @@ CORE   := $(patsubst %,tests/%.py,bench/models/test_attention bench/models/test_
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long test-bounds lint browser bench bench-gpu bench-growth clean
+.PHONY: help install quickstart test test-long test-bounds lint browser docs bench bench-gpu bench-growth clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,10 @@ browser: install ## Chromium for the tests of the report's page, where there is 
 		$(BIN)/playwright install chromium; \
 	fi
 
+docs: install ## the documentation, in docs/_build/html; every warning is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 bench: install ## the same trials through stock Ray Tune, a bare loop and finebench; BENCH="--model DIR --data DIR"
 	$(BIN)/python -m tests.benchmarks.yardstick $(BENCH)
 
@@ -78,5 +82,5 @@ bench-growth: install ## how long commands take on folders of 1,000 to 100,000 t
 	$(BIN)/python -m tests.benchmarks.growth $(BENCH)
 
 clean: ## remove what the other targets made, results apart
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) build dist docs/_build docs/_generated .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from finebench.bench.cli.arguments import (
 )
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from finebench.bench.util.errors import InputError
-from finebench.bench.util.places import check_home
+from finebench.bench.util.places import check_home, check_system
 from finebench.bench.util.streams import hold
 
 app = typer.Typer(
@@ -265,7 +265,13 @@ def doctor(
 def main() -> None:
     """Entry point: exit codes as documented, never a bare traceback for a user's mistake."""
     hold()
-    sys.exit(guarded(lambda: app(standalone_mode=False)))
+    sys.exit(guarded(_checked))
+
+
+def _checked() -> Any:
+    """The command that was called, on a system that it runs on."""
+    check_system()
+    return app(standalone_mode=False)
 
 
 def guarded(call: Callable[[], Any]) -> int:

@@ -46,7 +46,8 @@ def run_command(
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
     from finebench.bench.cli.show import run_words, without_verdict
     from finebench.bench.driver.forecast import no_verdict
-    from finebench.bench.driver.run import RunOptions, run_study
+    from finebench.bench.driver.options import RunOptions
+    from finebench.bench.driver.run import run_study
 
     outlive("the run goes on without a display")
     console = make_console()

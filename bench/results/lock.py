@@ -248,10 +248,22 @@ def process_start(pid: int) -> str | None:
     """When a process was started, as a name that no other process has; None where it does not run (any more)."""
     machine = _machine()
     if machine is None:  # not Linux
-        done = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        return done.stdout.strip() or None
+        return _start_by_ps(pid)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] in "ZX" else f"{machine}:{fields[19]}"
+
+
+def _start_by_ps(pid: int) -> str | None:
+    """The same from `ps`, where there is no /proc (macOS).
+
+    It writes local time in the reader's language. Both are fixed: two drivers may have different ones, and when the
+    clock is put forward or back a driver would no longer be the one that it was.
+    """
+    command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    state, _, started = done.stdout.strip().partition(" ")
+    return None if state.startswith("Z") else started.strip() or None

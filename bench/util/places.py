@@ -28,6 +28,12 @@ def home() -> Path:
         ) from None
 
 
+def check_system() -> None:
+    """Raise InputError on Windows, whose processes, signals and file locks are other ones."""
+    if sys.platform == "win32":
+        raise InputError("finebench does not run on Windows itself; install and run it in WSL (wsl --install)")
+
+
 def check_home() -> None:
     """Raise InputError where there is no home folder: several libraries cannot even be imported without."""
     try:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from finebench.bench.driver.run import RunOptions, RunOutcome, run_study
+from finebench.bench.driver.options import RunOptions, RunOutcome
+from finebench.bench.driver.run import run_study
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor

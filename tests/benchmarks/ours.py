@@ -32,7 +32,8 @@ class Clock:
 def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
     """Run the study with Ray into a temporary folder; times are seconds since this call."""
     clock = Clock(time.perf_counter())
-    from finebench.bench.driver.run import RunOptions, run_study
+    from finebench.bench.driver.options import RunOptions
+    from finebench.bench.driver.run import run_study
     from finebench.bench.scheduling.recorder import Observer
 
     class Watch(Observer):

@@ -19,7 +19,8 @@ from typing import Any
 
 from finebench.bench.cli.terminal.console import make_console
 from finebench.bench.cli.terminal.progress import make_progress
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor
 from finebench.bench.study.load import build_study

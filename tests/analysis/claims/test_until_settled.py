@@ -10,7 +10,8 @@ from finebench.analysis.report.write import write_report
 from finebench.bench.cli.commands import _settle
 from finebench.bench.cli.rerun import rerun_command
 from finebench.bench.cli.show import status
-from finebench.bench.driver.run import RunOptions, RunOutcome, run_study
+from finebench.bench.driver.options import RunOptions, RunOutcome
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.study.load import load_study

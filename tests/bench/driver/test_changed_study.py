@@ -17,8 +17,9 @@ from finebench.analysis.report.contents import analyse
 from finebench.analysis.report.write import summary_rows, write_report
 from finebench.bench.cli.show import status
 from finebench.bench.driver.opening import Opening
+from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import session
-from finebench.bench.driver.run import RunOptions, dump_study, run_study
+from finebench.bench.driver.run import dump_study, run_study
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.results.deltas import BestDeltas
 from finebench.bench.results.folder import Done, ResultsFolder, done_of

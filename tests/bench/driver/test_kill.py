@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from finebench.bench.cli.exit_codes import EXIT_INTERRUPTED
-from finebench.bench.driver.run import RunOptions, dump_study, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import dump_study, run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.study.schema import Study

@@ -15,7 +15,8 @@ import pytest
 
 from finebench.bench.cli.app import app, guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.results import lock
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import compact

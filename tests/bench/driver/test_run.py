@@ -18,7 +18,8 @@ from finebench.bench.cli import rerun
 from finebench.bench.cli.exit_codes import EXIT_INTERRUPTED
 from finebench.bench.cli.rerun import rerun_command
 from finebench.bench.cli.show import status
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.study.load import load_study

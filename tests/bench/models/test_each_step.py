@@ -12,7 +12,8 @@ from peft.tuners.lora.config import KasaConfig
 from torch.nn.functional import cross_entropy
 
 from finebench.bench.driver.forecast import forecast
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.driver.validate import prepare
 from finebench.bench.methods import method
 from finebench.bench.methods._peft.effects import find_effects

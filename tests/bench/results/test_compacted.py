@@ -8,7 +8,8 @@ import pytest
 
 from finebench.analysis.report.write import write_report
 from finebench.bench.cli.app import app, guarded
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import record_name
 from finebench.bench.study.load import load_study

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from finebench.bench.cli.show import status
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.verify import verify
 from finebench.bench.scheduling.recorder import Observer

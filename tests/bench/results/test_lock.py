@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,36 @@ def test_a_zombie_is_dead(folder: ResultsFolder) -> None:
     while process_start(child.pid) is not None:
         time.sleep(0.01)
     child.wait()
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps to ask")
+def test_without_proc_a_start_has_one_name_in_every_time_zone_and_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: of two drivers one may run in another time zone, and a clock is put back in autumn."""
+    monkeypatch.setattr(lock, "_machine", lambda: None)
+    found = set()
+    for zone, language in (("UTC0", "C"), ("America/New_York", "de_DE.UTF-8"), ("Asia/Tokyo", "ja_JP.UTF-8")):
+        monkeypatch.setenv("TZ", zone)
+        monkeypatch.setenv("LC_ALL", language)
+        monkeypatch.setenv("LC_TIME", language)
+        found.add(process_start(os.getpid()))
+    assert len(found) == 1
+    (started,) = found
+    assert started is not None
+    then = datetime.strptime(started, "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - then).total_seconds()) < 4 * 3600  # in UTC, whatever the zone
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps to ask")
+def test_without_proc_too_a_process_that_has_ended_has_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a zombie, nor one that its parent has waited for."""
+    monkeypatch.setattr(lock, "_machine", lambda: None)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 30
+    while process_start(child.pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process_start(child.pid) is None  # a zombie by now
+    child.wait()
+    assert process_start(child.pid) is None
 
 
 def test_an_owner_elsewhere_lives_by_its_heartbeat(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:

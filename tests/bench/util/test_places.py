@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from finebench.bench.cli import app
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.data.token_cache import Tokenised
 from finebench.bench.data.token_cache import cached as cached_tokens
@@ -168,3 +169,21 @@ def test_what_does_not_exist_yet_is_judged_by_what_it_would_be_made_in(tmp_path:
     (tmp_path / "file").touch()
     assert writable(tmp_path / "not" / "yet")
     assert not writable(tmp_path / "file" / "x")
+
+
+def test_windows_is_refused_with_one_sentence_that_names_wsl(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is asked, `--help` too; WSL is Linux."""
+    monkeypatch.setattr(app, "hold", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["finebench", "--help"])
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(sys, "platform", "win32")
+        with pytest.raises(SystemExit) as stopped:
+            app.main()
+    assert stopped.value.code == EXIT_BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("finebench: finebench does not run on Windows itself")
+    assert "WSL" in err
+    assert err.count("\n") == 1

@@ -11,7 +11,8 @@ from rich.console import Console
 from finebench.bench.cli.terminal import waiting
 from finebench.bench.cli.terminal.progress import LiveProgress, PlainProgress
 from finebench.bench.cli.terminal.waiting import Waiting
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.scheduling.recorder import Observer
 from tests.bench.cli.terminal.test_progress import started
 from tests.bench.tiny import tiny_study

@@ -19,12 +19,13 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
+from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import local_ray as own_ray
 from finebench.bench.driver.ray import session as cluster
 from finebench.bench.driver.ray import sweep
 from finebench.bench.driver.ray.ray_parts import part
 from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor

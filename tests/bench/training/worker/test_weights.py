@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from finebench.bench.data.embedded import MODEL_DIR, load_split
-from finebench.bench.driver.run import RunOptions, run_study
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.run import run_study
 from finebench.bench.results.deltas import keep_best
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer

@@ -1,0 +1,140 @@
+"""Train what a scheduler hands out: in this process, or over a Ray cluster."""
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+
+from finebench.bench.driver.cargo import load
+from finebench.bench.driver.opening import Opening
+from finebench.bench.driver.options import RunOptions
+from finebench.bench.driver.validate import Prepared
+from finebench.bench.results.folder import Done
+from finebench.bench.scheduling.calibration import Calibration
+from finebench.bench.scheduling.gpu_share import Shares, check_fits
+from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
+from finebench.bench.scheduling.recorder import Recorder
+from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.training.worker.messages import Share, Shipment
+from finebench.bench.util.cores import slots
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.signals import Stop
+
+
+def train(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    options: RunOptions,
+    shares: Mapping[str, Share] | None,
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    """Train all that there is to train; returns once nothing is left that could start before the next look."""
+    folder = recorder.folder
+    shipment = Shipment(
+        study=ready.study.name,
+        model_folder=str(ready.model.folder),
+        tasks=ready.tasks,
+        timeout=ready.study.trial_timeout,
+        keep=options.keep,
+        results=folder.root if folder.local else options.results,
+        run=recorder.lock.token if recorder.lock else "",
+        checkpoint_seconds=_checkpoint_seconds(),
+    )
+    if shares is not None:
+        _run_here(ready, conductor, recorder, shipment, shares, stop, opening)
+        return
+    if conductor.finished or conductor.idle:  # nothing is left to train, before the next look at least
+        opening.begin(recorder)
+        conductor.look()
+    if not conductor.finished:
+        _run_ray(ready, conductor, recorder, shipment, options, stop, opening)
+
+
+def _checkpoint_seconds() -> float:
+    """Seconds between checkpoints of a trial in flight: FINEBENCH_CHECKPOINT_SECONDS, else half a minute."""
+    text = os.environ.get("FINEBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError(f"FINEBENCH_CHECKPOINT_SECONDS={text!r}: a number of seconds is needed, 0 or more")
+    return seconds
+
+
+def _run_here(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    shares: Mapping[str, Share],
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    from finebench.bench.driver.local import run_in_process
+    from finebench.bench.training.worker.pack_runner import calibrate
+    from finebench.bench.training.worker.worker_cache import Resident, gpu_count
+
+    recorder.observer.on_wait("loading the model")
+    resident = Resident(shipment, next(iter(shares.values())))
+    calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
+    conductor.sizes = AsWritten(ready.study)
+    opening.begin(recorder, (slots(), gpu_count()))
+    stop.arm()
+    run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
+
+
+def _run_ray(
+    ready: Prepared,
+    conductor: Conductor,
+    recorder: Recorder,
+    shipment: Shipment,
+    options: RunOptions,
+    stop: Stop,
+    opening: Opening,
+) -> None:
+    from finebench.bench.driver.ray import session  # and no more yet: Ray Tune is imported while Ray starts
+
+    ray_options = session.RayOptions(options.address, ready.study.retries)
+    joins = "starting Ray" if options.address is None else f"joining the Ray cluster at {options.address}"
+    recorder.observer.on_wait(joins)
+    with session.ray_session(ray_options):
+        from finebench.bench.driver.ray import sweep
+        from finebench.bench.driver.ray.worker import pack_files
+
+        files = pack_files(ready.model.folder) if options.address else None
+        gpus = session.gpus_available()
+        if options.address is None:
+            check_fits(ready.study, session.cpus_available(), gpus)
+        if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
+            recorder.observer.on_note(
+                "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
+            )
+        calibration = Calibration(recorder.folder)
+        figures = calibration.figures_of
+        shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory, figures)
+        sizes = conductor.sizes = PackSizes(ready.study, shares, calibration)
+
+        def after(row: Done, gpu_memory: int | None) -> None:
+            shares.observe(row)
+            sizes.saw_gpu(gpu_memory)
+
+        recorder.after = after
+        opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
+        stop.arm()
+        recorder.observer.on_wait("waiting for a training process with the CPUs and GPUs that the first trial asks for")
+        with session.watched(lambda: _ray_is_gone(recorder)):
+            cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
+            sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)
+
+
+def _ray_is_gone(recorder: Recorder) -> None:
+    """End at once: Ray's own clean-up would wait a minute for what is gone. What is written is whole at any moment."""
+    recorder.observer.on_note("Ray has stopped or crashed; what is finished is stored")
+    recorder.observer.close()
+    if recorder.lock:
+        recorder.lock.release()
+    print("finebench: interrupted; run the same command again to continue", file=sys.stderr, flush=True)
+    os._exit(130)

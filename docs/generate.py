@@ -1,0 +1,252 @@
+"""What the reference pages take from the code: commands, study keys, results columns, judge.json, registries.
+
+    write(Path("docs/_generated"))    # one Markdown file each, which the pages include
+
+A fact that stands here is read from where the program has it, so that it cannot be out of date.
+"""
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from finebench.analysis.claims import judge
+from finebench.bench.cli import app, exit_codes
+from finebench.bench.driver.forecast import find_architecture
+from finebench.bench.methods.cost import method_cost
+from finebench.bench.metrics import METRICS
+from finebench.bench.registry import method, methods, tasks
+from finebench.bench.results import schema
+from finebench.bench.study.load import RESERVED, SPACES
+from finebench.bench.study.schema import TUNABLE, Study
+
+ROOT = Path(__file__).parent.parent
+
+MODEL = "google-bert/bert-base-uncased"
+"""On which the methods' parameters are counted."""
+
+MEANINGS = {
+    "EXIT_BAD_INPUT": "the input is wrong (one message names the file, the key and the choices), or the storage failed",
+    "EXIT_FAILED_TRIALS": "`run`: some trial failed or diverged; they are listed, with the reason. "
+    "`verify`: a problem was found. `rerun`: the score is another one",
+    "EXIT_REFUTED": "`report --check-claims`: a claim is refuted; it is named",
+    "EXIT_INTERRUPTED": "interrupted; the same command goes on",
+}
+
+
+def write(folder: Path) -> None:
+    """Write every part, and the study's JSON schema, into a folder."""
+    (folder / "schema").mkdir(parents=True, exist_ok=True)
+    for name, make in PARTS.items():
+        (folder / f"{name}.md").write_text(make(), encoding="utf-8")
+    text = json.dumps(study_schema(), indent=2) + "\n"
+    (folder / "schema" / "study.schema.json").write_text(text, encoding="utf-8")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a vertical line in a cell is escaped."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+# Commands
+
+
+def commands() -> str:
+    """Every command with its arguments, options and example."""
+    group: Any = get_command(app.app)
+    root = group.context_class(group, info_name="finebench")
+    listed = ((name, group.get_command(root, name)) for name in group.list_commands(root))
+    return "\n".join([_options(group, root), *(_command(name, one, root) for name, one in listed if not one.hidden)])
+
+
+def _command(name: str, command: Any, root: Any) -> str:
+    context = command.context_class(command, info_name=name, parent=root)
+    usage = " ".join(["finebench", name, *command.collect_usage_pieces(context)])
+    said = inspect.cleandoc(command.help or "").replace("\f", "")
+    return (
+        f"## finebench {name}\n\n{said}\n\n```text\n{usage}\n```\n\n{_options(command, context)}\n"
+        f"{command.epilog or ''}\n"
+    )
+
+
+def _options(command: Any, context: Any) -> str:
+    """Arguments and options as `--help` words them."""
+    records = [one.get_help_record(context) for one in command.get_params(context)]
+    return table(["argument or option", "meaning"], [[f"`{names}`", said] for names, said in filter(None, records)])
+
+
+def exit_codes() -> str:
+    """Exit codes, each with its meaning; a code without one is a KeyError."""
+    named = {name: value for name, value in vars(exit_codes).items() if name.startswith("EXIT_")}
+    rows = [(0, "all trials ended well, or were pruned")] + [(value, MEANINGS[name]) for name, value in named.items()]
+    return table(["exit code", "meaning"], [[f"`{code}`", meaning] for code, meaning in sorted(rows)])
+
+
+# The study file
+
+
+def study_keys() -> str:
+    """Every key of a study, part by part, with what may stand there and its default."""
+    whole = study_schema()
+    parts = {"Study": whole, **whole["$defs"]}
+    rows = {name: list(_keys(part, parts)) for name, part in parts.items() if "properties" in part}
+    beside = ", ".join(f"`{key}`" for key in sorted({*RESERVED, *TUNABLE}))
+    shown = [
+        f"## {name}\n\n{_said(parts[name])}\n\n{table(['key', 'value', 'default'], found)}"
+        for name, found in rows.items()
+    ]
+    return "\n".join(shown) + f"\nBeside its own hyperparameters, a method's space may hold: {beside}.\n"
+
+
+def _said(part: dict[str, Any]) -> str:
+    return " ".join(str(part.get("description", "")).split("\n\n")[0].split())
+
+
+def _keys(part: dict[str, Any], parts: dict[str, Any]) -> Iterator[list[str]]:
+    for key, value in part["properties"].items():
+        needed = key in part.get("required", ())
+        default = "**needed**" if needed else f"`{json.dumps(value['default'])}`" if "default" in value else ""
+        said = f" — {value['description']}" if "description" in value else ""
+        yield [f"`{key}`", _kind(value, parts) + said, default]
+
+
+def _kind(value: dict[str, Any], parts: dict[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "$ref" in value:
+        name = value["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})" if "properties" in parts[name] else _kind(parts[name], parts)
+    for several in ("anyOf", "oneOf"):
+        if several in value:
+            return " or ".join(dict.fromkeys(_kind(one, parts) for one in value[several]))
+    if "enum" in value:
+        return ", ".join(f"`{one}`" for one in value["enum"])
+    if "const" in value:
+        return f"`{value['const']}`"
+    if value.get("type") == "array":
+        return f"list of {_kind(value.get('items', {}), parts)}"
+    words = {"object": "mapping", "null": "nothing", "string": "text", "boolean": "`true` or `false`"}
+    kind = words.get(value.get("type", ""), value.get("type", "anything"))
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    bounds = [f"{sign} {value[key]}" for key, sign in signs.items() if key in value]
+    return f"{kind} {' and '.join(bounds)}".strip()
+
+
+def study_schema() -> dict[str, Any]:
+    """The study file's JSON schema: the model's own, and the short forms that are read before it is checked."""
+    made = Study.model_json_schema()
+    made |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A finebench study"}
+    for part, key in (("", "budget"), ("OwnTask", "text"), ("OwnTask", "metric")):
+        keys = (made["$defs"][part] if part else made)["properties"]
+        keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one stands for a list of one
+    made["properties"]["search"]["anyOf"] = [{"$ref": "#/$defs/Search"}, {"const": "grid"}]
+    made["properties"]["search"].pop("$ref", None)
+    made["properties"]["trial_timeout"]["anyOf"] = [{"type": "number"}, {"type": "string"}]
+    made["properties"]["trial_timeout"].pop("type", None)
+    return made
+
+
+def template() -> str:
+    """The commented study that `finebench new` writes."""
+    file = next(found for folder in SPACES if (found := folder / "template.yaml").is_file())
+    return f"```yaml\n{file.read_text(encoding='utf-8')}```\n"
+
+
+# Results
+
+
+def columns() -> str:
+    """Every column of the results' three tables, with the comment that stands beside it in the schema."""
+    source = inspect.getsource(schema)
+    return "\n".join(
+        f"## {name}\n\n{table(['column', 'type', 'meaning'], list(_columns(name, source)))}" for name in schema.TABLES
+    )
+
+
+def _columns(name: str, source: str) -> Iterator[list[str]]:
+    lines = source[source.index(f"{name.upper()} = pa.schema(") :].splitlines()
+    notes = dict(_notes(lines))
+    for field in schema.TABLES[name]:
+        null = "" if field.nullable else ", never null"
+        yield [f"`{field.name}`", f"{field.type}{null}", notes[field.name]]
+
+
+def _notes(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Columns and their comments: above a column, or behind it."""
+    above: list[str] = []
+    for line in lines:
+        if line.startswith(")"):
+            return
+        if found := re.search(r'pa\.field\("(\w+)".*?\),(?:\s*# (.*))?$', line):
+            yield found[1], " ".join([*above, found[2] or ""]).strip()
+            above = []
+        elif line.strip().startswith("#"):
+            above.append(line.strip().removeprefix("# "))
+
+
+def claims_json() -> str:
+    """The keys of judge.json, as the module that writes it says them."""
+    text = inspect.cleandoc(judge.__doc__ or "")
+    return f"```text\n{text}\n```\n"
+
+
+# Registries
+
+
+def method_table() -> str:
+    """Every method with what it trains on BERT-base."""
+    arch = find_architecture(MODEL)
+    rows = []
+    for name, cls in methods().items():
+        counted = None if name.endswith(":") else method_cost.count(method(name)(), arch, 2)
+        trained = "" if counted is None else f"{counted.encoder + counted.head:,}"
+        rows.append([f"`{name}<TYPE>`" if name.endswith(":") else f"`{name}`", cls.summary, trained, cls.paper])
+    return table(["method", "trains", f"parameters on {MODEL}", "source"], rows)
+
+
+def task_table() -> str:
+    """Every built-in task."""
+    rows = [
+        [f"`{one.name}`", one.summary, one.kind, ", ".join(one.metrics), one.reference, one.licence]
+        for one in tasks().values()
+    ]
+    return table(["task", "question", "kind", "metrics, the score first", "reference", "licence"], rows)
+
+
+def metric_table() -> str:
+    """Every metric."""
+    rows = [[f"`{one.name}`", one.summary, one.kind] for one in METRICS.values()]
+    return table(["metric", "what it is", "kind"], rows)
+
+
+# The code
+
+
+def rooms() -> str:
+    """Every package of the two folders, in the first paragraph of its own words."""
+    found = [one.parent for top in ("bench", "analysis") for one in sorted((ROOT / top).rglob("__init__.py"))]
+    said = [ast.get_docstring(ast.parse((one / "__init__.py").read_text(encoding="utf-8"))) or "" for one in found]
+    rows = [
+        [f"`{one.relative_to(ROOT)}/`", " ".join(text.split("\n\n")[0].split())]
+        for one, text in zip(found, said, strict=True)
+    ]
+    return table(["folder", "what it is"], rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "exit-codes": exit_codes,
+    "study-keys": study_keys,
+    "template": template,
+    "columns": columns,
+    "claims-json": claims_json,
+    "methods": method_table,
+    "tasks": task_table,
+    "metrics": metric_table,
+    "rooms": rooms,
+}
