@@ -16,14 +16,17 @@ from typing import Any
 from typer.main import get_command
 
 from finebench.analysis.claims import judge
-from finebench.bench.cli import app, exit_codes
+from finebench.bench.cli import app
+from finebench.bench.cli import exit_codes as codes
+from finebench.bench.cli.json_schema import study_schema
 from finebench.bench.driver.forecast import find_architecture
+from finebench.bench.methods import TUNABLE, method, methods
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.metrics import METRICS
-from finebench.bench.registry import method, methods, tasks
 from finebench.bench.results import schema
-from finebench.bench.study.load import RESERVED, SPACES
-from finebench.bench.study.schema import TUNABLE, Study
+from finebench.bench.study.findings import RESERVED
+from finebench.bench.study.load import SPACES
+from finebench.bench.tasks import tasks
 
 ROOT = Path(__file__).parent.parent
 
@@ -83,7 +86,7 @@ def _options(command: Any, context: Any) -> str:
 
 def exit_codes() -> str:
     """Exit codes, each with its meaning; a code without one is a KeyError."""
-    named = {name: value for name, value in vars(exit_codes).items() if name.startswith("EXIT_")}
+    named = {name: value for name, value in vars(codes).items() if name.startswith("EXIT_")}
     rows = [(0, "all trials ended well, or were pruned")] + [(value, MEANINGS[name]) for name, value in named.items()]
     return table(["exit code", "meaning"], [[f"`{code}`", meaning] for code, meaning in sorted(rows)])
 
@@ -131,29 +134,16 @@ def _kind(value: dict[str, Any], parts: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_kind(value.get('items', {}), parts)}"
     words = {"object": "mapping", "null": "nothing", "string": "text", "boolean": "`true` or `false`"}
-    kind = words.get(value.get("type", ""), value.get("type", "anything"))
+    types = value.get("type", "anything")
+    kind = " or ".join(words.get(one, one) for one in ([types] if isinstance(types, str) else types))
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     bounds = [f"{sign} {value[key]}" for key, sign in signs.items() if key in value]
     return f"{kind} {' and '.join(bounds)}".strip()
 
 
-def study_schema() -> dict[str, Any]:
-    """The study file's JSON schema: the model's own, and the short forms that are read before it is checked."""
-    made = Study.model_json_schema()
-    made |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A finebench study"}
-    for part, key in (("", "budget"), ("OwnTask", "text"), ("OwnTask", "metric")):
-        keys = (made["$defs"][part] if part else made)["properties"]
-        keys[key] = {"anyOf": [keys[key]["items"], keys[key]]}  # one stands for a list of one
-    made["properties"]["search"]["anyOf"] = [{"$ref": "#/$defs/Search"}, {"const": "grid"}]
-    made["properties"]["search"].pop("$ref", None)
-    made["properties"]["trial_timeout"]["anyOf"] = [{"type": "number"}, {"type": "string"}]
-    made["properties"]["trial_timeout"].pop("type", None)
-    return made
-
-
 def template() -> str:
     """The commented study that `finebench new` writes."""
-    file = next(found for folder in SPACES if (found := folder / "template.yaml").is_file())
+    file = SPACES / "template.yaml"
     return f"```yaml\n{file.read_text(encoding='utf-8')}```\n"
 
 

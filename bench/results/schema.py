@@ -54,9 +54,7 @@ TRIALS = pa.schema(
         pa.field("peak_allocated_bytes", pa.int64()),  # on a GPU: what tensors took of that; null on a CPU
         pa.field("energy_joules", pa.float64()),
         pa.field("pack_size", pa.int64()),  # trials trained together; above 1, the six columns above are null
-        pa.field(
-            "exclusive", pa.bool_()
-        ),  # measured: nothing else ran on its core or GPU (bench.training.worker.solitude)
+        pa.field("exclusive", pa.bool_()),  # measured: nothing else ran on its core or GPU (see solitude)
         pa.field("device", pa.string()),
         pa.field("hostname", pa.string()),
         pa.field("started_at", pa.timestamp("us", tz="UTC")),
