@@ -128,6 +128,11 @@ class Method(BaseModel):
         """Insert what is new, set requires_grad on exactly what is trained (the head always is), return the model."""
         raise NotImplementedError
 
+    def param_groups(self, model: "nn.Module") -> list[tuple[list[str], float]]:
+        """Names of trained parameters of the model that `apply` returned, and what their learning rate is times; those
+        that stand in no group learn at `lr`. Asked once, before the first step."""
+        return []
+
 
 def _suited(arch: "Architecture") -> list[str]:
     """Names of the methods whose defaults are not known to be unsuited; families apart."""
