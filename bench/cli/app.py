@@ -30,6 +30,10 @@ DataOption = Annotated[
     Path | None, typer.Option(help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub.")
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override: key.path=value (repeatable).")]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="File of a plugin that a stored study rests on (repeatable)."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -73,11 +77,13 @@ def run(
     logger: Annotated[
         Literal["tensorboard", "mlflow", "wandb"] | None, typer.Option(help="Also log trials with this tracker.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Run what is missing of a study, and report."""
     from finebench.bench.cli.commands import run_command
 
-    raise typer.Exit(run_command(study, results, model, data, set_ or [], trials, address, debug, why, keep, logger))
+    more = (trials, address, debug, why, keep, logger, plugin or [])
+    raise typer.Exit(run_command(study, results, model, data, set_ or [], *more))
 
 
 @app.command(epilog=_example("finebench new my-study.yaml"))
@@ -145,11 +151,15 @@ def compare(
 
 
 @app.command(epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
-def rerun(results: ResultsArgument, trial_id: Annotated[str, typer.Argument(help="The trial's id.")]) -> None:
+def rerun(
+    results: ResultsArgument,
+    trial_id: Annotated[str, typer.Argument(help="The trial's id.")],
+    plugin: PluginOption = None,
+) -> None:
     """Run one trial again, in this process, and say whether its score is bit-equal."""
     from finebench.bench.cli.rerun import rerun_command
 
-    raise typer.Exit(rerun_command(results, trial_id))
+    raise typer.Exit(rerun_command(results, trial_id, plugin or []))
 
 
 @app.command(epilog=_example("finebench verify results/quickstart"))
