@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -172,6 +173,19 @@ def test_the_docs_show_the_files_that_are_tested(kind: str, name: str) -> None:
     page = (ROOT / "docs" / "extending" / f"{kind}.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert snippets == [(HERE / name).read_text()]
+
+
+def test_the_example_metric_from_counts_is_that_of_copies() -> None:
+    from finebench.bench.metrics import METRICS
+
+    load_plugin(Plugin("above_chance.py", (HERE / "above_chance.py").read_text()))
+    metric, rng = METRICS["above_chance"], np.random.default_rng(0)
+    labels, predictions = (rng.integers(0, 2, shape) for shape in (9, (3, 9)))
+    chosen = rng.integers(0, 9, (50, 9))
+    counts = np.array([np.bincount(row, minlength=9) for row in chosen], dtype=float)
+    wanted = [[metric.score(labels[row], one[row]) for one in predictions] for row in chosen]
+    assert metric.weighted is not None
+    assert metric.weighted(labels.astype(float), predictions.astype(float), counts) == pytest.approx(np.array(wanted))
 
 
 def test_an_edited_plugin_takes_the_place_of_the_old_one() -> None:
