@@ -19,7 +19,7 @@ from finebench.bench.study.schema import OwnTask, Resources, Study, split_point
 from finebench.bench.study.search_space import Space, parse_space
 from finebench.bench.tasks import task, tasks
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
-from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
+from finebench.bench.util.safe_yaml import MAX_BYTES, override_key, parse_yaml
 
 MOST_LINES, LONGEST_LINE = 20, 2000
 """Findings that one message gives, and characters of each."""
@@ -56,7 +56,7 @@ def load_study(
     if isinstance(raw, dict) and "model" in raw:
         raw["model"] = _model(raw["model"], path.parent)
     for override in overrides:
-        _override(raw, override)
+        override_key(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
     raw = load_named(raw, path.parent, str(path))
@@ -111,22 +111,6 @@ def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
 def _paths(data: BaseModel) -> tuple[str, ...]:
     """Which keys of a task's data are paths."""
     return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
-
-
-def _override(raw: Any, override: str) -> None:
-    key, equals, text = override.partition("=")
-    where = f"--set {override}"
-    if not equals or not key:
-        raise StudyError(f"{where}: write key.path=value, e.g. --set training.batch_size=32")
-    *parents, last = key.split(".")
-    node = raw
-    for depth, parent in enumerate(parents):
-        if not isinstance(node, dict):
-            raise StudyError(f"{where}: {'.'.join(parents[:depth])} is not a mapping in the study")
-        node = node.setdefault(parent, {})
-    if not isinstance(node, dict):
-        raise StudyError(f"{where}: {'.'.join(parents)} is not a mapping in the study")
-    node[last] = parse_yaml(text, where)
 
 
 def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:

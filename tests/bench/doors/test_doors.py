@@ -168,7 +168,7 @@ def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize(("kind", "name"), zip(("method", "task", "metric", "schedule"), FILES, strict=True))
+@pytest.mark.parametrize(("kind", "name"), list(zip(("method", "task", "metric", "schedule"), FILES, strict=True)))
 def test_the_docs_show_the_files_that_are_tested(kind: str, name: str) -> None:
     page = (ROOT / "docs" / "extending" / f"{kind}.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
