@@ -15,7 +15,7 @@ from finebench.analysis.scores.scores import reporting
 from finebench.analysis.scores.selected_configuration import choose, rivals
 from finebench.analysis.statistics.resample import measured
 from finebench.analysis.statistics.sample import Absent, Sample
-from finebench.analysis.statistics.weighted_metrics import METRICS
+from finebench.bench.metrics import METRICS
 
 __all__ = ["Sample", "Samples", "bare"]
 
@@ -126,7 +126,9 @@ def _enough(known: np.ndarray, sample: Sample) -> bool:
 
 def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -> Sample:
     """The sample with its runs' predictions, or with the reason why they cannot be used."""
-    if sample.metric not in METRICS:
+    metric = METRICS.get(sample.metric)
+    weighted = None if metric is None else metric.weighted
+    if weighted is None:
         return replace(sample, why=f"{sample.metric} cannot be recomputed on resampled examples")
     found = [predicted.get(trial) for trial in rows["trial_id"]]
     known = np.array([one is not None for one in found]) & ~sample.fixed
@@ -141,7 +143,7 @@ def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -
         return replace(sample, why="runs were not scored on the same examples")
     predictions = np.full((len(found), labels.size), np.nan, dtype=np.result_type(*(p for _, _, p in free)))
     predictions[known] = [p for _, _, p in free]
-    again = measured(sample.metric, labels, predictions[known])
+    again = measured(weighted, labels, predictions[known])
     known[known] = np.isclose(again, sample.entered[known], rtol=0, atol=AGREES)
     unknown = ~known & ~sample.fixed
     if not (known.any() and _enough(known, sample)):
@@ -149,4 +151,6 @@ def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -
     predictions[unknown] = np.nan
     lack = int(unknown.sum())
     why = f"{lack} of {len(found)} runs without predictions that give their score" if lack else ""
-    return replace(sample, examples=examples, labels=labels, predictions=predictions, unknown=unknown, why=why)
+    return replace(
+        sample, examples=examples, labels=labels, predictions=predictions, unknown=unknown, why=why, weighted=weighted
+    )

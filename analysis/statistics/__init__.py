@@ -10,7 +10,6 @@ numbers takes a `numpy.random.Generator`. Every file names its source, and its t
     spread.py             standard deviation, range
     sample.py             scores over seeds with their predictions; pairs of two samples
     resample.py           how often each example is drawn in each replicate
-    weighted_metrics.py   every metric from such counts
     crossed.py            interval of a mean over seeds and examples, of several tasks by seed
     reselect.py           the choice of a configuration as part of that interval
     paired.py             one method's score less another's

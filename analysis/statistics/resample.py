@@ -4,15 +4,16 @@ Two methods scored on the same examples must be resampled together, or their dif
 test sets. The counts are therefore a function of N alone, whoever asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finebench.analysis.statistics.weighted_metrics import METRICS
-
 Array = NDArray[np.float64]
+
+Weighted = Callable[[Array, Array, Array], Array]
+"""A metric from counts: (labels [N], predictions [S, N], counts [R, N]) -> values [R, S]."""
 
 REPLICATES = 1000
 """The relative error of a bootstrap standard error is then 1/√(2·1000) = 2.2 %."""
@@ -44,12 +45,12 @@ def counts(n: int) -> Iterator[Array]:
         yield from _drawn(n)
 
 
-def resampled(metric: str, labels: Array, predictions: Array) -> Array:
+def resampled(metric: Weighted, labels: Array, predictions: Array) -> Array:
     """The metric [REPLICATES, S] of `predictions` [S, N] against `labels` [N] in every replicate."""
-    return np.concatenate([METRICS[metric](labels, predictions, block) for block in counts(labels.size)])
+    return np.concatenate([metric(labels, predictions, block) for block in counts(labels.size)])
 
 
-def measured(metric: str, labels: Array, predictions: Array) -> Array:
+def measured(metric: Weighted, labels: Array, predictions: Array) -> Array:
     """The metric [S] on the examples as they are."""
-    made: Array = METRICS[metric](labels, predictions, np.ones((1, labels.size)))[0]
+    made: Array = metric(labels, predictions, np.ones((1, labels.size)))[0]
     return made

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finebench.analysis.statistics.crossed import Scored
 from finebench.analysis.statistics.design import Design, design
-from finebench.analysis.statistics.resample import resampled
+from finebench.analysis.statistics.resample import Weighted, resampled
 from finebench.analysis.statistics.reselect import Choice, Choices, alone
 
 Array = NDArray[np.float64]
@@ -42,7 +42,8 @@ class Sample:
     N] (rows of fixed and unknown seeds are NaN) are None where they cannot be resampled, and `why` says why; unknown
     [S]: whose predictions are not there, and `why` counts them.
     choice: among what the configuration was chosen, where the same seeds chose and scored; None where they did not, or
-    there was nothing else to choose. absent: planned runs that are not among the seeds.
+    there was nothing else to choose. absent: planned runs that are not among the seeds. weighted: the metric from
+    counts of examples.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Sample:
     unknown: Mask = field(default_factory=lambda: np.zeros(0, bool))
     constant: float = float("nan")
     absent: tuple[Absent, ...] = ()
+    weighted: Weighted | None = None
 
     def __post_init__(self) -> None:
         _none_told(self, "collapsed", "unknown")
@@ -80,10 +82,10 @@ class Sample:
     def replicates(self) -> Array | None:
         """Scores [REPLICATES, S] on resampled examples, the same draws for every sample of as many examples; NaN for
         seeds whose predictions are not known."""
-        if self.labels is None or self.predictions is None:
+        if self.labels is None or self.predictions is None or self.weighted is None:
             return None
         free = self.predicted
-        values = resampled(self.metric, self.labels, self.predictions[free])
+        values = resampled(self.weighted, self.labels, self.predictions[free])
         made = np.tile(np.where(self.unknown, np.nan, self.entered), (len(values), 1))
         made[:, free] = values
         return made

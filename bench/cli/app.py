@@ -13,6 +13,7 @@ from finebench.bench.cli.arguments import (
     IdArgument,
     JsonOption,
     ModelOption,
+    PluginOption,
     ResultsArgument,
     SetOption,
     StudyArgument,
@@ -81,11 +82,13 @@ def run(
     logger: Annotated[
         Literal["tensorboard", "mlflow", "wandb"] | None, typer.Option(help="Also log trials with this tracker.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Run what is missing of a study, and report."""
     from finebench.bench.cli.commands import run_command
 
-    raise typer.Exit(run_command(study, results, model, data, set_ or [], trials, address, debug, why, keep, logger))
+    more = (trials, address, debug, why, keep, logger, plugin or [])
+    raise typer.Exit(run_command(study, results, model, data, set_ or [], *more))
 
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench new my-study.yaml"))
@@ -167,11 +170,13 @@ def compare(
 
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
-def rerun(results: ResultsArgument, trial_id: IdArgument, as_json: JsonOption = False) -> None:
+def rerun(
+    results: ResultsArgument, trial_id: IdArgument, plugin: PluginOption = None, as_json: JsonOption = False
+) -> None:
     """Run one trial again, in this process, and say whether its score is bit-equal."""
     from finebench.bench.cli.rerun import rerun_command
 
-    raise typer.Exit(rerun_command(results, trial_id, as_json))
+    raise typer.Exit(rerun_command(results, trial_id, plugin or [], as_json))
 
 
 @app.command(rich_help_panel=KEEP, epilog=_example("finebench verify results/quickstart"))

@@ -42,6 +42,7 @@ def run_command(
     why: bool,
     keep: str,
     logger: str | None,
+    plugins: list[str],
 ) -> int:
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
     from finebench.bench.cli.show import run_words, without_verdict
@@ -51,7 +52,7 @@ def run_command(
 
     outlive("the run goes on without a display")
     console = make_console()
-    study = load_study(name, overrides, model)
+    study = load_study(name, overrides, model, plugins)
     if data is not None and not data.is_dir():
         raise InputError(f"--data {data}: this folder does not exist")
     folder = results or f"results/{study.name}"

@@ -1,6 +1,7 @@
 """`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from finebench.bench.results.record import Record, record_name
 from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import build_study, method_resources
 from finebench.bench.study.plan import Cell
+from finebench.bench.study.plugins import load_given
 from finebench.bench.study.schema import Study, UntilSettled, number_of
 from finebench.bench.study.search_space import as_space
 from finebench.bench.study.seeds import from_code
@@ -31,8 +33,9 @@ PACKED_TOLERANCE = 1e-2
 COMPARED = ("score", "score_last", "select_score", "steps")
 
 
-def rerun_command(results: str, trial_id: str, as_json: bool = False) -> int:
+def rerun_command(results: str, trial_id: str, plugins: Iterable[str] = (), as_json: bool = False) -> int:
     """Repeat a trial and compare; returns 0 when bit-equal (one from a pack: equal up to rounding), 3 when not."""
+    load_given(plugins)
     folder = ResultsFolder(results)
     row = find_row(folder, trial_id)
     trial, record = repeat(folder, row)

@@ -183,6 +183,8 @@ def _inputs(ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> d
 def dump_study(study: Study) -> str:
     """A study as YAML that `finebench run` accepts from anywhere, with every default written out."""
     raw = study.model_dump(exclude_none=True) | {"model": model_place(study.model)}
+    if not study.plugins:
+        del raw["plugins"]
     raw["search"] = {kind: value for kind, value in raw["search"].items() if value is not None}
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)

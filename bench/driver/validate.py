@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from finebench.bench.data.leakage import check_own
 from finebench.bench.data.splits import draw
 from finebench.bench.data.task_data import TaskData, load_task, user_task
+from finebench.bench.metrics import METRICS
 from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.checkpoint_checks import check_folder
 from finebench.bench.models.hub import ModelRef, resolve_model
@@ -19,7 +20,7 @@ from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.precision import Precision
 from finebench.bench.study.schema import DataFiles, DataHub, DataSplit, OwnTask, Study
 from finebench.bench.study.trial_id import Identity
-from finebench.bench.tasks import Files, HeldOut, Hub, OneFile, Task, task
+from finebench.bench.tasks import TASKS, Files, HeldOut, Hub, OneFile, Task, task
 from finebench.bench.util.errors import DataError, MethodError, ResultsError, StudyError
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ def identities(model: ModelRef, tasks: Mapping[str, TaskData], precision: Precis
 
 def _revision(found: TaskData) -> str:
     """What a task's results rest on: its version and data; of the user's own, also the metrics, the first of which
-    chooses and scores."""
+    chooses and scores; and the code of what comes from outside."""
     metrics = f":{'+'.join(found.task.metrics)}" if found.task.own else ""
-    return f"{found.task.version}:{found.fingerprint}{metrics}"
+    code = [TASKS.code(found.task.name), *map(METRICS.code, found.task.metrics)]
+    outside = "".join(f":{one}" for one in code if one is not None)
+    return f"{found.task.version}:{found.fingerprint}{metrics}{outside}"
 
 
 def check_draws(plan: Plan, tasks: Mapping[str, TaskData]) -> None:

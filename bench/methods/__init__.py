@@ -9,12 +9,14 @@ May import: util, models.
 Libraries: peft, torch, transformers.
 """
 
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from finebench.bench.util.doors import modules
+from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import MethodError, choose
 
 if TYPE_CHECKING:
@@ -136,6 +138,11 @@ class Method(BaseModel):
         """Insert what is new, set requires_grad on exactly what is trained (the head always is), return the model."""
         raise NotImplementedError
 
+    def param_groups(self, model: "nn.Module") -> list[tuple[list[str], float]]:
+        """Names of trained parameters of the model that `apply` returned, and what their learning rate is times; those
+        that stand in no group learn at `lr`. Asked once, before the first step."""
+        return []
+
 
 def _suited(arch: "Architecture") -> list[str]:
     """Names of the methods whose defaults are not known to be unsuited; families apart."""
@@ -157,26 +164,34 @@ TUNABLE = ("batch_size", "warmup", "weight_decay")
 """Training options that a method's space may hold too."""
 
 
-@cache
-def methods() -> dict[str, type[Method]]:
+def _in(module: ModuleType) -> Iterator[tuple[str, type[Method]]]:
+    """The methods that a module defines, not those that it imports."""
+    for value in vars(module).values():
+        is_method = isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+        if is_method and "name" in vars(value):
+            yield value.name, value
+
+
+METHODS: Door[type[Method]] = Door("method", __name__, "finebench.methods", _in)
+"""All methods by name; a family stands under its prefix (`peft:`)."""
+
+
+def methods() -> Mapping[str, type[Method]]:
     """All methods by name; a family stands under its prefix (`peft:`)."""
-    found: dict[str, type[Method]] = {}
-    for module in modules(__name__):
-        for value in vars(module).values():
-            is_method = isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-            if is_method and "name" in vars(value):
-                found[value.name] = value
-    return found
+    return METHODS
 
 
-@cache
 def method(name: str) -> type[Method]:
     """The method of this name; raises MethodError with the choices and a guess."""
-    known = methods()
-    if name in known and not name.endswith(":"):
-        return known[name]
+    if name in METHODS and not name.endswith(":"):
+        return METHODS[name]
     prefix, colon, member = name.partition(":")
-    family = known.get(prefix + colon) if colon and member else None
+    family = METHODS.get(prefix + colon) if colon and member else None
     if family is not None:
-        return family.member(member)
-    raise MethodError(choose("method", name, (n + "<TYPE>" if n.endswith(":") else n for n in known)))
+        return _member(family, member)
+    raise MethodError(choose("method", name, (n + "<TYPE>" if n.endswith(":") else n for n in METHODS)))
+
+
+@cache
+def _member(family: type[Method], suffix: str) -> type[Method]:
+    return family.member(suffix)

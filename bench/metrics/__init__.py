@@ -12,25 +12,27 @@ May import: util.
 Libraries: datasets, evaluate.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from finebench.bench.metrics._info import Array, Metric
-from finebench.bench.util.doors import modules
+from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import StudyError, choose
 
 if TYPE_CHECKING:
     from finebench.bench.metrics._module import Module
 
 
-def _discover() -> Mapping[str, Metric]:
-    return MappingProxyType({module.METRIC.name: module.METRIC for module in modules(__name__)})
+def _in(module: ModuleType) -> Iterator[tuple[str, Metric]]:
+    one = getattr(module, "METRIC", None)
+    if isinstance(one, Metric):
+        yield one.name, one
 
 
-METRICS: Mapping[str, Metric] = _discover()
+METRICS: Door[Metric] = Door("metric", __name__, "finebench.metrics", _in)
 """All metrics by name."""
 
 

@@ -11,6 +11,10 @@ Array = NDArray[np.int64] | NDArray[np.float64]
 Score = Callable[[Array, Array], float]
 """(labels [n], predictions [n]) -> value; class indices for classification, numbers for regression."""
 
+Weighted = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""(labels [N], predictions [S, N], counts [R, N]) -> values [R, S]: the score of S runs in R resamples of the examples,
+each of which stands in one as often as its count says. What is undefined is what it is in `score`."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -25,5 +29,7 @@ class Metric:
     higher_is_better: bool = True
     binary: bool = False
     """Whether it is defined for two classes only; class 1 is the positive one."""
+    weighted: Weighted | None = None
+    """How it is resampled; without it, intervals hold the noise of seeds and not that of examples."""
     range: tuple[float, float] = (0.0, 1.0)
     """Its least and its greatest value, whatever labels and predictions are."""

@@ -1,5 +1,8 @@
 """Share of rows predicted right."""
 
+import numpy as np
+
+from finebench.bench.metrics._counts import Floats
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -10,4 +13,13 @@ def score(labels: Array, predictions: Array) -> float:
     return float(accuracy_score(labels, predictions))
 
 
-METRIC = Metric("accuracy", "classification", "share of rows predicted right", "the class's share", score)
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """Share predicted right."""
+    right = np.equal(predictions, labels).T.astype(np.float64)
+    made: Floats = (counts @ right) / counts.sum(axis=1)[:, None]
+    return made
+
+
+METRIC = Metric(
+    "accuracy", "classification", "share of rows predicted right", "the class's share", score, weighted=weighted
+)

@@ -2,6 +2,9 @@
 
 import warnings
 
+import numpy as np
+
+from finebench.bench.metrics._counts import Floats, class_sums, ratio
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -14,4 +17,12 @@ def score(labels: Array, predictions: Array) -> float:
         return float(balanced_accuracy_score(labels, predictions))
 
 
-METRIC = Metric("balanced_accuracy", "classification", "mean recall of the classes", "1/classes", score)
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """Recall averaged over the classes that are among the resample's labels."""
+    hits, _, true = class_sums(labels, predictions, counts)
+    return ratio(ratio(hits, true).sum(axis=2), (true > 0).sum(axis=2).astype(np.float64))
+
+
+METRIC = Metric(
+    "balanced_accuracy", "classification", "mean recall of the classes", "1/classes", score, weighted=weighted
+)

@@ -1,5 +1,8 @@
 """F1 of the positive class (class 1) of two, the main metric of MRPC and QQP."""
 
+import numpy as np
+
+from finebench.bench.metrics._counts import Floats, ratio
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -10,6 +13,14 @@ def score(labels: Array, predictions: Array) -> float:
     return float(f1_score(labels, predictions, pos_label=1, average="binary", zero_division=0))
 
 
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """2·tp / (predicted + true) of class 1; 0 where it is neither there nor predicted."""
+    positive, said = labels == 1, predictions == 1
+    both = counts @ (said & positive).T.astype(np.float64)
+    lower = counts @ said.T.astype(np.float64) + (counts @ positive.astype(np.float64))[:, None]
+    return ratio(2 * both, lower)
+
+
 METRIC = Metric(
     "f1",
     "classification",
@@ -17,4 +28,5 @@ METRIC = Metric(
     "2p/(1+p) for class 1 of share p, else 0",
     score,
     binary=True,
+    weighted=weighted,
 )

@@ -1,5 +1,8 @@
 """F1 of each class, averaged without weights: for more than two classes, or where both classes matter."""
 
+import numpy as np
+
+from finebench.bench.metrics._counts import Floats, class_sums, ratio
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -10,4 +13,13 @@ def score(labels: Array, predictions: Array) -> float:
     return float(f1_score(labels, predictions, average="macro", zero_division=0))
 
 
-METRIC = Metric("macro_f1", "classification", "mean of the classes' F1", "2p/(1+p)/classes for share p", score)
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """F1 averaged over the classes that are there or predicted in the resample."""
+    hits, predicted, true = class_sums(labels, predictions, counts)
+    seen = predicted + true > 0
+    return ratio(ratio(2 * hits, predicted + true).sum(axis=2), seen.sum(axis=2).astype(np.float64))
+
+
+METRIC = Metric(
+    "macro_f1", "classification", "mean of the classes' F1", "2p/(1+p)/classes for share p", score, weighted=weighted
+)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from finebench.bench.metrics._counts import Floats, all_finite
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -12,6 +13,13 @@ def score(labels: Array, predictions: Array) -> float:
     return float(mean_squared_error(labels, predictions)) if np.isfinite(predictions).all() else float("nan")
 
 
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """Mean squared error; NaN in every resample for a run with a prediction that is not finite."""
+    finite = all_finite(predictions)
+    squares = (np.where(finite[:, None], predictions, 0.0) - labels) ** 2
+    return np.where(finite, (counts @ squares.T) / counts.sum(axis=1)[:, None], np.nan)
+
+
 METRIC = Metric(
     "mse",
     "regression",
@@ -20,4 +28,5 @@ METRIC = Metric(
     score,
     higher_is_better=False,
     range=(0.0, float("inf")),
+    weighted=weighted,
 )

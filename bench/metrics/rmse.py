@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from finebench.bench.metrics import mse
+from finebench.bench.metrics._counts import Floats
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -12,6 +14,11 @@ def score(labels: Array, predictions: Array) -> float:
     return float(root_mean_squared_error(labels, predictions)) if np.isfinite(predictions).all() else float("nan")
 
 
+def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
+    """Root of the mean squared error."""
+    return np.sqrt(mse.weighted(labels, predictions, counts))
+
+
 METRIC = Metric(
     "rmse",
     "regression",
@@ -20,4 +27,5 @@ METRIC = Metric(
     score,
     higher_is_better=False,
     range=(0.0, float("inf")),
+    weighted=weighted,
 )

@@ -77,7 +77,7 @@ class Identifier:
     def check(self, row: Mapping[str, Any]) -> tuple[bool | None, str]:
         """Whether a row's trial_id follows from its contents; None, and why, where that cannot be told."""
         if self.study is None:
-            return None, "study.yaml cannot be read"
+            return None, "study.yaml cannot be read here"
         reasons = [self._under(one, row, self.study) for one in self.identities]
         if row["trial_id"] in reasons:
             return True, ""

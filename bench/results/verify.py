@@ -23,7 +23,7 @@ from finebench.bench.results.within import outside_note, stored_scope, within
 from finebench.bench.study.load import build_study
 from finebench.bench.study.precision import of_row
 from finebench.bench.study.schema import Study
-from finebench.bench.util.errors import DamagedFile, InputError, ResultsError, StorageError
+from finebench.bench.util.errors import DamagedFile, InputError, PluginNotHere, ResultsError, StorageError
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
 SCIENCE = ("status", "score", "score_last", "select_score", "steps")
@@ -101,6 +101,9 @@ def _study(folder: ResultsFolder, found: Verdict) -> Study | None:
         return build_study(parse_yaml(data.decode("utf-8", errors="replace"), where), where, Path("."))
     except StorageError:
         raise
+    except PluginNotHere as error:
+        found.note("plugin", "study.yaml", str(error))
+        return None
     except InputError as error:
         found.problem("damaged", "study.yaml", str(error))
         return None

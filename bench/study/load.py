@@ -10,14 +10,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from finebench.bench.methods import method
+from finebench.bench.metrics import metric
 from finebench.bench.study import schema as models
 from finebench.bench.study.claim_seeds import with_enough_seeds
 from finebench.bench.study.findings import RESERVED, word
+from finebench.bench.study.plugins import check_loaded, load_given, load_named
 from finebench.bench.study.schema import OwnTask, Resources, Study, split_point
 from finebench.bench.study.search_space import Space, parse_space
 from finebench.bench.tasks import task, tasks
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
-from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
+from finebench.bench.util.safe_yaml import MAX_BYTES, override_key, parse_yaml
 
 SPACES = Path(str(files("finebench"))) / "search_spaces"
 
@@ -41,16 +43,23 @@ def find_study(name: str) -> Path:
     raise StudyError(choose("study", name, known))
 
 
-def load_study(name: str, overrides: Iterable[str] = (), model: str | None = None) -> Study:
-    """Read, override and check a study; raises StudyError or MethodError with one message for all that is wrong."""
+def load_study(
+    name: str, overrides: Iterable[str] = (), model: str | None = None, plugins: Iterable[str] = ()
+) -> Study:
+    """Read, override and check a study; its plugins are loaded, and those that are given besides.
+
+    Raises StudyError or MethodError with one message for all that is wrong.
+    """
     path = find_study(name)
     raw = parse_yaml(_read(path), str(path))
+    load_given(plugins)
     if isinstance(raw, dict) and "model" in raw:
         raw["model"] = _model(raw["model"], path.parent)
     for override in overrides:
-        _override(raw, override)
+        override_key(raw, override)
     if model is not None and isinstance(raw, dict):
         raw["model"] = model
+    raw = load_named(raw, path.parent, str(path))
     return build_study(raw, str(path), path.parent)
 
 
@@ -82,6 +91,7 @@ def build_study(raw: Any, where: str, folder: Path) -> Study:
     if not isinstance(raw, dict):
         raise StudyError(f"{where}: a study is a mapping with the keys {', '.join(Study.model_fields)}")
     try:
+        check_loaded(raw, where)
         study = Study.model_validate(raw)
     except ValidationError as error:
         raise StudyError(word(error, where)) from error
@@ -101,22 +111,6 @@ def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
 def _paths(data: BaseModel) -> tuple[str, ...]:
     """Which keys of a task's data are paths."""
     return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
-
-
-def _override(raw: Any, override: str) -> None:
-    key, equals, text = override.partition("=")
-    where = f"--set {override}"
-    if not equals or not key:
-        raise StudyError(f"{where}: write key.path=value, e.g. --set training.batch_size=32")
-    *parents, last = key.split(".")
-    node = raw
-    for depth, parent in enumerate(parents):
-        if not isinstance(node, dict):
-            raise StudyError(f"{where}: {'.'.join(parents[:depth])} is not a mapping in the study")
-        node = node.setdefault(parent, {})
-    if not isinstance(node, dict):
-        raise StudyError(f"{where}: {'.'.join(parents)} is not a mapping in the study")
-    node[last] = parse_yaml(text, where)
 
 
 def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
@@ -156,7 +150,9 @@ def check(study: Study, where: str) -> None:
     _unique("budget", [budget.canonical for budget in study.budget], where)
     for index, entry in enumerate(study.tasks):
         if isinstance(entry, str):
-            _within(f"{where}: tasks[{index}]", task, entry)
+            found = _within(f"{where}: tasks[{index}]", task, entry)
+            if not metric(found.metric).higher_is_better:
+                raise StudyError(f"{where}: tasks[{index}]: main metric {found.metric} falls as predictions improve")
     for name in study.methods:
         cls = _within(f"{where}: methods", method, name)
         method_resources(study, name, where)

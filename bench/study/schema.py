@@ -11,7 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from finebench.bench.methods import TUNABLE
 from finebench.bench.study.budget import Budget, parse_duration
+from finebench.bench.study.schedules import schedule
 from finebench.bench.study.seeds import CONFIRM_BASE
+from finebench.bench.util.errors import StudyError
 
 FIRST_LOOK = 6
 """Seeds at the first of several looks, at least: pairs below which no claim gets a verdict."""
@@ -33,7 +35,7 @@ class Training(_Part):
     max_length: int = Field(default=128, ge=8, le=8192, description="longest input in tokens (or the model's limit)")
     warmup: float = Field(default=0.06, ge=0, le=1, description="share of the steps in which the learning rate rises")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's, not on biases and norms")
-    schedule: Literal["linear", "constant", "cosine"] = "linear"
+    schedule: str = Field(default="linear", description="of the learning rate after its warm-up")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 where all GPUs of a run compute it in hardware, else fp32 (bench.study.precision)."""
     evals: int = Field(default=10, gt=0, le=1000, description="evaluations during training, evenly spaced")
@@ -43,6 +45,14 @@ class Training(_Part):
     class_weights: Literal["balanced"] | list[Annotated[float, Field(gt=0)]] | None = Field(
         default=None, description="in the loss: balanced (by how rare a class is), or one for each class"
     )
+
+    @field_validator("schedule")
+    @classmethod
+    def _known_schedule(cls, given: str) -> str:
+        try:
+            return schedule(given).name
+        except StudyError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _smaller(self) -> Self:
@@ -297,6 +307,13 @@ class Claim(_Part):
         return self
 
 
+class StoredPlugin(_Part):
+    """A plugin as a study stores it: the file's name, and a hash of its text."""
+
+    file: str
+    hash: str = Field(pattern=r"^[0-9a-f]{16}$")
+
+
 def _entry(value: Any) -> str:
     return "own" if isinstance(value, Mapping | OwnTask) else "built-in"
 
@@ -321,6 +338,7 @@ class Study(_Part):
     trial_timeout: float = 3600.0
     retries: int = Field(default=2, ge=0, le=100)
     claims: list[Claim] = []
+    plugins: list[StoredPlugin] = []
 
     @field_validator("trial_timeout", mode="before")
     @classmethod

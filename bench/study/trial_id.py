@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from finebench.bench.methods import method
+from finebench.bench.methods import METHODS, method
 from finebench.bench.study.budget import Budget
+from finebench.bench.study.schedules import SCHEDULES
 from finebench.bench.study.schema import Select, Training
 from finebench.bench.study.seeds import Seeds
 
@@ -57,6 +58,8 @@ class Trial:
         fields = cls.model_fields
         defaults = {name: field.default for name, field in fields.items()}
         changed = {k: v for k, v in self.hyperparameters.items() if k not in defaults or v != defaults[k]}
+        code = {"method": METHODS.code(self.method), "schedule": SCHEDULES.code(self.training.schedule)}
+        outside = {kind: value for kind, value in code.items() if value is not None}
         content = {
             "training_version": TRAINING_VERSION,
             "method": [self.method, cls.version],
@@ -69,6 +72,8 @@ class Trial:
             "training": self._options(),
             "select": self.select.model_dump(exclude_defaults=True),
         }
+        if outside:
+            content["code"] = outside
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 

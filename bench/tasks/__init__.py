@@ -5,11 +5,12 @@ Out: what a task reads and how it is scored.
 May import: util.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from types import ModuleType
 from typing import Literal
 
-from finebench.bench.util.doors import modules
+from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import StudyError, choose
 
 Kind = Literal["classification", "regression"]
@@ -102,16 +103,23 @@ class Task:
         return self.source.held_out if isinstance(self.source, OneFile | Hub) else None
 
 
-@cache
-def tasks() -> dict[str, Task]:
-    """All built-in tasks by name."""
-    found = (module.TASK for module in modules(__name__))
-    return {task.name: task for task in found}
+def _in(module: ModuleType) -> Iterator[tuple[str, Task]]:
+    one = getattr(module, "TASK", None)
+    if isinstance(one, Task):
+        yield one.name, one
+
+
+TASKS: Door[Task] = Door("task", __name__, "finebench.tasks", _in)
+"""All registered tasks by name."""
+
+
+def tasks() -> Mapping[str, Task]:
+    """All registered tasks by name."""
+    return TASKS
 
 
 def task(name: str) -> Task:
-    """The built-in task of this name; raises StudyError with the choices and a guess."""
-    known = tasks()
-    if name in known:
-        return known[name]
-    raise StudyError(choose("task", name, known))
+    """The registered task of this name; raises StudyError with the choices and a guess."""
+    if name in TASKS:
+        return TASKS[name]
+    raise StudyError(choose("task", name, TASKS))

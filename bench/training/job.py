@@ -1,8 +1,8 @@
 """What one training run needs, what it works on, and how it may end early."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -59,7 +59,10 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """Everything one training run needs; the model is on its device with requires_grad set."""
+    """Everything one training run needs; the model is on its device with requires_grad set.
+
+    `multipliers` of the learning rate are by parameter name.
+    """
 
     model: nn.Module
     fit: Examples
@@ -78,3 +81,4 @@ class Job:
     class_weights: np.ndarray | None = None
     deadline: float = math.inf
     keep_best: bool = False
+    multipliers: Mapping[str, float] = field(default_factory=dict)

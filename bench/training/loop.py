@@ -24,7 +24,7 @@ from finebench.bench.models.frozen_encoder import training_mode
 from finebench.bench.training.evaluation import Evaluation, Progress
 from finebench.bench.training.job import Diverged, Inputs, Job, Keeper, TimedOut
 from finebench.bench.training.losses import parts, row_shares
-from finebench.bench.training.optimiser import make_optimizer, set_learning_rate
+from finebench.bench.training.optimiser import make_optimizer, rate_of, set_learning_rate
 from finebench.bench.training.prediction import evaluate, evaluation_steps, logits_of, loss_of, synchronize
 
 CHECK_EVERY = 50
@@ -40,7 +40,7 @@ def train(
     were after that step. Raises Diverged on a non-finite loss and TimedOut past `job.deadline` (seconds of
     time.monotonic()).
     """
-    optimizer = optimizer or make_optimizer(job.model, job.lr, job.training.weight_decay)
+    optimizer = optimizer or make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
     if (calls := calls_of(job.model)) is not None:
         calls.begin(job.steps)
     points = set(evaluation_steps(job.steps, job.training.evals))
@@ -65,7 +65,7 @@ def train(
         if step in points:
             synchronize(job.device)
             progress.train_seconds += time.perf_counter() - begin
-            yield evaluate(job, progress, optimizer.param_groups[0]["lr"])
+            yield evaluate(job, progress, rate_of(job, step))
             begin = time.perf_counter()
         if keep and keeper is not None:
             progress.train_seconds += time.perf_counter() - begin
@@ -85,7 +85,7 @@ def failure(job: Job, step: int, finite: bool) -> Diverged | TimedOut | None:
 def steps_per_second(job: Job, steps: int, warm: int = 5) -> float:
     """Optimiser steps per second over `steps` steps after `warm` unmeasured ones; trains (and so spoils) the job's
     model."""
-    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
     trained = [p for p in job.model.parameters() if p.requires_grad]
     coming = batches(job)
     if (calls := calls_of(job.model)) is not None:
@@ -108,7 +108,7 @@ def rehearse(job: Job, rows: np.ndarray, scored: np.ndarray) -> float:
         calls.begin(EARLY)
     training_mode(job.model)
     trained = [p for p in job.model.parameters() if p.requires_grad]
-    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+    optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
     loss = float(_step(job, optimizer, trained, rows, 1))
     job.model.eval()
     with torch.no_grad():

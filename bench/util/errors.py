@@ -3,6 +3,7 @@
     FinebenchError              anything finebench raises on purpose
     └── InputError              the user can mend it: one message, exit code 2, never a traceback
         ├── StudyError          the study file, or a --set override
+        │   └── PluginNotHere   a stored study names a plugin, whose code it does not hold
         ├── DataError           a task's data: file, row, column
         ├── ModelError          the model folder or hub id
         │   └── ModelNotHere    a hub id whose files cannot be had now
@@ -129,6 +130,10 @@ class InputError(FinebenchError):
 
 class StudyError(InputError):
     """The study file, or an override of it, is wrong."""
+
+
+class PluginNotHere(StudyError):
+    """A stored study rests on a plugin that this process has not been given."""
 
 
 class DataError(InputError):

@@ -64,6 +64,23 @@ def parse_yaml(text: str, where: str) -> Any:
         raise StudyError(f"{where}: not valid YAML: {str(error)[:300]}") from error
 
 
+def override_key(raw: Any, override: str) -> None:
+    """Change one value of a parsed document, as `key.path=value` says; StudyError where it cannot be followed."""
+    key, equals, text = override.partition("=")
+    where = f"--set {override}"
+    if not equals or not key:
+        raise StudyError(f"{where}: write key.path=value, e.g. --set training.batch_size=32")
+    *parents, last = key.split(".")
+    node = raw
+    for depth, parent in enumerate(parents):
+        if not isinstance(node, dict):
+            raise StudyError(f"{where}: {'.'.join(parents[:depth])} is not a mapping in the study")
+        node = node.setdefault(parent, {})
+    if not isinstance(node, dict):
+        raise StudyError(f"{where}: {'.'.join(parents)} is not a mapping in the study")
+    node[last] = parse_yaml(text, where)
+
+
 def _line(error: MarkedYAMLError) -> int:
     mark = error.problem_mark or error.context_mark
     return mark.line + 1 if mark else 1

@@ -19,6 +19,7 @@ from finebench.analysis.statistics.resample import measured
 from finebench.bench.data.facts import facts
 from finebench.bench.driver.run import dump_study
 from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.metrics import METRICS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import write_segment
 from finebench.bench.results.parquet_tables import Part
@@ -138,7 +139,7 @@ def _predictions(
         noise = hard + 0.7 * rng.normal(size=(len(mine), n))
         made[mine] = np.where(noise + 2.2 * level[mine][:, None] > 0.5, truth, 1 - truth)
         labels[mine] = truth
-        scores[mine] = measured(metric, truth, made[mine])
+        scores[mine] = measured(METRICS[metric].weighted, truth, made[mine])
     sure = rng.random(made.size, dtype=np.float32)
     pairs = pa.ListArray.from_arrays(
         pa.array(np.arange(0, 2 * made.size + 1, 2, dtype=np.int32)), pa.array(np.stack([1 - sure, sure], 1).ravel())

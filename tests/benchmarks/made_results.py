@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from finebench.analysis.statistics.resample import measured
+from finebench.bench.metrics import METRICS
 from finebench.bench.results.schema import TABLES
 from tests.analysis.fixtures import BUDGET, START
 
@@ -111,7 +112,7 @@ def _predictions(
                 made = (labels + noise * (1.6 - levels[rows])[:, None]).astype(np.float32).astype(float)
             else:
                 made = np.where(noise + 2.2 * levels[rows][:, None] > 0.5, labels, 1 - labels)
-            scores[rows] = measured(metric, labels, made)
+            scores[rows] = measured(METRICS[metric].weighted, labels, made)
             columns = {
                 "trial_id": np.repeat(ids[rows], n), "example": np.tile(np.arange(n), len(rows)),
                 "label": np.tile(labels, len(rows)), "prediction": made.ravel(),

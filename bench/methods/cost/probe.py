@@ -14,9 +14,10 @@ from functools import cache
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from finebench.bench.methods import method
+from finebench.bench.methods import METHODS, method
 from finebench.bench.methods.cost.answer import ProbeAnswer
 from finebench.bench.util import own_python
+from finebench.bench.util.doors import plugins
 from finebench.bench.util.errors import FinebenchError, MethodError
 from finebench.bench.util.user_cache import cached, keep
 
@@ -36,7 +37,9 @@ def probe(
     """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
-    found = _kept([PROBE_VERSION, _versions(), method(name).version, request], request)
+    code = METHODS.code(name)
+    key = [PROBE_VERSION, _versions(), method(name).version, request, *([] if code is None else [code])]
+    found = _kept(key, request if code is None else request | {"plugins": [[p.file, p.source] for p in plugins()]})
     parts = found["head_step"]
     step = None if parts is None else tuple(tuple(part) for part in parts)
     return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")} | {"head_step": step})

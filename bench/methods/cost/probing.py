@@ -22,6 +22,7 @@ from finebench.bench.methods.cost.answer import Polynomial, ProbeAnswer
 from finebench.bench.models.frozen_encoder import head_batch, split
 from finebench.bench.models.narrow import LARGEST, narrowed
 from finebench.bench.models.parameters import head_parameter_names, mark_fresh, pooler_names, trainable_counts
+from finebench.bench.util.doors import Plugin, load_plugin
 from finebench.bench.util.errors import InputError, MethodError, ModelError
 
 IDLE_SECONDS = 20.0
@@ -31,6 +32,8 @@ _LENGTHS = (8, 16, 32)
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What is asked: the options of a tuner, or what a method makes of a model."""
+    for file, source in request.get("plugins", ()):
+        load_plugin(Plugin(file, source))
     return _describe(request["describe"]) if "describe" in request else _try(request)
 
 

@@ -24,7 +24,7 @@ from finebench.bench.training.evaluation import Evaluation, Progress
 from finebench.bench.training.job import Job, Keeper
 from finebench.bench.training.loop import CHECK_EVERY, batches, count, failure, train
 from finebench.bench.training.losses import row_shares
-from finebench.bench.training.optimiser import set_learning_rate
+from finebench.bench.training.optimiser import rate_of, set_learning_rate
 from finebench.bench.training.packs.stacked_model import Stack, cannot_pack, mismatch
 from finebench.bench.training.prediction import autocast, evaluate, evaluation_steps, on_device, synchronize
 from finebench.bench.util.errors import FinebenchError
@@ -69,6 +69,8 @@ def obstacle(jobs: list[Job]) -> str | None:
             return "the members' training options differ"
         if job.fit.tokens is not first.fit.tokens or job.fit.labels is not first.fit.labels:
             return "the members' tokens differ"
+        if job.multipliers != first.multipliers:
+            return "the members' parameter groups differ"
     found = mismatch([job.model for job in jobs])
     precision = first.training.precision
     return found or cannot_pack(first.model, first.fit.tokens, _extremes(jobs), first.pad_id, precision)
@@ -158,7 +160,7 @@ def _look(lane: Lane, keep: bool, finite: bool) -> Iterator[Event]:
     try:
         if step in lane.points:
             synchronize(job.device)
-            yield evaluate(job, lane.progress, lane.optimizer.param_groups[0]["lr"])
+            yield evaluate(job, lane.progress, rate_of(job, step))
             training_mode(job.model)
         if keep and lane.keeper is not None:
             lane.keeper.save()

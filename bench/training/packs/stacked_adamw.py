@@ -17,9 +17,9 @@ def clip_rows(grad: Tensor, most: Tensor) -> None:
 class StackedAdamW:
     """Moments and step counts of K trials.
 
-    `decay` [P] is the weight decay of each column. `steps` [K, tensors] counts on the device for torch's own optimiser,
-    which wants a count of its own for each tensor. The update itself takes the counts on the host, so that no step
-    waits for the device.
+    `decay` [P] is the weight decay of each column; `kind` [P] says which of `multipliers` its learning rate is times.
+    `steps` [K, tensors] counts on the device for torch's own optimiser, which wants a count of its own for each tensor.
+    The update itself takes the counts on the host, so that no step waits for the device.
     """
 
     def __init__(self, parameters: Tensor, decay: Tensor, tensors: int, betas: tuple[float, float], eps: float) -> None:
@@ -27,6 +27,8 @@ class StackedAdamW:
         self.first, self.second = torch.zeros_like(parameters), torch.zeros_like(parameters)
         self.steps = torch.zeros(len(parameters), tensors, dtype=torch.float32, device=parameters.device)
         self.done = [0] * len(parameters)
+        self.multipliers: list[float] = [1.0]
+        self.kind = torch.zeros(parameters.shape[1], dtype=torch.long, device=parameters.device)
 
     @torch.no_grad()
     def step(self, grad: Tensor, rates: list[float]) -> None:
@@ -35,11 +37,13 @@ class StackedAdamW:
         self.steps += 1
         self.done = [count + 1 for count in self.done]
         rows = [
-            [rate, -rate / (1 - beta1**count), (1 - beta2**count) ** 0.5]
+            [[rate * m, -rate * m / (1 - beta1**count), (1 - beta2**count) ** 0.5] for m in self.multipliers]
             for rate, count in zip(rates, self.done, strict=True)
         ]
         values = torch.tensor(rows, dtype=torch.float64).to(self.parameters.dtype)
-        rate, size, correction = values.to(self.parameters.device, non_blocking=True).unsqueeze(-1).unbind(1)
+        values = values.to(self.parameters.device, non_blocking=True)  # [K, multipliers, 3]
+        each = values if len(self.multipliers) == 1 else values[:, self.kind]  # one column that stands for all, or [P]
+        rate, size, correction = each.unbind(2)
         self.parameters.mul_(1 - rate * self.decay)
         self.first.lerp_(grad, 1 - beta1)
         self.second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)

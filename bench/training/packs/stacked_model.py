@@ -53,11 +53,13 @@ class Stack:
         self.places: dict[str, tuple[int, int]] = {}
         self.leaves: dict[str, Tensor] = {}
         self.gaps: dict[str, Tensor] = {}
-        decays = {id(p): group["weight_decay"] for group in optimizers[0].param_groups for p in group["params"]}
+        group_of = {id(p): group for group in optimizers[0].param_groups for p in group["params"]}
+        self.adamw.multipliers = list(dict.fromkeys(group["multiplier"] for group in group_of.values()))
         for name, start, size in zip(self.names, starts, sizes, strict=False):
             first, shape = trained[0][name], trained[0][name].shape
             self.places[name] = place = (int(start), int(start) + first.numel())
-            decay[slice(*place)] = decays[id(first)]
+            decay[slice(*place)] = group_of[id(first)]["weight_decay"]
+            self.adamw.kind[slice(*place)] = self.adamw.multipliers.index(group_of[id(first)]["multiplier"])
             for k, own in enumerate(trained):
                 self._adopt(k, own[name], optimizers[k], place)
             self.leaves[name] = self.flat[:, slice(*place)].view(len(models), *shape).detach().requires_grad_()

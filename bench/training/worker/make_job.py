@@ -21,6 +21,7 @@ from finebench.bench.training.job import Examples, Job
 from finebench.bench.training.linear_probe import on_features
 from finebench.bench.training.losses import class_weights
 from finebench.bench.training.measured import Measured
+from finebench.bench.training.optimiser import multipliers_of
 from finebench.bench.training.packs.stacked_model import share_frozen
 from finebench.bench.training.prediction import on_device
 from finebench.bench.training.worker.worker_cache import Resident
@@ -77,6 +78,7 @@ def make_job(
         flops=flops,
         class_weights=class_weights(trial.training, task.train.labels[rows.fit], task.num_labels),
         keep_best=resident.shipment.keep != "none",
+        multipliers=multipliers_of(tuned, model),
     )
     if trial.training.checkpointing and split(model) is None:
         recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), resident.device))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from finebench.bench.data.task_data import TaskData
 from finebench.bench.study.trial_id import Trial
+from finebench.bench.util.doors import Plugin, plugins
 from finebench.bench.util.errors import StudyError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Shipment:
     (see bench.driver.cargo).
 
     `keep` (none, best, all) asks for trained deltas, which go to `results`. `run` is the token by which a worker knows
-    its driver's results folder (empty: no checkpoints).
+    its driver's results folder (empty: no checkpoints). `plugins` are sent as text.
     """
 
     study: str
@@ -33,6 +34,7 @@ class Shipment:
     run: str = ""
     checkpoint_seconds: float = 30.0
     tokens: "Mapping[TokensOf, Tokenised]" = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = field(default_factory=plugins)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class Member:
         tuned: Method = method(self.trial.method)(**self.trial.hyperparameters)
         if (reason := tuned.too_short(job.steps)) is not None:
             raise MethodError(f"{reason}; the trial has {job.steps}")
-        optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay)
+        optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
         before = self._resume(job, optimizer)
         so_far = before.startup_seconds is None or before.alone  # in its part before the checkpoint, if there was one
         self.solitude = Solitude(self.resident.device, self.resident.share.exclusive and so_far)

@@ -23,6 +23,7 @@ from finebench.bench.training.worker.float32_modules import Attempt, attempts, r
 from finebench.bench.training.worker.kind import kind
 from finebench.bench.training.worker.messages import Share, Shipment, own_bytes
 from finebench.bench.util.cpu_allocator import keep_freed_memory
+from finebench.bench.util.doors import load_plugin
 
 
 class Resident:
@@ -30,6 +31,8 @@ class Resident:
     it."""
 
     def __init__(self, shipment: Shipment, share: Share) -> None:
+        for plugin in shipment.plugins:
+            load_plugin(plugin)
         self.shipment = shipment
         self.watch = Watch(shipment)
         self.take(share)

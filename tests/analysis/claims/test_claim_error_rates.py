@@ -20,6 +20,7 @@ from finebench.analysis.load.expected import Key
 from finebench.analysis.statistics.design import design
 from finebench.analysis.statistics.reselect import Choice
 from finebench.analysis.statistics.sample import Absent, Sample
+from finebench.bench.metrics import METRICS
 from finebench.bench.study.seeds import crossed
 
 TASKS = ("alpha", "beta", "gamma")
@@ -35,6 +36,7 @@ def sample(
 ) -> Sample:
     """One configuration's runs; of accuracy, where there are predictions of labels that are all 1."""
     given = {} if predictions is None else {"examples": np.arange(n), "labels": np.ones(n), "predictions": predictions}
+    given |= {"weighted": METRICS["accuracy"].weighted} if given else {}
     why, own = "" if given else "no predictions", np.arange(1, entered.size + 1) if seeds is None else seeds
     return Sample(name, "accuracy", own, entered, np.zeros(entered.size, bool), why=why, constant=CONSTANT, **given)
 

@@ -6,7 +6,7 @@ metric on all examples. `python -m tests.analysis.statistics.test_metric_coverag
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from scipy import stats
 from finebench.analysis.statistics.crossed import Scored, crossed_mean
 from finebench.analysis.statistics.design import independent
 from finebench.analysis.statistics.resample import counts
-from finebench.analysis.statistics.weighted_metrics import METRICS
+from finebench.bench.metrics import METRICS
 
 EXAMPLES = 300
 POSITIVE = 0.65
@@ -89,6 +89,11 @@ def truth(metric: str, shift: float) -> float:
     return float(EXACT[metric](np.exp(-0.5 - shift + effect)).mean())
 
 
+def weighted(metric: str) -> Any:
+    """The metric from counts."""
+    return METRICS[metric].weighted
+
+
 def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
     """Share of simulated studies whose 95 % interval holds the true score, or the true difference of two methods."""
     rng = np.random.default_rng([seeds, paired])
@@ -97,10 +102,10 @@ def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
     (weights,), one, inside = counts(EXAMPLES), np.ones((1, EXAMPLES)), 0
     for _ in range(times):
         drawn = draw(rng, seeds)
-        scores, moved = (METRICS[metric](drawn.labels, drawn.second, w) for w in (one, weights))
+        scores, moved = (weighted(metric)(drawn.labels, drawn.second, w) for w in (one, weights))
         if paired:
             scores, moved = (
-                made - METRICS[metric](drawn.labels, drawn.first, w) for made, w in ((scores, one), (moved, weights))
+                made - weighted(metric)(drawn.labels, drawn.first, w) for made, w in ((scores, one), (moved, weights))
             )
         made = crossed_mean(Scored(scores[0], independent(seeds), moved, EXAMPLES))
         inside += made.low <= target <= made.high
@@ -111,7 +116,7 @@ def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
 def test_the_truth_is_what_a_large_sample_says(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.EXAMPLES", 4000)
     drawn = (classes if metric in ("f1", "mcc") else numbers)(np.random.default_rng(0), 100)
-    found = METRICS[metric](drawn.labels, drawn.second, np.ones((1, 4000))).mean()
+    found = weighted(metric)(drawn.labels, drawn.second, np.ones((1, 4000))).mean()
     assert found == pytest.approx(truth(metric, SHIFTS[1]), abs=0.02)
     assert truth(metric, SHIFTS[1]) > truth(metric, SHIFTS[0]) + 0.02
 

@@ -23,6 +23,7 @@ REFUSED = (
     | {("bitfit", kind) for kind in ("modernbert", "llama")}
     | {("prefix", kind) for kind in ("distilbert", "albert", "deberta-v2", "modernbert")}
     | {("prompt", kind) for kind in DECODERS}
+    | {("layerwise", "albert")}
 )
 """What cannot be; a pair leaves this list by being made to work."""
 PAIRS = [(name, kind) for name in NAMES for kind in CONFIGS if (name, kind) not in REFUSED]

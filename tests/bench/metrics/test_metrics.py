@@ -19,6 +19,7 @@ DIRECT = {
     "mcc": sk.matthews_corrcoef,
     "f1": sk.f1_score,
     "macro_f1": lambda y, p: sk.f1_score(y, p, average="macro"),
+    "kappa": sk.cohen_kappa_score,
     "accuracy": sk.accuracy_score,
     "balanced_accuracy": sk.balanced_accuracy_score,
     "pearson": lambda y, p: stats.pearsonr(y, p).statistic,

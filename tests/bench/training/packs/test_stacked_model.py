@@ -52,6 +52,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "houlsby": {"lr": [3e-3, 1e-2], "variant": "houlsby"},
     "parallel": {"lr": [3e-3, 1e-2], "variant": "parallel"},
     "lora": {"lr": [3e-3, 1e-2], "dropout": 0.2},
+    "lora_plus": {"lr": [1e-3, 3e-3], "ratio": 7.0},
+    "layerwise": {"lr": [1e-3, 3e-3], "decay": 0.6},
 }
 STEPS = (7, 5)
 

@@ -1,0 +1,199 @@
+"""What comes from outside the package: plugins of a study, and entry points of an installed package."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from finebench.bench.study.load import load_study
+from finebench.bench.study.plan import Plan
+from finebench.bench.util import doors
+from finebench.bench.util.doors import Plugin, load_plugin
+from finebench.bench.util.errors import PluginNotHere, StudyError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+FILES = ("top_layers.py", "short_cola.py", "above_chance.py", "half_way.py")
+STUDY = """
+name: outside
+tasks: [short-cola]
+methods: {top_layers: {lr: [1e-3], layers: 2}, bitfit: {lr: [5e-3]}}
+fractions: [0.1]
+seeds: 1
+budget: {steps: 4}
+training: {evals: 2, batch_size: 8, schedule: half_way}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    """A plugin that one test loads is not there for the next."""
+    before = dict(doors._plugins)
+    yield
+    doors._plugins.clear()
+    doors._plugins.update(before)
+
+
+def finebench(*arguments: str, folder: Path, path: str = "") -> "subprocess.CompletedProcess[str]":
+    """The real command, in a folder."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"} | ({"PYTHONPATH": path} if path else {})
+    command = [sys.executable, "-m", "finebench", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def written(folder: Path, plugins: bool = True) -> Path:
+    """A study beside its plugins."""
+    folder.mkdir(exist_ok=True)
+    listed = f"plugins: [{', '.join(f'./{name}' for name in FILES)}]\n" if plugins else ""
+    (folder / "outside.yaml").write_text(STUDY + listed)
+    if plugins:
+        for name in FILES:
+            shutil.copy(HERE / name, folder / name)
+    return folder / "outside.yaml"
+
+
+def test_plugins_of_each_kind_through_the_real_command(tmp_path: Path) -> None:
+    """Run, read without the code, and rerun with it."""
+    written(tmp_path / "study")
+    ran = finebench("run", "study/outside.yaml", "--debug", "--results", "out", folder=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = pq.read_table(tmp_path / "out" / "trials").to_pylist()
+    assert {(row["method"], row["task"], row["metric"], row["status"]) for row in rows} == {
+        (name, "short-cola", "above_chance", "ok") for name in ("top_layers", "bitfit")
+    }
+    shutil.move(tmp_path / "study", tmp_path / "elsewhere")
+    stored = (tmp_path / "out" / "study.yaml").read_text()
+    assert "def apply" not in stored
+    assert re.search(r"file: top_layers.py\n *hash: [0-9a-f]{16}", stored)
+    for command in ("report", "status", "verify"):
+        read = finebench(command, "out", folder=tmp_path)
+        assert read.returncode == 0, command + read.stdout + read.stderr
+    trial = next(row["trial_id"] for row in rows if row["method"] == "top_layers")
+    without = finebench("rerun", "out", trial, folder=tmp_path)
+    assert without.returncode == 2
+    assert "--plugin FILE" in without.stderr
+    given = [word for name in FILES for word in ("--plugin", f"elsewhere/{name}")]
+    again = finebench("rerun", "out", trial, *given, folder=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "bit-equal" in again.stdout
+
+
+def test_an_entry_point_of_an_installed_package(tmp_path: Path) -> None:
+    """A package on the import path, with the metadata that an installer writes."""
+    site = tmp_path / "site"
+    package, about = site / "outside_methods", site / "outside_methods-1.0.dist-info"
+    package.mkdir(parents=True)
+    about.mkdir()
+    (package / "__init__.py").write_text("")
+    for name in FILES:
+        shutil.copy(HERE / name, package / name)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-methods\nVersion: 1.0\n")
+    groups = dict(zip(FILES, ("methods", "tasks", "metrics", "schedules"), strict=True))
+    points = [f"[finebench.{group}]\nany = outside_methods.{name[:-3]}\n" for name, group in groups.items()]
+    (about / "entry_points.txt").write_text("\n".join(points))
+    listed = finebench("methods", "--json", folder=tmp_path, path=str(site))
+    assert "top_layers" in {one["name"] for one in json.loads(listed.stdout)}, listed.stderr
+    written(tmp_path, plugins=False)
+    ran = finebench("run", "outside.yaml", "--debug", "--results", "out", folder=tmp_path, path=str(site))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert pq.read_table(tmp_path / "out" / "trials").num_rows == 2
+    (package / "half_way.py").write_text("1 / 0\n")
+    broken = finebench("plan", "outside.yaml", folder=tmp_path, path=str(site))
+    assert broken.returncode == 2
+    assert "half_way.py, line 1: ZeroDivisionError" in broken.stderr.replace("\n", " ")
+
+
+def ids(study: Path) -> dict[str, str]:
+    """Trial ids by method; identities of model and task left aside."""
+    from finebench.bench.study.plan import Identities
+    from finebench.bench.study.trial_id import Identity
+
+    loaded = load_study(str(study))
+    known = Identities(Identity("m", "1"), {name: Identity(name, "1") for name in loaded.task_names}, "fp32")
+    return {trial.method: trial.id for trial in Plan(loaded).grid(known)}
+
+
+def test_only_what_comes_from_a_plugin_changes_with_it(tmp_path: Path) -> None:
+    study = written(tmp_path)
+    study.write_text(study.read_text().replace(", schedule: half_way", ""))
+    before = ids(study)
+    with (tmp_path / "top_layers.py").open("a") as file:
+        file.write("# another text\n")
+    after = ids(study)
+    assert before["bitfit"] == after["bitfit"]
+    assert before["top_layers"] != after["top_layers"]
+
+
+def test_a_name_in_two_files_is_an_error_that_names_both(tmp_path: Path) -> None:
+    study = written(tmp_path)
+    shutil.copy(HERE / "top_layers.py", tmp_path / "twin.py")
+    study.write_text(study.read_text().replace("./half_way.py", "./half_way.py, ./twin.py"))
+    with pytest.raises(StudyError, match=r"'top_layers' is in two files: .*top_layers\.py and .*twin\.py"):
+        load_study(str(study))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import math\n\nmath.nothing\n", r"bad\.py, line 3: AttributeError"),
+        ("import math\ndef (\n", r"bad\.py, line 2: SyntaxError"),
+        ("from nowhere_at_all import x\n", r"bad\.py, line 1: ModuleNotFoundError"),
+    ],
+)
+def test_an_error_in_a_plugin_is_one_message_with_its_line(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    (tmp_path / "bad.yaml").write_text(STUDY + "plugins: [bad.py]\n")
+    with pytest.raises(StudyError, match=words):
+        load_study(str(tmp_path / "bad.yaml"))
+
+
+def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by hash, nor by a path that somebody wrote into it."""
+    from finebench.bench.study.load import build_study
+    from finebench.bench.util.safe_yaml import parse_yaml
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('ran', 'w')\n")
+    for listed, error in (("[./evil.py]", StudyError), ("[{file: evil.py, hash: 0123456789abcdef}]", PluginNotHere)):
+        with pytest.raises(error, match="plugin"):
+            build_study(parse_yaml(STUDY + f"plugins: {listed}\n", "study.yaml"), "study.yaml", Path("."))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("kind", "name"), list(zip(("method", "task", "metric", "schedule"), FILES, strict=True)))
+def test_the_docs_show_the_files_that_are_tested(kind: str, name: str) -> None:
+    page = (ROOT / "docs" / "extending" / f"{kind}.md").read_text()
+    snippets = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert snippets == [(HERE / name).read_text()]
+
+
+def test_the_example_metric_from_counts_is_that_of_copies() -> None:
+    from finebench.bench.metrics import METRICS
+
+    load_plugin(Plugin("above_chance.py", (HERE / "above_chance.py").read_text()))
+    metric, rng = METRICS["above_chance"], np.random.default_rng(0)
+    labels, predictions = (rng.integers(0, 2, shape) for shape in (9, (3, 9)))
+    chosen = rng.integers(0, 9, (50, 9))
+    counts = np.array([np.bincount(row, minlength=9) for row in chosen], dtype=float)
+    wanted = [[metric.score(labels[row], one[row]) for one in predictions] for row in chosen]
+    assert metric.weighted is not None
+    assert metric.weighted(labels.astype(float), predictions.astype(float), counts) == pytest.approx(np.array(wanted))
+
+
+def test_an_edited_plugin_takes_the_place_of_the_old_one() -> None:
+    text = (HERE / "half_way.py").read_text()
+    load_plugin(Plugin("half_way.py", text))
+    from finebench.bench.study.schedules import SCHEDULES
+
+    first = SCHEDULES.code("half_way")
+    load_plugin(Plugin("half_way.py", text + "# more\n"))
+    assert SCHEDULES.code("half_way") != first
+    assert SCHEDULES.code("linear") is None
