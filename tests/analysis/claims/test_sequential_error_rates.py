@@ -18,7 +18,7 @@ from finebench.analysis.claims.verdicts import Verdict, corrected
 from finebench.analysis.statistics.group_sequential import Levels
 from finebench.analysis.statistics.interim import median_unbiased, outlook
 from finebench.analysis.statistics.sample import Absent
-from tests.analysis.test_claim_error_rates import (
+from tests.analysis.claims.test_claim_error_rates import (
     BETTER,
     GIVEN,
     MARGIN,

@@ -14,8 +14,8 @@ from finebench.analysis.scores.samples import Samples
 from finebench.bench.study.seeds import crossed
 from finebench.bench.util.errors import ResultsError
 from tests.analysis.claim_folder import drawn
+from tests.analysis.claims.test_claims import judged
 from tests.analysis.fixtures import Folder, empty
-from tests.analysis.test_claims import judged
 
 BETTER = {"id": "c", "says": "better", "a": "a", "b": "b"}
 
