@@ -127,7 +127,7 @@ class ClaimKind(ABC):
 @cache
 def kinds() -> Mapping[str, ClaimKind]:
     """All kinds by name; raises InputError where two have one name."""
-    found = classes("finebench.analysis.claims.kinds", GROUP, ClaimKind)  # type: ignore[type-abstract]  its subclasses are asked for
+    found = classes("finebench.analysis.claims.kinds", GROUP, ClaimKind)  # type: ignore[type-abstract]  # its subclasses are asked for
     return by_name("kinds of claims", ((one.says, one()) for one in found))
 
 

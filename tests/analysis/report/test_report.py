@@ -308,9 +308,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_report(folder.write(), str(tmp_path / "file"))
 
 
-def test_every_table_has_a_place_of_its_own() -> None:
-    placed = [block.table for section in SECTIONS_OF_REPORT for block in section.blocks if block.table]
-    assert sorted(placed) == sorted(TABLES)
+def test_every_table_stands_in_a_section(made: tuple[Report, Path]) -> None:
+    """And none under “More”, which is for other people's."""
+    page = (made[1] / "report.md").read_text("utf-8")
+    assert "## Variance" in page
+    assert "## More" not in page
 
 
 def test_what_no_section_names_is_shown_all_the_same() -> None:
