@@ -178,12 +178,14 @@ CHANGES = (
     *WHERE,
     *columns("metric", "score_a|score|A", "score_b|score|B", "difference|signed", "low|signed|95 % from"),
     *columns("high|signed|95 % to", "p_holm|p|p (Holm)", "change", "pairs|count", "seeds_a|count|seeds A"),
-    *columns("seeds_b|count|seeds B", "how|prose", "setting_a|prose|setting A", "setting_b|prose|setting B"),
+    *columns(
+        "seeds_b|count|seeds B", "how|prose", "setting_a|prose|configuration A", "setting_b|prose|configuration B"
+    ),
     *columns("why|prose|remarks"),
 )
 AGAIN = (
     *WHERE,
-    *columns("setting|prose", "seed|id", "score_a|number|A", "score_b|number|B", "difference|number"),
+    *columns("setting|prose|configuration", "seed|id", "score_a|number|A", "score_b|number|B", "difference|number"),
     *columns("device_a|prose|device A", "device_b|prose|device B", "git_commit_a|text|commit A"),
     *columns("git_commit_b|text|commit B", "trial_id|text|trial"),
 )

@@ -85,8 +85,8 @@ def _ledger(contents: Contents) -> Table:
     search = columns("search_trials|number|one search: trials", "search_seconds|seconds|time", "search_cost|money|cost")
     rest = columns("shared|count|trials that shared their device", "untimed|count|time not known")
     return Table(
-        "ledger",
-        "Tuning ledger",
+        "tuning_cost",
+        "Tuning cost",
         note,
         contents.frames["ledger"],
         (*tried, *spent, *tail, *search, *rest),
@@ -118,7 +118,7 @@ def _efficiency(contents: Contents) -> Table:
     ratios += columns("x_train_seconds_low|ratio|95 % from", "x_train_seconds_high|ratio|95 % to")
     ratios += columns("x_peak_memory_bytes|ratio|memory ×", "x_train_flops|ratio|FLOPs ×")
     tail = columns("reference|text|× relative to", "device", "why|prose|remarks")
-    shown = (*WHERE, *columns("setting|prose"), *counted, *times, *other, *ratios, *tail)
+    shown = (*WHERE, *columns("setting|prose|configuration"), *counted, *times, *other, *ratios, *tail)
     return Table(
         "efficiency", "What each method costs", note, contents.frames["efficiency"], shown, section="efficiency"
     )
@@ -187,13 +187,13 @@ def _curves(contents: Contents) -> Table:
     )
     shown = (*WHERE, *columns("step|count", "train_seconds|seconds|train time"), *SCORE)
     return Table(
-        "curves",
-        "Anytime curves",
+        "learning_curves",
+        "Learning curves",
         note,
         contents.frames["curves"],
         shown,
         section="efficiency",
-        figures=("anytime", "anytime-seconds", "anytime-flops"),
+        figures=("learning-curve", "learning-curve-seconds", "learning-curve-flops"),
         folded=True,
     )
 
@@ -202,7 +202,7 @@ def _crossovers(contents: Contents) -> Table:
     note = (
         "From here to the end of training the first method is ahead of the other. Listed where it is behind before and "
         "ahead after by t tests over pairs of seeds, corrected for all points, couples and axes; two equal methods "
-        "cross by noise. Anytime curves are points inside longer runs; across budgets each point is a run made for "
+        "cross by noise. Learning curves are points inside longer runs; across budgets each point is a run made for "
         "it. Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the "
         "scored examples nor of the choice of configurations."
     )

@@ -11,11 +11,14 @@ INTERVAL = (
 )
 
 
-COUNTS = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending", "unplanned")
+COUNTS = (
+    "planned|count", "done|count", "failed|count", "degenerate|count|collapsed", "diverged|count", "pruned|count",
+    "pending|count", "unplanned|count",
+)  # fmt: skip
 
 
 def _answer(contents: Contents) -> Table:
-    shown = (*WHERE, *SCORE, *columns("metric", "setting|prose|chosen setting"), *ENDED, *REMARKS)
+    shown = (*WHERE, *SCORE, *columns("metric", "setting|prose|chosen configuration"), *ENDED, *REMARKS)
     return Table(
         "answer",
         "Scores at the largest fraction",
@@ -32,8 +35,8 @@ def _scores(contents: Contents) -> Table:
         f"{INTERVAL} A diverged or collapsed run enters with the score of the best constant predictor (column "
         "constant); failed ones are never averaged."
     )
-    ended = (*ENDED, *columns("collapsed|count", "diverged|count"))
-    chosen = columns("setting|prose|chosen setting", "source|text|scored on")
+    ended = (*ENDED, *columns("collapsed|count|constant output", "diverged|count"))
+    chosen = columns("setting|prose|chosen configuration", "source|text|scored on")
     shown = (*WHERE, *SCORE, *columns("metric"), *SPREAD, *chosen, *ended, *columns("interval|prose"), *REMARKS)
     return Table(
         "scores",
@@ -48,10 +51,17 @@ def _scores(contents: Contents) -> Table:
 
 def _per_seed(contents: Contents) -> Table:
     note = (
-        "The runs behind each score, at the chosen configuration; “score” is what entered. The figures join the runs "
-        "of one seed, which share subset and data order, and show a degenerate run hollow."
+        "The runs behind each score, at the chosen configuration; “score” is the score used. The figures join the runs "
+        "of one seed, which share subset and data order, and show a collapsed run hollow."
     )
-    shown = columns("seed|id", "score|score", "metric", "degenerate|flag", "setting|prose", "trial_id|text|trial")
+    shown = columns(
+        "seed|id",
+        "score|score",
+        "metric",
+        "degenerate|flag|collapsed",
+        "setting|prose|configuration",
+        "trial_id|text|trial",
+    )
     return Table(
         "per_seed",
         "Scores seed by seed",
@@ -66,7 +76,7 @@ def _per_seed(contents: Contents) -> Table:
 
 def _variants(contents: Contents) -> Table:
     note = (
-        "Each setting of the hyperparameters that the study varied, at its own best learning rate; all on "
+        "Each configuration of the hyperparameters that the study varied, at its own best learning rate; all on "
         "the seeds that chose, so that like is compared with like."
     )
     shown = (*WHERE, *columns("variant|prose", "lr|lr"), *SCORE, *ENDED, *REMARKS)
@@ -92,20 +102,18 @@ def _sensitivity(contents: Contents) -> Table:
 
 def _cells(contents: Contents) -> Table:
     note = (
-        "Done holds degenerate and diverged runs. Planned confirm runs are an upper bound until the best is known. "
-        "Unplanned runs are of cells, settings or seeds that the plan does not have, or has no longer."
+        "Done holds collapsed and diverged runs. Planned confirm runs are an upper bound until the best is known. "
+        "Unplanned runs are of cells, configurations or seeds that the plan does not have, or has no longer."
     )
     if not contents.planned:
         note = "The folder has no plan.json: only what is there is counted, and what is still to come is not known."
-    counts = columns(*(f"{key}|count" for key in COUNTS), "state")
-    return Table(
-        "cells", "Map of all cells", note, contents.frames["cells"], (*WHERE, *counts), section="runs", folded=True
-    )
+    counts = columns(*COUNTS, "state")
+    return Table("coverage", "Coverage", note, contents.frames["cells"], (*WHERE, *counts), section="runs", folded=True)
 
 
 def _runs(contents: Contents) -> Table:
-    note = "“entered” is the score that enters the analysis."
-    scored = columns("entered|score", "score|score", "select_score|score", "degenerate|flag")
+    note = "“score used” is the score that enters the analysis."
+    scored = columns("entered|score|score used", "score|score", "select_score|score", "degenerate|flag|collapsed")
     cost = columns("steps|count", "train_seconds|seconds|train time", "exclusive|flag", "trial_id|text|trial")
     return Table("runs", "All runs", note, contents.frames["runs"], (*WHERE, *TRIAL, *scored, *cost), section="runs")
 
@@ -117,11 +125,16 @@ def _origins(contents: Contents) -> Table:
         "their common seeds; measured costs come from the second, which had their device to themselves."
     )
     shown = columns(
-        "setting|prose", "score|score", "n|count|seeds", "stage", "trials|prose", "cost_trials|prose|for costs"
+        "setting|prose|configuration",
+        "score|score",
+        "n|count|seeds",
+        "stage",
+        "trials|prose",
+        "cost_trials|prose|for costs",
     )
     return Table(
-        "origins",
-        "Where each number comes from",
+        "provenance",
+        "Provenance",
         note,
         contents.frames["origins"],
         (*WHERE, *shown),

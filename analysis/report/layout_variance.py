@@ -125,8 +125,8 @@ def _power(contents: Contents) -> Table:
 def _shares(contents: Contents) -> Table:
     note = (
         "Variance components of the factors that the study varied, as standard deviations and as shares of the "
-        "total, with 95 % intervals. A grid's settings and the methods are taken as draws. An estimate below 0 is "
-        "given as 0."
+        "total, with 95 % intervals. A grid's configurations and the methods are taken as draws. An estimate below 0 "
+        "is given as 0."
     )
     shown = columns("scope", "method", "source|prose", "sd|score", "share|percent", "share_low|percent|95 % from")
     shown += columns("share_high|percent|95 % to", "df|count|degrees of freedom", "negative|flag|below 0")
@@ -165,17 +165,17 @@ def _stability(contents: Contents) -> Table:
 
 def _robustness(contents: Contents) -> Table:
     note = (
-        "The same runs summed up otherwise: without the degenerate ones (the sensitivity analysis), by the median, and "
-        "by the mean of the middle half (IQM). The share of degenerate runs has its exact binomial interval."
+        "The same runs summed up otherwise: without the collapsed ones (the sensitivity analysis), by the median, and "
+        "by the mean of the middle half (IQM). The share of collapsed runs has its exact binomial interval."
     )
     shown = columns("score|score", "left_out|count|left out", "without|score|score without them")
     shown += columns("without_low|score|95 % from", "without_high|score|95 % to", "change|score")
     shown += columns("median|score", "iqm|score|IQM", "min|score", "max|score", "n|count|seeds")
-    shown += columns("degenerate_share|percent|degenerate", "degenerate_low|percent|95 % from")
+    shown += columns("degenerate_share|percent|collapsed", "degenerate_low|percent|95 % from")
     shown += columns("degenerate_high|percent|95 % to")
     return Table(
         "robustness",
-        "Scores without degenerate runs",
+        "Scores without collapsed runs",
         note,
         contents.frames["robustness"],
         (*WHERE, *shown),
@@ -192,8 +192,8 @@ def _plateau(contents: Contents) -> Table:
     shown += columns("lr_high|lr|to", "factor|number|factor", "decades|number", "open|flag|reaches the end")
     shown += columns("tried|count", "drop|score|best − worst", "regret|score")
     return Table(
-        "plateau",
-        "Width of the plateau",
+        "lr_tolerance",
+        "Learning-rate tolerance",
         note,
         contents.frames["plateau"],
         (*WHERE, *shown, *REMARKS),
@@ -229,4 +229,6 @@ def _fairness(contents: Contents) -> Table:
     shown += columns("gain|score", "gain_low|score|95 % from", "gain_high|score|95 % to", "best_of_k|score|best of k")
     shown += columns("k|count", "configurations|count", "trials|count", "train_seconds|seconds|train time", "lr|lr")
     shown += columns("edge", "reused|flag", "default_note|prose|on the default", "best_of_note|prose|on best of k")
-    return Table("fairness", "Fair tuning", note, contents.frames["fairness"], (*WHERE, *shown), section="tuning")
+    return Table(
+        "equal_budget", "Equal-budget comparison", note, contents.frames["fairness"], (*WHERE, *shown), section="tuning"
+    )

@@ -1,4 +1,4 @@
-"""The map of all cells: what was planned, what is done, what failed, what is still to come."""
+"""Coverage, cell by cell: what was planned, what is done, what failed, what is still to come."""
 
 from typing import Any
 

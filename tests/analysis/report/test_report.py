@@ -28,16 +28,43 @@ from tests.analysis.fixtures import HOSTILE, Folder, draw, empty
 SECTIONS = ["answer", "scores", "variance", "tuning", "efficiency", "runs", "protocol", "caveats"]
 
 TABLES = [
-    *("answer", "scores", "variants", "sensitivity", "curves", "cells", "failures", "runs", "efficiency", "ledger"),
+    *(
+        "answer",
+        "scores",
+        "variants",
+        "sensitivity",
+        "learning_curves",
+        "coverage",
+        "failures",
+        "runs",
+        "efficiency",
+        "tuning_cost",
+    ),
     *("ratios", "fronts", "reach", "crossovers", "claims", "claims_by_task", "robustness", "pairs", "aggregates"),
-    "origins",
+    "provenance",
     "per_seed",
-    *("improvements", "profiles", "ranks", "variance_shares", "plateau", "best_of", "fairness", "stability", "power"),
+    *(
+        "improvements",
+        "profiles",
+        "ranks",
+        "variance_shares",
+        "lr_tolerance",
+        "best_of",
+        "equal_budget",
+        "stability",
+        "power",
+    ),
 ]
 
 PER_TASK = [
-    *("score-by-fraction", "score-by-lr", "pair-differences", "superiority", "variance-shares", "anytime"),
-    *("anytime-seconds", "anytime-flops", "pareto-train-seconds", "pareto-delta-bytes", "pareto-trainable-params"),
+    *("score-by-fraction", "score-by-lr", "pair-differences", "superiority", "variance-shares", "learning-curve"),
+    *(
+        "learning-curve-seconds",
+        "learning-curve-flops",
+        "pareto-train-seconds",
+        "pareto-delta-bytes",
+        "pareto-trainable-params",
+    ),
     "pareto-peak-memory-bytes",
 ]
 
@@ -217,7 +244,7 @@ def test_markdown_links_its_figures(made: tuple[Report, Path]) -> None:
     links = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert len(links) == len(FIGURES)
     assert all((made[1] / link).is_file() for link in links)
-    for heading in ("# drawn", "## Answer", "### Tuning ledger", "### Failed and diverged trials", "## Caveats"):
+    for heading in ("# drawn", "## Answer", "### Tuning cost", "### Failed and diverged trials", "## Caveats"):
         assert f"\n{heading}\n" in f"\n{text}"
 
 
