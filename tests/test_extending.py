@@ -31,7 +31,7 @@ def install(folder: Path, page: str) -> None:
     """A package as the page has it: its file, and its entry point."""
     text = (ROOT / "docs/extending" / page).read_text("utf-8")
     (code,), (group, entry) = re.findall(r"```python\n(.*?)```", text, re.S), _entry(text)
-    module = re.fullmatch(r"\w+ = \"my_package\.(\w+):\w+\"", entry)
+    module = re.fullmatch(r"\w+ = \"my_package\.(\w+)\"", entry)
     assert module is not None
     package, about = folder / "my_package", folder / "my_package-1.0.dist-info"
     package.mkdir(parents=True)

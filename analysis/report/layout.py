@@ -1,7 +1,7 @@
 """The report's tables: each is one function of the contents that says name, section and columns; present means shown.
 
-In a section tables stand in the order of the functions here, file after file; then come those of other packages, which
-entry points `finebench.tables` name.
+In a section tables stand in the order of the functions here, file after file; then come those of other packages, whose
+modules entry points `finebench.tables` name.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,8 @@ from types import ModuleType
 from finebench.analysis.report import layout_costs, layout_scores, layout_variance
 from finebench.analysis.report.contents import Contents
 from finebench.analysis.tables.table import Table
-from finebench.bench.util.doors import by_name, entry_points
-
-GROUP = "finebench.tables"
+from finebench.bench.util.doors import entry_points
+from finebench.bench.util.errors import StudyError
 
 Maker = Callable[[Contents], Table]
 
@@ -23,13 +22,14 @@ Maker = Callable[[Contents], Table]
 @cache
 def makers() -> tuple[Maker, ...]:
     """What makes the tables, in their order."""
-    own = [make for module in (layout_scores, layout_variance, layout_costs) for make in _of(module)]
-    return (*own, *entry_points(GROUP))
+    modules = (layout_scores, layout_variance, layout_costs, *entry_points("finebench.tables"))
+    return tuple(make for module in modules for make in _of(module))
 
 
 def _of(module: ModuleType) -> list[Maker]:
     """The functions of a module that return a table, in their order."""
-    return [one for one in vars(module).values() if isfunction(one) and one.__annotations__.get("return") is Table]
+    own = [one for one in vars(module).values() if isfunction(one) and one.__module__ == module.__name__]
+    return [one for one in own if one.__annotations__.get("return") in (Table, "Table")]
 
 
 def tables(contents: Contents) -> dict[str, Table]:
@@ -38,4 +38,8 @@ def tables(contents: Contents) -> dict[str, Table]:
     if contents.frames["runs"]["budget"].nunique() == 1:
         # one budget for all rows stands in the protocol
         made = [replace(table, columns=tuple(c for c in table.columns if c.key != "budget_label")) for table in made]
-    return by_name("tables", ((table.name, table) for table in made))
+    named = {table.name: table for table in made}
+    if len(named) < len(made):
+        twice = sorted(name for name in named if sum(table.name == name for table in made) > 1)
+        raise StudyError(f"two tables of the report are called {' and '.join(twice)}; rename one of each")
+    return named

@@ -6,15 +6,13 @@ What evidence a kind rests on is the business of the analysis (`finebench.analys
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from types import ModuleType
 from typing import ClassVar, Literal, Protocol
 
-from finebench.bench.util.doors import by_name, classes
-
-GROUP = "finebench.claims"
+from finebench.bench.util.doors import Door
 
 LEAST_PAIRS = 6
 """Pairs below which a test of a mean difference gives no verdict."""
@@ -124,18 +122,20 @@ class ClaimKind(ABC):
         return False
 
 
-@cache
-def kinds() -> Mapping[str, ClaimKind]:
-    """All kinds by name; raises InputError where two have one name."""
-    found = classes("finebench.analysis.claims.kinds", GROUP, ClaimKind)  # type: ignore[type-abstract]  # its subclasses are asked for
-    return by_name("kinds of claims", ((one.says, one()) for one in found))
+def _found(module: ModuleType) -> Iterator[tuple[str, ClaimKind]]:
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, ClaimKind) and value.__module__ == module.__name__:
+            yield value.says, value()
+
+
+KINDS: Mapping[str, ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
+"""All kinds by name."""
 
 
 def kind(says: object) -> ClaimKind:
     """The kind of this name; raises ValueError with the choices and a guess."""
-    known = kinds()
-    if not isinstance(says, str) or says not in known:
-        near = get_close_matches(str(says)[:200], known, n=1)
+    if not isinstance(says, str) or says not in KINDS:
+        near = get_close_matches(str(says)[:200], list(KINDS), n=1)
         guess = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"says {says!r} is not one of {', '.join(sorted(known))}{guess}")
-    return known[says]
+        raise ValueError(f"says {says!r} is not one of {', '.join(sorted(KINDS))}{guess}")
+    return KINDS[says]

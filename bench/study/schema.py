@@ -21,7 +21,7 @@ from pydantic import (
 
 from finebench.bench.methods import TUNABLE
 from finebench.bench.study.budget import Budget, parse_duration
-from finebench.bench.study.claim_kinds import ClaimKind, kind, kinds
+from finebench.bench.study.claim_kinds import KINDS, ClaimKind, kind
 from finebench.bench.study.seeds import CONFIRM_BASE
 
 FIRST_LOOK = 6
@@ -311,7 +311,7 @@ class Claim(_Part):
         if self.kind.may_be_given(self) and wrong == ["given"]:
             return self
         if wrong and not self.kind.of_means:
-            means = ", ".join(name for name, one in kinds().items() if one.of_means)
+            means = ", ".join(name for name, one in KINDS.items() if one.of_means)
             raise ValueError(f"a claim that says {self.says!r} has no {wrong[0]}; it is for {means}")
         return self
 

@@ -1,18 +1,47 @@
-"""Present means registered: what can be added to a package exists because its file is there.
+"""Present means registered: what can be added to finebench exists because its file is there.
 
-What other installed packages add stands in their entry points, of one group for each kind of thing.
+    METHODS = Door("method", "finebench.bench.methods", "finebench.methods", found_in)   # a mapping, by name
+
+A door looks in three places: the files of a package of ours, the modules that installed packages name as entry points
+of a group (`my_method = "my_package.my_method"`), and the plugins that a study lists. Each is read the same way. No
+code is looked for anywhere else.
 """
 
+import hashlib
 import importlib
+import linecache
 import pkgutil
-from collections.abc import Iterable
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib import metadata
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from finebench.bench.util.errors import InputError
+from finebench.bench.util.errors import StudyError, plain
 
 T = TypeVar("T")
+
+LARGEST_PLUGIN = 2**20
+"""Bytes of a plugin, which is sent to every worker."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A file of the user's: the name under which messages speak of it, and its text."""
+
+    file: str
+    source: str
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits of BLAKE2b over the text; part of the identity of whatever it takes part in."""
+        return hashlib.blake2b(self.source.encode(), digest_size=8).hexdigest()
+
+
+_plugins: dict[str, tuple[Plugin, ModuleType]] = {}
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -22,46 +51,122 @@ def modules(package: str) -> list[ModuleType]:
     return [importlib.import_module(f"{package}.{name}") for name in found]
 
 
-def entry_points(group: str) -> list[Any]:
-    """What installed packages register under a group, loaded, in the order of their names; raises InputError naming one
-    that cannot be loaded."""
-    found = sorted(metadata.entry_points(group=group), key=lambda one: (one.name, one.value))
-    return [_loaded(one) for one in found]
+@cache
+def entry_points(group: str) -> tuple[ModuleType, ...]:
+    """The modules that installed packages name as entry points of a group; each module once.
+
+    Raises StudyError where one cannot be imported: what is installed should work, and is not passed over.
+    """
+    found: dict[str, ModuleType] = {}
+    for point in sorted(metadata.entry_points(group=group)):
+        try:
+            found[point.module] = importlib.import_module(point.module)
+        except Exception as error:  # a stranger's module may raise anything
+            package = point.dist.name if point.dist else "an installed package"
+            at = f" ({_place(error, point.module)})"
+            raise StudyError(f"entry point {group}: {point.name} = {point.value}, of {package}{at}") from error
+    return tuple(found.values())
 
 
-def _loaded(one: metadata.EntryPoint) -> Any:
+def read_plugin(file: str, shown: str | None = None) -> Plugin:
+    """A plugin's text; nothing of it is run. Raises StudyError where it cannot be read."""
+    name = shown or file
     try:
-        return one.load()
-    except Exception as error:  # it is someone else's code, which may raise anything
-        of = "" if one.dist is None else f" of {one.dist.name}"
-        raise InputError(f"{one.group}: {one.name} = {one.value!r}{of}: {type(error).__name__}: {error}") from error
+        with open(file, "rb") as stream:
+            data = stream.read(LARGEST_PLUGIN + 1)
+        if len(data) > LARGEST_PLUGIN:
+            raise StudyError(f"plugin {name!r}: a plugin has at most {LARGEST_PLUGIN:,} bytes")
+        return Plugin(name, data.decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"plugin {name!r} cannot be read: {error}") from error
 
 
-def classes(package: str, group: str, base: type[T]) -> list[type[T]]:
-    """The subclasses of `base` that a package's modules define, and those that entry points name."""
-    defined = [
-        value
-        for module in modules(package)
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
-    ]
-    for value in entry_points(group):
-        if not (isinstance(value, type) and issubclass(value, base)):
-            raise InputError(f"{group}: {value!r} is no subclass of {base.__module__}.{base.__qualname__}")
-        defined.append(value)
-    return defined
+def load_plugin(plugin: Plugin) -> None:
+    """Run a plugin once in this process and open every door to it; one of the same name takes an older one's place.
+
+    Raises StudyError with file and line where it fails.
+    """
+    known = _plugins.get(plugin.file)
+    if known is not None and known[0].hash == plugin.hash:
+        return
+    module = ModuleType(f"finebench_plugin_{plugin.hash}")
+    module.__file__ = plugin.file
+    linecache.cache[plugin.file] = (len(plugin.source), None, plugin.source.splitlines(keepends=True), plugin.file)
+    sys.modules[module.__name__] = module  # annotations are looked up there
+    try:
+        exec(compile(plugin.source, plugin.file, "exec", dont_inherit=True), vars(module))
+    except Exception as error:  # a stranger's code may raise anything
+        del sys.modules[module.__name__]
+        raise StudyError(f"plugin {_place(error, plugin.file)}") from error
+    _plugins[plugin.file] = (plugin, module)
 
 
-def by_name(what: str, found: Iterable[tuple[str, T]]) -> dict[str, T]:
-    """What was found by its name; raises InputError where two have one name."""
-    made: dict[str, T] = {}
-    for name, one in found:
-        if name in made:
-            raise InputError(f"two {what} are called {name!r}: {_place(made[name])} and {_place(one)}")
-        made[name] = one
-    return made
+def plugins() -> tuple[Plugin, ...]:
+    """Every plugin that this process has loaded."""
+    return tuple(plugin for plugin, _ in _plugins.values())
 
 
-def _place(one: object) -> str:
-    known = one if hasattr(one, "__qualname__") else type(one)
-    return f"{getattr(known, '__module__', '?')}.{getattr(known, '__qualname__', '?')}"
+def _place(error: Exception, file: str) -> str:
+    """Where a module failed, and how: the last of its own lines."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        file, line = error.filename or file, error.lineno
+    else:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.rpartition("/")[2] != "doors.py"]
+        own = [f for f in frames if f.filename == file] or [f for f in frames if "importlib" not in f.filename]
+        file, line = (own[-1].filename, own[-1].lineno or 0) if own else (file, 0)
+    at = f"{file}, line {line}" if line else file
+    return f"{at}: {type(error).__name__}: {plain(str(error))}"
+
+
+class Door(Mapping[str, T]):
+    """All things of one kind by name, sorted as their places are: ours, those of entry points, those of plugins.
+
+    `find` lists what a module holds, with names. A name that stands in two files is an error that names both.
+    """
+
+    def __init__(
+        self, kind: str, package: str, group: str, find: Callable[[ModuleType], Iterable[tuple[str, T]]]
+    ) -> None:
+        self.kind, self._package, self._group, self._find = kind, package, group, find
+        self._seen: tuple[ModuleType, ...] | None = None
+        self._found: dict[str, T] = {}
+        self._files: dict[str, ModuleType] = {}
+
+    def _all(self) -> dict[str, T]:
+        outside = tuple(module for _, module in _plugins.values())
+        if outside != self._seen:
+            found: dict[str, T] = {}
+            files: dict[str, ModuleType] = {}
+            for module in (*modules(self._package), *entry_points(self._group), *outside):
+                for name, value in self._find(module):
+                    if name in found:
+                        both = " and ".join(str(one.__file__) for one in (files[name], module))
+                        raise StudyError(f"{self.kind} {name!r} is in two files: {both}; rename one of them")
+                    found[name], files[name] = value, module
+            self._seen, self._found, self._files = outside, found, files
+        return self._found
+
+    def __getitem__(self, name: str) -> T:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def code(self, name: str) -> str | None:
+        """The hash of the file that a thing from outside comes from; None for ours, and for what there is not."""
+        self._all()
+        module = self._files.get(name)
+        if module is None or module.__name__.startswith(self._package + "."):
+            return None
+        return _hash_of(module)
+
+
+def _hash_of(module: ModuleType) -> str:
+    """A plugin's hash; that of an installed module's source."""
+    for plugin, loaded in _plugins.values():
+        if loaded is module:
+            return plugin.hash
+    return read_plugin(str(module.__file__)).hash

@@ -9,15 +9,13 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import ClassVar
 
 from finebench.bench.results.record import Record
-from finebench.bench.util.doors import by_name, classes
+from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import InputError, choose
-
-GROUP = "finebench.trackers"
 
 
 class Tracker(ABC):
@@ -45,19 +43,21 @@ class Tracker(ABC):
         """Log one trial that has ended."""
 
 
-@cache
-def trackers() -> Mapping[str, type[Tracker]]:
-    """All trackers by name; raises InputError where two have one name."""
-    found = classes(__name__, GROUP, Tracker)  # type: ignore[type-abstract]  # its subclasses are asked for
-    return by_name("trackers", ((one.name, one) for one in found))
+def _found(module: ModuleType) -> Iterator[tuple[str, type[Tracker]]]:
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Tracker) and value.__module__ == module.__name__:
+            yield value.name, value
+
+
+TRACKERS: Mapping[str, type[Tracker]] = Door("tracker", __name__, "finebench.trackers", _found)
+"""All trackers by name."""
 
 
 def tracker(name: str) -> type[Tracker]:
     """The tracker of this name; raises InputError with the choices and a guess."""
-    known = trackers()
-    if name not in known:
-        raise InputError(f"--logger: {choose('tracker', name, known)}")
-    return known[name]
+    if name not in TRACKERS:
+        raise InputError(f"--logger: {choose('tracker', name, TRACKERS)}")
+    return TRACKERS[name]
 
 
 LONGEST_GROUP = 120
