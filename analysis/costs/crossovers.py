@@ -21,9 +21,9 @@ import pandas as pd
 from scipy import stats
 
 from finebench.analysis.costs.data_efficiency import open_ends
-from finebench.analysis.load.cost_columns import alone, largest
+from finebench.analysis.load.cost_columns import alone
 from finebench.analysis.load.expected import Key
-from finebench.analysis.load.frames import groups, records
+from finebench.analysis.load.frames import groups, largest, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.load.traces import Trace, traces
 from finebench.analysis.scores.learning_curves import learning_curve
@@ -79,7 +79,7 @@ class Compared(NamedTuple):
 
 
 def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Compared]:
-    top = largest(scores)
+    top = largest(scores[scores["n"] > 0])
     parts = groups(runs, [*CELL, "configuration"])
     rows_of: dict[tuple[Any, ...], dict[str, pd.DataFrame]] = {}
     for row in records(top):

@@ -211,7 +211,7 @@ def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
     done = total - 3 - 9
     there, beyond, partial = report.state
     assert there == f"{done} of {total} planned runs are there, 3 failed, 9 are still to come."
-    assert beyond.startswith("1 more run is there of cells, settings or seeds that the plan does not have")
+    assert beyond.startswith("1 more run is there of cells, configurations or seeds that the plan does not have")
     assert partial.startswith("This is a partial report")
 
 
