@@ -19,11 +19,11 @@ SCORE = {
     "sensitivity": ("low", "high"),
     "curves": ("low", "high"),
     "robustness": ("low", "high", "without_low", "without_high"),
-    "fairness": ("low", "high", "default_low", "default_high"),
+    "equal_budget": ("low", "high", "default_low", "default_high"),
 }
 """Frames whose rows have a `metric`, and the ends in them of intervals of scores."""
 
-DIFFERENCE = {"pairs": ("low", "high"), "fairness": ("gain_low", "gain_high"), "changes": ("low", "high")}
+DIFFERENCE = {"pairs": ("low", "high"), "equal_budget": ("gain_low", "gain_high"), "changes": ("low", "high")}
 """The same of differences of two scores."""
 
 Row = dict[str, Any]

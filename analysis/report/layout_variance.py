@@ -195,7 +195,7 @@ def _plateau(contents: Contents) -> Table:
         "lr_tolerance",
         "Learning-rate tolerance",
         note,
-        contents.frames["plateau"],
+        contents.frames["lr_tolerance"],
         (*WHERE, *shown, *REMARKS),
         section="tuning",
     )
@@ -230,5 +230,10 @@ def _fairness(contents: Contents) -> Table:
     shown += columns("k|count", "configurations|count", "trials|count", "train_seconds|seconds|train time", "lr|lr")
     shown += columns("edge", "reused|flag", "default_note|prose|on the default", "best_of_note|prose|on best of k")
     return Table(
-        "equal_budget", "Equal-budget comparison", note, contents.frames["fairness"], (*WHERE, *shown), section="tuning"
+        "equal_budget",
+        "Equal-budget comparison",
+        note,
+        contents.frames["equal_budget"],
+        (*WHERE, *shown),
+        section="tuning",
     )
