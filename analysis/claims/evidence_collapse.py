@@ -54,7 +54,7 @@ def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
     The interval is moved by what so many collapses take from the mean, as if it were known how much that is.
     """
     holds = found.supports if verdict == "supported" else found.refutes
-    if verdict == "inconclusive" or not holds or not claim.of_means or claim.given:
+    if verdict == "inconclusive" or not holds or not claim.kind.of_means or claim.given:
         return [math.nan] * len(found.collapses)
     down, up = _slack(claim, found, verdict)
     return [_rate(one, up if i % 2 else down) for i, one in enumerate(found.collapses)]  # first, second of each task
@@ -63,11 +63,11 @@ def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
 def _slack(claim: Claim, found: Finding, verdict: str) -> tuple[float, float]:
     """How far the difference may fall, and rise, until the verdict changes."""
     bound, low, high = found.bound, found.low, found.high
-    if claim.says == "matches" and verdict == "supported":
+    if claim.kind.holds == "within" and verdict == "supported":
         return low + bound, bound - high
-    if claim.says == "matches":
+    if claim.kind.holds == "within":
         return (low - bound, math.inf) if low > bound else (math.inf, -bound - high)
-    above = (verdict == "supported") != (claim.says == "saturates_by")
+    above = (verdict == "supported") != (claim.kind.holds == "below")
     return (low - bound, math.inf) if above else (math.inf, bound - high)
 
 

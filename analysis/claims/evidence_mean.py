@@ -106,7 +106,7 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look:
     made = replace(made, reason=why, effect=_effect(pairs, made.bound))
     if isinstance(look, Interim) and not why:
         made = replace(made, reach=reach(made, claim, parts, look))
-    if not (claim.margin or claim.says == "saturates_by"):
+    if not (claim.margin or made.bound):
         return replace(made, settling="the claim names no margin, so how many seeds would settle it is not defined")
     return settled(made, parts, two_sided)
 
@@ -117,12 +117,12 @@ def reach(made: Finding, claim: Claim, parts: Components, look: Interim) -> tupl
     if look.last or not 2 <= n < levels.looks[-1]:
         return math.nan, math.nan
     sofar = Sofar(made.estimate, parts.of_seeds, parts.examples, n)
-    if claim.says == "matches":
+    if claim.kind.holds == "within":
         inside = conditional_power(sofar, levels, -made.bound, made.bound, 0.10, inside=True)
         return inside, conditional_power(sofar, levels, -made.bound, made.bound, 0.05)
     above = conditional_power(sofar, levels, -math.inf, made.bound, 0.05)
     below = conditional_power(sofar, levels, made.bound, math.inf, 0.05)
-    return (below, above) if claim.says == "saturates_by" else (above, below)
+    return (below, above) if claim.kind.holds == "below" else (above, below)
 
 
 def _parts(pairs: list[Pairs]) -> Components | None:

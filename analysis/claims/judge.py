@@ -46,7 +46,8 @@ import pandas as pd
 from finebench.analysis.claims.evidence import Source, cells_of
 from finebench.analysis.claims.evidence_collapse import told as told_collapses
 from finebench.analysis.claims.judging import Schedule, judge_claim, waves_of
-from finebench.analysis.claims.model import QUANTITY, Claim, Finding, Word, claims_of
+from finebench.analysis.claims.kinds import Words
+from finebench.analysis.claims.model import Claim, Finding, Word, claims_of
 from finebench.analysis.claims.settling import Extension, next_look, next_step
 from finebench.analysis.claims.standing import told
 from finebench.analysis.claims.verdict_words import collapse_words
@@ -150,14 +151,14 @@ def _plain(one: Verdict, tasks: list[str], budget: str, source: Source) -> dict[
         "budget": json.loads(budget) if budget.startswith("{") else budget,
         "margin": claim.margin,
         "factor": claim.factor,
-        "cost": claim.cost if claim.says == "cheaper" else None,
-        "over": claim.over if claim.says == "varies_more" else None,
+        "cost": claim.cost if "cost" in claim.kind.own_keys else None,
+        "over": claim.over if "over" in claim.kind.own_keys else None,
         "given": claim.given or None,
         "scale": claim.scale,
         "reference": source.references.get((tasks[0], budget)) if claim.scale == "gain" else None,
         "verdict": one.verdict,
         "reason": one.reason,
-        "quantity": QUANTITY[claim.says],
+        "quantity": claim.kind.quantity("a", "b"),
         "task": found.task if found else None,
     }
     keys = ("estimate", "low", "high", "level", "test")
@@ -237,27 +238,11 @@ def statement(claim: Claim, budget: str, top: float) -> str:
     at = f"with {share} of the data, {budget_label(budget)}"
     on = {"all": "on every task", "pooled": "on average over the tasks"}
     where = on.get(claim.tasks, "") if isinstance(claim.tasks, str) else f"on {', '.join(claim.tasks)}"
-    a, b = claim.a, claim.b
     if claim.given:
         at += ", in the pairs in which neither collapsed"
     unit = " of the reference's gain over a constant" if claim.scale == "gain" and claim.margin else ""
-    if claim.says == "matches":
-        return f"{a} matches {b} to within ±{claim.margin:g}{unit} {where}, {at}"
-    if claim.says == "better":
-        by = f" by more than {claim.margin:g}{unit}" if claim.margin else ""
-        return f"{a} scores higher than {b}{by} {where}, {at}"
-    if claim.says == "varies_more":
-        by = f" by more than {claim.factor:g} times" if claim.factor else ""
-        over = "seeds" if claim.over == "seeds" else "learning rates"
-        return f"{a} varies more than {b} over {over}{by} {where}, {at}"
-    if claim.says == "collapses_more":
-        return f"{a} collapses more often than {b} {where}, {at}"
-    if claim.says == "cheaper":
-        cost = LABELS.get(claim.cost, claim.cost)
-        return f"{a} is at least {claim.factor:g} times cheaper than {b} in {cost} {where}, {at}"
-    within = f"within {claim.margin:g}{unit}" if claim.margin else "within 5 % of the gain over a constant predictor"
-    full = "its own score" if b is None else f"the score of {b}"
-    return f"{a} with {share} of the data comes {within} of {full} with all data {where}, {budget_label(budget)}"
+    cost = LABELS.get(claim.cost, claim.cost)
+    return claim.kind.statement(claim, Words(share, where, at, budget_label(budget), cost, unit))
 
 
 def frame(given: list[dict[str, Any]]) -> pd.DataFrame:

@@ -66,11 +66,11 @@ def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Schedu
 def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, waves: Schedule | None = None) -> Verdict:
     """The verdict on one claim, before correction over the study's claims; of seeds in waves, that of the looks so
     far."""
-    held = source.costs if claim.says == "cheaper" else source.samples
+    held = source.costs if claim.kind.rests_on(claim) == "costs" else source.samples
     absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
     if absent:
         return untested(claim, _not_run(absent, budget, source.runs))
-    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top:
+    if claim.kind.void(claim, source.top):
         return untested(claim, "the claimed fraction is all of the data that was used")
     references = sorted({source.references.get((task, budget), "") for task in tasks})
     if claim.scale == "gain" and len(references) > 1:
@@ -95,7 +95,7 @@ def _judged(claim: Claim, tasks: list[str], budget: str, looks: list[Source], le
     made, lacking = found(looks), _lacking(claim, tasks, budget, looks[-1])
     if not lacking or all(one.exact for one in made.findings):
         return made
-    if claim.says == "cheaper" or claim.over == "lr":  # what a missing run would have cost or spread has no bound
+    if claim.kind.rests_on(claim) != "scores":  # what a missing run would have cost or spread has no bound
         return with_holes(made, lacking, None)
     return with_holes(made, lacking, found([replace(one, filled=True) for one in looks]))
 
@@ -112,14 +112,14 @@ def _evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Fi
 
 def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
     """The runs that the claim's cells lack, in words; empty where none are missing."""
-    said = []
+    said, apart = [], len(set(claim.kind.fractions(claim, source.top))) > 1
     for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
         absent = source.samples[key].absent
         named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
         more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []
         if absent:
             shown = named[:4] + ([f"{len(named) - 4} more"] if len(named) > 4 else []) + more
-            share = f" at {word(key[1], 'percent')}" if claim.says == "saturates_by" else ""
+            share = f" at {word(key[1], 'percent')}" if apart else ""
             said.append(f"{key[3]} on {key[0]}{share} lacks {', '.join(shown)}")
     others = len(said) - SHOWN
     rest = [] if others < 1 else ["1 more cell lacks runs" if others == 1 else f"{others} more cells lack runs"]

@@ -1,30 +1,16 @@
 """A study's claims as its file states them, and the verdict each one gets."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
+from finebench.analysis.claims.kinds import Kind
+from finebench.bench.study.claim_kinds import kind
+from finebench.bench.study.schema import Claim as Stated
 from finebench.bench.util.errors import ResultsError
-
-SAYS = ("matches", "better", "varies_more", "collapses_more", "cheaper", "saturates_by")
-
-GIVEN = ("not_collapsed",)
-"""What a claim may be restricted to: pairs in which neither run collapsed."""
-
-SCALES = ("points", "gain")
-"""Units of a claim about means: points of the metric, or shares of what the task's reference gains over a constant."""
-
-QUANTITY = {
-    "matches": "a − b",
-    "better": "a − b",
-    "varies_more": "spread of a / spread of b",
-    "collapses_more": "share in which a alone collapsed",
-    "cheaper": "cost of b / cost of a",
-    "saturates_by": "with all data − with the fraction",
-}
-"""What the estimate of each kind of claim is."""
 
 Word = Literal["supported", "refuted", "inconclusive"]
 
@@ -52,9 +38,12 @@ class Claim:
     scale: str = "points"
 
     @property
-    def of_means(self) -> bool:
-        """Whether it is about a difference of mean scores."""
-        return self.says in ("matches", "better", "saturates_by")
+    def kind(self) -> Kind:
+        """What kind of claim it is; raises ResultsError for one that comes without evidence."""
+        found = kind(self.says)
+        if not isinstance(found, Kind):
+            raise ResultsError(f"{self.says}: {type(found).__qualname__} is a kind of claim without evidence")
+        return found
 
 
 def claims_of(study: Mapping[str, Any]) -> list[Claim]:
@@ -68,53 +57,22 @@ def claims_of(study: Mapping[str, Any]) -> list[Claim]:
 def _claim(raw: Any, at: str) -> Claim:
     if not isinstance(raw, dict) or not {"id", "says", "a"} <= set(raw):
         raise ResultsError(f"{at}: a claim is a mapping with id, says and a")
-    if raw["says"] not in SAYS:
-        raise ResultsError(f"{at}: says {raw['says']!r} is not one of {', '.join(SAYS)}")
-    needed = {"matches": "margin", "cheaper": "factor", "saturates_by": "fraction"}.get(raw["says"])
-    if needed and raw.get(needed) is None:
-        raise ResultsError(f"{at}: a claim that says {raw['says']!r} needs {needed}")
-    if raw["says"] != "saturates_by" and raw.get("b") is None:
-        raise ResultsError(f"{at}: a claim that says {raw['says']!r} needs b")
-    tasks = raw.get("tasks") or "all"
-    return Claim(
-        id=str(raw["id"]),
-        says=str(raw["says"]),
-        a=str(raw["a"]),
-        b=None if raw.get("b") is None else str(raw["b"]),
-        fraction=_number(raw, "fraction", at),
-        budget=_budget(raw.get("budget")),
-        margin=_number(raw, "margin", at),
-        factor=_number(raw, "factor", at),
-        cost=str(raw.get("cost") or "train_seconds"),
-        over=str(raw.get("over") or "seeds"),
-        tasks=tuple(map(str, tasks)) if isinstance(tasks, list) else str(tasks),
-        note=str(raw.get("note") or ""),
-        given=_word(raw, "given", GIVEN, at) or "",
-        scale=_word(raw, "scale", SCALES, at) or SCALES[0],
-    )
+    try:
+        stated = Stated.model_validate(raw)
+    except ValidationError as error:
+        raise ResultsError(f"{at}: {_first(error)}") from error
+    given = stated.model_dump(exclude={"budget", "tasks"}, exclude_none=True)
+    tasks = stated.tasks if isinstance(stated.tasks, str) else tuple(stated.tasks)
+    budget = None if stated.budget is None else stated.budget.canonical
+    return Claim(**given, budget=budget, tasks=tasks)
 
 
-def _word(raw: Mapping[str, Any], key: str, choices: tuple[str, ...], at: str) -> str | None:
-    value = raw.get(key)
-    if value is not None and value not in choices:
-        raise ResultsError(f"{at}: {key} is one of {', '.join(choices)}, not {value!r}")
-    return value
-
-
-def _number(raw: Mapping[str, Any], key: str, at: str) -> float | None:
-    value = raw.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ResultsError(f"{at}: {key} is a number above 0, not {value!r}")
-    return float(value)
-
-
-def _budget(raw: Any) -> str | None:
-    """A budget as the rows hold it: canonical JSON without what is not set."""
-    if not isinstance(raw, dict):
-        return None
-    return json.dumps({key: value for key, value in raw.items() if value is not None}, sort_keys=True)
+def _first(error: ValidationError) -> str:
+    """The first finding: its key, where the message does not name it, and what is wrong."""
+    found = error.errors()[0]
+    message = found["msg"].removeprefix("Value error, ")
+    own = found["type"] == "value_error"
+    return message if own else f"{'.'.join(map(str, found['loc']))}: {message}"
 
 
 @dataclass(frozen=True)

@@ -48,19 +48,14 @@ def standing(
         needed = set(_needed(one.claim, tasks, budget, source))
         if one.verdict != "inconclusive":
             settled[one.claim.id] = one.verdict
-        elif not needed <= source.samples.keys() or _whole(one.claim, source):  # it can get no verdict here
-            settled[one.claim.id] = "without a verdict"
+        elif not needed <= source.samples.keys() or one.claim.kind.void(one.claim, source.top):
+            settled[one.claim.id] = "without a verdict"  # it can get none here
         elif is_futile(one):
             futile.append(one.claim.id)
         else:
             open_.append(one.claim.id)
             cells |= needed
     return Standing(settled, tuple(futile), tuple(open_), frozenset(cells), last)
-
-
-def _whole(claim: Claim, source: Source) -> bool:
-    """Whether a claim of saturation names all of the data."""
-    return claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= source.top
 
 
 def _needed(claim: Claim, tasks: list[str], budget: str, source: Source) -> Iterator[Key]:
@@ -113,7 +108,7 @@ def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] 
 def _unbiased(one: Verdict, levels: Levels) -> float | None:
     """Where an early look decided about one bound: the median-unbiased estimate of what decided."""
     found = one.decides
-    if found is None or one.claim.says not in ("better", "saturates_by"):
+    if found is None or not one.claim.kind.of_means or one.claim.kind.holds == "within":
         return None
     look = next((step.look for step in found.path if step.supports or step.refutes), None)
     half = (found.high - found.low) / 2

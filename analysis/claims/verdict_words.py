@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finebench.analysis.load.words import word
+from finebench.bench.study.claim_kinds import kind
 
 Row = dict[str, Any]
 
@@ -40,10 +41,7 @@ def _pairs(claim: Row) -> str:
 
 def quantity(claim: Row) -> str:
     """What the estimate is, by the names of its methods."""
-    a, b = claim["a"], claim["b"]
-    named = {"matches": f"{a} − {b}", "better": f"{a} − {b}", "varies_more": f"spread of {a} / spread of {b}"}
-    named["collapses_more"] = f"share in which {a} alone collapsed"
-    return {**named, "cheaper": f"cost of {b} / cost of {a}"}.get(claim["says"], str(claim["quantity"]))
+    return kind(claim["says"]).quantity(claim["a"], claim["b"])
 
 
 def _effect(claim: Row) -> list[str]:

@@ -142,13 +142,13 @@ def _reason(one: Verdict) -> str:
 
 
 def _where(one: Verdict, found: Finding) -> str:
-    says, claim = one.claim.says, one.claim
-    if says == "matches":
+    claim, holds = one.claim, one.claim.kind.holds
+    if holds == "within":
         band = f"±{claim.margin:g}"
         words = {"supported": f"lies inside {band}", "refuted": f"lies outside {band}"}
         return words.get(one.verdict, f"neither lies inside {band} nor is the 95 % interval outside it")
     shown = f"{found.bound:.3g}"
-    high = (one.verdict == "supported") != (says == "saturates_by")
+    high = (one.verdict == "supported") != (holds == "below")
     words = {"supported": "above" if high else "below", "refuted": "above" if high else "below"}
     return f"lies {words[one.verdict]} {shown}" if one.verdict in words else f"contains {shown}"
 

@@ -46,14 +46,14 @@ def stays(claim: Claim, found: Finding) -> bool:
 
     True of what decides nothing, and of claims that collapses do not enter.
     """
-    if not (found.supports or found.refutes) or not claim.of_means or claim.given:
+    if not (found.supports or found.refutes) or not claim.kind.of_means or claim.given:
         return True
     down, up = (_shift(found, side) for side in (0, 1))
     bound, low, high = found.bound, found.estimate - down, found.estimate + up
-    if claim.says == "matches":
+    if claim.kind.holds == "within":
         inside = -bound < low and high < bound
         return inside if found.supports else (low > bound or high < -bound)
-    above = found.supports != (claim.says == "saturates_by")
+    above = found.supports != (claim.kind.holds == "below")
     return low > bound if above else high < bound
 
 

@@ -26,7 +26,7 @@ from finebench.analysis.statistics.ratio import paired_ratio
 from finebench.analysis.statistics.sample import pair
 from finebench.analysis.statistics.welch import mean_difference
 
-COSTS = ("train_seconds", "peak_memory_bytes", "train_flops", "energy_joules", "eval_seconds", "startup_seconds")
+COMPARED = ("train_seconds", "peak_memory_bytes", "train_flops", "energy_joules", "eval_seconds", "startup_seconds")
 """Costs compared as ratios, on runs alone on their device."""
 
 ALPHA = 0.05
@@ -152,7 +152,7 @@ def _word(row: dict[str, Any]) -> str:
 def _costs(left: pd.DataFrame, right: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per group: each cost's ratio B / A over runs of the same cell, configuration and seed, alone on both."""
     keys = [*CELL, "configuration", "seed"]
-    mine = [_alone(frame).drop_duplicates(keys)[[*keys, *COSTS, "device"]] for frame in (left, right)]
+    mine = [_alone(frame).drop_duplicates(keys)[[*keys, *COMPARED, "device"]] for frame in (left, right)]
     both = mine[0].merge(mine[1], on=keys, suffixes=("_a", "_b"))
     made = []
     for key, rows in groups(both, by).items():
@@ -168,7 +168,7 @@ def _alone(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ratios(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    for cost in COSTS:
+    for cost in COMPARED:
         a, b = (rows[f"{cost}_{side}"].to_numpy(dtype="float64") for side in "ab")
         found = paired_ratio(b, a, seeds=_seeds(rows))
         yield from ((cost, found.value), (f"{cost}_low", found.low), (f"{cost}_high", found.high))

@@ -11,20 +11,18 @@ from finebench.analysis.figures.changes import changes
 from finebench.analysis.load.frames import records
 from finebench.analysis.load.words import missing
 from finebench.analysis.report import render
-from finebench.analysis.report.sections import Block, Section
+from finebench.analysis.report.sections import Section
 from finebench.analysis.report.write import draw_all, file_contents, write_files
 from finebench.analysis.tables.columns import WHERE, columns
 from finebench.analysis.tables.table import Column, Table
 from finebench.bench.util.storage import Store
 
 ORDER = (
-    Section("answer", "What changed", "Changes", (Block(("changes",), "changes"),)),
-    Section(
-        "costs", "Costs, B over A", "Costs", (Block(table="method_costs"), Block(table="cost_changes", folded=True))
-    ),
-    Section("again", "The same trials twice", "Same trials", (Block(table="reproduced"),)),
-    Section("settings", "What differs in how they were made", "Settings", (Block(table="settings"),)),
-    Section("only", "Cells of one folder only", "Only one", (Block(table="only"),)),
+    Section("answer", "What changed", "Changes"),
+    Section("costs", "Costs, B over A", "Costs"),
+    Section("again", "The same trials twice", "Same trials"),
+    Section("settings", "What differs in how they were made", "Settings"),
+    Section("only", "Cells of one folder only", "Only one"),
     Section("caveats", "Caveats", "Caveats"),
 )
 
@@ -140,15 +138,28 @@ def _words(made: Comparison, said: list[str]) -> dict[str, Any]:
 def _tables(made: Comparison) -> dict[str, Table]:
     frames = made.frames
     shown = [
-        Table("changes", "Scores, cell by cell", CHANGES_NOTE, frames["changes"], CHANGES),
-        Table("method_costs", "Costs per method", COSTS_NOTE, frames["method_costs"], _costs(columns("method"))),
-        Table("cost_changes", "Costs per cell", COSTS_NOTE, frames["cost_changes"], _costs(WHERE)),
         Table(
-            "reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN, True
+            "changes", "Scores, cell by cell", CHANGES_NOTE, frames["changes"], CHANGES,
+            section="answer", figures=("changes",),
         ),
-        Table("settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS, True),
-        Table("only", "Cells of one folder only", "Not compared.", frames["only"], ONLY),
-    ]
+        Table(
+            "method_costs", "Costs per method", COSTS_NOTE, frames["method_costs"], _costs(columns("method")),
+            section="costs",
+        ),
+        Table(
+            "cost_changes", "Costs per cell", COSTS_NOTE, frames["cost_changes"], _costs(WHERE),
+            section="costs", folded=True,
+        ),
+        Table(
+            "reproduced", "Trials whose score is not bit-equal", _reproduced(made), frames["reproduced"], AGAIN,
+            empty_tells=True, section="again",
+        ),
+        Table(
+            "settings", "Differing settings", "Only what differs is listed.", frames["settings"], SETTINGS,
+            empty_tells=True, section="settings",
+        ),
+        Table("only", "Cells of one folder only", "Not compared.", frames["only"], ONLY, section="only"),
+    ]  # fmt: skip
     budgets = {b for frame in frames.values() if "budget" in frame for b in frame["budget"]}
     if len(budgets) < 2:
         shown = [replace(t, columns=tuple(c for c in t.columns if c.key != "budget_label")) for t in shown]
@@ -167,12 +178,14 @@ CHANGES = (
     *WHERE,
     *columns("metric", "score_a|score|A", "score_b|score|B", "difference|signed", "low|signed|95 % from"),
     *columns("high|signed|95 % to", "p_holm|p|p (Holm)", "change", "pairs|count", "seeds_a|count|seeds A"),
-    *columns("seeds_b|count|seeds B", "how|prose", "setting_a|prose|setting A", "setting_b|prose|setting B"),
+    *columns(
+        "seeds_b|count|seeds B", "how|prose", "setting_a|prose|configuration A", "setting_b|prose|configuration B"
+    ),
     *columns("why|prose|remarks"),
 )
 AGAIN = (
     *WHERE,
-    *columns("setting|prose", "seed|id", "score_a|number|A", "score_b|number|B", "difference|number"),
+    *columns("setting|prose|configuration", "seed|id", "score_a|number|A", "score_b|number|B", "difference|number"),
     *columns("device_a|prose|device A", "device_b|prose|device B", "git_commit_a|text|commit A"),
     *columns("git_commit_b|text|commit B", "trial_id|text|trial"),
 )

@@ -1,6 +1,6 @@
 """Where two methods swap places as training goes on: against optimiser steps, seconds and FLOPs.
 
-Within runs these are points of anytime curves (a run's schedule was made for its own end); across budgets, where a
+Within runs these are points of learning curves (a run's schedule was made for its own end); across budgets, where a
 study has several of one unit, they are points of runs made for each. Both are paired by seed; between points scores are
 taken as straight in log x. Seconds come from runs that had their device to themselves.
 
@@ -21,12 +21,12 @@ import pandas as pd
 from scipy import stats
 
 from finebench.analysis.costs.data_efficiency import open_ends
-from finebench.analysis.load.cost_columns import alone, largest
+from finebench.analysis.load.cost_columns import alone
 from finebench.analysis.load.expected import Key
-from finebench.analysis.load.frames import groups, records
+from finebench.analysis.load.frames import groups, largest, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.load.traces import Trace, traces
-from finebench.analysis.scores.learning_curves import anytime
+from finebench.analysis.scores.learning_curves import learning_curve
 from finebench.analysis.scores.scores import reporting
 from finebench.analysis.statistics.design import Design, design, independent, mean_variance
 from finebench.analysis.statistics.root import Root, first_root
@@ -56,10 +56,10 @@ def crossovers(
 ) -> pd.DataFrame:
     """One row per pair of methods and axis whose mean curves cross: the last crossing, after which `method` is ahead.
 
-    Columns: task, fraction, budget, budget_label, kind (anytime | across budgets), axis (steps, seconds or flops),
-    method (ahead after), other (ahead before), x, low, high (95 %), n (pairs), final (the difference at the end),
-    shown (beyond the noise of the seeds, as above), why. At the largest fraction for anytime curves; budget is missing
-    across budgets.
+    Columns: task, fraction, budget, budget_label, kind (learning curve | across budgets), axis (steps, seconds or
+    flops), method (ahead after), other (ahead before), x, low, high (95 %), n (pairs), final (the difference at the
+    end), shown (beyond the noise of the seeds, as above), why. At the largest fraction for learning curves; budget is
+    missing across budgets.
     """
     compared = [one for one in (*_within(runs, evals, scores), *_across(scores, samples)) if one.difference.size]
     tests = sum(one.axis.size for one in compared)
@@ -79,7 +79,7 @@ class Compared(NamedTuple):
 
 
 def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> Iterator[Compared]:
-    top = largest(scores)
+    top = largest(scores[scores["n"] > 0])
     parts = groups(runs, [*CELL, "configuration"])
     rows_of: dict[tuple[Any, ...], dict[str, pd.DataFrame]] = {}
     for row in records(top):
@@ -93,7 +93,7 @@ def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> It
         for axis, column in AXES.items():
             found = {name: _curves(rows, by_trial, axis, column) for name, rows in methods.items()}
             for a, b in itertools.combinations(sorted(name for name in found if found[name].by_seed), 2):
-                yield Compared(head | {"kind": "anytime", "axis": axis}, a, b, *_common(found[a], found[b]))
+                yield Compared(head | {"kind": "learning curve", "axis": axis}, a, b, *_common(found[a], found[b]))
 
 
 def _curves(rows: pd.DataFrame, by_trial: dict[str, Trace], axis: str, column: str) -> Curves:
@@ -115,7 +115,7 @@ def _curves(rows: pd.DataFrame, by_trial: dict[str, Trace], axis: str, column: s
 def _line(part: Trace | None, column: str, constant: float, diverged: bool) -> tuple[np.ndarray, np.ndarray]:
     if part is None:
         return np.ones(1), np.full(1, constant)
-    _, _, values = anytime(part, constant, False)
+    _, _, values = learning_curve(part, constant, False)
     x = np.asarray(getattr(part, column), dtype=np.float64)[part.first]
     known = np.isfinite(x) & (x > 0)
     x, values = x[known], values[known]

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from finebench.analysis.costs.ratios import RATIOS, paired
-from finebench.analysis.load.cost_columns import COUNTED, MEASURED, alone, cell, chosen_rows, largest, reference
-from finebench.analysis.load.frames import records
+from finebench.analysis.load.cost_columns import COUNTED, MEASURED, alone, cell, chosen_rows, reference
+from finebench.analysis.load.frames import largest, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.statistics.location import median
 from finebench.analysis.statistics.spread import extremes
@@ -25,7 +25,7 @@ def efficiency(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     one with _low and _high (its range), and x_<column>, x_<column>_low, _high: its ratio, paired by seed, to
     `reference`, the method that trains most parameters in that task, budget and device.
     """
-    scored = largest(scores)
+    scored = largest(scores[scores["n"] > 0])
     rows_of = chosen_rows(runs, scored)
     made = [one for row in records(scored) if cell(row) in rows_of for one in _per_device(row, rows_of[cell(row)])]
     return _ratios(pd.DataFrame(made), rows_of) if made else pd.DataFrame()

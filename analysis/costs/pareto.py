@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finebench.analysis.load.cost_columns import COSTS, LABELS, chosen_rows, largest, per_seed
+from finebench.analysis.load.cost_columns import COSTS, LABELS, chosen_rows, per_seed
 from finebench.analysis.load.expected import Key
-from finebench.analysis.load.frames import groups, records
+from finebench.analysis.load.frames import groups, largest, records
 from finebench.analysis.load.runs import budget_label
 from finebench.analysis.statistics.design import design
 from finebench.analysis.statistics.pareto import front, front_probability
@@ -30,7 +30,7 @@ def fronts(runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sampl
     over seeds; missing for several), on_front, probability (over resampled seeds), n (seeds that all methods have),
     beaten_by (the first method that dominates it), why.
     """
-    top = largest(scores)
+    top = largest(scores[scores["n"] > 0])
     rows_of = chosen_rows(runs, top)
     made: list[dict[str, Any]] = []
     for (task, fraction, budget), rows in groups(top, ["task", "fraction", "budget"]).items():

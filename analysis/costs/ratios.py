@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finebench.analysis.load.cost_columns import COUNTED, LABELS, cell, chosen_rows, largest, per_seed, reference
-from finebench.analysis.load.frames import records
+from finebench.analysis.load.cost_columns import COUNTED, LABELS, cell, chosen_rows, per_seed, reference
+from finebench.analysis.load.frames import largest, records
 from finebench.analysis.load.runs import budget_label
 from finebench.analysis.statistics.estimate import Estimate
 from finebench.analysis.statistics.ratio import paired_ratio
@@ -73,10 +73,10 @@ def ratios(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per budget × method × cost: columns budget, budget_label, method, reference, cost, label, ratio, low,
     high, n (pairs), tasks, why. At the largest fraction of each task; only tasks that both methods have.
     """
-    rows_of = chosen_rows(runs, largest(scores))
+    rows_of = chosen_rows(runs, largest(scores[scores["n"] > 0]))
     found: dict[str, dict[str, dict[str, pd.DataFrame]]] = {}
     first: dict[str, list[str]] = {}
-    for (_, budget), rows in largest(scores).groupby(["task", "budget"], sort=True):
+    for (_, budget), rows in largest(scores[scores["n"] > 0]).groupby(["task", "budget"], sort=True):
         first.setdefault(str(budget), []).append(reference(rows))
         for row in records(rows):
             if cell(row) in rows_of:

@@ -176,7 +176,7 @@ def score_tips() -> list[alt.Tooltip]:
     """What hovering over a score shows."""
     shown = [alt.Tooltip("method:N", title="method"), tip("score", "score", ".4f")]
     shown += [tip("low", "95 % from", ".4f"), tip("high", "95 % to", ".4f"), tip("n", "seeds", "d")]
-    return [*shown, alt.Tooltip("setting:N", title="setting")]
+    return [*shown, alt.Tooltip("setting:N", title="configuration")]
 
 
 def in_words(rows: Rows, at: Callable[[Row], str]) -> str:

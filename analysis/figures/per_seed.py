@@ -47,6 +47,7 @@ def _draw(rows: Rows, look: Look) -> Figure:
     metric = rows[0]["metric"]
     y = base.score_axis(metric)
     tips = [alt.Tooltip("method:N"), base.tip("seed", "seed", "d"), base.tip("score", "score", ".4f")]
+    chosen = alt.Tooltip("setting:N", title="configuration")
     colour, shape = look.colour().legend(None), look.shape().legend(None)
     mark = base.chart(shown, KEPT).mark_point(size=60 if len(rows) <= 12 * len(methods) else 30, strokeWidth=1.3)
     means = base.chart(_means(rows), KEPT).mark_tick(thickness=2.4, size=34, orient="horizontal", opacity=1)
@@ -55,7 +56,7 @@ def _draw(rows: Rows, look: Look) -> Figure:
         .mark_line(strokeWidth=1, color="#7F7F7F", opacity=0.45)
         .encode(x=x, y=y, detail="seed:N"),
         mark.encode(
-            x=x, y=y, color=colour, shape=shape, fill=colour, tooltip=[*tips, alt.Tooltip("setting:N")],
+            x=x, y=y, color=colour, shape=shape, fill=colour, tooltip=[*tips, chosen],
             fillOpacity=alt.condition("datum.whole", alt.value(0.75), alt.value(0.0)),
         ),
         means.encode(x=x, y=y, color=colour),
@@ -75,6 +76,6 @@ def _means(rows: Rows) -> Rows:
 def _said(rows: Rows) -> str:
     lines: dict[str, list[str]] = {}
     for row in rows:
-        hollow = " (degenerate)" if row["degenerate"] else ""
+        hollow = " (collapsed)" if row["degenerate"] else ""
         lines.setdefault(row["method"], []).append(f"{row['score']:.3f}{hollow} with seed {row['seed']}")
     return " ".join(f"{method}: {'; '.join(parts)}." for method, parts in lines.items())

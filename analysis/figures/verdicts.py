@@ -7,15 +7,10 @@ import altair as alt
 from finebench.analysis.figures import base
 from finebench.analysis.figures.base import Figure, Row, Rows
 from finebench.analysis.tables.formats import plain
+from finebench.bench.study.claim_kinds import kind
 
 LOOKS = {"supported": ("#009E73", "circle"), "refuted": ("#D55E00", "cross"), "inconclusive": ("#7F7F7F", "diamond")}
 """Colour and shape of each verdict."""
-
-RATIOS = ("varies_more", "cheaper")
-"""Claims whose estimate is a ratio."""
-
-SHARES = ("collapses_more",)
-"""Claims whose estimate is a share of runs; the others' is a difference in points of the metric."""
 
 KEPT = ("place", "verdict", "estimate", "low", "high", "level", "pairs", "from", "to")
 
@@ -23,17 +18,16 @@ KEPT = ("place", "verdict", "estimate", "low", "high", "level", "pairs", "from",
 def verdict_strips(claims: list[dict[str, Any]]) -> list[Figure]:
     """Three figures at most, differences, ratios and shares, a row per claim and task; `claims` as in claims.json."""
     made = []
-    for kind in ("differences", "ratios", "shares"):
-        rows = [row for one in claims if _kind(one) == kind for row in _rows(one)]
+    for measure in ("differences", "ratios", "shares"):
+        rows = [row for one in claims if _kind(one) == measure for row in _rows(one)]
         if rows:
-            figure = _strip(rows, kind)
-            made.append(base.named(figure, f"claims-{kind}", "claims"))
+            figure = _strip(rows, measure)
+            made.append(base.named(figure, f"claims-{measure}", "claims"))
     return made
 
 
 def _kind(claim: dict[str, Any]) -> str:
-    says = claim["says"]
-    return "ratios" if says in RATIOS else "shares" if says in SHARES else "differences"
+    return f"{kind(claim['says']).measures}s"
 
 
 def _rows(claim: dict[str, Any]) -> Rows:
@@ -41,7 +35,7 @@ def _rows(claim: dict[str, Any]) -> Rows:
     several = len(claim["per_task"]) > 1
     made = []
     for found in claim["per_task"]:
-        if found["estimate"] is not None and (claim["says"] not in RATIOS or found["estimate"] > 0):
+        if found["estimate"] is not None and (_kind(claim) != "ratios" or found["estimate"] > 0):
             place = plain(f"{claim['id']}: {found['task']}" if several else str(claim["id"]))
             known = {key: found.get(key) for key in KEPT} | allowed(claim) | {"place": place} | _word(claim)
             none = dict.fromkeys(("low", "high", "level")) if found["level"] == 1 else {}
@@ -55,25 +49,21 @@ def _word(claim: dict[str, Any]) -> Row:
 
 def allowed(claim: dict[str, Any]) -> Row:
     """Where the estimate must lie for the claim to hold; None is open."""
-    margin, factor = claim["margin"], claim["factor"]
-    if claim["says"] == "matches":
-        return {"from": -margin, "to": margin}
-    if claim["says"] == "better":
-        return {"from": margin or 0.0, "to": None}
-    if claim["says"] == "saturates_by":
-        return {"from": None, "to": margin}
-    return {"from": 0.5 if claim["says"] in SHARES else factor or 1.0, "to": None}
+    own = kind(claim["says"])
+    bound = own.bound(claim["margin"], claim["factor"])
+    low = None if own.holds == "below" or bound is None else -bound if own.holds == "within" else bound
+    return {"from": low, "to": None if own.holds == "above" else bound}
 
 
 TITLES = {
     "differences": "difference in points of the metric (or as the claim has it)",
     "ratios": "ratio",
-    "shares": "share in which the first alone collapsed",
+    "shares": "share, as the claim has it",
 }
 
 
-def _strip(rows: Rows, kind: str) -> Figure:
-    title, ratio = TITLES[kind], kind == "ratios"
+def _strip(rows: Rows, measure: str) -> Figure:
+    title, ratio = TITLES[measure], measure == "ratios"
     ends = [
         v for row in rows for v in (row["estimate"], row["low"], row["high"], row["from"], row["to"]) if v is not None
     ]
@@ -92,14 +82,14 @@ def _strip(rows: Rows, kind: str) -> Figure:
     spans = [span.encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=_colour())] if whole else []  # none of exact counts
     drawn = alt.layer(
         held.encode(x=alt.X("from:Q", title=title, scale=scale), x2="to:Q", y=y),
-        _neutral({"ratios": 1.0, "shares": 0.5}.get(kind, 0.0), x),
+        _neutral({"ratios": 1.0, "shares": 0.5}.get(measure, 0.0), x),
         *spans,
         base.chart(rows, KEPT)
         .mark_point(size=90, filled=True, opacity=1)
         .encode(x=x, y=y, color=_colour(), shape=_shape(), tooltip=_tips(title)),
     )
     said = " ".join(_said(row) for row in rows)
-    heading = f"Claims: estimate and interval against what each claim allows ({kind})"
+    heading = f"Claims: estimate and interval against what each claim allows ({measure})"
     return base.finish(drawn, heading, said, 30 * len({row["place"] for row in rows}) + 20)
 
 

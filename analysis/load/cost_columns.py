@@ -99,12 +99,6 @@ def per_seed(rows: pd.DataFrame, cost: str) -> "pd.Series[float]":
     return rows.dropna(subset=[cost]).groupby("seed")[cost].mean().astype("float64")
 
 
-def largest(scores: pd.DataFrame) -> pd.DataFrame:
-    """The scored rows at the largest fraction of each task and budget."""
-    scored = scores[scores["n"] > 0]
-    return scored[scored["fraction"] == scored.groupby(["task", "budget"])["fraction"].transform("max")]
-
-
 def reference(scored: pd.DataFrame) -> str:
     """The method that trains most parameters among rows of one task and budget: what others are a ratio to."""
     order = scored.sort_values(["trainable_params", "method"], ascending=[False, True])

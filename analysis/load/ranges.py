@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finebench.bench.metrics import METRICS
+from finebench.bench.study.claim_kinds import kind
 
 SCORE = {
     "scores": ("low", "high"),
@@ -18,15 +19,12 @@ SCORE = {
     "sensitivity": ("low", "high"),
     "curves": ("low", "high"),
     "robustness": ("low", "high", "without_low", "without_high"),
-    "fairness": ("low", "high", "default_low", "default_high"),
+    "equal_budget": ("low", "high", "default_low", "default_high"),
 }
 """Frames whose rows have a `metric`, and the ends in them of intervals of scores."""
 
-DIFFERENCE = {"pairs": ("low", "high"), "fairness": ("gain_low", "gain_high"), "changes": ("low", "high")}
+DIFFERENCE = {"pairs": ("low", "high"), "equal_budget": ("gain_low", "gain_high"), "changes": ("low", "high")}
 """The same of differences of two scores."""
-
-CLAIMS = ("matches", "better", "saturates_by")
-"""Claims whose estimate is a difference of two scores."""
 
 Row = dict[str, Any]
 
@@ -58,7 +56,7 @@ def within_range(name: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def claim_within_range(claim: Row, metrics: Mapping[str, str]) -> Row:
     """A claim, as in claims.json, with intervals of differences cut; `metrics` by task (pooled: the widest)."""
-    if claim["says"] not in CLAIMS or claim["scale"] == "gain":
+    if not kind(claim["says"]).of_means or claim["scale"] == "gain":
         return claim
     found = [_cut(row, _widest(row["task"], claim["task_names"], metrics)) for row in claim["per_task"]]
     return _cut(claim, _widest(claim["task"], claim["task_names"], metrics)) | {"per_task": found}

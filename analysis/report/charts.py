@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from altair.utils.schemapi import debug_mode
 
 from finebench.analysis.figures import (
-    anytime,
     best_of,
     cost,
     forest,
     interim,
+    learning_curves,
     learning_rate,
     over_tasks,
     pairs,
@@ -67,7 +67,9 @@ def _variance(contents: Contents, look: Look) -> Iterator[Figure]:
 def _costs(contents: Contents, look: Look) -> Iterator[Figure]:
     yield from cost.pareto(contents.frames["fronts"], contents.frames["scores"], look)
     curves = top(contents.frames["curves"])
-    yield from panels(anytime.by_step, "anytime", curves, look)
+    yield from panels(learning_curves.by_step, "learning-curve", curves, look)
     if not curves.empty:
-        yield from panels(anytime.by_seconds, "anytime-seconds", curves[curves["train_seconds"] > 0], look)
-        yield from panels(anytime.by_flops, "anytime-flops", curves[curves["train_flops"] > 0], look)
+        yield from panels(
+            learning_curves.by_seconds, "learning-curve-seconds", curves[curves["train_seconds"] > 0], look
+        )
+        yield from panels(learning_curves.by_flops, "learning-curve-flops", curves[curves["train_flops"] > 0], look)

@@ -1,13 +1,17 @@
 """The tables of claims and of costs: which columns are shown, under which headings."""
 
-from collections.abc import Callable, Sequence
-
 from finebench.analysis.report.contents import Contents
 from finebench.analysis.report.sentences import not_shown_to_swap
-from finebench.analysis.tables.columns import REMARKS, WHERE, columns
+from finebench.analysis.tables.columns import REMARKS, SCORE, WHERE, columns
 from finebench.analysis.tables.table import Table
 
 PLACE = columns("task", "fraction|percent", "budget_label|text|budget")
+
+PARETO = (
+    "pareto-train-seconds", "pareto-train-flops", "pareto-peak-memory-bytes", "pareto-delta-bytes",
+    "pareto-trainable-params", "pareto-energy-joules",
+)  # fmt: skip
+"""Figures of score against cost, what matters most first."""
 
 
 def _claims(contents: Contents) -> Table:
@@ -32,7 +36,15 @@ def _claims(contents: Contents) -> Table:
     shown += columns("collapsed|prose", "missing|prose|runs missing", "filled_verdict|text|those as constant")
     shown += columns("effect_size|number|effect", "effect_low|number|95 % from", "effect_high|number|95 % to")
     shown += columns("effect_margin|number|margin in sd", "choice", "test|prose", "command|prose", "note|prose")
-    return Table("claims", "Claims and their verdicts", note, contents.frames["claims"], shown)
+    return Table(
+        "claims",
+        "Claims and their verdicts",
+        note,
+        contents.frames["claims"],
+        shown,
+        section="claims",
+        figures=("claims",),
+    )
 
 
 def _claims_by_task(contents: Contents) -> Table:
@@ -41,7 +53,45 @@ def _claims_by_task(contents: Contents) -> Table:
     shown += columns("high|number|to", "level|level|interval", "pairs|count", "supports|flag", "refutes|flag")
     shown += columns("p|p", "p_against|p|p against", "seeds_to_settle|count|seeds to settle")
     shown += columns("test|prose", "reason|prose|remarks")
-    return Table("claims_by_task", "Claims, task by task", note, contents.frames["claims_by_task"], shown)
+    return Table(
+        "claims_by_task",
+        "Claims, task by task",
+        note,
+        contents.frames["claims_by_task"],
+        shown,
+        section="claims",
+        folded=True,
+    )
+
+
+def _ledger(contents: Contents) -> Table:
+    note = (
+        "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
+        "configuration of one cell, on average. Trials beside which others ran count with the time of those of their "
+        "cell that had their device to themselves, by the step."
+    )
+    if contents.price_per_hour is not None:
+        note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
+    tried = columns(
+        "method",
+        "cells|count",
+        "configurations_fewest|count|configurations per cell, from",
+        "configurations_most|count|to",
+    )
+    spent = columns(
+        "trials|count", "confirm_trials|count|of them confirm", "steps|count", "train_seconds|seconds|train time"
+    )
+    tail = columns("seconds|seconds|with evaluation and start-up", "cost|money")
+    search = columns("search_trials|number|one search: trials", "search_seconds|seconds|time", "search_cost|money|cost")
+    rest = columns("shared|count|trials that shared their device", "untimed|count|time not known")
+    return Table(
+        "tuning_cost",
+        "Tuning cost",
+        note,
+        contents.frames["ledger"],
+        (*tried, *spent, *tail, *search, *rest),
+        section="tuning",
+    )
 
 
 def _efficiency(contents: Contents) -> Table:
@@ -68,8 +118,10 @@ def _efficiency(contents: Contents) -> Table:
     ratios += columns("x_train_seconds_low|ratio|95 % from", "x_train_seconds_high|ratio|95 % to")
     ratios += columns("x_peak_memory_bytes|ratio|memory ×", "x_train_flops|ratio|FLOPs ×")
     tail = columns("reference|text|× relative to", "device", "why|prose|remarks")
-    shown = (*WHERE, *columns("setting|prose"), *counted, *times, *other, *ratios, *tail)
-    return Table("efficiency", "What each method costs", note, contents.frames["efficiency"], shown)
+    shown = (*WHERE, *columns("setting|prose|configuration"), *counted, *times, *other, *ratios, *tail)
+    return Table(
+        "efficiency", "What each method costs", note, contents.frames["efficiency"], shown, section="efficiency"
+    )
 
 
 def _ratios(contents: Contents) -> Table:
@@ -80,7 +132,14 @@ def _ratios(contents: Contents) -> Table:
     )
     shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
     shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to")
-    return Table("ratios", "Costs relative to training most", note, contents.frames["ratios"], (*shown, *REMARKS))
+    return Table(
+        "ratios",
+        "Costs relative to training most",
+        note,
+        contents.frames["ratios"],
+        (*shown, *REMARKS),
+        section="efficiency",
+    )
 
 
 def _fronts(contents: Contents) -> Table:
@@ -93,7 +152,16 @@ def _fronts(contents: Contents) -> Table:
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
     shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")
-    return Table("fronts", "Pareto fronts of score against cost", note, contents.frames["fronts"], (*shown, *REMARKS))
+    return Table(
+        "fronts",
+        "Pareto fronts of score against cost",
+        note,
+        contents.frames["fronts"],
+        (*shown, *REMARKS),
+        section="efficiency",
+        figures=PARETO,
+        folded=True,
+    )
 
 
 def _reach(contents: Contents) -> Table:
@@ -106,14 +174,35 @@ def _reach(contents: Contents) -> Table:
     shown = columns("task", "budget_label|text|budget", "method", "share|percent", "target|score", "outcome")
     shown += columns("fraction|percent", "low|percent|95 % from", "high|percent|95 % to", "n|count|seeds")
     shown += columns("reference")
-    return Table("reach", "How little data is enough", note, contents.frames["reach"], (*shown, *REMARKS))
+    return Table(
+        "reach", "How little data is enough", note, contents.frames["reach"], (*shown, *REMARKS), section="efficiency"
+    )
+
+
+def _curves(contents: Contents) -> Table:
+    note = (
+        "The score had training stopped here. These are points inside longer runs, whose schedule was made "
+        "for their own end: no substitute for runs at a smaller budget. Figures cut bands that are far wider than "
+        "the scores lie apart; this table does not."
+    )
+    shown = (*WHERE, *columns("step|count", "train_seconds|seconds|train time"), *SCORE)
+    return Table(
+        "learning_curves",
+        "Learning curves",
+        note,
+        contents.frames["curves"],
+        shown,
+        section="efficiency",
+        figures=("learning-curve", "learning-curve-seconds", "learning-curve-flops"),
+        folded=True,
+    )
 
 
 def _crossovers(contents: Contents) -> Table:
     note = (
         "From here to the end of training the first method is ahead of the other. Listed where it is behind before and "
         "ahead after by t tests over pairs of seeds, corrected for all points, couples and axes; two equal methods "
-        "cross by noise. Anytime curves are points inside longer runs; across budgets each point is a run made for "
+        "cross by noise. Learning curves are points inside longer runs; across budgets each point is a run made for "
         "it. Intervals are Student's t over pairs of seeds, at 95 %: they hold the noise of seeds, not that of the "
         "scored examples nor of the choice of configurations."
     )
@@ -125,32 +214,6 @@ def _crossovers(contents: Contents) -> Table:
         "low|number|95 % from", "high|number|95 % to", "final|score|difference at the end", "n|count|pairs"
     )
     title = "Where methods swap places"
-    return Table("crossovers", title, note, listed, (*shown, *REMARKS), empty_tells=not frame.empty)
-
-
-def _ledger(contents: Contents) -> Table:
-    note = (
-        "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
-        "configuration of one cell, on average. Trials beside which others ran count with the time of those of their "
-        "cell that had their device to themselves, by the step."
+    return Table(
+        "crossovers", title, note, listed, (*shown, *REMARKS), empty_tells=not frame.empty, section="efficiency"
     )
-    if contents.price_per_hour is not None:
-        note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
-    tried = columns(
-        "method",
-        "cells|count",
-        "configurations_fewest|count|configurations per cell, from",
-        "configurations_most|count|to",
-    )
-    spent = columns(
-        "trials|count", "confirm_trials|count|of them confirm", "steps|count", "train_seconds|seconds|train time"
-    )
-    tail = columns("seconds|seconds|with evaluation and start-up", "cost|money")
-    search = columns("search_trials|number|one search: trials", "search_seconds|seconds|time", "search_cost|money|cost")
-    rest = columns("shared|count|trials that shared their device", "untimed|count|time not known")
-    return Table("ledger", "Tuning ledger", note, contents.frames["ledger"], (*tried, *spent, *tail, *search, *rest))
-
-
-COSTS_AND_CLAIMS: Sequence[Callable[[Contents], Table]] = (
-    _claims, _claims_by_task, _efficiency, _ratios, _fronts, _reach, _crossovers, _ledger,
-)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the report's page and its Markdown file say: sentences, facts and the map of cells, for `render`."""
+"""What the report's page and its Markdown file say: sentences, facts and the coverage of cells, for `render`."""
 
 import json
 from typing import Any
@@ -91,7 +91,7 @@ def _sign(row: dict[str, Any] | None) -> dict[str, str]:
         return {"state": "empty", "text": "", "label": "not planned"}
     counted = f"{row['done']}" if missing(row["planned"]) else f"{row['done']}/{int(row['planned'])}"
     named = [
-        f"{int(row[key])} {key}"
+        f"{int(row[key])} {'collapsed' if key == 'degenerate' else key}"
         for key in ("failed", "degenerate", "pruned", "pending", "unplanned")
         if not missing(row[key]) and row[key]
     ]

@@ -101,7 +101,7 @@ def caveats(contents: Contents) -> list[str]:
         "Configurations are chosen on the select split, a part of the drawn training rows. The score split "
         "is the task's official validation split; no choice has seen it.",
         "Intervals take seeds to scatter about normally. A method that collapses on some seeds does not: read its "
-        "count of degenerate runs, and its score without them, first.",
+        "count of collapsed runs, and its score without them, first.",
     ]
     if scores["n"].max() < 5:
         made.append(f"No cell has more than {int(scores['n'].max())} seeds: the intervals are wide and rough.")

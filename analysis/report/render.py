@@ -37,7 +37,7 @@ MARKS = {
 
 STATES = {
     "done": "done",
-    "degenerate": "all degenerate",
+    "degenerate": "all collapsed",
     "failed": "some failed",
     "pending": "pending",
     "empty": "not planned",

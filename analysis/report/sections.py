@@ -1,4 +1,4 @@
-"""The order of the report: which tables and figures stand in which section, for the page and the Markdown file alike.
+"""The order of the report: its sections, and in each the tables that name it, for the page and the Markdown file alike.
 
 Answer first; then scores, variance, tuning, efficiency, every run; then protocol, versions and caveats.
 """
@@ -28,89 +28,41 @@ class Section:
     blocks: tuple[Block, ...] = ()
 
 
-COSTS = ("train-seconds", "train-flops", "peak-memory-bytes", "delta-bytes", "trainable-params", "energy-joules")
-
 SECTIONS: tuple[Section, ...] = (
-    Section("answer", "Answer", "Answer", (Block(("overview",), "answer"),)),
-    Section(
-        "claims", "Claims, one by one", "Claims",
-        (Block(("claims",), "claims"), Block(table="claims_by_task", folded=True)),
-    ),
-    Section(
-        "scores", "Scores", "Scores",
-        (
-            Block(("score-by-fraction",), "scores"),
-            Block(("per-seed",), "per_seed", folded=True),
-            Block(table="variants"),
-        ),
-    ),
-    Section(
-        "variance", "Variance: how sure, and what the noise is made of", "Variance",
-        (
-            Block(("pair-differences", "forest", "superiority"), "pairs"),
-            Block(("aggregates", "profiles", "ranks"), "aggregates"),
-            Block(table="improvements", folded=True),
-            Block(table="profiles", folded=True),
-            Block(table="ranks", folded=True),
-            Block(table="power"),
-            Block(("variance-shares",), "variance_shares"),
-            Block(("disagreement",), "stability"),
-            Block(table="robustness"),
-        ),
-    ),
-    Section(
-        "tuning", "Tuning: what the choice of hyperparameters does", "Tuning",
-        (
-            Block(("score-by-lr",), "sensitivity", folded=True),
-            Block(table="plateau"),
-            Block(("best-of", "best-of-seconds"), "best_of", folded=True),
-            Block(table="fairness"),
-            Block(table="ledger"),
-        ),
-    ),
-    Section(
-        "efficiency", "Efficiency: what it costs", "Efficiency",
-        (
-            Block(table="efficiency"),
-            Block(table="ratios"),
-            Block(tuple(f"pareto-{cost}" for cost in COSTS), "fronts", folded=True),
-            Block(table="reach"),
-            Block(("anytime", "anytime-seconds", "anytime-flops"), "curves", folded=True),
-            Block(table="crossovers"),
-        ),
-    ),
-    Section(
-        "runs", "Every run", "Runs",
-        (
-            Block(table="cells", folded=True),
-            Block(table="runs"),
-            Block(table="origins", folded=True),
-            Block(table="failures"),
-        ),
-    ),
+    Section("answer", "Answer", "Answer"),
+    Section("claims", "Claims, one by one", "Claims"),
+    Section("scores", "Scores", "Scores"),
+    Section("variance", "Variance: how sure, and what the noise is made of", "Variance"),
+    Section("tuning", "Tuning: what the choice of hyperparameters does", "Tuning"),
+    Section("efficiency", "Efficiency: what it costs", "Efficiency"),
+    Section("runs", "Every run", "Runs"),
     Section("protocol", "Protocol and versions", "Protocol"),
     Section("caveats", "Caveats", "Caveats"),
-)  # fmt: skip
+)
 
 WRITTEN = ("answer", "runs", "protocol", "caveats")
 """Sections that have words of their own: there without any table."""
 
 
 def sections(order: Sequence[Section], tables: Mapping[str, Table], kinds: Iterable[str]) -> list[Section]:
-    """The sections of `order` that have something to show, with the blocks that do.
+    """The sections of `order` that have something to show, with the blocks of their tables, in the order of `tables`.
 
-    A table without rows is left out, unless that tells something. A table or a kind of figure that no section names
-    comes last under "More", so that nothing that was made is lost.
+    A table without rows is left out, unless that tells something. A table that names another section, or a kind of
+    figure that no table names, comes last under "More", so that nothing that was made is lost.
     """
     drawn = set(kinds)
-    made = [replace(one, blocks=tuple(_present(one.blocks, tables, drawn))) for one in order]
-    named = {block.table for one in order for block in one.blocks}
-    shown = {kind for one in order for block in one.blocks for kind in block.figures}
-    rest = [Block(table=name) for name, table in tables.items() if name not in named and not table.frame.empty]
-    rest += [Block((kind,)) for kind in sorted(drawn - shown)]
+    places = {one.id for one in order}
+    made = [replace(one, blocks=tuple(_present(_blocks(one.id, tables), tables, drawn))) for one in order]
+    shown = {kind for table in tables.values() for kind in table.figures}
+    rest = [Block(table.figures, name) for name, table in tables.items() if table.section not in places]
+    rest = [*_present(rest, tables, drawn), *(Block((kind,)) for kind in sorted(drawn - shown))]
     if rest:
         made.insert(-2, Section("more", "More", "More", tuple(rest)))
     return [one for one in made if one.blocks or one.id in WRITTEN]
+
+
+def _blocks(section: str, tables: Mapping[str, Table]) -> list[Block]:
+    return [Block(one.figures, name, one.folded) for name, one in tables.items() if one.section == section]
 
 
 def _present(blocks: Sequence[Block], tables: Mapping[str, Table], drawn: set[str]) -> Iterator[Block]:

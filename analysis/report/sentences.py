@@ -132,7 +132,7 @@ def not_shown_to_swap(crossovers: pd.DataFrame) -> list[str]:
 
 
 def degenerate(scores: pd.DataFrame) -> list[str]:
-    """Which cells hold degenerate runs, one sentence per method."""
+    """Which cells hold collapsed runs, one sentence per method."""
     made = []
     bad = scores[scores["degenerate"] > 0]
     for method, rows in bad.groupby("method", sort=False):
@@ -155,8 +155,8 @@ def _unplanned(number: int, outside: int) -> list[str]:
         (number - outside, "counted in scores and comparisons like the others, and not as planned"),
     ]
     return [
-        f"{count} more {'run is' if count == 1 else 'runs are'} there of cells, settings or seeds that the plan does "
-        f"not have (any more): {what}."
+        f"{count} more {'run is' if count == 1 else 'runs are'} there of cells, configurations or seeds that the plan "
+        f"does not have (any more): {what}."
         for count, what in said
         if count
     ]

@@ -39,7 +39,7 @@ WRITERS = 8
 def write_report(results: str, out: str | None = None, price_per_hour: float | None = None) -> Report:
     """Analyse a results folder and write its report into `out` (default: RESULTS/report), both local paths or URIs.
 
-    `price_per_hour`, of one machine, adds costs to the tuning ledger. Raises ResultsError where the folder cannot be
+    `price_per_hour`, of one machine, adds the cost of tuning. Raises ResultsError where the folder cannot be
     read or holds no finished trial, and where the report cannot be written.
     """
     # a name inside the results folder, so that no link that came with it leads the report elsewhere

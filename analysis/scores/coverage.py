@@ -1,4 +1,4 @@
-"""The map of all cells: what was planned, what is done, what failed, what is still to come."""
+"""Coverage, cell by cell: what was planned, what is done, what failed, what is still to come."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell, planned or run.
 
     Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state,
-    outside. `unplanned` counts trials of cells, settings or seeds that the plan does not have (any more), the others
-    those that it has; `outside` are those of them that the study does not contain, which no other table counts.
+    outside. `unplanned` counts trials of cells, configurations or seeds that the plan does not have (any more), the
+    others those that it has; `outside` are those of them that the study does not contain, which no other table counts.
     `planned` and `pending` are missing without a plan.
     """
     mine = asked(runs, expected)

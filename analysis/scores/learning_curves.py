@@ -1,4 +1,4 @@
-"""Anytime curves: the score had training stopped here, inside the runs of the chosen configuration.
+"""Learning curves: the score had training stopped here, inside the runs of the chosen configuration.
 
 Points of a longer run: its schedule was made for its own end, so a curve is no substitute for runs at a smaller budget.
 """
@@ -46,7 +46,7 @@ def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, Trace]) 
         ended = run["status"] == "diverged"
         if part is None and not ended:
             return []  # without its evaluations the curve would be an average over a hole
-        line = anytime(part, run["constant"], ended)
+        line = learning_curve(part, run["constant"], ended)
         if run["trial_id"] not in timed:
             line = line[0], np.full(len(line[0]), math.nan), line[2]
         lines.append(line)
@@ -79,7 +79,7 @@ def _point(lines: list[Curve], step: int, over: Design) -> dict[str, Any]:
     return {"step": step, "train_seconds": mean} | ends
 
 
-def anytime(evals: Trace | None, constant: float, diverged: bool) -> Curve:
+def learning_curve(evals: Trace | None, constant: float, diverged: bool) -> Curve:
     """The score had training stopped at each evaluation: that of the checkpoint which `select` would have chosen.
 
     `score` is evaluated whenever `select` has improved, and at the last step whether it has or not: there the value is

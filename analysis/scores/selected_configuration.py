@@ -53,7 +53,7 @@ def _left(found: Selection, rows: pd.DataFrame) -> str:
     unused = sorted(set(results.loc[results["configuration"].isin(found.compared), "seed"]) - set(found.seeds))
     if unused:
         said.append(f"chosen on {len(found.seeds)} seeds that all have, without {', '.join(map(str, unused))}")
-    some = [f"{setting[name] or 'one setting'} ({n} seeds)" for name, n in found.left_out.items() if n]
+    some = [f"{setting[name] or 'one configuration'} ({n} seeds)" for name, n in found.left_out.items() if n]
     if some:
         said.append(f"not compared, for want of seeds that the others have: {', '.join(some)}")
     return "; ".join(said)

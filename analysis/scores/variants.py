@@ -1,4 +1,4 @@
-"""Variants of a method: one row per setting of the hyperparameters that the study varied, each at its own best lr."""
+"""Variants of a method: a row per configuration of the hyperparameters that the study varied, each at its best lr."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from finebench.analysis.scores.scores import summarise
 from finebench.analysis.scores.selected_configuration import CHOOSING, choose
 
 MAX_VARIANTS = 24
-"""Above this a cell's settings are draws from a distribution, not variants that someone named."""
+"""Above this a cell's configurations are draws from a distribution, not variants that someone named."""
 
 
 def variants(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:

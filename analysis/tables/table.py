@@ -33,6 +33,12 @@ class Table:
     columns: tuple[Column, ...]
     empty_tells: bool = False
     """Whether it says something without a row, and is shown then too."""
+    section: str = "more"
+    """The section of the report that it stands in, by its id."""
+    figures: tuple[str, ...] = ()
+    """The kinds of figures that stand above it."""
+    folded: bool = False
+    """Whether it stands behind a line to open."""
 
     @cached_property
     def shown(self) -> tuple[Column, ...]:

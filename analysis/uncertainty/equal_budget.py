@@ -1,4 +1,4 @@
-"""Fair tuning: what each method scores as it comes, tuned, and with as many tries as the one that was given fewest."""
+"""Equal-budget comparison: what each method scores as it comes, tuned, with as many tries as the one given fewest."""
 
 import json
 import math

@@ -12,6 +12,7 @@ from finebench.analysis.statistics.crossed import components
 from finebench.analysis.statistics.power import seeds_for_margin, seeds_range
 from finebench.analysis.statistics.sample import Sample, pair
 from finebench.analysis.uncertainty.pairwise import PLACE, couples
+from finebench.bench.study.claim_kinds import kind
 
 DEFAULT_MARGIN = 0.01
 """Of a couple that no claim gives a margin: one point of the metric, the size of difference that papers report."""
@@ -46,7 +47,7 @@ def _margins(claims: Sequence[Mapping[str, Any]], a: Key, b: Key) -> list[tuple[
         margin = claim.get("margin")
         if not isinstance(margin, int | float) or margin <= 0 or {claim.get("a"), claim.get("b")} != {a[3], b[3]}:
             continue
-        plain = claim.get("says") == "matches" and claim.get("scale") != "gain" and not claim.get("given")
+        plain = kind(claim.get("says")).holds == "within" and claim.get("scale") != "gain" and not claim.get("given")
         if plain and claim.get("tasks") != "pooled" and claim.get("fraction") in (None, a[1]):
             found.setdefault(float(margin), []).append(str(claim.get("id", "unnamed")))
     return sorted((margin, ", ".join(ids)) for margin, ids in found.items()) or [(DEFAULT_MARGIN, "default")]

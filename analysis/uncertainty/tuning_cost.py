@@ -1,4 +1,4 @@
-"""The tuning ledger: what each method was given to be tuned with, and where that looks unfair or too narrow."""
+"""Tuning cost: what each method was given to be tuned with, and where that looks unfair or too narrow."""
 
 import json
 from typing import Any
@@ -99,7 +99,7 @@ def _unequal(runs: pd.DataFrame, expected: Expectation) -> list[str]:
 def _edges(runs: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
     lrs = {key: sorted(set(rows["lr"].dropna())) for key, rows in groups(_tried(runs), CELL).items()}
     found: dict[tuple[str, str, float], list[str]] = {}
-    # where every run is degenerate all learning rates tie, and the one chosen means nothing
+    # where every run has collapsed all learning rates tie, and the one chosen means nothing
     for row in records(scores[scores["n"] > scores["degenerate"]]):
         tried = lrs.get(tuple(row[key] for key in CELL), [])
         if len(tried) > 1 and row["lr"] in (tried[0], tried[-1]):

@@ -38,9 +38,9 @@ def variance(
         "profiles": profiles(found),
         "ranks": critical(found),
         "variance_shares": sources(runs, samples),
-        "plateau": plateau(sensitivity, tuned),
+        "lr_tolerance": plateau(sensitivity, tuned),
         "best_of": expected,
-        "fairness": tuned,
+        "equal_budget": tuned,
         "stability": stability(samples),
         "power": power(samples, claims, methods),
     }

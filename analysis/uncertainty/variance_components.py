@@ -48,7 +48,7 @@ def sources(runs: pd.DataFrame, samples: Mapping[Key, Sample]) -> pd.DataFrame:
 
 
 def _scope(key: Key, scope: str, method: str | None, label: str, table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows for one table of scores, settings by seeds."""
+    """Rows for one table of scores, configurations by seeds."""
     head: dict[str, Any] = dict(zip(CELL[:3], key[:3], strict=True)) | {"budget_label": budget_label(key[2])}
     head |= {"scope": scope, "method": method}
     scores, axes, note = _block(table, label)
@@ -91,16 +91,16 @@ def _block(table: pd.DataFrame, label: str) -> tuple[np.ndarray | None, Axes, st
     axes = [(label, list(whole.index)), *axes]
     kept = [(name, values) for name, values in axes if len(values) > 1]
     if not kept:
-        return None, [], "one setting and one seed: nothing varied"
+        return None, [], "one configuration and one seed: nothing varied"
     if dropped:
-        note = "; ".join(filter(None, [note, f"{dropped} settings left out, whose seeds are not all there"]))
+        note = "; ".join(filter(None, [note, f"{dropped} configurations left out, whose seeds are not all there"]))
     return scores.reshape([len(values) for _, values in kept]), kept, note
 
 
 def _seed_axes(seeds: list[int]) -> tuple[Axes | None, str]:
     """The factors that the seeds vary; None with the reason where crossed seeds are not all there."""
     if not seeds:
-        return None, "no seed that every setting has"
+        return None, "no seed that every configuration has"
     if max(seeds) < CROSSED:
         return [("seed", sorted(seeds))], TOGETHER if len(seeds) > 1 else "one seed"
     parts = [level_of(seed) for seed in seeds]

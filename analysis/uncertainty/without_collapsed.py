@@ -1,4 +1,4 @@
-"""Whether a score rests on its degenerate runs or on its mean: the sensitivity analysis of the scores."""
+"""Whether a score rests on its collapsed runs or on its mean: the sensitivity analysis of the scores."""
 
 import math
 from typing import Any

@@ -80,7 +80,12 @@ def run(
         Literal["none", "best", "all"], typer.Option(help="Trained deltas to keep, as safetensors.")
     ] = "none",
     logger: Annotated[
-        Literal["tensorboard", "mlflow", "wandb"] | None, typer.Option(help="Also log trials with this tracker.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one that "
+            "is installed as an entry point.",
+        ),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:

@@ -15,7 +15,7 @@ CHANGES = (
     *("task", "fraction", "budget_label", "method", "score_a", "score_b", "difference", "low", "high"),
     *("p_holm", "change", "pairs", "seeds_a", "seeds_b"),
 )
-COSTS = ("method", "pairs", "train_seconds", "train_seconds_low", "train_seconds_high", "peak_memory_bytes")
+METHOD_COSTS = ("method", "pairs", "train_seconds", "train_seconds_low", "train_seconds_high", "peak_memory_bytes")
 
 
 def compare_command(a: str, b: str, out: str | None, as_json: bool) -> int:
@@ -28,7 +28,7 @@ def compare_command(a: str, b: str, out: str | None, as_json: bool) -> int:
         return 0
     console = make_console()
     console.print(Text(f"A is {a}\nB is {b}"), soft_wrap=True)
-    for name, keys in (("changes", CHANGES), ("method_costs", COSTS)):
+    for name, keys in (("changes", CHANGES), ("method_costs", METHOD_COSTS)):
         _show(console, made.tables[name], keys)
     for sentence in made.findings:
         console.print(Text(sentence), soft_wrap=True)

@@ -19,7 +19,7 @@ from finebench.bench.study.estimate import CellEstimate, Size, cpu_speed, estima
 from finebench.bench.study.load import method_resources
 from finebench.bench.study.plan import Cell, CellCount, Plan
 from finebench.bench.study.precision import AMX, Precision, gpus_here, has_amx, resolve
-from finebench.bench.study.schema import OF_MEANS, Study
+from finebench.bench.study.schema import Study
 from finebench.bench.study.unsettled import Seconds, unsettled
 from finebench.bench.study.waves import Waves, in_waves
 from finebench.bench.tasks import Hub, Task
@@ -135,7 +135,7 @@ def _waves(plan: Plan) -> list[str]:
         f"seeds until settled: looks at {', '.join(map(str, looks))} seeds; {fewest:,} trials to the first of them, "
         f"{plan.count():,} where nothing is settled before the last"
     ]
-    whole = [one.id for one in study.claims if in_waves(study, one) and one.says in OF_MEANS and not one.given]
+    whole = [one.id for one in study.claims if in_waves(study, one) and one.kind.of_means and not one.given]
     if whole:
         said.append(
             f"{', '.join(whole)}: a look before the last decides only what a rate of collapse that its runs do not "

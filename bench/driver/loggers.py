@@ -1,4 +1,5 @@
-"""`--logger`: every trial that ends, with its evaluations by step, as a run of TensorBoard, MLflow or Weights & Biases.
+"""`--logger`: every trial that ends, with its evaluations by step, as a run of a tracker
+(`finebench.bench.driver.trackers`).
 
 The driver hands a trial over once it is stored, from a thread of its own, to a process of its own
 (bench.driver.logger_child): a slow service holds nothing up, what a tracker prints reaches no display, and what it asks
@@ -15,20 +16,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO
 
+from finebench.bench.driver.trackers import tracker
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record
 from finebench.bench.util import own_python
 from finebench.bench.util.errors import FinebenchError, InputError
 
 Log = Callable[[Record], None]
-
-PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
-
-_MEND = {
-    "tensorboard": "",
-    "mlflow": "; MLFLOW_TRACKING_URI names its server or a folder of its own",
-    "wandb": "; log in with `wandb login` or WANDB_API_KEY, or set WANDB_MODE=offline",
-}
 
 READY_SECONDS = 60.0
 """How long a tracker may take to be imported and to say whether it could log."""
@@ -38,13 +32,6 @@ END_SECONDS = 5.0
 """How long a tracker may take to end once there is nothing more to log."""
 
 _CHILD = "finebench.bench.driver.logger_child"
-_SETTINGS = {
-    "WANDB_SILENT": "true",
-    "WANDB_CONSOLE": "off",  # it would read what this process prints
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # seven are minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
-"""What trackers read from the environment, where the user has not said otherwise."""
 
 
 class TrackerError(FinebenchError):
@@ -61,7 +48,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=_SETTINGS | own_python.environment(),
+            env=dict(tracker(name).environment) | own_python.environment(),
             start_new_session=True,  # Ctrl-C is this process's; and a session without a terminal cannot ask for a login
         )
 
@@ -121,20 +108,20 @@ def check_tracker(name: str | None, study: str, folder: ResultsFolder) -> None:
     """Raise InputError where a tracker could not log: its package, its place, its login or its server is missing."""
     if name is None:
         return
-    if importlib.util.find_spec(PACKAGES[name]) is None:
+    kind = tracker(name)
+    if importlib.util.find_spec(kind.package) is None:
+        install = f"'{kind.install}'" if kind.install else kind.package
+        raise InputError(f"--logger {name}: the package {kind.package} is not installed; pip install {install}")
+    if kind.local_files and not folder.local:
         raise InputError(
-            f"--logger {name}: the package {PACKAGES[name]} is not installed; pip install 'finebench[{name}]'"
-        )
-    if name == "tensorboard" and not folder.local:
-        raise InputError(
-            f"--logger tensorboard: its files stand in RESULTS/tensorboard, and {folder.uri!r} is no local path; give "
-            "--results a path, or choose another logger"
+            f"--logger {name}: its files stand in RESULTS/{kind.local_files}, and {folder.uri!r} is no local path; "
+            "give --results a path, or choose another logger"
         )
     child = _Child(name, study, folder)
     try:
         child.ready(READY_SECONDS)
     except TrackerError as error:
-        raise InputError(f"--logger {name}: it cannot log: {error}{_MEND[name]}") from error
+        raise InputError(f"--logger {name}: it cannot log: {error}{kind.mend and f'; {kind.mend}'}") from error
     finally:
         child.close()
 

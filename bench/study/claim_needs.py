@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
-from finebench.bench.study.claim_seeds import least_pairs, more_seeds, scoring
+from finebench.bench.study.claim_seeds import more_seeds, scoring
 from finebench.bench.study.load import spaces
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.schema import OF_MEANS, Claim, CrossedSeeds, Study, UntilSettled, number_of
+from finebench.bench.study.schema import Claim, CrossedSeeds, Study, UntilSettled, number_of
 from finebench.bench.tasks import tasks
 
 LEAST_LEVELS = 3
@@ -112,13 +112,13 @@ def _lacks(study: Study, claim: Claim) -> Iterator[_Lack]:
         yield _Lack(f"not among the methods that are run: {', '.join(unknown)}")
         return
     yield from _not_run(study, claim)
-    if claim.says == "saturates_by" and claim.fraction is not None and claim.fraction >= max(study.fractions):
+    if claim.fraction is not None and claim.kind.void(claim, max(study.fractions)):
         yield _Lack(f"fraction {claim.fraction:g} is all of the data that the study uses; name a smaller one")
-    if claim.says == "varies_more" and claim.over == "lr":
+    if claim.kind.rests_on(claim) == "choices":
         yield from _learning_rates(study, claim)
-    if claim.says in OF_MEANS and claim.tasks == "pooled" and claim.scale == "points":
+    if claim.kind.of_means and claim.tasks == "pooled" and claim.scale == "points":
         yield from _metrics(study)
-    least = least_pairs(claim)
+    least = claim.kind.least_pairs(claim)
     if least:
         yield from _pairs(study, claim, least)
 
@@ -183,16 +183,11 @@ def _too_few(pairs: int, least: int) -> str:
     return f"{pairs} {'pair' if pairs == 1 else 'pairs'}, and a verdict needs {least}"
 
 
-OF_SINGLE_RUNS = ("varies_more", "collapses_more")
-"""Claims about how single runs scatter, which runs that share a source do not do independently."""
-
-
 def _crossed(study: Study, claim: Claim, given: CrossedSeeds, least: int) -> Iterator[_Lack]:
-    if claim.says in OF_SINGLE_RUNS and claim.over == "seeds":
+    if claim.kind.of_single_runs(claim):
         yield _Lack("crossed seeds are no independent runs, which such a verdict needs", (("seeds", least),))
         return
-    top = max(study.fractions)
-    fractions = (claim.fraction or top, top if claim.says == "saturates_by" else claim.fraction or top)
+    fractions = claim.kind.fractions(claim, max(study.fractions))
     levels = {source: getattr(given, source) for source in _sources(*fractions)}
     short = [source for source, n in levels.items() if n == LEAST_LEVELS - 1]
     pairs = prod(levels.values())

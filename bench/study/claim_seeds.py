@@ -5,15 +5,6 @@ from typing import NamedTuple
 
 from finebench.bench.study.schema import Claim, CrossedSeeds, Search, Study, number_of
 
-LEAST_PAIRS = 6
-"""Pairs below which a test of a mean difference gives no verdict."""
-
-LEAST_PAIRS_OF_SPREAD = 8
-"""The same of a test of spread over seeds, which has less to go on."""
-
-COUNTED = ("trainable_params", "encoder_params", "delta_bytes")
-"""Costs that are known exactly, and need no seeds."""
-
 
 class Scoring(NamedTuple):
     """The seeds that make a claim's pairs: `given`, whose number `key` of the study sets, and `more` beside them."""
@@ -21,13 +12,6 @@ class Scoring(NamedTuple):
     key: str
     given: int | CrossedSeeds
     more: int = 0
-
-
-def least_pairs(claim: Claim) -> int:
-    """Pairs below which the claim gets no verdict; 0 where it needs none."""
-    if claim.says == "cheaper" and claim.cost in COUNTED:
-        return 0
-    return LEAST_PAIRS_OF_SPREAD if claim.says == "varies_more" and claim.over == "seeds" else LEAST_PAIRS
 
 
 def scoring(study: Study, claim: Claim) -> Scoring:
@@ -39,12 +23,13 @@ def scoring(study: Study, claim: Claim) -> Scoring:
     optuna, confirm = study.search.optuna, study.search.confirm_seeds
     given = study.seeds if isinstance(study.seeds, CrossedSeeds) else number_of(study.seeds)
     chose = Scoring("search.optuna.seeds", optuna.seeds) if optuna else Scoring("seeds", given)
-    if claim.says == "varies_more" and claim.over == "lr":
+    rests_on = claim.kind.rests_on(claim)
+    if rests_on == "choices":
         return chose
     if not confirm and not optuna:
         return chose
     key = f"search.{'optuna' if optuna else 'grid'}.confirm_seeds"
-    if claim.says == "cheaper":
+    if rests_on == "costs":
         return Scoring(key, confirm, chose.given if isinstance(chose.given, int) else 0)
     return Scoring(key, confirm or chose.given)
 
@@ -68,4 +53,4 @@ def with_enough_seeds(study: Study) -> Study:
 
 
 def _enough(study: Study, key: str, usual: int) -> int:
-    return max([usual, *(least_pairs(one) for one in study.claims if scoring(study, one).key == key)])
+    return max([usual, *(one.kind.least_pairs(one) for one in study.claims if scoring(study, one).key == key)])

@@ -7,10 +7,21 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from finebench.bench.methods import TUNABLE
 from finebench.bench.study.budget import Budget, parse_duration
+from finebench.bench.study.claim_kinds import KINDS, ClaimKind, kind
 from finebench.bench.study.schedules import schedule
 from finebench.bench.study.seeds import CONFIRM_BASE
 from finebench.bench.util.errors import StudyError
@@ -271,21 +282,17 @@ COSTS = (
 """What a claim that says `cheaper` can be about; seconds of training where it does not say."""
 
 
-OF_MEANS = ("matches", "better", "saturates_by")
-"""What claims about a difference of mean scores say; their unit and the runs that they are about can be set."""
-
-
 class Claim(_Part):
     """A sentence the study exists to test; the report gives it a verdict."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    says: Literal["matches", "better", "varies_more", "collapses_more", "cheaper", "saturates_by"]
+    says: str
     a: str
     b: str | None = None
     fraction: float | None = Field(default=None, gt=0, le=1)
     budget: Budget | None = None
-    margin: float | None = Field(default=None, gt=0)
-    factor: float | None = Field(default=None, gt=0)
+    margin: float | None = None
+    factor: float | None = None
     cost: str | None = None
     over: Literal["seeds", "lr"] = "seeds"
     tasks: Literal["all", "pooled"] | list[str] = "all"
@@ -293,18 +300,35 @@ class Claim(_Part):
     scale: Literal["points", "gain"] = "points"
     note: str | None = None
 
+    @field_validator("says")
+    @classmethod
+    def _known(cls, says: str) -> str:
+        return kind(says).says
+
+    @field_validator("margin", "factor", mode="before")
+    @classmethod
+    def _positive(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ValueError(f"{info.field_name} is a number above 0")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needs = {"matches": ("b", "margin"), "better": ("b",), "varies_more": ("b",)}
-        needs |= {"collapses_more": ("b",), "cheaper": ("b", "factor"), "saturates_by": ("fraction",)}
-        missing = [key for key in needs[self.says] if getattr(self, key) is None]
+        missing = [key for key in self.kind.needs if getattr(self, key) is None]
         if missing:
-            raise ValueError(f"a claim that says {self.says!r} also needs {' and '.join(missing)}")
-        spread = self.says == "varies_more" and self.over == "seeds"
-        if self.says not in OF_MEANS and (self.scale == "gain" or (self.given and not spread)):
-            key = "scale" if self.scale == "gain" else "given"
-            raise ValueError(f"a claim that says {self.says!r} has no {key}; it is for {', '.join(OF_MEANS)}")
+            raise ValueError(f"a claim that says {self.says!r} needs {' and '.join(missing)}")
+        wrong = [key for key, has in (("scale", self.scale == "gain"), ("given", self.given)) if has]
+        if self.kind.may_be_given(self) and wrong == ["given"]:
+            return self
+        if wrong and not self.kind.of_means:
+            means = ", ".join(name for name, one in KINDS.items() if one.of_means)
+            raise ValueError(f"a claim that says {self.says!r} has no {wrong[0]}; it is for {means}")
         return self
+
+    @property
+    def kind(self) -> ClaimKind:
+        """What kind of claim it is."""
+        return kind(self.says)
 
 
 class StoredPlugin(_Part):

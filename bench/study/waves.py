@@ -52,8 +52,7 @@ def _written(seeds: object) -> str:
 def in_waves(study: Study, claim: Claim) -> bool:
     """Whether a claim is judged at each look: those about costs and about learning rates are judged once, at the end,
     since waves bring no runs that were alone on their machine, and none that choose."""
-    over_lr = claim.says == "varies_more" and claim.over == "lr"
-    return study.waves is not None and not over_lr and claim.says != "cheaper"
+    return study.waves is not None and claim.kind.rests_on(claim) == "scores"
 
 
 def asked_of(study: Study) -> str:

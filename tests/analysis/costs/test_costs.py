@@ -48,7 +48,7 @@ def test_what_a_narrowed_study_asks_for_no_more_is_counted_apart(tmp_path: Path)
     assert [found["bitfit"][key] for key in counts] == [0, None, 8, "empty"]
     said = state(pd.DataFrame(found.values()), True)
     assert said[0] == "2 of 2 planned runs are there."
-    assert said[1].startswith("14 more runs are there of cells, settings or seeds that the plan does not have")
+    assert said[1].startswith("14 more runs are there of cells, configurations or seeds that the plan does not have")
 
 
 def test_rows_of_other_settings_stand_in_for_none_that_is_planned(tmp_path: Path) -> None:

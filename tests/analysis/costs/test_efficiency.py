@@ -169,7 +169,7 @@ def test_crossovers_in_steps_seconds_and_flops(tmp_path: Path) -> None:
     found = {row["axis"]: row for row in crossovers(*read(crossing(tmp_path))).to_dict("records")}
     assert set(found) == {"steps", "seconds", "flops"}
     steps = found["steps"]
-    assert (steps["method"], steps["other"], steps["n"], steps["kind"]) == ("late", "soon", 3, "anytime")
+    assert (steps["method"], steps["other"], steps["n"], steps["kind"]) == ("late", "soon", 3, "learning curve")
     # soon is 0.05 ahead at step 20 and 0.10 behind at step 100: a third of the way in log steps
     assert steps["x"] == pytest.approx(20 * 5 ** (1 / 3))
     assert steps["final"] == pytest.approx(0.10)

@@ -66,7 +66,7 @@ def test_every_reported_run_is_a_point_and_seeds_are_joined(contents: Contents, 
     assert found[0].spec["layer"][0]["encoding"]["detail"]["field"] == "seed"
     assert [(row["method"], row["seed"]) for row in runs if not row["whole"]] == [("two", 4)]
     assert {row["method"]: row["score"] for row in bars} == pytest.approx(shown["alpha", 1.0].to_dict())
-    assert "0.500 (degenerate) with seed 4" in found[0].description
+    assert "0.500 (collapsed) with seed 4" in found[0].description
 
 
 def test_a_couple_has_a_forest_over_its_tasks(contents: Contents, made: list[Figure]) -> None:

@@ -61,7 +61,7 @@ def values(spec: Any) -> Iterator[dict[str, Any]]:
 
 def test_no_figure_draws_beyond_the_metric(tmp_path: Path) -> None:
     contents = analyse(load_results(wide(tmp_path).write()))
-    drawn = [figure for figure in figures(contents) if figure.kind in ("overview", "score-by-lr", "anytime")]
+    drawn = [figure for figure in figures(contents) if figure.kind in ("overview", "score-by-lr", "learning-curve")]
     assert len(drawn) == 3
     for figure in drawn:
         ends = [row for row in values(figure.spec) if "low" in row]

@@ -67,7 +67,7 @@ def test_without_a_timed_run_no_cost_is_measured_and_the_rest_stands(none: Conte
     assert not {"train_seconds", "peak_memory_bytes", "energy_joules"} & set(none.frames["ratios"]["cost"])
 
 
-def test_anytime_curves_over_seconds_leave_untimed_runs_out(some: Contents, none: Contents) -> None:
+def test_learning_curves_over_seconds_leave_untimed_runs_out(some: Contents, none: Contents) -> None:
     timed, untimed = some.frames["curves"], none.frames["curves"]
     assert (timed["n"].max(), untimed["n"].max()) == (4, 4)  # over steps they are all there
     assert timed["train_seconds"].tolist() == pytest.approx((0.05 * timed["step"]).tolist())
@@ -75,7 +75,7 @@ def test_anytime_curves_over_seconds_leave_untimed_runs_out(some: Contents, none
     assert "seconds" not in set(none.frames["crossovers"].get("axis", ()))
     names = {figure.name for figure in figures(none)}
     assert not [name for name in names if "seconds" in name]
-    assert [name for name in names if name.startswith("anytime")]
+    assert [name for name in names if name.startswith("learning-curve")]
 
 
 @pytest.mark.parametrize("which", ["some", "none"])

@@ -28,16 +28,43 @@ from tests.analysis.fixtures import HOSTILE, Folder, draw, empty
 SECTIONS = ["answer", "scores", "variance", "tuning", "efficiency", "runs", "protocol", "caveats"]
 
 TABLES = [
-    *("answer", "scores", "variants", "sensitivity", "curves", "cells", "failures", "runs", "efficiency", "ledger"),
+    *(
+        "answer",
+        "scores",
+        "variants",
+        "sensitivity",
+        "learning_curves",
+        "coverage",
+        "failures",
+        "runs",
+        "efficiency",
+        "tuning_cost",
+    ),
     *("ratios", "fronts", "reach", "crossovers", "claims", "claims_by_task", "robustness", "pairs", "aggregates"),
-    "origins",
+    "provenance",
     "per_seed",
-    *("improvements", "profiles", "ranks", "variance_shares", "plateau", "best_of", "fairness", "stability", "power"),
+    *(
+        "improvements",
+        "profiles",
+        "ranks",
+        "variance_shares",
+        "lr_tolerance",
+        "best_of",
+        "equal_budget",
+        "stability",
+        "power",
+    ),
 ]
 
 PER_TASK = [
-    *("score-by-fraction", "score-by-lr", "pair-differences", "superiority", "variance-shares", "anytime"),
-    *("anytime-seconds", "anytime-flops", "pareto-train-seconds", "pareto-delta-bytes", "pareto-trainable-params"),
+    *("score-by-fraction", "score-by-lr", "pair-differences", "superiority", "variance-shares", "learning-curve"),
+    *(
+        "learning-curve-seconds",
+        "learning-curve-flops",
+        "pareto-train-seconds",
+        "pareto-delta-bytes",
+        "pareto-trainable-params",
+    ),
     "pareto-peak-memory-bytes",
 ]
 
@@ -184,7 +211,7 @@ def test_sentences_follow_from_the_numbers(made: tuple[Report, Path]) -> None:
     done = total - 3 - 9
     there, beyond, partial = report.state
     assert there == f"{done} of {total} planned runs are there, 3 failed, 9 are still to come."
-    assert beyond.startswith("1 more run is there of cells, settings or seeds that the plan does not have")
+    assert beyond.startswith("1 more run is there of cells, configurations or seeds that the plan does not have")
     assert partial.startswith("This is a partial report")
 
 
@@ -217,7 +244,7 @@ def test_markdown_links_its_figures(made: tuple[Report, Path]) -> None:
     links = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert len(links) == len(FIGURES)
     assert all((made[1] / link).is_file() for link in links)
-    for heading in ("# drawn", "## Answer", "### Tuning ledger", "### Failed and diverged trials", "## Caveats"):
+    for heading in ("# drawn", "## Answer", "### Tuning cost", "### Failed and diverged trials", "## Caveats"):
         assert f"\n{heading}\n" in f"\n{text}"
 
 
@@ -308,9 +335,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write_report(folder.write(), str(tmp_path / "file"))
 
 
-def test_every_table_has_a_place_of_its_own() -> None:
-    placed = [block.table for section in SECTIONS_OF_REPORT for block in section.blocks if block.table]
-    assert sorted(placed) == sorted(TABLES)
+def test_every_table_stands_in_a_section(made: tuple[Report, Path]) -> None:
+    """And none under “More”, which is for other people's."""
+    page = (made[1] / "report.md").read_text("utf-8")
+    assert "## Variance" in page
+    assert "## More" not in page
 
 
 def test_what_no_section_names_is_shown_all_the_same() -> None:

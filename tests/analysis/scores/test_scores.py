@@ -186,7 +186,7 @@ def test_sensitivity_shows_each_learning_rate_and_the_chosen_one(tmp_path: Path)
     assert made["chosen"].tolist() == [False, True, False]
 
 
-def test_an_anytime_curve_holds_the_last_improvement(tmp_path: Path) -> None:
+def test_a_learning_curve_holds_the_last_improvement(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     first, second = folder.add(seed=1, score=0.8), folder.add(seed=2, score=0.7)
     folder.curve(first, [(10, 0.5, 0.6), (20, 0.7, 0.8), (30, 0.6, None)])

@@ -131,9 +131,8 @@ def test_what_is_dropped_stays_and_counts_nowhere(tmp_path: Path, dropped: str) 
     assert len(found["notes"]) == 1
     contents = analyse(load_results(str(tmp_path)))
     assert len(contents.frames["runs"]) == contents.frames["ledger"]["trials"].sum() == 4 - outside
-    assert any(
-        f"{outside} more runs are there of cells, settings or seeds" in line for line in page.said(contents)["state"]
-    )
+    said = f"{outside} more runs are there of cells, configurations or seeds"
+    assert any(said in line for line in page.said(contents)["state"])
     assert (contents.frames["scores"]["n"] > 0).all()
     verdict = verify(ResultsFolder(str(tmp_path)))
     assert (verdict.planned, verdict.trials, verdict.problems) == (4 - outside, 4, [])
@@ -149,7 +148,8 @@ def test_a_winner_that_was_taken_out_of_a_grid_wins_no_more(tmp_path: Path) -> N
     assert any("2 trials" in note for note in told_of(tmp_path, **narrowed))
     assert {row["lr"] for row in write_report(str(tmp_path)).summary} == {1e-3}
     assert load_study(str(tmp_path / "report/best.yaml")).methods["full"]["lr"] == 1e-3
-    assert "2 more runs are there of cells, settings or seeds" in (tmp_path / "report/report.md").read_text("utf-8")
+    report = (tmp_path / "report/report.md").read_text("utf-8")
+    assert "2 more runs are there of cells, configurations or seeds" in report
 
 
 def lrs(folder: Path) -> set[float]:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from finebench.bench.driver import loggers
-from finebench.bench.driver.logger_child import LONGEST_GROUP, group
 from finebench.bench.driver.loggers import check_tracker
 from finebench.bench.driver.options import RunOptions, RunOutcome
 from finebench.bench.driver.run import run_study
+from finebench.bench.driver.trackers import LONGEST_GROUP, group
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record, empty_evals, empty_predictions
 from finebench.bench.scheduling.recorder import Observer

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from finebench.analysis.claims.kinds.cheaper import COUNTED
+from finebench.analysis.claims.kinds.varies_more import LEAST_PAIRS_OF_SPREAD
 from finebench.analysis.load.cost_columns import COUNTED as COUNTED_IN_REPORTS
 from finebench.analysis.statistics.design import LEAST_LEVELS as REPORTED_LEVELS
 from finebench.analysis.statistics.power import LEAST
 from finebench.analysis.statistics.spread_ratio import LEAST_PAIRS as SPREAD_PAIRS
 from finebench.bench.driver.run import dump_study
+from finebench.bench.study.claim_kinds import LEAST_PAIRS
 from finebench.bench.study.claim_needs import LEAST_LEVELS, Need, more_trials, needs, with_sets
-from finebench.bench.study.claim_seeds import COUNTED, LEAST_PAIRS, LEAST_PAIRS_OF_SPREAD
 from finebench.bench.study.load import build_study
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.schema import COSTS, Study
