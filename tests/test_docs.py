@@ -18,11 +18,12 @@ from finebench.bench.cli import app
 from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
-from finebench.bench.registry import methods, tasks
+from finebench.bench.methods import methods
 from finebench.bench.results import schema
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.study.load import build_study
 from finebench.bench.study.plan import Plan
+from finebench.bench.tasks import tasks
 from tests.bench.tiny import tiny_study
 from tests.test_readme import (
     ROOT,

@@ -2,6 +2,6 @@
 
 In: a study's claims and its runs.
 Out: verdicts, claims.json.
-May import: statistics, load, scores, uncertainty, bench.util, bench.study.
+May import: statistics, load, scores, uncertainty, bench.util, bench.study.parts, bench.study.
 Libraries: pandas.
 """

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from finebench.analysis.claims.kinds import Kind
-from finebench.bench.study.claim_kinds import kind
-from finebench.bench.study.schema import Claim as Stated
+from finebench.bench.study.parts.claim import Claim as Stated
+from finebench.bench.study.parts.claim_kinds import kind
 from finebench.bench.util.errors import ResultsError
 
 Word = Literal["supported", "refuted", "inconclusive"]

@@ -16,7 +16,8 @@ from finebench.analysis.statistics.crossed import Components
 from finebench.analysis.statistics.power import Needed, seeds_for_margin, seeds_range
 from finebench.bench.study.claim_needs import Need, needs
 from finebench.bench.study.claim_seeds import Scoring, more_seeds, scoring
-from finebench.bench.study.schema import CrossedSeeds, Study
+from finebench.bench.study.parts.search import CrossedSeeds
+from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import InputError, StudyError
 
 NEVER = "no number of seeds"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from finebench.analysis.load.words import word
-from finebench.bench.study.claim_kinds import kind
+from finebench.bench.study.parts.claim_kinds import kind
 
 Row = dict[str, Any]
 

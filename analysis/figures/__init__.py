@@ -2,6 +2,6 @@
 
 In: frames.
 Out: charts.
-May import: statistics, load, tables.
+May import: statistics, load, tables, bench.study.parts.
 Libraries: altair, pandas.
 """

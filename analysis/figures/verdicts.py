@@ -7,7 +7,7 @@ import altair as alt
 from finebench.analysis.figures import base
 from finebench.analysis.figures.base import Figure, Row, Rows
 from finebench.analysis.tables.formats import plain
-from finebench.bench.study.claim_kinds import kind
+from finebench.bench.study.parts.claim_kinds import kind
 
 LOOKS = {"supported": ("#009E73", "circle"), "refuted": ("#D55E00", "cross"), "inconclusive": ("#7F7F7F", "diamond")}
 """Colour and shape of each verdict."""

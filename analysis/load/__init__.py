@@ -2,6 +2,6 @@
 
 In: folders or URIs.
 Out: frames, one row a trial.
-May import: statistics, bench.util, bench.metrics, bench.study, bench.results.
+May import: statistics, bench.util, bench.metrics, bench.study.parts, bench.study, bench.results.
 Libraries: pandas, pyarrow.
 """

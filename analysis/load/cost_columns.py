@@ -10,7 +10,7 @@ import pandas as pd
 
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.runs import CELL
-from finebench.bench.study.schema import COSTS as COSTS  # what is worth having less of
+from finebench.bench.study.parts.claim import COSTS as COSTS  # what is worth having less of
 
 MEASURED = (
     "train_seconds", "examples_per_second", "peak_memory_bytes", "peak_allocated_bytes", "train_flops", "energy_joules",

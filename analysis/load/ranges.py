@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finebench.bench.metrics import METRICS
-from finebench.bench.study.claim_kinds import kind
+from finebench.bench.study.parts.claim_kinds import kind
 
 SCORE = {
     "scores": ("low", "high"),

@@ -2,6 +2,6 @@
 
 In: frames of runs.
 Out: frames of scores.
-May import: statistics, load, bench.study.
+May import: statistics, load, bench.metrics, bench.study.parts, bench.study.
 Libraries: pandas.
 """

@@ -12,7 +12,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from finebench.analysis.load.frames import records
-from finebench.bench.study.schema import UntilSettled, number_of
+from finebench.bench.study.parts.search import UntilSettled, number_of
 from finebench.bench.study.search_space import as_space
 
 Point = dict[str, Any]

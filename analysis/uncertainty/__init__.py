@@ -2,6 +2,6 @@
 
 In: frames of runs and scores.
 Out: frames with intervals and p-values.
-May import: statistics, load, scores, bench.methods.
+May import: statistics, load, scores, bench.methods, bench.study.parts.
 Libraries: pandas.
 """

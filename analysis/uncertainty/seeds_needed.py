@@ -12,7 +12,7 @@ from finebench.analysis.statistics.crossed import components
 from finebench.analysis.statistics.power import seeds_for_margin, seeds_range
 from finebench.analysis.statistics.sample import Sample, pair
 from finebench.analysis.uncertainty.pairwise import PLACE, couples
-from finebench.bench.study.claim_kinds import kind
+from finebench.bench.study.parts.claim_kinds import kind
 
 DEFAULT_MARGIN = 0.01
 """Of a couple that no claim gives a margin: one point of the metric, the size of difference that papers report."""

@@ -1,9 +1,7 @@
 """The `finebench` command: thin commands over the functions that do the work. Heavy imports happen inside them."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,10 +17,7 @@ from finebench.bench.cli.arguments import (
     StudyArgument,
     complete_method,
 )
-from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_INTERRUPTED
-from finebench.bench.util.errors import InputError
-from finebench.bench.util.places import check_home, check_system
-from finebench.bench.util.streams import hold
+from finebench.bench.util.places import check_home
 
 app = typer.Typer(
     name="finebench",
@@ -270,41 +265,3 @@ def doctor(
     from finebench.bench.cli.show import print_doctor
 
     print_doctor(results, as_json)
-
-
-def main() -> None:
-    """Entry point: exit codes as documented, never a bare traceback for a user's mistake."""
-    hold()
-    sys.exit(guarded(_checked))
-
-
-def _checked() -> Any:
-    """The command that was called, on a system that it runs on."""
-    check_system()
-    return app(standalone_mode=False)
-
-
-def guarded(call: Callable[[], Any]) -> int:
-    """Run a command and turn what it raises into an exit code and one readable message."""
-    try:
-        code = call()
-        if code == EXIT_INTERRUPTED:  # Typer turns an interrupt into this code
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else 0
-    except InputError as error:
-        typer.echo(f"finebench: {error}", err=True)
-        return EXIT_BAD_INPUT
-    except typer.Exit as stop:
-        return stop.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("finebench: interrupted; run the same command again to continue", err=True)
-        return EXIT_INTERRUPTED
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Click's usage errors
-            typer.echo(f"finebench: {error.format_message()}", err=True)
-            return EXIT_BAD_INPUT
-        raise
-
-
-if __name__ == "__main__":
-    main()

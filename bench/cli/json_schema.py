@@ -9,7 +9,8 @@ from typing import Any
 from finebench.bench import __version__
 from finebench.bench.methods import TUNABLE, Method, methods
 from finebench.bench.study.findings import RESERVED
-from finebench.bench.study.schema import Resources, Study, Training
+from finebench.bench.study.parts.training import Resources, Training
+from finebench.bench.study.schema import Study
 from finebench.bench.tasks import tasks
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

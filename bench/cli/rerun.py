@@ -15,13 +15,14 @@ from finebench.bench.cli.terminal.console import finite, print_json
 from finebench.bench.driver.validate import prepare
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record, record_name
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import build_study, method_resources
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.search import UntilSettled, number_of
+from finebench.bench.study.parts.seeds import from_code
 from finebench.bench.study.plan import Cell
 from finebench.bench.study.plugins import load_given
-from finebench.bench.study.schema import Study, UntilSettled, number_of
+from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import as_space
-from finebench.bench.study.seeds import from_code
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.tasks import tasks
 from finebench.bench.training.worker.messages import Pack

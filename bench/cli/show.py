@@ -10,7 +10,7 @@ from rich.text import Text
 
 from finebench.bench.cli.terminal.console import make_console, print_json, say
 from finebench.bench.cli.terminal.text_table import print_table
-from finebench.bench.study.budget import budget_words
+from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
 

@@ -2,6 +2,7 @@
 
 In: a study and options.
 Out: a results folder, an outcome.
-May import: util, tasks, data, models, methods, study, results, training, training.worker, scheduling, driver.ray.
+May import: util, metrics, tasks, data, models, methods, study.parts, study, results, training, training.worker,
+scheduling, driver.ray.
 Libraries: torch.
 """

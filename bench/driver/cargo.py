@@ -18,8 +18,8 @@ from finebench.bench.data.token_cache import Tokenised, kept, split_key
 from finebench.bench.methods import longest_input, method
 from finebench.bench.models.architecture import Architecture
 from finebench.bench.study.configurations import Defaults
+from finebench.bench.study.parts.training import split_point
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.schema import split_point
 from finebench.bench.training.worker.messages import Shipment, TokensOf
 
 SPLITS = ("train", "score")

@@ -6,7 +6,8 @@ from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Conductor
 from finebench.bench.study.load import method_resources
-from finebench.bench.study.schema import Resources, Study
+from finebench.bench.study.parts.training import Resources
+from finebench.bench.study.schema import Study
 from finebench.bench.training.worker.messages import Pack, Share
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.worker_cache import Resident, has_gpu

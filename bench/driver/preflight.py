@@ -26,11 +26,11 @@ from finebench.bench import __version__
 from finebench.bench.data.task_data import TaskData
 from finebench.bench.methods import method
 from finebench.bench.models.hub import EMBEDDED
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.configurations import Defaults, variations
 from finebench.bench.study.load import method_resources
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Cell, Identities, Plan
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.tasks import Embedded
 from finebench.bench.training.worker.messages import Shipment

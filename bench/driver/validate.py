@@ -16,9 +16,10 @@ from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.checkpoint_checks import check_folder
 from finebench.bench.models.hub import ModelRef, resolve_model
 from finebench.bench.study.configurations import Defaults, Distinct, check_methods, check_steps, find_defaults
+from finebench.bench.study.parts.own_task import DataFiles, DataHub, DataSplit, OwnTask
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.precision import Precision
-from finebench.bench.study.schema import DataFiles, DataHub, DataSplit, OwnTask, Study
+from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.tasks import TASKS, Files, HeldOut, Hub, OneFile, Task, task
 from finebench.bench.util.errors import DataError, MethodError, ResultsError, StudyError

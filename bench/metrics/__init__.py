@@ -58,7 +58,7 @@ def evaluate_module(name: str) -> "Module":
     """The metric as a module of `evaluate`; raises StudyError for an unknown name."""
     from finebench.bench.metrics._module import module
 
-    return module(metric(name).name)
+    return module(metric(name))
 
 
 def majority_score(names: Sequence[str], train_labels: Array, score_labels: Array) -> float:

@@ -1,13 +1,11 @@
 """A metric as a module of `evaluate`: usable wherever one from the hub would be, without a hub."""
 
-from functools import cache
 from typing import Any
 
 import evaluate
 import numpy as np
 from datasets import Features, Value
 
-from finebench.bench.metrics import metric
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -35,7 +33,6 @@ class Module(evaluate.Metric):  # type: ignore[misc]
         return {self.metric.name: float(self.metric.score(labels, np.asarray(predictions)))}
 
 
-@cache
-def module(name: str) -> Module:
-    """The evaluate module of a metric, made once."""
-    return Module(metric(name))
+def module(metric: Metric) -> Module:
+    """A metric as a module of evaluate."""
+    return Module(metric)

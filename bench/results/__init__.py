@@ -2,6 +2,6 @@
 
 In: finished trials.
 Out: rows that every reader finds complete, once each.
-May import: util, methods, study.
+May import: util, methods, study.parts, study.
 Libraries: pyarrow.
 """

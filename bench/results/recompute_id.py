@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from finebench.bench.methods import method
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import tuned_training
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.seeds import from_code
+from finebench.bench.study.parts.training import split_point
 from finebench.bench.study.plan import Identities
-from finebench.bench.study.schema import Study, split_point
-from finebench.bench.study.seeds import from_code
+from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import TRAINING_VERSION, Identity, Trial
 from finebench.bench.util.errors import FinebenchError, ResultsError
 

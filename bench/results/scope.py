@@ -13,10 +13,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from finebench.bench.methods import TUNABLE, method
+from finebench.bench.study.parts.seeds import CONFIRM_BASE, Seeds, from_code
 from finebench.bench.study.plan import Cell, Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import Space, Value, same_value
-from finebench.bench.study.seeds import CONFIRM_BASE, Seeds, from_code
 from finebench.bench.study.selection import Scored, by_configuration, select
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import StudyError

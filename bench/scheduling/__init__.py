@@ -2,6 +2,6 @@
 
 In: a plan, finished rows, measurements.
 Out: packs, in order.
-May import: util, data, methods, study, results, training.worker.
+May import: util, data, methods, study.parts, study, results, training.worker.
 Libraries: optuna, torch.
 """

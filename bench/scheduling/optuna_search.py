@@ -29,9 +29,9 @@ from finebench.bench.results.scope import Scope
 from finebench.bench.scheduling.distributions import distributions
 from finebench.bench.scheduling.suggestions import Suggestion, Suggestions, cell_name
 from finebench.bench.study.configurations import Distinct
+from finebench.bench.study.parts.search import OptunaSearch
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Cell, Identities, Plan
-from finebench.bench.study.schema import OptunaSearch
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.selection import by_configuration
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack

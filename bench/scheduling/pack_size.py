@@ -13,7 +13,8 @@ from finebench.bench.scheduling.gpu_share import Shares
 from finebench.bench.scheduling.pack_benchmark import Figures, best_size
 from finebench.bench.scheduling.pack_queue import timing_key
 from finebench.bench.study.load import method_resources
-from finebench.bench.study.schema import Resources, Study
+from finebench.bench.study.parts.training import Resources
+from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Need, Pack, own_bytes
 

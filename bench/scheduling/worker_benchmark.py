@@ -16,8 +16,8 @@ from finebench.bench.data.splits import Draw
 from finebench.bench.data.task_data import TaskData
 from finebench.bench.data.tokenize import Tokens
 from finebench.bench.scheduling.pack_benchmark import STEPS, Timing, measure
-from finebench.bench.study.budget import Budget
-from finebench.bench.study.seeds import Seeds
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.checkpoint_policy import Watch
 from finebench.bench.training.worker.messages import Pack, own_bytes

@@ -2,5 +2,5 @@
 
 In: a YAML file.
 Out: a study, its plan, a trial's identity.
-May import: util, tasks, models, methods.
+May import: util, metrics, tasks, models, methods, study.schedules, study.parts.
 """

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from finebench.bench.study.claim_seeds import more_seeds, scoring
 from finebench.bench.study.load import spaces
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.search import CrossedSeeds, UntilSettled, number_of
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.schema import Claim, CrossedSeeds, Study, UntilSettled, number_of
+from finebench.bench.study.schema import Study
 from finebench.bench.tasks import tasks
 
 LEAST_LEVELS = 3

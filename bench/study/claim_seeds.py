@@ -3,7 +3,9 @@
 from itertools import count, islice
 from typing import NamedTuple
 
-from finebench.bench.study.schema import Claim, CrossedSeeds, Search, Study, number_of
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.search import CrossedSeeds, Search, number_of
+from finebench.bench.study.schema import Study
 
 
 class Scoring(NamedTuple):

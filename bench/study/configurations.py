@@ -21,8 +21,8 @@ from finebench.bench.methods import Method, method
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.architecture import Architecture
 from finebench.bench.study.estimate import fit_rows
+from finebench.bench.study.parts.training import split_point
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.schema import split_point
 from finebench.bench.study.search_space import Space
 from finebench.bench.util.errors import InputError, MethodError
 

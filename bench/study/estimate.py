@@ -15,8 +15,9 @@ import numpy as np
 from finebench.bench.methods import method
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.architecture import Architecture
+from finebench.bench.study.parts.training import split_point
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.schema import Study, split_point
+from finebench.bench.study.schema import Study
 
 EFFICIENCY = 0.5
 """Share of the measured matrix-multiplication speed that training small encoders reaches on a CPU."""

@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from finebench.bench.methods import TUNABLE, Method
-from finebench.bench.study import schema as models
-from finebench.bench.study.budget import Budget
-from finebench.bench.study.schema import OwnTask, Resources, Study
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.own_task import DATA, OwnTask
+from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, OptunaSearch, Search
+from finebench.bench.study.parts.training import Resources, Select, Training
+from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import choose, guess, shown
 
 MOST_LINES, LONGEST_LINE = 20, 2000
@@ -80,16 +83,16 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
     """The Pydantic model whose keys stand at this path of a study."""
     known: dict[str, type[BaseModel]] = {
         "": Study,
-        "training": models.Training,
-        "select": models.Select,
+        "training": Training,
+        "select": Select,
         "resources": Resources,
-        "search": models.Search,
-        "search.grid": models.GridSearch,
-        "search.optuna": models.OptunaSearch,
-        "seeds": models.CrossedSeeds,
+        "search": Search,
+        "search.grid": GridSearch,
+        "search.optuna": OptunaSearch,
+        "seeds": CrossedSeeds,
         "budget": Budget,
         "tasks": OwnTask,
-        "claims": models.Claim,
+        "claims": Claim,
     }
     return known.get(".".join(path))
 
@@ -132,7 +135,7 @@ def _is_label(part: str) -> bool:
     return part in _TAGS or _LABEL.fullmatch(part) is not None
 
 
-_TAGS = ("built-in", "own", *models.DATA)
+_TAGS = ("built-in", "own", *DATA)
 
 
 def _path(place: tuple[Any, ...]) -> str:
@@ -144,7 +147,7 @@ def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: ty
     if detail["type"] == "missing":
         return f"{full}: this key is missing"
     if detail["type"] == "extra_forbidden":
-        tagged = next((models.DATA[part] for part in detail["loc"] if part in models.DATA), None)
+        tagged = next((DATA[part] for part in detail["loc"] if part in DATA), None)
         names = [part for part in place if isinstance(part, str)]
         owner = model or tagged or _model_at(names[:-1])
         parent = full.rpartition(".")[0]

@@ -11,11 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from finebench.bench.methods import method
 from finebench.bench.metrics import metric
-from finebench.bench.study import schema as models
 from finebench.bench.study.claim_seeds import with_enough_seeds
 from finebench.bench.study.findings import RESERVED, word
+from finebench.bench.study.parts.claim import COSTS, Claim
+from finebench.bench.study.parts.own_task import DataFiles, DataSplit, OwnTask
+from finebench.bench.study.parts.training import Resources, Training, split_point
 from finebench.bench.study.plugins import check_loaded, load_given, load_named
-from finebench.bench.study.schema import OwnTask, Resources, Study, split_point
+from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import Space, parse_space
 from finebench.bench.tasks import task, tasks
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
@@ -110,7 +112,7 @@ def _absolute(entry: str | OwnTask, folder: Path) -> str | OwnTask:
 
 def _paths(data: BaseModel) -> tuple[str, ...]:
     """Which keys of a task's data are paths."""
-    return {models.DataFiles: ("train", "validation"), models.DataSplit: ("file",)}.get(type(data), ())
+    return {DataFiles: ("train", "validation"), DataSplit: ("file",)}.get(type(data), ())
 
 
 def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
@@ -164,13 +166,13 @@ def check(study: Study, where: str) -> None:
         _check_claim(study, claim, names, f"{where}: claims[{index}]")
 
 
-def _check_claim(study: Study, claim: models.Claim, names: set[str], at: str) -> None:
+def _check_claim(study: Study, claim: Claim, names: set[str], at: str) -> None:
     """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
     for side in (claim.a, claim.b):
         if side is not None and side not in study.methods:
             raise StudyError(f"{at}: {choose('method', side, study.methods)}")
-    if claim.cost is not None and claim.cost not in models.COSTS:
-        raise StudyError(f"{at}.cost: {choose('cost', claim.cost, models.COSTS)}")
+    if claim.cost is not None and claim.cost not in COSTS:
+        raise StudyError(f"{at}.cost: {choose('cost', claim.cost, COSTS)}")
     if claim.a == claim.b:
         raise StudyError(f"{at}: {claim.a!r} is compared with itself")
     for name in claim.tasks if isinstance(claim.tasks, list) else ():
@@ -213,13 +215,13 @@ def _check_point(study: Study, cls: Any, point: Mapping[str, Any], at: str) -> N
     tuned_training(study, options, at)
 
 
-def tuned_training(study: Study, options: Mapping[str, Any], at: str) -> models.Training:
+def tuned_training(study: Study, options: Mapping[str, Any], at: str) -> Training:
     """The study's training options with those of a method's space; raises StudyError naming the key."""
     try:
-        return models.Training.model_validate(study.training.model_dump() | dict(options))
+        return Training.model_validate(study.training.model_dump() | dict(options))
     except ValidationError as error:
         where, _, prefix = at.partition(": ")
-        raise StudyError(word(error, where, prefix, models.Training)) from error
+        raise StudyError(word(error, where, prefix, Training)) from error
 
 
 def make_method(cls: Any, hyperparameters: Mapping[str, Any], at: str) -> Any:

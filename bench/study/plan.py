@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from finebench.bench.methods import TUNABLE, method
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import make_method, spaces, tuned_training
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.search import CrossedSeeds, number_of
+from finebench.bench.study.parts.seeds import CONFIRM_BASE, Seeds, crossed
+from finebench.bench.study.parts.training import Training, split_point
 from finebench.bench.study.precision import Precision
-from finebench.bench.study.schema import CrossedSeeds, Study, Training, number_of, split_point
+from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import Space
-from finebench.bench.study.seeds import CONFIRM_BASE, Seeds, crossed
 from finebench.bench.study.trial_id import CellKey, Identity, Trial
 from finebench.bench.study.waves import Waves, check_waves
 from finebench.bench.util.errors import StudyError

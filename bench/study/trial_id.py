@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from finebench.bench.methods import METHODS, method
-from finebench.bench.study.budget import Budget
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.seeds import Seeds
+from finebench.bench.study.parts.training import Select, Training
 from finebench.bench.study.schedules import SCHEDULES
-from finebench.bench.study.schema import Select, Training
-from finebench.bench.study.seeds import Seeds
 
 TRAINING_VERSION = 3
 """Grows whenever the training code would give another score for the same trial; told in CHANGELOG.md."""

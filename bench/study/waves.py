@@ -8,8 +8,10 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 
-from finebench.bench.study.schema import Claim, Study, UntilSettled
-from finebench.bench.study.seeds import CONFIRM_BASE
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.search import UntilSettled
+from finebench.bench.study.parts.seeds import CONFIRM_BASE
+from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.util.errors import StudyError
 

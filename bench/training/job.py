@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from finebench.bench.study.schema import Training
+from finebench.bench.study.parts.training import Training
 from finebench.bench.util.errors import FinebenchError
 
 

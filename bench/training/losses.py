@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
-from finebench.bench.study.schema import Training
+from finebench.bench.study.parts.training import Training
 
 
 def class_weights(training: Training, labels: np.ndarray, classes: int) -> np.ndarray | None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from finebench.bench.methods import Method
 from finebench.bench.models.parameters import trained_parameters
+from finebench.bench.study.parts.training import Training
 from finebench.bench.study.schedules import schedule
-from finebench.bench.study.schema import Training
 from finebench.bench.training.job import Job
 from finebench.bench.util.errors import MethodError
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from finebench.analysis.statistics.group_sequential import Levels
 from finebench.analysis.statistics.interim import outlook
-from finebench.bench.study.schema import UntilSettled
+from finebench.bench.study.parts.search import UntilSettled
 
 CERTAIN = 0.999
 """A chance beyond this is compared as this: the simulation tells no more."""

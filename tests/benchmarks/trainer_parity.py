@@ -24,9 +24,9 @@ from finebench.bench.methods import method
 from finebench.bench.metrics import compute
 from finebench.bench.models.load import load_backbone
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.precision import gpus_here, resolve
 from finebench.bench.study.schema import Study
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.training.build_model import build
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun

@@ -9,7 +9,8 @@ from finebench.bench.driver.ray import local_ray, session  # noqa: F401  before 
 
 import ray  # isort: skip
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from tests.faulty.faulty import register
 
 ATTEMPTS = 10

@@ -18,10 +18,14 @@ from finebench.bench.results.merge import compact
 from finebench.bench.results.parquet_tables import COVERS, decode, encode
 from finebench.bench.results.schema import TABLES
 from finebench.bench.results.verify import verify
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.own_task import OwnTask
+from finebench.bench.study.parts.search import OptunaSearch
+from finebench.bench.study.parts.training import Resources, Training
 from finebench.bench.study.plan import Plan
-from finebench.bench.study.schema import Claim, OptunaSearch, OwnTask, Resources, Study, Training
+from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.safe_yaml import parse_yaml
 from tests.bench.stored import make_record

@@ -2,7 +2,7 @@
 
 In: a claim and the cells that it is about.
 Out: the finding on them, and how the claim reads.
-May import: TODO.
+Part of the room around it.
 
 A study reads these files to check its claims, so that they import statistics only where evidence is asked for.
 """
@@ -10,7 +10,7 @@ A study reads these files to check its claims, so that they import statistics on
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from finebench.bench.study.claim_kinds import ClaimKind, Stated, Words
+from finebench.bench.study.parts.claim_kinds import ClaimKind, Stated, Words
 
 if TYPE_CHECKING:
     from finebench.analysis.claims.evidence import Evidence

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from finebench.analysis.claims.kinds import Kind, Stated, Words
-from finebench.bench.study.claim_kinds import LEAST_PAIRS, Rests
+from finebench.bench.study.parts.claim_kinds import LEAST_PAIRS, Rests
 
 if TYPE_CHECKING:
     from finebench.analysis.claims.evidence import Evidence

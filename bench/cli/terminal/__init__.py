@@ -2,6 +2,6 @@
 
 In: rows, events.
 Out: text that fits the window.
-May import: study, results, training.worker, scheduling.
+May import: study.parts, study, results, training.worker, scheduling.
 Libraries: rich, typer.
 """

@@ -15,7 +15,7 @@ from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.results.folder import KEPT, Done, done_of
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Conductor
-from finebench.bench.study.budget import budget_words
+from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.selection import select
 from finebench.bench.study.trial_id import CellKey

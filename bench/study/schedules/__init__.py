@@ -2,6 +2,10 @@
 
 A schedule is a function of the share of the steps after the warm-up that is done, from 0 up to (not quite) 1, and gives
 what the peak learning rate is multiplied with.
+
+In: a name.
+Out: a function of how far training has come.
+May import: util.
 """
 
 from collections.abc import Callable, Iterator

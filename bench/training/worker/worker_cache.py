@@ -14,7 +14,7 @@ from finebench.bench.data.task_data import TaskData
 from finebench.bench.data.tokenize import Tokens, cached_tokens
 from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.load import Backbone, load_backbone
-from finebench.bench.study.schema import Select
+from finebench.bench.study.parts.training import Select
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.feature_cache import FeatureStore
 from finebench.bench.training.worker.checkpoint_policy import Watch

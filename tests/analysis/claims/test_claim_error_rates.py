@@ -21,7 +21,7 @@ from finebench.analysis.statistics.design import design
 from finebench.analysis.statistics.reselect import Choice
 from finebench.analysis.statistics.sample import Absent, Sample
 from finebench.bench.metrics import METRICS
-from finebench.bench.study.seeds import crossed
+from finebench.bench.study.parts.seeds import crossed
 
 TASKS = ("alpha", "beta", "gamma")
 MARGIN = 0.02

@@ -10,7 +10,8 @@ import pytest
 
 from finebench.analysis.compare.compare import compare
 from finebench.analysis.compare.report import Compared, write_comparison
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.util.errors import ResultsError
 from tests.analysis.fixtures import HOSTILE, Folder, empty
 

@@ -11,7 +11,7 @@ from finebench.analysis.load.read import load_results
 from finebench.analysis.load.runs import runs
 from finebench.analysis.report.write import write_report
 from finebench.analysis.scores.samples import Samples
-from finebench.bench.study.seeds import crossed
+from finebench.bench.study.parts.seeds import crossed
 from finebench.bench.util.errors import ResultsError
 from tests.analysis.claim_folder import drawn
 from tests.analysis.claims.test_claims import judged

@@ -11,7 +11,7 @@ from finebench.analysis.statistics.design import Design, design, independent, me
 from finebench.analysis.statistics.mean import mean_t
 from finebench.analysis.statistics.proportion import effective
 from finebench.analysis.statistics.superiority import superiority, verdict
-from finebench.bench.study.seeds import crossed
+from finebench.bench.study.parts.seeds import crossed
 
 Sds = dict[tuple[int, ...], float]
 """Standard deviation of each source's effect, by the axes that it depends on."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.models.hub import resolve_model
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
 from finebench.bench.cli.commands import NARROW, summary_table
+from finebench.bench.cli.entry import guarded
 
 ROW: dict[str, Any] = {
     "task": "mini-cola",

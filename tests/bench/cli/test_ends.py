@@ -99,7 +99,7 @@ def test_a_run_whose_reader_leaves_goes_on_through_ray(tmp_path: Path) -> None:
 def test_descriptors_that_are_closed_are_no_files_of_ours(results: Path) -> None:
     """`>&- 2>&-`: the next file that is opened would be standard output."""
     code = "import os; os.close(0); os.close(1); os.close(2)\n"
-    code += "from finebench.bench.cli.app import app, guarded, hold; hold()\n"
+    code += "from finebench.bench.cli.app import app; from finebench.bench.cli.entry import guarded, hold; hold()\n"
     code += f"guarded(lambda: app(['report', {str(results)!r}], "
     code += "standalone_mode=False)); print('words')\n"
     code += "assert [os.path.realpath(f'/proc/self/fd/{n}') for n in range(3)] == ['/dev/null'] * 3"

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
 from finebench.bench.cli.arguments import complete_method, complete_study
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.cli.json_schema import results_schema, study_schema, type_words
 from finebench.bench.cli.method_facts import describe_method

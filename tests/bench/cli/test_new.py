@@ -7,26 +7,18 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from finebench.analysis.claims.kinds.varies_more import LEAST_PAIRS_OF_SPREAD
 from finebench.bench.cli.new import study_name, template, write_new
 from finebench.bench.driver.forecast import forecast
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.claim_needs import needs
-from finebench.bench.study.claim_seeds import LEAST_PAIRS, LEAST_PAIRS_OF_SPREAD
 from finebench.bench.study.load import load_study
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.claim_kinds import LEAST_PAIRS
+from finebench.bench.study.parts.own_task import DataFiles, DataHub, DataSplit, OwnTask
+from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, OptunaSearch
+from finebench.bench.study.parts.training import Resources, Select, Training
 from finebench.bench.study.plan import Plan
-from finebench.bench.study.schema import (
-    CrossedSeeds,
-    DataFiles,
-    DataHub,
-    DataSplit,
-    GridSearch,
-    OptunaSearch,
-    OwnTask,
-    Resources,
-    Select,
-    Study,
-    Training,
-)
+from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import DataError, StudyError
 
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 CODE = """
 import sys
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 assert guarded(lambda: app({arguments!r}, standalone_mode=False)) == 0
 print("brought in", sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
 """

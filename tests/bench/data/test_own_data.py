@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.data.class_labels import apart
 from finebench.bench.data.facts import facts, sentence

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import threadpoolctl
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.driver.forecast import forecast

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from finebench.analysis.load.read import load_results
 from finebench.analysis.report.write import write_report
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT, EXIT_FAILED_TRIALS
 from finebench.bench.data.arrow_files import MOST_ROWS
 from finebench.bench.data.readers import read_file
@@ -395,7 +396,7 @@ def test_a_grid_of_a_billion_is_refused_before_it_takes_memory(tmp_path: Path) -
     (tmp_path / "x.yaml").write_text(STUDIES["10^9 trials"][0])
     code = (
         "import resource, sys\nresource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
-        "from finebench.bench.cli.app import app, guarded\n"
+        "from finebench.bench.cli.app import app\nfrom finebench.bench.cli.entry import guarded\n"
         "sys.exit(guarded(lambda: app(sys.argv[1:], standalone_mode=False)))"
     )
     command = [sys.executable, "-c", code, "plan", str(tmp_path / "x.yaml")]

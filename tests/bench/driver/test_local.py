@@ -10,7 +10,7 @@ from finebench.bench.cli.rerun import rerun_command
 from finebench.bench.driver.local import own_share, shares_here
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.study.schema import Resources
+from finebench.bench.study.parts.training import Resources
 from finebench.bench.training.worker import worker_cache
 from finebench.bench.training.worker.messages import Pack, Share
 from finebench.bench.util import machine

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study

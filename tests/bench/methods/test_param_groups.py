@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from finebench.bench.methods import Method, method
-from finebench.bench.study.schema import Training
+from finebench.bench.study.parts.training import Training
 from finebench.bench.training.optimiser import make_optimizer, multipliers_of, set_learning_rate
 from finebench.bench.util.errors import MethodError
 from tests.bench.tiny_models import tiny_batch, tiny_model

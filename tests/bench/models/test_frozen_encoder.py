@@ -16,7 +16,7 @@ from finebench.bench.models import frozen_encoder as frozen
 from finebench.bench.models.frozen_encoder import Apart, frozen_encoder, head_batch, split, training_mode
 from finebench.bench.models.head_input import read_of
 from finebench.bench.models.parameters import mark_fresh, pooler_names, trained_tensors
-from finebench.bench.study.schema import Training
+from finebench.bench.study.parts.training import Training
 from finebench.bench.training.evaluation import Progress
 from finebench.bench.training.feature_cache import FeatureStore
 from finebench.bench.training.job import Examples, Job

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from finebench.analysis.report.write import write_report
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder

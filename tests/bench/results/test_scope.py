@@ -160,7 +160,7 @@ def test_a_configuration_lies_in_ranges_choices_and_defaults(
 def rows_of(plan: Plan, stage: str, seeds: int, lrs: list[float]) -> dict[tuple[str, bool], Done]:
     """Finished trials at given learning rates; the higher, the better."""
     (cell,) = plan.cells()
-    from finebench.bench.study.seeds import CONFIRM_BASE, Seeds
+    from finebench.bench.study.parts.seeds import CONFIRM_BASE, Seeds
 
     first = CONFIRM_BASE if stage == "confirm" else 0
     trials = [

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.cli.show import status
 from finebench.bench.results.folder import ResultsFolder

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import compact

@@ -22,8 +22,8 @@ from finebench.bench.scheduling.pack_benchmark import (
 from finebench.bench.scheduling.pack_queue import timing_key
 from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.worker_benchmark import measure_for, time_pack
+from finebench.bench.study.parts.training import Resources
 from finebench.bench.study.plan import Plan
-from finebench.bench.study.schema import Resources
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Need, Share, Shipment
 from finebench.bench.training.worker.worker_cache import Resident

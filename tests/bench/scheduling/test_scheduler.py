@@ -7,8 +7,8 @@ import pytest
 
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.study.parts.seeds import CONFIRM_BASE
 from finebench.bench.study.plan import Identities, Plan
-from finebench.bench.study.seeds import CONFIRM_BASE
 from finebench.bench.study.selection import best_configuration
 from finebench.bench.study.trial_id import Identity, Trial
 from finebench.bench.training.worker.messages import Pack

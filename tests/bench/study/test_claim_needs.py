@@ -14,11 +14,12 @@ from finebench.analysis.statistics.design import LEAST_LEVELS as REPORTED_LEVELS
 from finebench.analysis.statistics.power import LEAST
 from finebench.analysis.statistics.spread_ratio import LEAST_PAIRS as SPREAD_PAIRS
 from finebench.bench.driver.run import dump_study
-from finebench.bench.study.claim_kinds import LEAST_PAIRS
 from finebench.bench.study.claim_needs import LEAST_LEVELS, Need, more_trials, needs, with_sets
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.claim import COSTS
+from finebench.bench.study.parts.claim_kinds import LEAST_PAIRS
 from finebench.bench.study.plan import Plan
-from finebench.bench.study.schema import COSTS, Study
+from finebench.bench.study.schema import Study
 
 METHODS = {"full": {"lr": [1e-3, 1e-4]}, "bitfit": {"lr": [1e-2, 1e-3]}, "head": {"lr": 1e-2}}
 BETTER = {"id": "better", "says": "better", "a": "full", "b": "head"}

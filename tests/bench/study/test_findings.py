@@ -9,14 +9,14 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from finebench.bench.methods import Method, methods
-from finebench.bench.study import schema as models
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.findings import NEEDED, STATED, sentences
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.part import Part
 from finebench.bench.util.errors import InputError, MethodError, guess
 
 PARTS: list[type[BaseModel]] = [
-    *(one for one in vars(models).values() if isinstance(one, type) and issubclass(one, models._Part)),
+    *Part.__subclasses__(),
     Budget,
     *methods().values(),
 ]

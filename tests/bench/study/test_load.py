@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from finebench.bench.driver.validate import declared
 from finebench.bench.study.load import build_study, find_study, load_study, method_resources, spaces
-from finebench.bench.study.schema import CrossedSeeds, Study
-from finebench.bench.study.seeds import CONFIRM_BASE
+from finebench.bench.study.parts.search import CrossedSeeds
+from finebench.bench.study.parts.seeds import CONFIRM_BASE
+from finebench.bench.study.schema import Study
 from finebench.bench.tasks import Files, HeldOut, Hub, OneFile
 from finebench.bench.util.errors import InputError, StudyError
 from finebench.bench.util.safe_yaml import parse_yaml

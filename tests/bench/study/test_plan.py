@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.seeds import CONFIRM_BASE
 from finebench.bench.study.plan import Cell, Identities, Plan
-from finebench.bench.study.seeds import CONFIRM_BASE
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.util.errors import StudyError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.training import Training
 from finebench.bench.study.schedules import SCHEDULES, schedule
-from finebench.bench.study.schema import Training
 from finebench.bench.training.optimiser import learning_rate
 from finebench.bench.util.errors import StudyError
 

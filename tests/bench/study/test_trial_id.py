@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finebench.bench.methods import method, methods
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.seeds import Seeds
+from finebench.bench.study.parts.training import Select, Training
 from finebench.bench.study.plan import Identities, Plan
-from finebench.bench.study.schema import Select, Training
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.trial_id import Identity, Trial
 
 GOLDEN = Path(__file__).parents[1] / "golden_trial_ids.json"

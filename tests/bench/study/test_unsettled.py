@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from finebench.bench.cli.app import app, guarded
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.driver.forecast import forecast, no_verdict
 from finebench.bench.study.plan import Cell, Plan
 from finebench.bench.study.unsettled import sentence, unsettled

@@ -13,7 +13,7 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import Lock, claim
 from finebench.bench.results.record import Record
-from finebench.bench.study.seeds import Seeds
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker import checkpoint_policy
 from finebench.bench.training.worker.messages import Pack, Share, Shipment

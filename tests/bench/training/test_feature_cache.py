@@ -13,8 +13,8 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.methods import method
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.frozen_encoder import Apart
-from finebench.bench.study.budget import Budget
 from finebench.bench.study.estimate import Size, estimate
+from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.feature_cache import Features, FeatureStore, compute, rows_digest
 from finebench.bench.training.worker.pack_runner import calibrate

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from finebench.bench.data.tokenize import collate, epoch_order
-from finebench.bench.study.schema import Training
-from finebench.bench.study.seeds import Seeds
+from finebench.bench.study.parts.seeds import Seeds
+from finebench.bench.study.parts.training import Training
 from finebench.bench.training.evaluation import Progress
 from finebench.bench.training.job import Job
 from finebench.bench.training.loop import train

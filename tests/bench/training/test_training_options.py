@@ -15,9 +15,9 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.methods import method
 from finebench.bench.models.gradient_checkpointing import recompute
 from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.study.parts.seeds import Seeds
+from finebench.bench.study.parts.training import Training
 from finebench.bench.study.plan import Plan
-from finebench.bench.study.schema import Training
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.loop import _step, batches, training_mode
 from finebench.bench.training.losses import class_weights, mean_loss, parts, row_shares

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finebench.bench.cli import app
+from finebench.bench.cli import entry
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.data.token_cache import Tokenised
 from finebench.bench.data.token_cache import cached as cached_tokens
@@ -175,12 +175,12 @@ def test_windows_is_refused_with_one_sentence_that_names_wsl(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever is asked, `--help` too; WSL is Linux."""
-    monkeypatch.setattr(app, "hold", lambda: None)
+    monkeypatch.setattr(entry, "hold", lambda: None)
     monkeypatch.setattr(sys, "argv", ["finebench", "--help"])
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(sys, "platform", "win32")
         with pytest.raises(SystemExit) as stopped:
-            app.main()
+            entry.main()
     assert stopped.value.code == EXIT_BAD_INPUT
     out, err = capsys.readouterr()
     assert out == ""

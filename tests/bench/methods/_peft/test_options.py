@@ -9,9 +9,9 @@ from finebench.bench.methods import method
 from finebench.bench.scheduling.distributions import distributions
 from finebench.bench.study.configurations import check_alike, check_together, structural_points
 from finebench.bench.study.load import build_study
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.schema import Study
-from finebench.bench.study.seeds import Seeds
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.util.errors import InputError, MethodError, StudyError
 from tests.bench.tiny_models import tiny_architecture

@@ -29,7 +29,7 @@ from finebench.bench.models.parameters import trained_parameters, trained_tensor
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import Lock, claim
 from finebench.bench.results.record import Record
-from finebench.bench.study.seeds import Seeds
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.loop import CHECK_EVERY
 from finebench.bench.training.optimiser import make_optimizer

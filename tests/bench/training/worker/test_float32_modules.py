@@ -16,7 +16,7 @@ from finebench.bench.data.tokenize import Tokens
 from finebench.bench.methods import method, methods
 from finebench.bench.models.load import Backbone
 from finebench.bench.models.parameters import head_parameter_names, mark_fresh, trained_tensors
-from finebench.bench.study.schema import Training
+from finebench.bench.study.parts.training import Training
 from finebench.bench.training.build_model import build
 from finebench.bench.training.evaluation import Evaluation, Progress
 from finebench.bench.training.job import Examples, Job

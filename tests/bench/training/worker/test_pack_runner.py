@@ -13,7 +13,7 @@ from torch import nn
 from finebench.bench.data.rows import Split
 from finebench.bench.driver.validate import Prepared
 from finebench.bench.results.record import Record
-from finebench.bench.study.seeds import Seeds
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training import loop, optimiser, prediction
 from finebench.bench.training.evaluation import Predictions, Progress

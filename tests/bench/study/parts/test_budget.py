@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from finebench.bench.study.budget import Budget, parse_duration
+from finebench.bench.study.parts.budget import Budget, parse_duration
 
 
 @pytest.mark.parametrize(

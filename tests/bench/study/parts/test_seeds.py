@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from finebench.bench.study.seeds import CONFIRM_BASE, Seeds, crossed, from_code
+from finebench.bench.study.parts.seeds import CONFIRM_BASE, Seeds, crossed, from_code
 
 
 def test_golden_streams() -> None:

@@ -1,0 +1,64 @@
+"""A claim of a study."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.claim_kinds import KINDS, ClaimKind, kind
+from finebench.bench.study.parts.part import Part
+
+COSTS = (
+    "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
+    "energy_joules",
+)  # fmt: skip
+"""What a claim that says `cheaper` can be about; seconds of training where it does not say."""
+
+
+class Claim(Part):
+    """A sentence the study exists to test; the report gives it a verdict."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    says: str
+    a: str
+    b: str | None = None
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    budget: Budget | None = None
+    margin: float | None = None
+    factor: float | None = None
+    cost: str | None = None
+    over: Literal["seeds", "lr"] = "seeds"
+    tasks: Literal["all", "pooled"] | list[str] = "all"
+    given: Literal["not_collapsed"] | None = None
+    scale: Literal["points", "gain"] = "points"
+    note: str | None = None
+
+    @field_validator("says")
+    @classmethod
+    def _known(cls, says: str) -> str:
+        return kind(says).says
+
+    @field_validator("margin", "factor", mode="before")
+    @classmethod
+    def _positive(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+            raise ValueError(f"{info.field_name} is a number above 0")
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = [key for key in self.kind.needs if getattr(self, key) is None]
+        if missing:
+            raise ValueError(f"a claim that says {self.says!r} needs {' and '.join(missing)}")
+        wrong = [key for key, has in (("scale", self.scale == "gain"), ("given", self.given)) if has]
+        if self.kind.may_be_given(self) and wrong == ["given"]:
+            return self
+        if wrong and not self.kind.of_means:
+            means = ", ".join(name for name, one in KINDS.items() if one.of_means)
+            raise ValueError(f"a claim that says {self.says!r} has no {wrong[0]}; it is for {means}")
+        return self
+
+    @property
+    def kind(self) -> ClaimKind:
+        """What kind of claim it is."""
+        return kind(self.says)
