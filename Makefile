@@ -68,9 +68,12 @@ browser: install ## Chromium for the tests of the report's page, where there is 
 		$(BIN)/playwright install chromium; \
 	fi
 
-docs: install ## the documentation, in docs/_build/html; every warning is an error
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+docs: $(VENV)/.docs ## the documentation, in docs/_build/html; every warning is an error
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
 
 bench: install ## the same trials through stock Ray Tune, a bare loop and finebench; BENCH="--model DIR --data DIR"
 	$(BIN)/python -m tests.benchmarks.yardstick $(BENCH)

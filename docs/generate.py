@@ -108,7 +108,8 @@ def study_keys() -> str:
 
 
 def _said(part: dict[str, Any]) -> str:
-    return " ".join(str(part.get("description", "")).split("\n\n")[0].split())
+    """The first sentence of a part's description."""
+    return " ".join(str(part.get("description", "")).split()).partition(". ")[0].removesuffix(".") + "."
 
 
 def _keys(part: dict[str, Any], parts: dict[str, Any]) -> Iterator[list[str]]:
@@ -134,8 +135,8 @@ def _kind(value: dict[str, Any], parts: dict[str, Any]) -> str:
     if value.get("type") == "array":
         return f"list of {_kind(value.get('items', {}), parts)}"
     words = {"object": "mapping", "null": "nothing", "string": "text", "boolean": "`true` or `false`"}
-    types = value.get("type", "anything")
-    kind = " or ".join(words.get(one, one) for one in ([types] if isinstance(types, str) else types))
+    given: str | list[str] = value.get("type", "anything")
+    kind = " or ".join(words.get(one, one) for one in (given if isinstance(given, list) else [given]))
     signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
     bounds = [f"{sign} {value[key]}" for key, sign in signs.items() if key in value]
     return f"{kind} {' and '.join(bounds)}".strip()
@@ -199,6 +200,17 @@ def method_table() -> str:
     return table(["method", "trains", f"parameters on {MODEL}", "source"], rows)
 
 
+def hyperparameters() -> str:
+    """Every method's hyperparameters, with bounds, defaults, and the space that is proposed for them."""
+    shown = []
+    for name, cls in methods().items():
+        if not name.endswith(":"):
+            made = cls.model_json_schema()
+            keys = table(["hyperparameter", "value", "default"], list(_keys(made, made.get("$defs", {}))))
+            shown.append(f"### {name}\n\n{keys}\nProposed space: `{json.dumps(cls.default_space)}`.\n")
+    return "\n".join(shown)
+
+
 def task_table() -> str:
     """Every built-in task."""
     rows = [
@@ -236,6 +248,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "columns": columns,
     "claims-json": claims_json,
     "methods": method_table,
+    "hyperparameters": hyperparameters,
     "tasks": task_table,
     "metrics": metric_table,
     "rooms": rooms,

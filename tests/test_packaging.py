@@ -63,9 +63,10 @@ BOUNDED = ("torch", "transformers", "peft", "ray", "optuna")
 
 
 def requirements() -> list[Requirement]:
-    """All that the project asks for, extras included, development and fuzzing apart."""
+    """All that the project asks for, extras included; what only its developers install apart."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("dev", "fuzz")}
+    own = ("dev", "fuzz", "docs")
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in own}
     return [Requirement(line) for lines in (project["dependencies"], *extras.values()) for line in lines]
 
 

@@ -151,10 +151,12 @@ def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: ty
         names = [part for part in place if isinstance(part, str)]
         owner = model or tagged or _model_at(names[:-1])
         parent = full.rpartition(".")[0]
-        wrong = choose("key", names[-1], _keys(owner)) if owner else f"unknown key {names[-1]!r}"
+        key = str(detail["loc"][-1])  # a key may look like one of Pydantic's labels, which are no part of a place
+        wrong = choose("key", key, _keys(owner)) if owner else f"unknown key {key!r}"
         return f"{parent}: {wrong}" if parent else wrong
     message = str(detail["ctx"]["error"])
-    return f"{full}: {message[:1].lower()}{message[1:]}{_given(detail['input'])}" if full else message
+    given = "" if shown(detail["input"]) in message else _given(detail["input"])
+    return f"{full}: {message[:1].lower()}{message[1:]}{given}" if full else message
 
 
 def _needed(details: list[dict[str, Any]], full: str) -> str:

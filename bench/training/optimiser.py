@@ -31,7 +31,7 @@ def set_learning_rate(job: Job, optimizer: torch.optim.AdamW, step: int) -> floa
     """Tell the optimiser the learning rate of a step, each group times its own multiplier; returns the rate itself."""
     lr = rate_of(job, step)
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["multiplier"]
+        group["lr"] = lr * group.get("multiplier", 1.0)
     return lr
 
 

@@ -73,7 +73,7 @@ class Life:
         command = [
             sys.executable,
             "-m",
-            "finebench.bench.cli.app",
+            "finebench",
             "run",
             str(study),
             "--results",

@@ -87,8 +87,7 @@ def register() -> None:
     folder = str(Path(__file__).parent)
     if folder not in finebench.bench.methods.__path__:
         finebench.bench.methods.__path__.append(folder)
-    finebench.bench.methods.methods.cache_clear()
-    finebench.bench.methods.method.cache_clear()
+    finebench.bench.methods.METHODS._seen = None  # look again
 
 
 def forget() -> None:
@@ -99,5 +98,4 @@ def forget() -> None:
 
     finebench.bench.methods.__path__.remove(str(Path(__file__).parent))
     sys.modules.pop("finebench.bench.methods.faulty", None)
-    finebench.bench.methods.methods.cache_clear()
-    finebench.bench.methods.method.cache_clear()
+    finebench.bench.methods.METHODS._seen = None  # look again

@@ -38,7 +38,7 @@ def test_nothing_is_said_where_every_claim_can_get_one(tmp_path: Path, claims: l
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"training": {"later_key": 1}}, "training.later_key"),
+        ({"training": {"later_key": 1}}, "training: unknown key 'later_key'"),
         ({"methods": {"a": {"lr": []}, "b": {}}}, "methods.a: unknown method"),
     ],
 )

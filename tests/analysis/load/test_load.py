@@ -150,7 +150,7 @@ def test_foreign_rows_are_refused_with_their_file(tmp_path: Path, given: dict[st
         ("study.yaml", "a: [", r"study\.yaml, line 1: not valid YAML"),
         ("study.yaml", "- a", r"study\.yaml: a study is a mapping"),
         ("plan.json", "{", r"plan\.json: not valid JSON"),
-        ("plan.json", '{"cells": [{"task": "a"}]}', r"plan\.json: cells\.0\.method: Field required"),
+        ("plan.json", '{"cells": [{"task": "a"}]}', r"plan\.json: cells\[0\]\.method: this key is missing"),
     ],
 )
 def test_a_broken_study_or_plan_is_named(tmp_path: Path, name: str, text: str, match: str) -> None:

@@ -99,7 +99,7 @@ def test_the_keyboard_reaches_everything_in_reading_order(browser: Browser, page
 def test_a_table_sorts_by_keyboard_and_says_so(page: Page) -> None:
     table = page.locator("#table-runs")
     heads = table.locator("thead th")
-    column = heads.all_inner_texts().index("entered")
+    column = heads.all_inner_texts().index("score used")
     head = heads.nth(column)
     for key, said in (("Enter", "ascending"), ("Space", "descending")):
         head.locator("button").focus()

@@ -178,7 +178,7 @@ def test_a_hub_that_cannot_be_reached(changes: dict[str, Any], says: str, tmp_pa
     command = [
         sys.executable,
         "-m",
-        "finebench.bench.cli.app",
+        "finebench",
         "run",
         str(file),
         "--debug",

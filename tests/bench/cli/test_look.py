@@ -221,7 +221,7 @@ def test_names_are_completed() -> None:
 
 def test_a_shell_completes_names_without_torch_or_ray() -> None:
     code = (
-        "import sys; from finebench.bench.cli.app import main\n"
+        "import sys; from finebench.bench.cli.entry import main\n"
         "sys.argv = ['finebench']\n"
         "try:\n    main()\nfinally:\n"
         "    heavy = {'torch', 'ray', 'transformers', 'pyarrow'} & set(sys.modules)\n"

@@ -253,7 +253,7 @@ def command(folder: Path, results: str, *more: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "finebench.bench.cli.app",
+        "finebench",
         "run",
         str(folder / "remote.yaml"),
         "--results",

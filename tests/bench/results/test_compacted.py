@@ -40,7 +40,7 @@ training: {{evals: 4, batch_size: 8}}
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run would end with one, which takes longer than the study."""
-    monkeypatch.setattr("finebench.bench.cli.commands._report", lambda *arguments: None)
+    monkeypatch.setattr("finebench.bench.cli.commands._report_again", lambda *arguments: None)
 
 
 def command(*arguments: str) -> int:

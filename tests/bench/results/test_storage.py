@@ -83,7 +83,7 @@ class Failing:
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the report out, which takes longer than the study."""
-    monkeypatch.setattr("finebench.bench.cli.commands._report", lambda *arguments: None)
+    monkeypatch.setattr("finebench.bench.cli.commands._report_again", lambda *arguments: None)
 
 
 LOST = [(0, errno.ENOSPC), (2, errno.ENOSPC), (7, errno.ENOSPC), (6, errno.EACCES)]
@@ -151,7 +151,7 @@ def test_a_really_read_only_folder(
     assert guarded(lambda: app(arguments, standalone_mode=False)) == EXIT_BAD_INPUT
     one_message(capsys.readouterr().err, "Read-only file system")
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-    monkeypatch.setattr("finebench.bench.cli.commands._report", lambda *arguments: None)
+    monkeypatch.setattr("finebench.bench.cli.commands._report_again", lambda *arguments: None)
     assert guarded(lambda: app(arguments, standalone_mode=False)) == 0
     assert rows(small_disk / "new") == whole
 

@@ -115,7 +115,9 @@ def test_plan_says_the_command_with_what_was_asked_for(tmp_path: Path, capsys: p
 def test_run_says_it_before_the_first_trial(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finebench.bench.cli.commands._report", lambda *_: ())  # seconds that this test does not need
+    monkeypatch.setattr(
+        "finebench.bench.cli.commands._report_again", lambda *_: ()
+    )  # seconds that this test does not need
     file, results = written(tmp_path, seeds=1, claims=[BETTER]), str(tmp_path / "r")
     assert guarded(lambda: app(["run", file, "--debug", "--results", results], standalone_mode=False)) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -41,7 +41,7 @@ def test_most_alone_makes_a_growing_schedule(most: int, schedule: tuple[int, ...
         ({"most": 6}, "most is above 6"),
         ({"most": 2000}, "both stay below 1000"),
         ({"looks": list(range(6, 40))}, "34 looks are more than the 20"),
-        ({"most": 30, "until": "bored"}, "input should be 'settled'"),
+        ({"most": 30, "until": "bored"}, "seeds.until: settled is needed"),
         ({"most": 30, "till": "settled"}, "till"),
     ],
 )
