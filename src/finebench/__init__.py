@@ -10,7 +10,7 @@ from finebench.bench import __version__
 
 if TYPE_CHECKING:
     from finebench.bench.methods import Method, MethodCost
-    from finebench.bench.metrics import Metric
+    from finebench.bench.metrics._info import Metric
     from finebench.bench.tasks import Task
     from finebench.bench.util.errors import InputError
 
@@ -20,7 +20,7 @@ _HOMES = {
     "InputError": "finebench.bench.util.errors",
     "Method": "finebench.bench.methods",
     "MethodCost": "finebench.bench.methods",
-    "Metric": "finebench.bench.metrics",
+    "Metric": "finebench.bench.metrics._info",
     "Task": "finebench.bench.tasks",
 }
 

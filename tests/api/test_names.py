@@ -7,7 +7,7 @@ import pytest
 
 import finebench as fb
 from finebench.bench.methods import Method, MethodCost
-from finebench.bench.metrics import Metric
+from finebench.bench.metrics._info import Metric
 from finebench.bench.tasks import Task
 from finebench.bench.util.errors import InputError
 
