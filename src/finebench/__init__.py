@@ -1,5 +1,35 @@
-"""finebench: which fine-tuning method, at what cost, and how sure are we?"""
+"""finebench: which fine-tuning method, at what cost, and how sure are we?
+
+What an extension is made of is imported when it is first asked for: `import finebench` itself stays cheap.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from finebench.bench import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from finebench.bench.methods import Method, MethodCost
+    from finebench.bench.metrics._info import Metric
+    from finebench.bench.tasks import Task
+    from finebench.bench.util.errors import InputError
+
+__all__ = ["InputError", "Method", "MethodCost", "Metric", "Task", "__version__"]
+
+_HOMES = {
+    "InputError": "finebench.bench.util.errors",
+    "Method": "finebench.bench.methods",
+    "MethodCost": "finebench.bench.methods",
+    "Metric": "finebench.bench.metrics._info",
+    "Task": "finebench.bench.tasks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
