@@ -1,6 +1,12 @@
 """finebench: which fine-tuning method, at what cost, and how sure are we?
 
-What an extension is made of is imported when it is first asked for: `import finebench` itself stays cheap.
+    import finebench as fb
+
+    study = fb.Study.from_yaml("quickstart")
+    results = study.run("results/quickstart")   # or fb.load("results/quickstart")
+    results.claims_df()
+
+What is asked for is imported when it is first asked for: `import finebench` itself stays cheap.
 """
 
 from importlib import import_module
@@ -9,14 +15,33 @@ from typing import TYPE_CHECKING, Any
 from finebench.bench import __version__
 
 if TYPE_CHECKING:
+    from finebench._results import Claim, Results, load
+    from finebench._study import Plan, Study
     from finebench.bench.methods import Method, MethodCost
     from finebench.bench.metrics._info import Metric
     from finebench.bench.tasks import Task
     from finebench.bench.util.errors import InputError
 
-__all__ = ["InputError", "Method", "MethodCost", "Metric", "Task", "__version__"]
+__all__ = [
+    "Claim",
+    "InputError",
+    "Method",
+    "MethodCost",
+    "Metric",
+    "Plan",
+    "Results",
+    "Study",
+    "Task",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
+    "Claim": "finebench._results",
+    "Plan": "finebench._study",
+    "Results": "finebench._results",
+    "Study": "finebench._study",
+    "load": "finebench._results",
     "InputError": "finebench.bench.util.errors",
     "Method": "finebench.bench.methods",
     "MethodCost": "finebench.bench.methods",

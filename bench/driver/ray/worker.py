@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.errors import DeviceLost
+from finebench.bench.util.own_python import installed_first
 from finebench.bench.util.quick_imports import uncollected
 
 with uncollected():
@@ -30,6 +31,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's resident state; torch is imported here, on the worker."""
+        installed_first()  # Ray has put the driver's working directory in front
         with uncollected():
             from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
             from finebench.bench.training.worker.worker_cache import Resident
