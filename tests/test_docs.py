@@ -105,7 +105,7 @@ def test_the_lines_that_load_a_delta_give_a_model_back(tmp_path: Path) -> None:
     (block,) = blocks(DOCS / "how-to" / "reload-a-model.md", "python")
     options = RunOptions(str(tmp_path), debug=True, keep="best")
     study = tiny_study(tasks=["mini-mrpc"], methods={"lora": {"lr": [1e-3]}})
-    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     (delta,) = (tmp_path / "deltas").iterdir()
     made_for, model = re.findall(r'"(results/[^"]+)", "([^"]+)"', block)[0]
     assert re.fullmatch(r"results/hpo_per_method/deltas/\w{20}\.safetensors", made_for)

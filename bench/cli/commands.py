@@ -15,10 +15,10 @@ from finebench.bench.cli.terminal.console import finite, make_console, print_jso
 from finebench.bench.cli.terminal.progress import failure_line, make_progress
 from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import find_study, load_study
 from finebench.bench.study.trial_id import CellKey, Trial
-from finebench.bench.util.errors import InputError, MethodError, StorageError, StudyError
+from finebench.bench.util.errors import MethodError, StorageError, StudyError
 from finebench.bench.util.streams import outlive
 
 if TYPE_CHECKING:
@@ -53,29 +53,18 @@ def run_command(
     outlive("the run goes on without a display")
     console = make_console()
     study = load_study(name, overrides, model, plugins)
-    if data is not None and not data.is_dir():
-        raise InputError(f"--data {data}: this folder does not exist")
     folder = results or f"results/{study.name}"
-    if debug and address:
-        raise InputError(
-            f"--debug runs in this process, without Ray, and --address {address} is Ray's: give one of the two"
-        )
-    if keep != "none" and address is not None and "://" not in folder:
-        raise InputError(
-            f"--keep {keep} with --address: workers store the deltas themselves, and {folder!r} is a path of this "
-            "machine; give --results a URI that every node reaches, such as s3://bucket/folder"
-        )
     options = RunOptions(folder, data, limit, address, debug, keep, logger)
     console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
     command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
 
     waiting = Waiting(console)
 
-    def observe(conductor: Conductor) -> Observer:
+    def observe(scheduler: Scheduler) -> Observer:
         waiting.stop()
         for line in without_verdict(no_verdict(study, data), command):
             console.print(Text(line), soft_wrap=True)
-        return make_progress(conductor.plan, conductor, console)
+        return make_progress(scheduler.plan, scheduler, console)
 
     try:
         outcome = run_study(study, options, observe, _explain(console, why), _settle, waiting.tell)

@@ -97,7 +97,7 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     from finebench.bench.study.precision import gpus_here, of_gpus
     from finebench.bench.training.worker.messages import Shipment
     from finebench.bench.training.worker.pack_runner import PackRun
-    from finebench.bench.training.worker.worker_cache import Resident, has_gpu
+    from finebench.bench.training.worker.worker_cache import WorkerCache, has_gpu
     from finebench.bench.util.machine import device_name
 
     study_bytes, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
@@ -120,12 +120,12 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     known = replace(ready.known, precision=row["precision"] or ("fp32" if on_cpu else of_gpus([gpus_here()])))
     trial = ready.plan.trial(cell, row["stage"], whole, from_code(row["seed"]), known)
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, study.trial_timeout)
-    resident = Resident(shipment, own_share(resources, has_gpu() and not on_cpu))
+    cache = WorkerCache(shipment, own_share(resources, has_gpu() and not on_cpu))
     pack = Pack((trial,))
     rate = Calibration(folder).rate(pack)
     if budget.seconds is not None and rate is None:
         raise ResultsError(f"{folder.path(FILE)}: the speed of {trial.id} is not there, nor its steps")
-    run = PackRun(resident, pack, rate)
+    run = PackRun(cache, pack, rate)
     pruned = row["status"] == "pruned"
     while (rung := run.advance()) is not None:
         if pruned and run.members[0].progress.steps >= row["steps"]:

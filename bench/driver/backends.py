@@ -14,7 +14,7 @@ from finebench.bench.scheduling.calibration import Calibration
 from finebench.bench.scheduling.gpu_share import Shares, check_fits
 from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.recorder import Recorder
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError
@@ -23,7 +23,7 @@ from finebench.bench.util.signals import Stop
 
 def train(
     ready: Prepared,
-    conductor: Conductor,
+    scheduler: Scheduler,
     recorder: Recorder,
     options: RunOptions,
     shares: Mapping[str, Share] | None,
@@ -43,13 +43,13 @@ def train(
         checkpoint_seconds=_checkpoint_seconds(),
     )
     if shares is not None:
-        _run_here(ready, conductor, recorder, shipment, shares, stop, opening)
+        _run_here(ready, scheduler, recorder, shipment, shares, stop, opening)
         return
-    if conductor.finished or conductor.idle:  # nothing is left to train, before the next look at least
+    if scheduler.finished or scheduler.idle:  # nothing is left to train, before the next look at least
         opening.begin(recorder)
-        conductor.look()
-    if not conductor.finished:
-        _run_ray(ready, conductor, recorder, shipment, options, stop, opening)
+        scheduler.look()
+    if not scheduler.finished:
+        _run_ray(ready, scheduler, recorder, shipment, options, stop, opening)
 
 
 def _checkpoint_seconds() -> float:
@@ -66,7 +66,7 @@ def _checkpoint_seconds() -> float:
 
 def _run_here(
     ready: Prepared,
-    conductor: Conductor,
+    scheduler: Scheduler,
     recorder: Recorder,
     shipment: Shipment,
     shares: Mapping[str, Share],
@@ -75,20 +75,20 @@ def _run_here(
 ) -> None:
     from finebench.bench.driver.local import run_in_process
     from finebench.bench.training.worker.pack_runner import calibrate
-    from finebench.bench.training.worker.worker_cache import Resident, gpu_count
+    from finebench.bench.training.worker.worker_cache import WorkerCache, gpu_count
 
     recorder.observer.on_wait("loading the model")
-    resident = Resident(shipment, next(iter(shares.values())))
-    calibration = Calibration(recorder.folder, lambda trial: calibrate(resident, trial))
-    conductor.sizes = AsWritten(ready.study)
+    cache = WorkerCache(shipment, next(iter(shares.values())))
+    calibration = Calibration(recorder.folder, lambda trial: calibrate(cache, trial))
+    scheduler.sizes = AsWritten(ready.study)
     opening.begin(recorder, (slots(), gpu_count()))
     stop.arm()
-    run_in_process(conductor, recorder, resident, shares, calibration.rate, stop)
+    run_in_process(scheduler, recorder, cache, shares, calibration.rate, stop)
 
 
 def _run_ray(
     ready: Prepared,
-    conductor: Conductor,
+    scheduler: Scheduler,
     recorder: Recorder,
     shipment: Shipment,
     options: RunOptions,
@@ -114,8 +114,8 @@ def _run_ray(
             )
         calibration = Calibration(recorder.folder)
         figures = calibration.figures_of
-        shares = Shares(ready.study, gpus, conductor.rows.values(), calibration.gpu_memory, figures)
-        sizes = conductor.sizes = PackSizes(ready.study, shares, calibration)
+        shares = Shares(ready.study, gpus, scheduler.rows.values(), calibration.gpu_memory, figures)
+        sizes = scheduler.sizes = PackSizes(ready.study, shares, calibration)
 
         def after(row: Done, gpu_memory: int | None) -> None:
             shares.observe(row)
@@ -127,7 +127,7 @@ def _run_ray(
         recorder.observer.on_wait("waiting for a training process with the CPUs and GPUs that the first trial asks for")
         with session.watched(lambda: _ray_is_gone(recorder)):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
-            sweep.run_sweep(conductor, recorder, sizes, cargo, files, ray_options, stop)
+            sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop)
 
 
 def _ray_is_gone(recorder: Recorder) -> None:

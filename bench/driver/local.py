@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.retries import Retries
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import method_resources
 from finebench.bench.study.parts.training import Resources
 from finebench.bench.study.schema import Study
 from finebench.bench.training.worker.messages import Pack, Share
 from finebench.bench.training.worker.pack_runner import PackRun
-from finebench.bench.training.worker.worker_cache import Resident, has_gpu
+from finebench.bench.training.worker.worker_cache import WorkerCache, has_gpu
 from finebench.bench.util.errors import StudyError
 from finebench.bench.util.signals import Stop
 
@@ -34,28 +34,28 @@ def shares_here(study: Study) -> dict[str, Share]:
 
 
 def run_in_process(
-    conductor: Conductor,
+    scheduler: Scheduler,
     recorder: Recorder,
-    resident: Resident,
+    cache: WorkerCache,
     shares: Mapping[str, Share],
     rate: Callable[[Pack], float | None],
     stop: Stop,
 ) -> None:
     """Train every pack, one after the other, each on the share of its method; `rate` gives a seconds budget's
-    calibration, and may measure it on the resident.
+    calibration, and may measure it on the cache.
 
     Raises KeyboardInterrupt where it is told to stop; the pack in flight has a checkpoint then. Raises DeviceLost where
     a trial has taken this process's GPU with it.
     """
-    resident.watch.asked = lambda: stop.requested
+    cache.watch.asked = lambda: stop.requested
     again = Retries()
-    while not stop.requested and (pack := again.next() or conductor.next_pack()) is not None:
+    while not stop.requested and (pack := again.next() or scheduler.next_pack()) is not None:
         recorder.observer.on_start(pack)
-        resident.take(shares[pack.trials[0].method])
-        run = PackRun(resident, pack, rate(pack))
+        cache.take(shares[pack.trials[0].method])
+        run = PackRun(cache, pack, rate(pack))
         pruned = False
         while not pruned and (rung := run.advance()) is not None:
-            pruned = pack.rungs and conductor.on_rung(pack, rung.index, rung.value)
+            pruned = pack.rungs and scheduler.on_rung(pack, rung.index, rung.value)
             if not pack.searches:
                 recorder.store(pack, again.settle(pack, run.ended()))
             recorder.observer.tick()

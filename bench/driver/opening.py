@@ -17,7 +17,7 @@ from finebench.bench.results.record import record_name
 from finebench.bench.results.scope import Scope
 from finebench.bench.results.within import outside_note, same, within
 from finebench.bench.scheduling.recorder import Recorder
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.scheduling.slots import parallel
 from finebench.bench.study.estimate import estimate, sizes
 from finebench.bench.study.plan import Cell
@@ -67,7 +67,7 @@ class Opening:
         """What the user should know of the folder."""
         return [*self._stock.notes, *self._others, *([outside_note(self.outside)] if self.outside else [])]
 
-    def conductor(self, limit: int | None, why: Callable[[Trial, str, bool], None]) -> Conductor:
+    def scheduler(self, limit: int | None, why: Callable[[Trial, str, bool], None]) -> Scheduler:
         """The order of what is missing."""
         plan = self.ready.plan
         measured = sizes(self.ready.tasks, self.ready.study.training.max_length)
@@ -77,7 +77,7 @@ class Opening:
             weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
         if self.ready.study.waves is not None:
             self.waves = Waves(self.ready.study, [cell.key for cell in plan.cells()], self._decide, self._moved)
-        return Conductor(
+        return Scheduler(
             plan, self.ready.known, self.done, self.ready.confirmed, searches=self.searches, limit=limit,
             weight=weights.__getitem__, why=why, waves=self.waves,
         )  # fmt: skip

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.util.errors import InputError, choose
+
+KEEPS = ("none", "best", "all")
+"""Which trained deltas a run keeps."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run, apart from the study."""
+    """What is asked of a run, apart from the study; raises InputError where two options contradict each other."""
 
     results: str
     data: Path | None = None
@@ -18,6 +22,21 @@ class RunOptions:
     debug: bool = False
     keep: str = "none"
     logger: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep not in KEEPS:
+            raise InputError(choose("keep", self.keep, KEEPS))
+        if self.data is not None and not self.data.is_dir():
+            raise InputError(f"--data {self.data}: this folder does not exist")
+        if self.debug and self.address:
+            raise InputError(
+                f"--debug runs in this process, without Ray, and --address {self.address} is Ray's: give one of the two"
+            )
+        if self.keep != "none" and self.address is not None and "://" not in self.results:
+            raise InputError(
+                f"--keep {self.keep} with --address: workers store the deltas themselves, and {self.results!r} is a "
+                "path of this machine; give --results a URI that every node reaches, such as s3://bucket/folder"
+            )
 
 
 @dataclass(frozen=True)

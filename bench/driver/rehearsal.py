@@ -30,7 +30,7 @@ from finebench.bench.training.prediction import autocast, on_device
 from finebench.bench.training.worker.float32_modules import spare
 from finebench.bench.training.worker.messages import Share
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident, has_gpu
+from finebench.bench.training.worker.worker_cache import WorkerCache, has_gpu
 from finebench.bench.util.cores import slots
 from finebench.bench.util.device_faults import out_of_memory
 from finebench.bench.util.errors import InputError, MethodError, ModelError
@@ -43,33 +43,33 @@ def try_all(asked: Question, say: Callable[[str], None]) -> None:
     Raises ModelError, DataError or MethodError at the first thing that does not work.
     """
     say("loading the model")
-    resident = Resident(asked.shipment, Share(slots(), 1.0 if asked.gpu and has_gpu() else 0.0))
-    lengths = {_longest(resident, trial) for trial in asked.trials}
+    cache = WorkerCache(asked.shipment, Share(slots(), 1.0 if asked.gpu and has_gpu() else 0.0))
+    lengths = {_longest(cache, trial) for trial in asked.trials}
     for task in asked.shipment.tasks.values():
         say(f"tokenising task {task.task.name!r}")
         for longest in sorted(lengths):
-            check_tokens(resident, task, longest)
+            check_tokens(cache, task, longest)
     for trial in {trial.task.name: trial for trial in asked.trials}.values():
         say("running the model")
-        check_output(resident, trial)
+        check_output(cache, trial)
     for trial in asked.trials:
         say(f"taking a step of {trial.method} {trial.configuration}")
-        check_step(resident, trial)
+        check_step(cache, trial)
 
 
-def _longest(resident: Resident, trial: Trial) -> int:
+def _longest(cache: WorkerCache, trial: Trial) -> int:
     tuned = method(trial.method)(**trial.hyperparameters)
-    return longest_input(trial.training.max_length, tuned, resident.architecture)
+    return longest_input(trial.training.max_length, tuned, cache.architecture)
 
 
-def check_tokens(resident: Resident, task: TaskData, longest: int) -> None:
+def check_tokens(cache: WorkerCache, task: TaskData, longest: int) -> None:
     """Raise ModelError where the tokenizer makes ids that the model has no embedding for, of padding or in a text."""
-    backbone = resident.backbone(task)
+    backbone = cache.backbone(task)
     rows = _embedded(backbone)
-    found = {split: _tokens(resident, task, split, longest) for split in ("train", "score")}
+    found = {split: _tokens(cache, task, split, longest) for split in ("train", "score")}
     if rows is None:
         return
-    where = f"model folder {resident.folder}: its tokenizer"
+    where = f"model folder {cache.folder}: its tokenizer"
     if backbone.pad_id >= rows:
         raise ModelError(
             f"{where}'s padding token {backbone.tokenizer.pad_token!r} has id {backbone.pad_id}, and the model embeds "
@@ -86,16 +86,16 @@ def check_tokens(resident: Resident, task: TaskData, longest: int) -> None:
             )
 
 
-def _tokens(resident: Resident, task: TaskData, split: str, longest: int) -> Tokens:
+def _tokens(cache: WorkerCache, task: TaskData, split: str, longest: int) -> Tokens:
     try:
-        return resident.tokens(task, split, longest)
+        return cache.tokens(task, split, longest)
     except InputError:
         raise
     except (
         Exception
     ) as error:  # tokenizers raises Exception itself, e.g. for a word that its vocabulary has no token for
         raise ModelError(
-            f"model folder {resident.folder}: its tokenizer fails on {place_of(task, split)}: {_words(error)}"
+            f"model folder {cache.folder}: its tokenizer fails on {place_of(task, split)}: {_words(error)}"
         ) from error
 
 
@@ -118,21 +118,21 @@ def _places(task: TaskData, rows: np.ndarray) -> str:
     return f"{place_of(task, 'train')}, {'rows' if len(rows) > 1 else 'row'} {' and '.join(numbers)}"
 
 
-def check_output(resident: Resident, trial: Trial) -> None:
+def check_output(cache: WorkerCache, trial: Trial) -> None:
     """Run the model as it is, head and all, on the shortest and the longest row of a task."""
-    task = resident.shipment.tasks[trial.task.name]
-    backbone, tokens = resident.backbone(task), resident.tokens(task, "train", _longest(resident, trial))
+    task = cache.shipment.tasks[trial.task.name]
+    backbone, tokens = cache.backbone(task), cache.tokens(task, "train", _longest(cache, trial))
     rows = _extremes(tokens)
-    where = f"model folder {resident.folder}: the model"
+    where = f"model folder {cache.folder}: the model"
     try:
-        model = copy.deepcopy(backbone.model).to(resident.device)  # type: ignore[arg-type]
-        batch = on_device(tokens.batch(rows, backbone.pad_id), resident.device)
+        model = copy.deepcopy(backbone.model).to(cache.device)  # type: ignore[arg-type]
+        batch = on_device(tokens.batch(rows, backbone.pad_id), cache.device)
 
         def run(precision: str) -> Any:
-            with torch.no_grad(), autocast(resident.device, precision):
+            with torch.no_grad(), autocast(cache.device, precision):
                 return model(**batch).logits
 
-        spare(model, resident.device, trial.training.precision, run)
+        spare(model, cache.device, trial.training.precision, run)
         logits = run(trial.training.precision)
     except Exception as error:  # whatever it is, every trial would fail with it
         raise ModelError(f"{where} fails on {_places(task, rows)}: {_words(error)}") from error
@@ -145,16 +145,16 @@ def check_output(resident: Resident, trial: Trial) -> None:
         )
 
 
-def check_step(resident: Resident, trial: Trial) -> None:
+def check_step(cache: WorkerCache, trial: Trial) -> None:
     """Apply a trial's method and take one step of it; raises MethodError where that fails or changes what is frozen."""
-    task = resident.shipment.tasks[trial.task.name]
+    task = cache.shipment.tasks[trial.task.name]
     settings = {key: value for key, value in trial.hyperparameters.items() if key != "lr"}
     where = f"methods.{trial.method}: {settings}: " if settings else f"methods.{trial.method}: "
-    rows = _extremes(resident.tokens(task, "train", _longest(resident, trial)))
+    rows = _extremes(cache.tokens(task, "train", _longest(cache, trial)))
     batch = rows if (most := trial.training.micro_batch) is None else np.resize(rows, most + 1)  # more than a part
     try:
-        job, audit = Member(trial, resident, None).make_job()
-        loss = rehearse(job, batch, _extremes(resident.tokens(task, "score", _longest(resident, trial))))
+        job, audit = Member(trial, cache, None).make_job()
+        loss = rehearse(job, batch, _extremes(cache.tokens(task, "score", _longest(cache, trial))))
         changed = audit.check(job.model)
     except (MethodError, ModelError) as error:
         raise type(error)(f"methods.{trial.method}: {error}") from error
@@ -162,7 +162,7 @@ def check_step(resident: Resident, trial: Trial) -> None:
         raise
     except Exception as error:  # whatever it is, every trial of the method would fail with it
         raise MethodError(
-            f"{where}a step on {_places(task, rows)} fails on model folder {resident.folder}: {_words(error)}"
+            f"{where}a step on {_places(task, rows)} fails on model folder {cache.folder}: {_words(error)}"
         ) from error
     if not math.isfinite(loss):
         raise MethodError(f"{where}the loss is not finite before the first step, on {_places(task, rows)}")

@@ -21,7 +21,7 @@ from finebench.bench.results.lock import Lock, claim
 from finebench.bench.results.recompute_id import check_identity, identity
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.recorder import Observer, Recorder
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.precision import Gpus, gpus_here, resolve
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
@@ -77,7 +77,7 @@ def _nobody(results: str, looks: int) -> tuple[Collection[CellKey], str]:
 def run_study(
     study: Study,
     options: RunOptions,
-    observe: Callable[[Conductor], Observer],
+    observe: Callable[[Scheduler], Observer],
     why: Callable[[Trial, str, bool], None],
     settle: Settle = _nobody,
     waits: Callable[[str], None] = lambda text: None,
@@ -107,8 +107,8 @@ def run_study(
     with Stop() as stop, claim(folder, notes.append) as lock:
         opening = Opening(folder, ready, dump_study(ready.study), _inputs(ready, options, known), options.keep, settle)
         folder.notify = notes.append
-        conductor = opening.conductor(options.limit, why)
-        observer = Tended(lock, observe(conductor))
+        scheduler = opening.scheduler(options.limit, why)
+        observer = Tended(lock, observe(scheduler))
         folder.notify = observer.on_note
         for line in lines(known):
             observer.on_data(line)
@@ -120,12 +120,12 @@ def run_study(
                 Writer(folder, lock.check) as writer,
                 tracking(options.logger, study.name, folder, observer.on_note) as log,
             ):
-                recorder = Recorder(writer, conductor, observer, study.name, lock, log)
-                train(ready, conductor, recorder, options, shares, stop, opening)
+                recorder = Recorder(writer, scheduler, observer, study.name, lock, log)
+                train(ready, scheduler, recorder, options, shares, stop, opening)
         finally:
             observer.close()
         clear(folder, set())
-    failures = [*_diverged_before(folder, conductor), *recorder.failures]
+    failures = [*_diverged_before(folder, scheduler), *recorder.failures]
     return RunOutcome(folder, recorder.statuses, failures, skipped, time.monotonic() - begin)
 
 
@@ -165,12 +165,12 @@ def _try(ready: Prepared, options: RunOptions) -> None:
         child.wait()
 
 
-def _diverged_before(folder: ResultsFolder, conductor: Conductor) -> list[dict[str, Any]]:
+def _diverged_before(folder: ResultsFolder, scheduler: Scheduler) -> list[dict[str, Any]]:
     """Rows of planned trials that an earlier run left diverged: how a study ends does not depend on how often it was
     stopped."""
-    if not conductor.lasting:
+    if not scheduler.lasting:
         return []
-    return [row for row in folder.rows({}) if row["trial_id"] in conductor.lasting and row["status"] == "diverged"]
+    return [row for row in folder.rows({}) if row["trial_id"] in scheduler.lasting and row["status"] == "diverged"]
 
 
 def _inputs(ready: Prepared, options: RunOptions, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def timing_key(trial: Trial) -> str:
 
 
 @dataclass
-class Line:
+class PackQueue:
     """Trials waiting in order. Those of one key stand in a lane of their own, so that a pack's members are found
     without looking through the others."""
 

@@ -1,4 +1,4 @@
-"""Takes in finished records: has them stored, tells the conductor and the observers."""
+"""Takes in finished records: has them stored, tells the scheduler and the observers."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from finebench.bench.results.folder import Done, ResultsFolder, done_of
 from finebench.bench.results.lock import Lock
 from finebench.bench.results.record import Record
 from finebench.bench.results.writer import Writer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.checkpoint_policy import file as checkpoint_file
 from finebench.bench.training.worker.messages import Pack
 
@@ -44,7 +44,7 @@ class Recorder:
     once it is."""
 
     writer: Writer
-    conductor: Conductor
+    scheduler: Scheduler
     observer: Observer
     study: str
     lock: Lock | None = None
@@ -68,7 +68,7 @@ class Recorder:
                 self.observer.on_note(note)
 
     def store(self, pack: Pack, records: list[Record], gpu_memory: int | None = None) -> None:
-        """Store a pack's records, then let the conductor go on.
+        """Store a pack's records, then let the scheduler go on.
 
         Raises ResultsError where another driver has taken the folder over: what it does is not written over.
         """
@@ -89,7 +89,7 @@ class Recorder:
             self.stored(rows[-1])
             self.after(rows[-1], gpu_memory)
             self.observer.on_row(row)
-        self.conductor.on_done(pack, rows)
+        self.scheduler.on_done(pack, rows)
 
     def stopping(self) -> None:
         """Tell workers and the user that the run is about to stop."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from finebench.bench.results.folder import KEPT, Done
 from finebench.bench.scheduling.first_seeds import FirstSeeds, stand
-from finebench.bench.scheduling.pack_queue import Key, Line
+from finebench.bench.scheduling.pack_queue import Key, PackQueue
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.selection import best_configuration
 from finebench.bench.study.trial_id import CellKey, Trial
@@ -73,7 +73,7 @@ class _CellState:
     confirmed: bool = False
 
 
-class Conductor:
+class Scheduler:
     """The order of work. `done` is what the study contains of a folder (`bench.results.scope`). `why` receives (trial,
     reason, whether it runs) for every trial considered; `there` counts, by cell, what the plan asks for and an earlier
     run has done; `lasting` are those that diverged then, and stay so; `spared` counts planned trials of a confirm stage
@@ -113,7 +113,7 @@ class Conductor:
         self.lasting = {one.trial_id for one in searched if one.status not in ("ok", "pruned")}
         self.spared = Counter[CellKey]()
         self.started = 0
-        self.line = Line()
+        self.queue = PackQueue()
         self.running: set[str] = set()
         self.measuring: set[Need] = set()
         self._asked: dict[Cell, int] = dict.fromkeys(self.searches, 0)
@@ -141,7 +141,7 @@ class Conductor:
             reason, runs = self._reason(trial)
             self.why(trial, reason, runs)
             if runs:
-                self.line.add(trial, (self._firsts.claim(stand(trial)), kind(trial)))
+                self.queue.add(trial, (self._firsts.claim(stand(trial)), kind(trial)))
                 self._states[trial.cell].outstanding.add(trial.id)
             else:
                 self.there[trial.cell] += 1
@@ -163,7 +163,7 @@ class Conductor:
     @property
     def idle(self) -> bool:
         """Whether nothing is queued, running or still to be asked for."""
-        return not (len(self.line) or self._held or self.running) and all(s.finished for s in self.searches.values())
+        return not (len(self.queue) or self._held or self.running) and all(s.finished for s in self.searches.values())
 
     def _reason(self, trial: Trial) -> tuple[str, bool]:
         row = self.rows.get(trial.id)
@@ -188,7 +188,9 @@ class Conductor:
 
     def _take(self) -> Pack | None:
         """The next pack out of the line, within the limit; what waits for a measurement is passed over."""
-        found = self.line.first(lambda key, trial: self.sizes.missing(trial, self._alone(key, trial)) in self.measuring)
+        found = self.queue.first(
+            lambda key, trial: self.sizes.missing(trial, self._alone(key, trial)) in self.measuring
+        )
         if found is None:
             return None
         key, trial = found
@@ -198,9 +200,9 @@ class Conductor:
             return self._measure(trial, need)
         if alone:
             self._firsts.claim(stand(trial))
-        most = 1 if alone else self.sizes.most(trial, len(self.line))
+        most = 1 if alone else self.sizes.most(trial, len(self.queue))
         room = most if self.limit is None else self.limit - self.started
-        return Pack(self.line.take(key, min(most, room)), alone=alone)
+        return Pack(self.queue.take(key, min(most, room)), alone=alone)
 
     def _alone(self, key: Key, trial: Trial) -> bool:
         """Whether a trial measures its cell and shape: queued for that, or in the place of one that failed."""
@@ -286,7 +288,7 @@ class Conductor:
         """Whether nothing is left to start (what runs may still be running)."""
         if self.limit is not None and self.started >= self.limit:
             return True
-        if len(self.line) or self._held or (self.waves is not None and not self.waves.over):
+        if len(self.queue) or self._held or (self.waves is not None and not self.waves.over):
             return False
         if self.plan.study.search.confirm_seeds and self.running:
             return False  # what runs may bring a confirm stage
@@ -295,4 +297,4 @@ class Conductor:
     @property
     def pending(self) -> int:
         """Trials queued now (a search's and a confirm stage's later ones are not known yet)."""
-        return len(self.line)
+        return len(self.queue)

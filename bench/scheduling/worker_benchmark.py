@@ -22,7 +22,7 @@ from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.checkpoint_policy import Watch
 from finebench.bench.training.worker.messages import Pack, own_bytes
 from finebench.bench.training.worker.pack_runner import PackRun, calibrate
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 
 EVALUATED = 32
 """Rows of `select` and of `score` on which a timed pack is evaluated."""
@@ -30,28 +30,28 @@ HARMLESS = 1e-6
 """Learning rate of timed trials: no speed depends on it, and none of them diverges."""
 
 
-def measure_for(what: str, resident: Resident, trial: Trial) -> dict[str, Any]:
+def measure_for(what: str, cache: WorkerCache, trial: Trial) -> dict[str, Any]:
     """What a worker reports of a measurement: `rate` (steps per second), or `figures` [[size, seconds, peak bytes]]."""
     if what == "rate":
-        return {"rate": calibrate(resident, trial)}
-    brief = _Brief(resident, trial)
-    found = measure(lambda size: time_pack(brief, trial, size), _memory(resident))
+        return {"rate": calibrate(cache, trial)}
+    brief = _Brief(cache, trial)
+    found = measure(lambda size: time_pack(brief, trial, size), _memory(cache))
     return {"figures": [[size, one.seconds, one.peak] for size, one in found.items()]}
 
 
-def time_pack(resident: Resident, trial: Trial, size: int, clock: Callable[[], float] = time.perf_counter) -> Timing:
+def time_pack(cache: WorkerCache, trial: Trial, size: int, clock: Callable[[], float] = time.perf_counter) -> Timing:
     """Train copies of a trial together for STEPS steps, after as many unmeasured ones.
 
     Raises MemoryError where they do not fit, DeviceLost where they take the GPU with them, RuntimeError where one
     of them fails in another way.
     """
-    run = PackRun(resident, Pack(tuple(_copies(trial, size))))
+    run = PackRun(cache, Pack(tuple(_copies(trial, size))))
     try:
         _evaluate_all(run, 1)
         begin = clock()
         _evaluate_all(run, 2)
         seconds = clock() - begin
-        peak = torch.cuda.max_memory_reserved(resident.device) if resident.device.type == "cuda" else None
+        peak = torch.cuda.max_memory_reserved(cache.device) if cache.device.type == "cuda" else None
         ended = [record.trial for record in run.ended()]
     finally:
         run.close()
@@ -77,18 +77,18 @@ def _copies(trial: Trial, size: int) -> list[Trial]:
     return [replace(timed, stage="grid", seeds=Seeds.paired(seed)) for seed in range(1, size + 1)]
 
 
-def _memory(resident: Resident) -> int | None:
+def _memory(cache: WorkerCache) -> int | None:
     """Bytes that this process may use of its GPU."""
-    if resident.device.type != "cuda":
+    if cache.device.type != "cuda":
         return None
-    total = torch.cuda.get_device_properties(resident.device).total_memory
-    return own_bytes(total, resident.share.gpu)
+    total = torch.cuda.get_device_properties(cache.device).total_memory
+    return own_bytes(total, cache.share.gpu)
 
 
-class _Brief(Resident):
-    """A process's resident state with little to evaluate on, and no results folder."""
+class _Brief(WorkerCache):
+    """A process's worker cache with little to evaluate on, and no results folder."""
 
-    def __init__(self, whole: Resident, trial: Trial) -> None:
+    def __init__(self, whole: WorkerCache, trial: Trial) -> None:
         vars(self).update(vars(whole))
         task = whole.shipment.tasks[trial.task.name]
         few = Split(tuple(column[:EVALUATED] for column in task.score.texts), task.score.labels[:EVALUATED])

@@ -1,7 +1,7 @@
 """What a frozen encoder makes of each row, computed once and kept from trial to trial.
 
 Rows are computed for exactly the set that a trial uses, in a fixed order of batches, so that a row's features do not
-depend on what ran before in a resident worker. With them stands what computing them took: a trial is charged for its
+depend on what ran before in a reused worker. With them stands what computing them took: a trial is charged for its
 features whether it computed or reused them.
 """
 

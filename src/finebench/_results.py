@@ -53,7 +53,9 @@ class Claim:
     def __str__(self) -> str:
         if self.estimate is None:
             return f"{self.statement}: {self.verdict} ({self.reason}); exploratory"
-        shown = f"{self.estimate:.4g} (95 % {self.low:.4g} to {self.high:.4g})"
+        shown = f"{self.estimate:.4g}"
+        if self.low is not None and self.high is not None:
+            shown += f" (95 % {self.low:.4g} to {self.high:.4g})"
         return f"{self.statement}: {self.verdict}, {shown}; exploratory"
 
 

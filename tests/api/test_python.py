@@ -119,3 +119,23 @@ def test_the_pages_lines_run(run: tuple[fb.Results, str], tmp_path: Path, monkey
         lines = [line for line in block.splitlines() if ".run(" not in line]
         exec("\n".join(lines).replace("results/my-study", where).replace("my-study.yaml", "quickstart"), names)
     assert len(names["results"].claims_df()) == 1
+
+
+def test_a_claim_without_an_interval_is_a_sentence_too() -> None:
+    claim = fb.Claim("a costs less than b", "inconclusive", "one run", 1.25, None, None, None)
+    assert str(claim) == "a costs less than b: inconclusive, 1.25; exploratory"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"keep": "bset"}, "best"),
+        ({"debug": True, "address": "auto"}, "--address auto"),
+        ({"keep": "all", "address": "auto"}, "URI that every node reaches"),
+        ({"data": "not-there"}, "does not exist"),
+    ],
+)
+def test_options_are_checked_as_the_commands_are(tmp_path: Path, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(fb.InputError, match=says):
+        fb.Study(**STUDY).run(str(tmp_path / "r"), **options)
+    assert not (tmp_path / "r").exists()

@@ -10,7 +10,7 @@ from finebench.bench.driver.options import RunOptions, RunOutcome
 from finebench.bench.driver.run import run_study
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import build_study
 from finebench.bench.study.plan import Cell, Plan
 from finebench.bench.study.schema import Study
@@ -41,7 +41,7 @@ def run_tiny(
 ) -> RunOutcome:
     """Run a tiny study into `folder`, in process unless told otherwise."""
     options = RunOptions(str(folder), debug=debug, limit=limit)
-    observe = observer or (lambda conductor: Observer())
+    observe = observer or (lambda scheduler: Observer())
     return run_study(tiny_study(**changes), options, observe, why or (lambda trial, reason, runs: None))
 
 
@@ -62,10 +62,10 @@ class CtrlC(Observer):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def drain(conductor: Conductor) -> list[Pack]:
-    """All packs of a conductor that needs no results to go on."""
+def drain(scheduler: Scheduler) -> list[Pack]:
+    """All packs of a scheduler that needs no results to go on."""
     packs = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         packs.append(pack)
     return packs
 

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bare SETTING.json OUT.json
 
 It is finebench's own training loop (`bench.training.worker.pack_runner.PackRun` around `bench.training.loop.train`)
-without plan, conductor, Ray and results folder, so that (c) minus (b) is the harness and nothing else, and the scores
+without plan, scheduler, Ray and results folder, so that (c) minus (b) is the harness and nothing else, and the scores
 have to be bit-equal. How that loop compares with another one is a question apart: the table sets its seconds in
 training beside Trainer's.
 """
@@ -22,18 +22,18 @@ def run(setting: Setting) -> dict[str, Any]:
     begin = time.perf_counter()
     from finebench.bench.training.worker.messages import Pack, Share, Shipment
     from finebench.bench.training.worker.pack_runner import PackRun
-    from finebench.bench.training.worker.worker_cache import Resident
+    from finebench.bench.training.worker.worker_cache import WorkerCache
 
     ready = setting.prepared()
     shipment = Shipment(ready.study.name, str(ready.model.folder), ready.tasks, ready.study.trial_timeout)
-    resident = Resident(shipment, Share(1.0, 1.0 if setting.device == "cuda" else 0.0))
+    cache = WorkerCache(shipment, Share(1.0, 1.0 if setting.device == "cuda" else 0.0))
     for task in ready.tasks.values():
-        resident.backbone(task)
+        cache.backbone(task)
     loaded = time.perf_counter() - begin
     rows = []
     for trial in trials(ready):
         begin = time.perf_counter()
-        row = PackRun(resident, Pack((trial,))).finish()[0].trial
+        row = PackRun(cache, Pack((trial,))).finish()[0].trial
         if row["status"] != "ok":
             raise RuntimeError(f"bare loop: {row['status']}: {row['reason']}")
         rows.append(slim(row) | {"seconds": time.perf_counter() - begin})

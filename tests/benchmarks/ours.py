@@ -49,7 +49,7 @@ def run(setting: Setting, worker: type | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="finebench-yardstick-") as scratch:
         options = RunOptions(f"{scratch}/results", data)
         with _in_place_of_worker(worker):
-            run_study(setting.built(), options, lambda conductor: Watch(), lambda trial, reason, runs: None)
+            run_study(setting.built(), options, lambda scheduler: Watch(), lambda trial, reason, runs: None)
     failed = [row for row in rows if row["status"] != "ok"]
     if failed:
         raise RuntimeError(f"finebench: {len(failed)} trials failed: {failed[0]['status']}: {failed[0]['reason']}")

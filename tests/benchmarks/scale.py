@@ -22,7 +22,7 @@ from finebench.bench.cli.terminal.progress import make_progress
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import build_study
 from finebench.bench.study.schema import Study
 from tests.benchmarks.machine import MIB, memory, sampled
@@ -107,8 +107,8 @@ def run_scale(study: Study, folder: Path) -> Scaled:
     """Run a study with workers that train nothing."""
     clocks: list[Clock] = []
 
-    def observe(conductor: Conductor) -> Observer:
-        clocks.append(Clock(make_progress(conductor.plan, conductor, make_console())))
+    def observe(scheduler: Scheduler) -> Observer:
+        clocks.append(Clock(make_progress(scheduler.plan, scheduler, make_console())))
         return clocks[0]
 
     begin = time.monotonic()

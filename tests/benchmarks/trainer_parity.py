@@ -30,7 +30,7 @@ from finebench.bench.study.schema import Study
 from finebench.bench.training.build_model import build
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.benchmarks.unkeyed import unkeyed
 
 
@@ -49,24 +49,24 @@ def make_study(arguments: argparse.Namespace) -> Study:
     return build_study(raw, "parity", Path("."))
 
 
-def ours(resident: Resident, trial: Any) -> float:
+def ours(cache: WorkerCache, trial: Any) -> float:
     """Score at the last step, by finebench."""
-    row = PackRun(resident, Pack((trial,))).finish()[0].trial
+    row = PackRun(cache, Pack((trial,))).finish()[0].trial
     if row["status"] != "ok":
         raise RuntimeError(f"{row['status']}: {row['reason']}")
     return float(row["score_last"])
 
 
-def theirs(resident: Resident, trial: Any) -> float:
+def theirs(cache: WorkerCache, trial: Any) -> float:
     """Score at the last step, by Hugging Face Trainer on the same rows and settings."""
     from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
 
-    task = resident.shipment.tasks[trial.task.name]
+    task = cache.shipment.tasks[trial.task.name]
     regression = task.task.kind == "regression"
-    backbone = load_backbone(resident.folder, task.num_labels, regression)
+    backbone = load_backbone(cache.folder, task.num_labels, regression)
     seed = trial.seeds.init
     model = unkeyed(build(backbone, method(trial.method)(**trial.hyperparameters), seed))
-    tokenizer = AutoTokenizer.from_pretrained(resident.folder)
+    tokenizer = AutoTokenizer.from_pretrained(cache.folder)
     options = trial.training
 
     def rows(split: Any, chosen: np.ndarray) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def theirs(resident: Resident, trial: Any) -> float:
         trainer = Trainer(
             model=model,
             args=settings,
-            train_dataset=rows(task.train, resident.draw(trial).fit),
+            train_dataset=rows(task.train, cache.draw(trial).fit),
             data_collator=DataCollatorWithPadding(tokenizer),
         )
         trainer.train()
@@ -119,7 +119,7 @@ def main() -> None:
     study = make_study(arguments)
     ready = prepare(study, arguments.data, resolve(study, lambda: [gpus_here()]).precision)
     shipment = Shipment(study.name, str(ready.model.folder), ready.tasks, 36_000.0)
-    resident = Resident(shipment, Share(1.0, 1.0 if torch.cuda.is_available() else 0.0))
+    cache = WorkerCache(shipment, Share(1.0, 1.0 if torch.cuda.is_available() else 0.0))
     print(
         "| task | method | finebench | Trainer | difference, 95 % interval (Welch) |\n|---|---|---|---|---|", flush=True
     )
@@ -128,7 +128,7 @@ def main() -> None:
         trials = [
             ready.plan.trial(cell, "grid", point, Seeds.paired(k), ready.known) for k in range(1, study.seeds + 1)
         ]
-        a, b = [np.array([run(resident, trial) for trial in trials]) for run in (ours, theirs)]
+        a, b = [np.array([run(cache, trial) for trial in trials]) for run in (ours, theirs)]
         interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
         cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in (a, b)]
         change = f"{a.mean() - b.mean():+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"

@@ -14,7 +14,7 @@ from rich.text import Text
 from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.results.folder import KEPT, Done, done_of
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.selection import select
@@ -66,13 +66,13 @@ class Tally:
     there: Mapping[CellKey, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, plan: Plan, conductor: Conductor) -> "Tally":
+    def of(cls, plan: Plan, scheduler: Scheduler) -> "Tally":
         """Start from what the plan asks for and what the folder already holds."""
-        tally = cls(spared=conductor.spared, there=conductor.there)
+        tally = cls(spared=scheduler.spared, there=scheduler.there)
         for count in plan.counts():
             cell = tally.cells.setdefault(count.cell.key, CellProgress())
             cell.planned += count.planned
-        for row in conductor.rows.values():
+        for row in scheduler.rows.values():
             if row.cell in tally.cells:
                 tally.cells[row.cell].saw(row)
         return tally
@@ -284,7 +284,7 @@ def _place(tally: Tally, key: CellKey) -> Text:
     return Text(f"{done}/{planned}{failed}{best}", style="red" if cell.failed else style)
 
 
-def make_progress(plan: Plan, conductor: Conductor, console: Console) -> Observer:
+def make_progress(plan: Plan, scheduler: Scheduler, console: Console) -> Observer:
     """Live on a terminal, plain otherwise."""
-    tally = Tally.of(plan, conductor)
+    tally = Tally.of(plan, scheduler)
     return LiveProgress(tally, console) if console.is_terminal else PlainProgress(tally, console)

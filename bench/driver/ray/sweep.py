@@ -1,6 +1,6 @@
 """One Ray Tune experiment for the whole study.
 
-Ray Tune schedules packs on whatever CPUs and GPUs there are; the conductor decides what runs next and what a search
+Ray Tune schedules packs on whatever CPUs and GPUs there are; the scheduler decides what runs next and what a search
 stops. Rows come back with the workers' reports and are written here, by one writer, so that workers need no access to
 RESULTS.
 """
@@ -22,28 +22,28 @@ from ray.tune.search import Searcher  # isort: skip
 
 from finebench.bench.driver.ray import local_ray
 from finebench.bench.driver.ray.oom_kills import KernelKills
-from finebench.bench.driver.ray.tune_adapter import Bridge
+from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.driver.ray.worker import Worker, placement
 from finebench.bench.results.leftovers import scratch
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Shipment
 from finebench.bench.util.errors import FinebenchError
 from finebench.bench.util.signals import Stop
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
-    """Hands the conductor's packs to Ray Tune, in the conductor's order."""
+    """Hands the scheduler's packs to Ray Tune, in the scheduler's order."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, adapter: TuneAdapter) -> None:
         super().__init__(metric="value", mode="max")
-        self.bridge = bridge
+        self.adapter = adapter
 
     def suggest(self, trial_id: str) -> Any:  # the base class forgets FINISHED in its return type
         """The next pack as a config, None to wait, FINISHED at the end."""
-        return self.bridge.suggest(trial_id)
+        return self.adapter.suggest(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Rows are taken in by the callback."""
@@ -56,9 +56,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     more there were.
     """
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, adapter: TuneAdapter) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.bridge = bridge
+        self.adapter = adapter
         self.unfinished: list[Any] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -72,7 +72,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""
-        stop = not result.get("done") and self.bridge.rung(trial.trial_id, result["rung"], result["value"])
+        stop = not result.get("done") and self.adapter.rung(trial.trial_id, result["rung"], result["value"])
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
@@ -84,21 +84,21 @@ class _Done(Exception):
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Takes rows out of the reports and writes them."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self.bridge = bridge
+    def __init__(self, adapter: TuneAdapter) -> None:
+        self.adapter = adapter
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack has its worker."""
-        self.bridge.started(trial.trial_id, trial)
+        self.adapter.started(trial.trial_id, trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Store finished rows; the payload is taken out, so that the driver's memory stays flat."""
         payload = result.pop("payload", None) or {}
-        self.bridge.heard(trial.trial_id, payload)
+        self.adapter.heard(trial.trial_id, payload)
         if result.get("done"):
-            self.bridge.finished(trial.trial_id, payload)
+            self.adapter.finished(trial.trial_id, payload)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
@@ -108,17 +108,17 @@ class _Callback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost."""
-        self.bridge.lost(trial.trial_id, trial)
+        self.adapter.lost(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look after what runs; raises _Done where nothing does or will."""
-        self.bridge.tick()
-        if self.bridge.done:
+        self.adapter.tick()
+        if self.adapter.done:
             raise _Done
 
 
 def run_sweep(
-    conductor: Conductor,
+    scheduler: Scheduler,
     recorder: Recorder,
     sizes: PackSizes,
     shipment: Shipment,
@@ -126,10 +126,10 @@ def run_sweep(
     options: RayOptions,
     stop: Stop,
 ) -> None:
-    """Run all that the conductor has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
+    """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
     kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
     answers = Pulse.of_this_driver().answers
-    bridge = Bridge(conductor, recorder, sizes, shipment, options.retries, stop, answers, kernel)
+    adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
@@ -143,18 +143,18 @@ def run_sweep(
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=_Searcher(bridge), scheduler=_Scheduler(bridge), num_samples=-1, reuse_actors=True
+                    search_alg=_Searcher(adapter), scheduler=_Scheduler(adapter), num_samples=-1, reuse_actors=True
                 ),
                 run_config=tune.RunConfig(
                     name="finebench",
                     storage_path=storage,
                     verbose=0,
-                    callbacks=[_Callback(bridge)],
-                    failure_config=tune.FailureConfig(max_failures=0),  # the bridge retries, also what dies starting
+                    callbacks=[_Callback(adapter)],
+                    failure_config=tune.FailureConfig(max_failures=0),  # the adapter retries, also what dies starting
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
             ).fit()
-        if not bridge.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
+        if not adapter.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
             raise KeyboardInterrupt
     except Exception as error:
         ours = _ours(error)

@@ -1,4 +1,4 @@
-"""Between Ray Tune's trials and the conductor's packs: what starts, what its end means, what is tried again.
+"""Between Ray Tune's trials and the scheduler's packs: what starts, what its end means, what is tried again.
 
 A lost worker or node is retried, `retries` times for a pack, and then trial by trial, and as often as it takes where
 Ray itself has gone with it (its end is the driver's: bench.driver.ray.session); what a trial by itself came to (also a
@@ -21,7 +21,7 @@ from finebench.bench.scheduling.pack_benchmark import Timing
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.retries import Retries
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
@@ -52,12 +52,12 @@ class _Running:
     hung: bool = False
 
 
-class Bridge:
+class TuneAdapter:
     """One sweep's packs by Ray Tune's trial ids."""
 
     def __init__(
         self,
-        conductor: Conductor,
+        scheduler: Scheduler,
         recorder: Recorder,
         sizes: PackSizes,
         shipment: Shipment,
@@ -66,7 +66,7 @@ class Bridge:
         answers: Callable[[], bool] = lambda: True,
         kernel: KernelKills | None = None,
     ) -> None:
-        self.conductor, self.recorder, self.sizes = conductor, recorder, sizes
+        self.scheduler, self.recorder, self.sizes = scheduler, recorder, sizes
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
         self.retries, self.stop, self.answers = retries, stop or Stop(), answers
         self.kernel = kernel
@@ -89,7 +89,7 @@ class Bridge:
             if not self.running:
                 raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
-        pack = self.again.next() or self.conductor.next_pack()
+        pack = self.again.next() or self.scheduler.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
         gpu = self.sizes.shares.gpu(pack)
@@ -106,7 +106,7 @@ class Bridge:
     @property
     def done(self) -> bool:
         """Whether nothing runs, waits, or will be asked for."""
-        return not self.running and not self.again.waiting and self.conductor.finished
+        return not self.running and not self.again.waiting and self.scheduler.finished
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""
@@ -128,7 +128,7 @@ class Bridge:
     def rung(self, trial_id: str, index: int, value: float) -> bool:
         """Whether the pack's search stops it at this rung."""
         pack = self.running[trial_id].pack
-        return pack.rungs and self.conductor.on_rung(pack, index, value)
+        return pack.rungs and self.scheduler.on_rung(pack, index, value)
 
     def finished(self, trial_id: str, payload: dict[str, Any]) -> None:
         """A worker has ended a pack: rows, or a checkpoint, or a measurement, or memory that was not enough."""
@@ -181,7 +181,7 @@ class Bridge:
         else:
             timings = {size: Timing(seconds, peak) for size, seconds, peak in figures} if figures else None
             self.sizes.learn(need, payload.get("rate"), timings)
-        self.conductor.measured(need)
+        self.scheduler.measured(need)
 
     def _note(self, pack: Pack, text: str) -> None:
         self.recorder.observer.on_note(f"{pack.name}: {text}")

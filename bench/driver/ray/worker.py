@@ -1,4 +1,4 @@
-"""The Ray Tune trainable: a resident worker that trains one pack after another and reports rows as Arrow bytes."""
+"""The Ray Tune trainable: a reused worker that trains one pack after another and reports rows as Arrow bytes."""
 
 import time
 from dataclasses import replace
@@ -30,13 +30,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     run_: "PackRun"
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
-        """Start the process's resident state; torch is imported here, on the worker."""
+        """Start the process's worker cache; torch is imported here, on the worker."""
         installed_first()  # Ray has put the driver's working directory in front
         with uncollected():
             from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
-            from finebench.bench.training.worker.worker_cache import Resident
+            from finebench.bench.training.worker.worker_cache import WorkerCache
 
-        self.resident = Resident(localise(shipment, files), Share(config["cpus"], config["gpu"]))
+        self.cache = WorkerCache(localise(shipment, files), Share(config["cpus"], config["gpu"]))
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -60,7 +60,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def _start(self, rate: float | None) -> "PackRun":
         from finebench.bench.training.worker.pack_runner import PackRun
 
-        return PackRun(self.resident, self.pack, rate)
+        return PackRun(self.cache, self.pack, rate)
 
     def step(self) -> dict[str, Any]:
         """Train to the next rung (where rungs are asked for), the next heartbeat, or the end.
@@ -101,19 +101,19 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
         try:
-            payload |= measure_for(self.measures, self.resident, self.pack.trials[0])
+            payload |= measure_for(self.measures, self.cache, self.pack.trials[0])
         except Exception as error:  # nothing that a trial does may end the sweep; it will be a row of its own
-            if gone := lost(self.resident.device):
+            if gone := lost(self.cache.device):
                 raise DeviceLost(f"{error}; the process has lost its GPU: {gone}") from error
             payload["failed"] = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         return {"done": True, "rung": 0, "value": 0.0, "payload": payload}
 
     def _gpu_memory(self) -> int | None:
-        if self.resident.device.type != "cuda":
+        if self.cache.device.type != "cuda":
             return None
         import torch
 
-        return int(torch.cuda.get_device_properties(self.resident.device).total_memory)
+        return int(torch.cuda.get_device_properties(self.cache.device).total_memory)
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""

@@ -24,12 +24,12 @@ from finebench.bench.training.measured import Measured
 from finebench.bench.training.optimiser import multipliers_of
 from finebench.bench.training.packs.stacked_model import share_frozen
 from finebench.bench.training.prediction import on_device
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 
 
 def make_job(
     trial: Trial,
-    resident: Resident,
+    cache: WorkerCache,
     rate: float | None,
     measured: Measured,
     sharing: nn.Module | None = None,
@@ -41,25 +41,25 @@ def make_job(
     called after passes that find out how such a model runs here: those are no cost of this trial's, since others of its
     kind are spared them.
     """
-    task = resident.shipment.tasks[trial.task.name]
-    backbone = resident.backbone(task)
+    task = cache.shipment.tasks[trial.task.name]
+    backbone = cache.backbone(task)
     tuned: Method = method(trial.method)(**trial.hyperparameters)
-    rows = resident.draw(trial)
+    rows = cache.draw(trial)
     measured.n_fit, measured.n_select = len(rows.fit), len(rows.select)
-    model = build(backbone, tuned, trial.seeds.stream("init")).to(resident.device)
+    model = build(backbone, tuned, trial.seeds.stream("init")).to(cache.device)
     audit = FreezeAudit(model)
     if sharing is not None:
         share_frozen(sharing, model)
-    longest = longest_input(trial.training.max_length, tuned, resident.architecture)
-    train_tokens = resident.tokens(task, "train", longest)
-    if resident.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
+    longest = longest_input(trial.training.max_length, tuned, cache.architecture)
+    train_tokens = cache.tokens(task, "train", longest)
+    if cache.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
         tried()
     encoder, head, total = trainable_counts(model, backbone.head_names)
     measured.trainable_params, measured.head_params = encoder + head, head
     measured.total_params = total
     measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
-    score_tokens = resident.tokens(task, "score", longest)
-    flops = _flops(trial, resident, tuned, model, task, train_tokens, rows)
+    score_tokens = cache.tokens(task, "score", longest)
+    flops = _flops(trial, cache, tuned, model, task, train_tokens, rows)
     measured.flops = flops
     job = Job(
         model=model,
@@ -74,35 +74,35 @@ def make_job(
         order_seed=trial.seeds.stream("order"),
         dropout_seed=trial.seeds.stream("dropout"),
         pad_id=backbone.pad_id,
-        device=resident.device,
+        device=cache.device,
         flops=flops,
         class_weights=class_weights(trial.training, task.train.labels[rows.fit], task.num_labels),
-        keep_best=resident.shipment.keep != "none",
+        keep_best=cache.shipment.keep != "none",
         multipliers=multipliers_of(tuned, model),
     )
     if trial.training.checkpointing and split(model) is None:
-        recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), resident.device))
+        recompute(model, on_device(train_tokens.batch(rows.fit[:2], backbone.pad_id), cache.device))
     return job, audit
 
 
-def on_stored_features(trial: Trial, resident: Resident, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
+def on_stored_features(trial: Trial, cache: WorkerCache, job: Job, audit: FreezeAudit) -> tuple[Job, Apart | None]:
     """The job on cached features, where only its head is trained, and the encoder to put back afterwards."""
     apart = split(job.model)
     if apart is None:
         return job, None
     tuned = method(trial.method)(**trial.hyperparameters)
-    longest = longest_input(job.training.max_length, tuned, resident.architecture)
+    longest = longest_input(job.training.max_length, tuned, cache.architecture)
     shape = json.dumps(tuned.model_dump(exclude={"lr"}), sort_keys=True)
     cut = (longest, job.training.precision, job.training.batch_size)
     key = (trial.task.name, cut, trial.method, shape, audit.digest(), apart.pooling)
-    return on_features(job, apart, resident.features, key), apart
+    return on_features(job, apart, cache.features, key), apart
 
 
 def _flops(
-    trial: Trial, resident: Resident, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw
+    trial: Trial, cache: WorkerCache, tuned: Method, model: nn.Module, task: TaskData, tokens: Tokens, rows: Draw
 ) -> method_cost.Flops:
     """FLOPs of a trial's training."""
-    shape = (tuned, resident.architecture, task.num_labels, trial.training.batch_size)
+    shape = (tuned, cache.architecture, task.num_labels, trial.training.batch_size)
     if split(model) is None:
         return method_cost.train_flops(*shape)
     found = method_cost.head_flops(*shape)

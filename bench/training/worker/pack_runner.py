@@ -17,7 +17,7 @@ from finebench.bench.training.packs.batched_loop import Lane, obstacle, train_to
 from finebench.bench.training.worker.make_job import on_stored_features
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import DeviceLost
 
 CALIBRATION_STEPS = 30
@@ -39,14 +39,14 @@ class PackRun:
     stacked are trained in turn, and a note says why.
     """
 
-    def __init__(self, resident: Resident, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
-        resident.watch.begin()
-        self.resident = resident
+    def __init__(self, cache: WorkerCache, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
+        cache.watch.begin()
+        self.cache = cache
         together = 1 if pack.searches else len(pack.trials)
         beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
-        self.members = [Member(trial, resident, rate, together=together, beside=beside) for trial in pack.trials]
+        self.members = [Member(trial, cache, rate, together=together, beside=beside) for trial in pack.trials]
         self._told: set[str] = set()
-        self.metric = resident.shipment.tasks[pack.trials[0].task.name].task.metric
+        self.metric = cache.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
         if fused is None:
             fused = not (pack.searches or pack.rungs)
@@ -129,7 +129,7 @@ class PackRun:
 
     def notes(self) -> list[str]:
         """What the user should know of its trials and its process, since this was last asked."""
-        sources = [self.resident.notes, *(member.notes for member in self.members)]
+        sources = [self.cache.notes, *(member.notes for member in self.members)]
         found = [note for notes in sources for note in notes]
         for notes in sources:
             notes.clear()
@@ -148,13 +148,13 @@ class PackRun:
         return [member.record(pruned and not member.finished) for member in self.members]
 
 
-def calibrate(resident: Resident, trial: Trial) -> float:
+def calibrate(cache: WorkerCache, trial: Trial) -> float:
     """Optimiser steps per second of this trial's shape on this machine, from a short run that leaves nothing behind.
 
     Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
     """
-    member = Member(trial, resident, rate=1.0)
-    job, apart = on_stored_features(trial, resident, *member.make_job())
+    member = Member(trial, cache, rate=1.0)
+    job, apart = on_stored_features(trial, cache, *member.make_job())
     if apart is None:
         return steps_per_second(job, CALIBRATION_STEPS)
     rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf

@@ -36,7 +36,7 @@ from finebench.bench.training.worker.make_job import make_job, on_stored_feature
 from finebench.bench.training.worker.result_rows import make_record
 from finebench.bench.training.worker.solitude import Solitude
 from finebench.bench.training.worker.weights import save_delta
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util import machine
 from finebench.bench.util.device_faults import lost, out_of_memory
 from finebench.bench.util.errors import MethodError, plain
@@ -47,7 +47,7 @@ class Member:
     """One trial of a pack on its way: from nothing, through evaluations, to a status."""
 
     trial: Trial
-    resident: Resident
+    cache: WorkerCache
     rate: float | None
     progress: Progress = field(default_factory=Progress)
     status: str = "ok"
@@ -88,7 +88,7 @@ class Member:
             self._end("diverged", str(error))
         elif isinstance(error, TimedOut):
             self._end("timeout", str(error))
-        elif gone := lost(self.resident.device):
+        elif gone := lost(self.cache.device):
             self._end("lost", f"{_one_line(error)}; the process has lost its GPU: {gone}")
         else:
             self._end("oom" if out_of_memory(error) else "error", _one_line(error))
@@ -103,10 +103,10 @@ class Member:
         optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
         before = self._resume(job, optimizer)
         so_far = before.startup_seconds is None or before.alone  # in its part before the checkpoint, if there was one
-        self.solitude = Solitude(self.resident.device, self.resident.share.exclusive and so_far)
+        self.solitude = Solitude(self.cache.device, self.cache.share.exclusive and so_far)
         job = replace(job, deadline=time.monotonic() + self._time_left())
         startup = time.perf_counter() - begin
-        job, self.apart = on_stored_features(self.trial, self.resident, job, self._audit)
+        job, self.apart = on_stored_features(self.trial, self.cache, job, self._audit)
         charge(job, self.progress)
         job = replace(job, deadline=time.monotonic() + self._time_left())
 
@@ -167,9 +167,9 @@ class Member:
         if self.trial.training.precision == "auto":
             raise ValueError("precision: auto stands for one precision, which is part of a trial's identity")
         forget()  # what dropout kept for the trial before would count as this one's memory
-        self._meter = measurement.Meter(self.resident.device, self.resident.share.exclusive)
+        self._meter = measurement.Meter(self.cache.device, self.cache.share.exclusive)
         self._meter.start()
-        return make_job(self.trial, self.resident, self.rate, self.measured, sharing, self._meter.start)
+        return make_job(self.trial, self.cache, self.rate, self.measured, sharing, self._meter.start)
 
     def _identity(self, job: Job) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued bit by bit."""
@@ -184,7 +184,7 @@ class Member:
 
     def _resume(self, job: Job, optimizer: torch.optim.AdamW) -> Measured:
         """Take up the trial's checkpoint, where there is one that can be used; returns what was measured before."""
-        before, watch = Measured(), self.resident.watch
+        before, watch = Measured(), self.cache.watch
         data = watch.folder.read_bytes(checkpoint_policy.file(self.trial.id)) if watch.folder and watch.mine else None
         if data is not None:
             try:
@@ -205,13 +205,13 @@ class Member:
             return checkpoint.encode(identity, job.model, optimizer, self.progress, self.measured, self.started_at)
 
         return checkpoint_policy.TrialKeeper(
-            self.resident.watch, self.trial.id, encode, self._meter.aside, self.notes.append, self.beside
+            self.cache.watch, self.trial.id, encode, self._meter.aside, self.notes.append, self.beside
         )
 
     def _time_left(self) -> float:
         """Seconds of the trial's time limit that earlier parts of it have not used; a pack has its trials' together,
         and time in a pack is not a trial's own."""
-        limit = self.resident.shipment.timeout * self.beside
+        limit = self.cache.shipment.timeout * self.beside
         if self.measured.pack_size > 1:
             return limit
         return limit - self.progress.train_seconds - self.progress.eval_seconds
@@ -224,7 +224,7 @@ class Member:
 
     def _keep(self) -> None:
         """Store the chosen checkpoint's trained tensors, where they are asked for."""
-        shipment = self.resident.shipment
+        shipment = self.cache.shipment
         if shipment.keep == "none" or self.progress.best_tensors is None:
             return
         task = shipment.tasks[self.trial.task.name]
@@ -242,19 +242,19 @@ class Member:
         any other."""
         if self.status != "diverged":
             return None
-        task = self.resident.shipment.tasks[self.trial.task.name]
-        fitted, select = task.train.labels, self.resident.draw(self.trial).select
+        task = self.cache.shipment.tasks[self.trial.task.name]
+        fitted, select = task.train.labels, self.cache.draw(self.trial).select
         return majority_score(task.task.metrics, fitted, fitted[select])
 
     def record(self, pruned: bool) -> Record:
         """The trial's rows as of now; `pruned` where its search stopped it."""
         if not self.finished:
             self._look()
-        task = self.resident.shipment.tasks[self.trial.task.name]
+        task = self.cache.shipment.tasks[self.trial.task.name]
         metrics, fitted = task.task.metrics, task.train.labels
         return make_record(
             trial=self.trial,
-            study=self.resident.shipment.study,
+            study=self.cache.shipment.study,
             status="pruned" if pruned else self.status,
             reason="stopped by ASHA" if pruned else self.reason,
             task=task,
@@ -262,7 +262,7 @@ class Member:
             measured=self.measured,
             majority=majority_score(metrics, fitted, task.score.labels),
             majority_select=self.constant,
-            device=machine.device_name(self.resident.device.type),
+            device=machine.device_name(self.cache.device.type),
             started_at=self.started_at,
         )
 

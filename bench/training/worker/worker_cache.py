@@ -26,7 +26,7 @@ from finebench.bench.util.cpu_allocator import keep_freed_memory
 from finebench.bench.util.doors import load_plugin
 
 
-class Resident:
+class WorkerCache:
     """What stays in a process from trial to trial: pristine backbones and tokenised data. Nothing a trial does changes
     it."""
 

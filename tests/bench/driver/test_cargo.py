@@ -13,7 +13,7 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.methods import longest_input, method
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Share, Shipment
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import tiny_prepared, tiny_study
 
 
@@ -43,9 +43,9 @@ def test_tokens_that_this_machine_has_go_in_place_of_texts(ready: Prepared) -> N
     buffers: list[pickle.PickleBuffer] = []
     private = len(pickle.dumps(sent, protocol=5, buffer_callback=buffers.append))
     assert private < 20_000 < sum(len(text) for column in task.train.texts for text in column)
-    resident = Resident(pickle.loads(pickle.dumps(sent)), Share())
+    cache = WorkerCache(pickle.loads(pickle.dumps(sent)), Share())
     for split, tokens in made.items():
-        mine = resident.tokens(resident.shipment.tasks["mini-mrpc"], split, longest)
+        mine = cache.tokens(cache.shipment.tasks["mini-mrpc"], split, longest)
         assert np.array_equal(mine.ids, tokens.ids)
         assert np.array_equal(mine.offsets, tokens.offsets)
 
@@ -57,8 +57,8 @@ def test_texts_go_packed_where_a_split_has_no_tokens_yet(ready: Prepared) -> Non
     assert [list(column) for column in sent.tasks["mini-mrpc"].score.texts] == list(task.score.texts)
     buffers: list[pickle.PickleBuffer] = []
     assert len(pickle.dumps(sent, protocol=5, buffer_callback=buffers.append)) < 20_000
-    resident = Resident(replace(sent, tokens={}), Share())
-    assert np.array_equal(resident.tokens(sent.tasks["mini-mrpc"], "train", longest).ids, whole.ids)
+    cache = WorkerCache(replace(sent, tokens={}), Share())
+    assert np.array_equal(cache.tokens(sent.tasks["mini-mrpc"], "train", longest).ids, whole.ids)
 
 
 def test_a_search_over_tokens_of_a_methods_own_keeps_the_texts(ready: Prepared) -> None:

@@ -73,11 +73,11 @@ def ran(folder: Path, score: Callable[[Trial], float] = lr_score, **changes: Any
     ready, results, told = prepare(tiny_study(**changes), None), ResultsFolder(str(folder)), Told()
     results.create()
     opening = open_(results, ready)
-    conductor = opening.conductor(None, lambda trial, reason, runs: None)
+    scheduler = opening.scheduler(None, lambda trial, reason, runs: None)
     with Writer(results) as writer:
-        recorder = Recorder(writer, conductor, told, "tiny")
+        recorder = Recorder(writer, scheduler, told, "tiny")
         opening.begin(recorder, (2, 0))
-        while (pack := conductor.next_pack()) is not None:
+        while (pack := scheduler.next_pack()) is not None:
             recorder.store(pack, [record(trial, score(trial)) for trial in pack.trials])
     return opening.notes
 
@@ -212,7 +212,7 @@ def told_of_none(folder: Path) -> None:
         ResultsFolder(str(folder)),
     )
     opening = open_(results, ready)
-    recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
+    recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
     opening.begin(recorder)
     write_report(str(folder))
 
@@ -231,7 +231,7 @@ def refused(folder: Path, says: str, options: dict[str, Any] | None = None, **ch
         run_study(
             tiny_study(**changes),
             RunOptions(str(folder), **({"debug": True} | (options or {}))),
-            lambda conductor: Observer(),
+            lambda scheduler: Observer(),
             lambda trial, reason, runs: None,
         )
     assert snapshot(folder) == before
@@ -316,7 +316,7 @@ def test_a_study_goes_on_as_parallel_as_it_began(tmp_path: Path) -> None:
     for places, changes in (((16, 1), {}), ((16, 0), {}), (None, {}), ((2, 0), {"parallel": 5})):
         ready = prepare(tiny_study(**searched(space["methods"]["full"]["lr"], **changes)), None)
         opening = open_(results, ready)
-        recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
+        recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
         opening.begin(recorder, places)
         plan = results.plan()
         assert plan is not None
@@ -335,8 +335,8 @@ def test_beaten_deltas_go_as_rows_arrive_and_the_best_is_there_at_any_moment(
     ready, results = prepare(tiny_study(**GRID | {"seeds": 4}), None), ResultsFolder(str(tmp_path))
     results.create()
     opening = open_(results, ready, keep="best")
-    conductor = opening.conductor(None, lambda *why: None)
-    recorder = Recorder(Writer(results), conductor, Observer(), "tiny")
+    scheduler = opening.scheduler(None, lambda *why: None)
+    recorder = Recorder(Writer(results), scheduler, Observer(), "tiny")
     opening.begin(recorder, (2, 0))
     seen = list[int]()
 
@@ -356,7 +356,7 @@ def test_beaten_deltas_go_as_rows_arrive_and_the_best_is_there_at_any_moment(
 
     monkeypatch.setattr(results, "delete", watched)
     scores = iter([0.3, 0.5, 0.5, 0.2, float("nan"), 0.9, 0.1, 0.9])
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         for trial in pack.trials:
             results.write_bytes(f"deltas/{trial.id}.safetensors", b"tensors")  # as its worker does
         score = next(scores)
@@ -376,7 +376,7 @@ def test_what_a_killed_run_should_have_deleted_the_next_one_deletes(tmp_path: Pa
     results.write_bytes("deltas/00000000000000000000.safetensors", b"of a trial that had not ended")
     narrowed = GRID | {"methods": {"full": {"lr": [1e-3]}}}
     opening = open_(results, prepare(tiny_study(**narrowed), None), keep="best")
-    recorder = Recorder(Writer(results), opening.conductor(None, lambda *why: None), Observer(), "tiny")
+    recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
     opening.begin(recorder)
     assert deltas(tmp_path) == {kept for kept in expected(rows)}
     assert lr(next(row for row in rows if row.trial_id in deltas(tmp_path) and lr(row) == 1e-3)) == 1e-3

@@ -32,7 +32,7 @@ def prepare(tmp_path: Path, debug: bool = True, **changes: Any) -> Path:
     """Run a study in one go into tmp_path/whole; returns its file."""
     study: Study = tiny_study(fractions=[0.05], **changes)
     options = RunOptions(str(tmp_path / "whole"), debug=debug)
-    outcome = run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    outcome = run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     assert set(outcome.statuses) <= {"ok", "pruned"}
     file = tmp_path / "study.yaml"
     file.write_text(dump_study(study))

@@ -37,7 +37,7 @@ def test_each_method_trains_with_its_own_threads(tmp_path: Path) -> None:
     """Whatever the others ask for, and in either order of the two."""
     before, watch = torch.get_num_threads(), Threads()
     try:
-        run_tiny(tmp_path, methods=METHODS, seeds=2, observer=lambda conductor: watch)
+        run_tiny(tmp_path, methods=METHODS, seeds=2, observer=lambda scheduler: watch)
     finally:
         torch.set_num_threads(before)
     assert watch.seen == {("full", 2), ("bitfit", 1)}
@@ -81,13 +81,13 @@ def test_rerun_trains_on_a_cpu_what_was_trained_on_one(
     run_tiny(tmp_path, methods={"bitfit": {"lr": [5e-3]}})
     trial_id = next(iter(ResultsFolder(str(tmp_path)).rows()))["trial_id"]
     monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
-    taken, take = list[Share](), worker_cache.Resident.take
+    taken, take = list[Share](), worker_cache.WorkerCache.take
 
-    def noted(self: worker_cache.Resident, share: Share) -> None:
+    def noted(self: worker_cache.WorkerCache, share: Share) -> None:
         taken.append(share)
         take(self, share)
 
-    monkeypatch.setattr(worker_cache.Resident, "take", noted)
+    monkeypatch.setattr(worker_cache.WorkerCache, "take", noted)
     assert rerun_command(str(tmp_path), trial_id) == 0
     monkeypatch.setattr(machine, "device_name", lambda kind: f"another {kind}")
     rerun_command(str(tmp_path), trial_id)

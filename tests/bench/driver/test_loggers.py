@@ -42,7 +42,7 @@ def run(folder: Path, logger: str) -> tuple[RunOutcome, list[str]]:
     watch = Notes()
     study = tiny_study(methods={"lora": {"lr": [1e-3]}})
     options = RunOptions(str(folder), debug=True, logger=logger)
-    outcome = run_study(study, options, lambda conductor: watch, lambda trial, reason, runs: None)
+    outcome = run_study(study, options, lambda scheduler: watch, lambda trial, reason, runs: None)
     return outcome, watch.notes
 
 

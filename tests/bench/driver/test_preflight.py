@@ -206,7 +206,7 @@ def test_steps_are_taken_in_the_studys_precision_on_the_extremes(
     monkeypatch.setattr(rehearsal, "rehearse", watch)
     training = {"evals": 1, "batch_size": 8, "precision": precision}
     attempt(training=training)
-    tokens = rehearsal.Resident(question(training=training).shipment, rehearsal.Share()).tokens(
+    tokens = rehearsal.WorkerCache(question(training=training).shipment, rehearsal.Share()).tokens(
         ready().tasks["mini-cola"], "train", 128
     )
     assert seen[0] == (precision == "bf16", (int(tokens.lengths.min()), int(tokens.lengths.max())))

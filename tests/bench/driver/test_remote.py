@@ -307,7 +307,7 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint_in_the_store(
 
     def run() -> None:
         options = RunOptions(folder.uri, debug=True)
-        run_study(study, options, lambda conductor: watch, lambda trial, reason, runs: None)
+        run_study(study, options, lambda scheduler: watch, lambda trial, reason, runs: None)
 
     with pytest.raises(KeyboardInterrupt):
         run()

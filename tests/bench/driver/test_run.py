@@ -87,9 +87,9 @@ def test_a_seconds_budget_goes_on_with_its_stored_speed(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "whole/calibration.json", tmp_path / "parts")
     watch = CtrlC(2)
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(tmp_path / "parts", observer=lambda conductor: watch, **study)
+        run_tiny(tmp_path / "parts", observer=lambda scheduler: watch, **study)
     assert len(list((tmp_path / "parts/checkpoints").iterdir())) == 1
-    run_tiny(tmp_path / "parts", observer=lambda conductor: watch, **study)
+    run_tiny(tmp_path / "parts", observer=lambda scheduler: watch, **study)
     assert any("goes on at step" in note for note in watch.notes)
     assert (tmp_path / "parts/calibration.json").read_bytes() == (tmp_path / "whole/calibration.json").read_bytes()
     keys = ("trial_id", "status", "score", "score_last", "select_score", "steps", "tokens")
@@ -170,7 +170,7 @@ def test_best_yaml_is_a_study_that_runs(tmp_path: Path) -> None:
     write_report(str(tmp_path / "first"))
     study = load_study(str(tmp_path / "first/report/best.yaml"))
     options = RunOptions(str(tmp_path / "second"), debug=True)
-    outcome = run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    outcome = run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     assert outcome.statuses == {"ok": 2}
     again = {r["trial_id"]: r["score"] for r in rows_of(tmp_path / "second")}
     assert again.items() <= {r["trial_id"]: r["score"] for r in rows_of(tmp_path / "first")}.items()
@@ -265,6 +265,6 @@ def test_a_cache_that_cannot_be_written_is_said_once_and_costs_no_trial(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FINEBENCH_CACHE", str(tmp_path / "file"))
     watch = CtrlC(after=10**9)
-    outcome = run_tiny(tmp_path / "results", observer=lambda conductor: watch, seeds=2)
+    outcome = run_tiny(tmp_path / "results", observer=lambda scheduler: watch, seeds=2)
     assert outcome.statuses == {"ok": 4}
     assert [note.partition(":")[0] for note in watch.notes] == [f"cache folder {tmp_path / 'file'}/tokens"]

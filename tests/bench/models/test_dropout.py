@@ -28,7 +28,7 @@ from finebench.bench.models.gradient_checkpointing import _enable
 from finebench.bench.training.prediction import autocast
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, tiny_batch, tiny_model
 
@@ -137,7 +137,7 @@ def test_what_is_kept_is_small_and_goes_when_a_trial_starts(monkeypatch: pytest.
         return tensor
 
     ready = tiny_prepared()
-    resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, 60.0), Share())
+    cache = WorkerCache(Shipment("tiny", str(ready.model.folder), ready.tasks, 60.0), Share())
     forget()
     key = keys()[0]
     monkeypatch.setattr(torch, "from_numpy", noting)
@@ -148,7 +148,7 @@ def test_what_is_kept_is_small_and_goes_when_a_trial_starts(monkeypatch: pytest.
     assert 0 < sum(tensor.nbytes for tensor in kept if tensor is not None) < 100_000
     kept.clear()
     before = list(made)
-    Member(next(ready.plan.grid(ready.known)), resident, None).make_job()
+    Member(next(ready.plan.grid(ready.known)), cache, None).make_job()
     assert all(one() is None for one in before)
 
 

@@ -32,7 +32,7 @@ from finebench.bench.util.errors import MethodError
 from tests.bench.tiny import run_tiny, tiny_prepared, tiny_study
 from tests.bench.tiny_models import tiny_model
 from tests.bench.training import test_checkpoint
-from tests.bench.training.test_checkpoint import go_on, resident, stop_at
+from tests.bench.training.test_checkpoint import cache, go_on, stop_at
 from tests.bench.training.worker.test_pack_runner import make_trials, science
 
 STEPS = 8
@@ -90,7 +90,7 @@ def in_a_plain_loop(kind: str, options: dict[str, Any], job: Any, model: Any) ->
 @pytest.mark.parametrize(("kind", "options"), CASES)
 def test_training_is_that_of_a_loop_which_makes_the_calls(kind: str, options: dict[str, Any]) -> None:
     made = tiny_prepared(methods={"full": {"lr": 3e-2}}, budget={"steps": STEPS})
-    where = resident(made)
+    where = cache(made)
     member = Member(make_trials(made)[0], where, None)
     job, _ = member.make_job()
     backbone = where.backbone(made.tasks["mini-cola"])
@@ -112,7 +112,7 @@ def test_adalora_takes_ranks_away_and_asa_lets_subspaces_rest(tmp_path: Path) ->
     methods = {"peft:ADALORA": {"lr": 1e-2, **ADALORA}, "peft:ADAMSS": {"lr": 1e-2, **ASA}}
     study = tiny_study(methods=methods, budget={"steps": STEPS}, training={"evals": 1, "batch_size": 8})
     options = RunOptions(str(tmp_path), debug=True, keep="all")
-    outcome = run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    outcome = run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     assert outcome.statuses == {"ok": 2}
     left = {}
     for path in (tmp_path / "deltas").iterdir():
@@ -129,8 +129,8 @@ def test_a_trial_that_goes_on_keeps_what_its_calls_rest_on(lock: Lock, kind: str
     name = f"peft:{kind}"
     made = tiny_prepared(methods={name: {"lr": [1e-2], **options}}, budget={"steps": STEPS})
     trial = make_trials(made)[0]
-    (whole,) = PackRun(resident(made), Pack((trial,))).finish()
-    assert stop_at(resident(made, lock), 5, trial).stopped
+    (whole,) = PackRun(cache(made), Pack((trial,))).finish()
+    assert stop_at(cache(made, lock), 5, trial).stopped
     (record,), notes = go_on(made, lock, trial)
     assert any("goes on at step 5" in note for note in notes)
     assert science(record) == science(whole)
@@ -138,7 +138,7 @@ def test_a_trial_that_goes_on_keeps_what_its_calls_rest_on(lock: Lock, kind: str
 
 def test_such_trials_are_trained_in_turn() -> None:
     made = tiny_prepared(methods={"peft:ADALORA": {"lr": 1e-2, **ADALORA}}, budget={"steps": STEPS}, seeds=2)
-    run = PackRun(resident(made), Pack(tuple(make_trials(made, seeds=2))), fused=True)
+    run = PackRun(cache(made), Pack(tuple(make_trials(made, seeds=2))), fused=True)
     assert [record.trial["status"] for record in run.finish()] == ["ok", "ok"]
     assert "adds to the loss, or is called at every step" in " ".join(run.notes())
 

@@ -15,7 +15,7 @@ from finebench.bench.models.freeze_check import FreezeAudit
 from finebench.bench.models.load import load_backbone
 from finebench.bench.models.padding import padding_changes, padding_side, sample
 from finebench.bench.training.worker.messages import Share, Shipment
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import ModelError
 from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, OTHERS, tiny_model
@@ -97,11 +97,11 @@ def folder_of(kind: str, folder: Path) -> Path:
 def test_predictions_of_xlnet_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     """From the folder to the logits of a task's rows."""
     ready = tiny_prepared()
-    resident = Resident(Shipment("tiny", str(folder_of("xlnet", tmp_path)), ready.tasks, timeout=60.0), Share())
+    cache = WorkerCache(Shipment("tiny", str(folder_of("xlnet", tmp_path)), ready.tasks, timeout=60.0), Share())
     task = ready.tasks["mini-cola"]
-    found = resident.backbone(task)
+    found = cache.backbone(task)
     assert (found.side, found.tokenizer.padding_side) == ("left", "left")
-    tokens = resident.tokens(task, "score", 32)
+    tokens = cache.tokens(task, "score", 32)
     picked = np.argsort(tokens.lengths, kind="stable")[:: len(tokens) // 8]
     with torch.no_grad():
         together = found.model(**collate(tokens, picked, found.pad_id)).logits

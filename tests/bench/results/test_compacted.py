@@ -93,7 +93,7 @@ def interrupt(folder: Path, study: str) -> None:
         run_study(
             load_study(str(folder / "study.yaml")),
             options,
-            lambda conductor: CtrlC(4),
+            lambda scheduler: CtrlC(4),
             lambda trial, reason, runs: None,
         )
     assert len(list((folder / "r/trials").iterdir())) == 1

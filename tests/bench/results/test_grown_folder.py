@@ -20,6 +20,6 @@ def test_a_grown_folder_is_sound_and_finished(tmp_path: Path) -> None:
     counted = status(folder.root)
     assert (counted["planned"], counted["ok"], counted["pending"], len(counted["cells"])) == (1_000, 1_000, 0, 20)
     options, plan = RunOptions(folder.root, debug=True), folder.read_bytes("plan.json")
-    outcome = run_study(load_study(str(study)), options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    outcome = run_study(load_study(str(study)), options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     assert (outcome.statuses, outcome.skipped) == ({}, 1_000)
     assert folder.read_bytes("plan.json") == plan  # else a report that was made before would not be kept

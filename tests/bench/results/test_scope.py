@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from finebench.bench.results.folder import Done
 from finebench.bench.results.scope import Scope
 from finebench.bench.results.within import scope_of, within
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Identity, Trial
@@ -64,11 +64,11 @@ def made(raw: dict[str, Any]) -> Plan | None:
 
 def ran(plan: Plan) -> dict[str, Trial]:
     """Trials that a run of the study leaves, with its confirm stages."""
-    conductor, found = Conductor(plan, KNOWN, {}), dict[str, Trial]()
-    while packs := drain(conductor):
+    scheduler, found = Scheduler(plan, KNOWN, {}), dict[str, Trial]()
+    while packs := drain(scheduler):
         for pack in packs:
             found |= {trial.id: trial for trial in pack.trials}
-            conductor.on_done(pack, [done_row(trial, select=score(trial)) for trial in pack.trials])
+            scheduler.on_done(pack, [done_row(trial, select=score(trial)) for trial in pack.trials])
     return found
 
 
@@ -106,14 +106,14 @@ def test_a_choice_lies_in_the_study(old: dict[str, Any], new: dict[str, Any]) ->
     before, now = made(old), made(new | {"search": {"grid": {"confirm_seeds": 1}}})
     if before is None or now is None:
         return
-    conductor = Conductor(now, KNOWN, within(Scope(now), keys(ran(before))))
+    scheduler = Scheduler(now, KNOWN, within(Scope(now), keys(ran(before))))
     inside = {cell.key: {json.dumps(p, sort_keys=True) for p in now.points(cell)} for cell in now.cells()}
     default = {cell.key: json.dumps(now.default(cell), sort_keys=True) for cell in now.cells()}
-    while packs := drain(conductor):
+    while packs := drain(scheduler):
         for pack in packs:
             for trial in pack.trials:
                 assert trial.configuration in inside[trial.cell] | {default[trial.cell]}
-            conductor.on_done(pack, [done_row(trial, select=score(trial)) for trial in pack.trials])
+            scheduler.on_done(pack, [done_row(trial, select=score(trial)) for trial in pack.trials])
 
 
 OPTUNA: dict[str, Any] = {"trials": 4, "seeds": 1, "confirm_seeds": 1}

@@ -6,7 +6,7 @@ import pytest
 
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.first_seeds import shape, stand
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.trial_id import Identity
@@ -42,7 +42,7 @@ def test_a_shape_is_what_makes_a_step_dearer() -> None:
 def test_a_cell_has_one_measuring_trial_for_each_shape(space: dict[str, Any], expected: int) -> None:
     """And all of them have its first seed."""
     plan = Plan(tiny_study(methods={"lora": space}, seeds=3))
-    packs = alone(drain(Conductor(plan, KNOWN, {})))
+    packs = alone(drain(Scheduler(plan, KNOWN, {})))
     assert len(packs) == expected
     assert {pack.trials[0].seeds.init for pack in packs} == {1}
     assert len({stand(pack.trials[0]) for pack in packs}) == expected
@@ -52,7 +52,7 @@ def test_of_a_shipped_study_a_cell_and_shape_has_one() -> None:
     """doering2024: three learning rates in each cell stand for one another."""
     plan = Plan(load_study("doering2024"))
     known = Identities(Identity("m", "1"), {name: Identity(name, "1") for name in plan.study.task_names})
-    packs = drain(Conductor(plan, known, {}))
+    packs = drain(Scheduler(plan, known, {}))
     assert len(alone(packs)) == len(list(plan.cells())) < sum(pack.trials[0].seeds.init == 1 for pack in packs)
 
 
@@ -62,7 +62,7 @@ def test_a_study_that_goes_on_measures_what_was_not() -> None:
     firsts = [trial for trial in plan.grid(KNOWN) if trial.seeds.init == 1]
     ends = {"full": {"status": "diverged"}, "bitfit": {"exclusive": False}, "ia3": {}}
     rows = [Done(**(vars(done_row(trial)) | ends[trial.method])) for trial in firsts]
-    packs = drain(Conductor(plan, KNOWN, {(row.trial_id, False): row for row in rows}))
+    packs = drain(Scheduler(plan, KNOWN, {(row.trial_id, False): row for row in rows}))
     found = {(pack.trials[0].method, pack.trials[0].seeds.init): pack.alone for pack in packs}
     assert found == {
         ("full", 2): True, ("bitfit", 2): True, ("ia3", 2): False,
@@ -73,13 +73,13 @@ def test_a_study_that_goes_on_measures_what_was_not() -> None:
 def test_a_failed_first_seed_of_one_shape_leaves_the_other_alone() -> None:
     """Two shapes of a cell are measured by themselves."""
     plan = Plan(tiny_study(seeds=3, methods={"lora": {"lr": [1e-3], "r": [4, 8]}}))
-    conductor = Conductor(plan, KNOWN, {})
+    scheduler = Scheduler(plan, KNOWN, {})
     found = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         trial = pack.trials[0]
         found.append((trial.hyperparameters["r"], trial.seeds.init, pack.alone))
         fails = trial.hyperparameters["r"] == 4 and trial.seeds.init == 1
-        conductor.on_done(pack, [done_row(trial, "oom" if fails else "ok")])
+        scheduler.on_done(pack, [done_row(trial, "oom" if fails else "ok")])
     assert found == [(4, 1, True), (8, 1, True), (4, 2, True), (8, 2, False), (4, 3, False), (8, 3, False)]
 
 
@@ -123,14 +123,14 @@ def test_in_a_search_the_next_trial_measures_where_the_first_fails() -> None:
     plan = Plan(study)
     (cell,) = plan.cells()
     both = lambda cell, best: [best, plan.default(cell)]  # noqa: E731
-    conductor = Conductor(plan, KNOWN, {}, both, searches={cell: Asks(plan, cell)})
+    scheduler = Scheduler(plan, KNOWN, {}, both, searches={cell: Asks(plan, cell)})
     found: list[tuple[str, int, bool]] = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         trial = pack.trials[0]
         rank = trial.hyperparameters["r"]
         found.append((trial.stage, rank, pack.alone))
         status = {1: "diverged", 2: "oom"}.get(rank, "ok") if trial.stage == "search" else "ok"
-        conductor.on_done(pack, [done_row(trial, status, select=rank / 10)])
+        scheduler.on_done(pack, [done_row(trial, status, select=rank / 10)])
     assert found[:5] == [("search", rank, rank < 4) for rank in (1, 2, 3, 4, 5)]
     confirm = found[5:]
     assert confirm[:2] == [("confirm", 5, False), ("confirm", 8, True)]

@@ -7,7 +7,7 @@ import torch
 
 from finebench.bench.scheduling.gpu_share import Shares
 from finebench.bench.scheduling.pack_benchmark import MOST_PER_GPU, RESERVE, Figures, Timing
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Need, Pack, Share, own_bytes
 from finebench.bench.training.worker.worker_cache import _claim
@@ -24,7 +24,7 @@ IDLE: Figures = {1: Timing(1.0, 2 * GIB), 2: Timing(1.0, 3 * GIB)}
 
 def packs(**changes: object) -> list[Pack]:
     """The packs of a tiny study."""
-    return drain(Conductor(Plan(tiny_study(**changes)), KNOWN, {}))
+    return drain(Scheduler(Plan(tiny_study(**changes)), KNOWN, {}))
 
 
 def test_without_gpus_auto_means_none() -> None:
@@ -82,7 +82,7 @@ def test_tiny_and_huge_peaks(peak: int, share: float) -> None:
 def test_a_methods_own_resources_win() -> None:
     """What the study says is taken as said."""
     study = tiny_study(methods={"full": {"lr": 1e-3, "resources": {"gpu": 0.25, "cpu": 2}}}, resources={"gpu": 1})
-    pack = drain(Conductor(Plan(study), KNOWN, {}))[0]
+    pack = drain(Scheduler(Plan(study), KNOWN, {}))[0]
     shares = Shares(study, gpus=4)
     assert shares.gpu(pack) == 0.25
     assert shares.cpus(pack) == 2.0
@@ -91,7 +91,7 @@ def test_a_methods_own_resources_win() -> None:
 def test_out_of_memory_on_a_share_is_tried_with_more() -> None:
     """Doubled up to a whole GPU, and then it counts."""
     study = tiny_study(resources={"gpu": 0.25})
-    pack = drain(Conductor(Plan(study), KNOWN, {}))[0]
+    pack = drain(Scheduler(Plan(study), KNOWN, {}))[0]
     shares = Shares(study, gpus=1)
     assert shares.raise_after_oom(pack, 0.25) == shares.gpu(pack) == 0.5
     assert shares.raise_after_oom(pack, 0.5) == shares.gpu(pack) == 1.0
@@ -103,7 +103,7 @@ def test_out_of_memory_on_a_share_is_tried_with_more() -> None:
 def test_trials_that_ran_out_of_memory_keep_their_share_in_smaller_packs() -> None:
     """Their pack is halved, and is another one; others of that size start on what they asked for."""
     study = tiny_study(resources={"gpu": 0.25}, methods={"full": {"lr": [1e-3]}}, seeds=4)
-    first, *others = [trial for pack in drain(Conductor(Plan(study), KNOWN, {})) for trial in pack.trials]
+    first, *others = [trial for pack in drain(Scheduler(Plan(study), KNOWN, {})) for trial in pack.trials]
     shares = Shares(study, gpus=1)
     shares.raise_after_oom(Pack((first, others[0])), 0.25)
     assert shares.gpu(Pack((first,))) == 0.5

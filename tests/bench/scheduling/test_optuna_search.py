@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from finebench.bench.results.folder import Done, ResultsFolder
 from finebench.bench.scheduling.optuna_search import OptunaCell
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.training.worker.messages import Pack
@@ -28,24 +28,24 @@ def search_plan(tasks: list[str] | None = None, methods: Any = None, **settings:
     return Plan(tiny_study(tasks=tasks or ["mini-cola"], methods=methods or SPACE, search={"optuna": optuna}))
 
 
-def conduct(plan: Plan, folder: ResultsFolder, done: Any = None, evals: Any = None) -> Conductor:
-    """A conductor with one search per cell, as a run builds it."""
+def conduct(plan: Plan, folder: ResultsFolder, done: Any = None, evals: Any = None) -> Scheduler:
+    """A scheduler with one search per cell, as a run builds it."""
     done = done or {}
     curves = evals or (lambda trial_id, pruned: [0.1])
     searches = {c: OptunaCell(plan, c, KNOWN, folder, done, curves) for c in plan.cells()}
-    return Conductor(plan, KNOWN, done, searches=searches)
+    return Scheduler(plan, KNOWN, done, searches=searches)
 
 
-def drive(conductor: Conductor, score: Any, stop: Any = lambda pack, index: False) -> list[tuple[Pack, list[Done]]]:
+def drive(scheduler: Scheduler, score: Any, stop: Any = lambda pack, index: False) -> list[tuple[Pack, list[Done]]]:
     """Run packs one after the other with a made-up score."""
     log = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         stopped = False
         for index in (1, 2, 3):
-            stopped = stopped or conductor.on_rung(pack, index, score(pack))
+            stopped = stopped or scheduler.on_rung(pack, index, score(pack))
         status = "pruned" if stopped else "ok"
         rows = [done_row(t, status, score(pack)) for t in pack.trials]
-        conductor.on_done(pack, rows)
+        scheduler.on_done(pack, rows)
         log.append((pack, rows))
     return log
 
@@ -61,9 +61,9 @@ def lr_score(pack: Pack) -> float:
 def test_every_cell_gets_the_same_tuning_budget(tmp_path: Path) -> None:
     """Trap: a `choice` over cells starves some of them."""
     methods = {name: {"lr": {"loguniform": [1e-4, 1e-2]}} for name in ("full", "bitfit")}
-    conductor = conduct(search_plan(["mini-cola", "mini-mrpc"], methods, trials=6), ResultsFolder(str(tmp_path)))
-    drive(conductor, lr_score)
-    told = {search.name: len(search.study.trials) for search in conductor.searches.values()}  # type: ignore[attr-defined]
+    scheduler = conduct(search_plan(["mini-cola", "mini-mrpc"], methods, trials=6), ResultsFolder(str(tmp_path)))
+    drive(scheduler, lr_score)
+    told = {search.name: len(search.study.trials) for search in scheduler.searches.values()}  # type: ignore[attr-defined]
     assert set(told.values()) == {6}
     assert len(told) == 4
 
@@ -80,10 +80,10 @@ def test_a_space_smaller_than_its_budget_is_tried_whole_and_each_value_once(tmp_
     """A search repeats nothing, and the plan counts what there is to try: nothing stays pending for ever."""
     space = {"adapter": {"lr": {"choice": [1e-3, 1e-2]}, "bottleneck": {"int": [3, 5]}}, "bitfit": {"lr": [1e-3, 1e-2]}}
     plan = search_plan(methods=space, trials=8, sampler=sampler)
-    conductor = conduct(plan, ResultsFolder(str(tmp_path)))
-    log = drive(conductor, lr_score)
+    scheduler = conduct(plan, ResultsFolder(str(tmp_path)))
+    log = drive(scheduler, lr_score)
     assert len(log) == len({pack.name for pack, _ in log}) == 6 + 2
-    assert conductor.finished
+    assert scheduler.finished
     planned = {count.cell.method: (count.configurations, count.planned) for count in plan.counts()}
     assert planned == {"adapter": (6, 12), "bitfit": (2, 4)}
     assert plan.count() == 16
@@ -91,14 +91,14 @@ def test_a_space_smaller_than_its_budget_is_tried_whole_and_each_value_once(tmp_
 
 def test_one_configuration_is_all_its_seeds_and_told_their_mean(tmp_path: Path) -> None:
     """Seeds are never pruned apart."""
-    conductor = conduct(search_plan(seeds=3), ResultsFolder(str(tmp_path)))
-    pack = conductor.next_pack()
+    scheduler = conduct(search_plan(seeds=3), ResultsFolder(str(tmp_path)))
+    pack = scheduler.next_pack()
     assert pack is not None
     assert [t.seeds.code for t in pack.trials] == [1, 2, 3]
     rows = [done_row(t, "ok", s) for t, s in zip(pack.trials, (0.1, 0.2, 0.6), strict=True)]
-    conductor.on_done(pack, rows)
-    cell = next(c for c in conductor.searches if c.key == pack.trials[0].cell)
-    assert conductor.searches[cell].study.trials[0].value == pytest.approx(0.3)  # type: ignore[attr-defined]
+    scheduler.on_done(pack, rows)
+    cell = next(c for c in scheduler.searches if c.key == pack.trials[0].cell)
+    assert scheduler.searches[cell].study.trials[0].value == pytest.approx(0.3)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_one_configuration_is_all_its_seeds_and_told_their_mean(tmp_path: Path) 
 )
 def test_states_are_told_as_they_are(tmp_path: Path, status: str, state: TrialState) -> None:
     """Trap: Ray's OptunaSearch tells a stopped trial COMPLETE with its low-fidelity value."""
-    conductor = conduct(search_plan(seeds=1, scheduler="asha"), ResultsFolder(str(tmp_path)))
-    pack = conductor.next_pack()
+    scheduler = conduct(search_plan(seeds=1, scheduler="asha"), ResultsFolder(str(tmp_path)))
+    pack = scheduler.next_pack()
     assert pack is not None
-    conductor.on_rung(pack, 1, 0.4)
-    conductor.on_done(pack, [done_row(pack.trials[0], status, 0.4)])
-    cell = next(c for c in conductor.searches if c.key == pack.trials[0].cell)
-    told = conductor.searches[cell].study.trials[0]  # type: ignore[attr-defined]
+    scheduler.on_rung(pack, 1, 0.4)
+    scheduler.on_done(pack, [done_row(pack.trials[0], status, 0.4)])
+    cell = next(c for c in scheduler.searches if c.key == pack.trials[0].cell)
+    told = scheduler.searches[cell].study.trials[0]  # type: ignore[attr-defined]
     assert told.state == state
     if status == "pruned":
         assert told.intermediate_values == {1: 0.4}
@@ -140,10 +140,10 @@ def test_asha_never_compares_tasks(tmp_path: Path) -> None:
 def test_studies_are_named_apart_and_do_not_mix(tmp_path: Path) -> None:
     """Trap: OptunaSearch's storage continues another task's study under one fixed name."""
     folder = ResultsFolder(str(tmp_path))
-    conductor = conduct(search_plan(["mini-cola", "mini-mrpc"]), folder)
-    names = [s.study.study_name for s in conductor.searches.values()]  # type: ignore[attr-defined]
+    scheduler = conduct(search_plan(["mini-cola", "mini-mrpc"]), folder)
+    names = [s.study.study_name for s in scheduler.searches.values()]  # type: ignore[attr-defined]
     assert len(set(names)) == 4
-    drive(conductor, lr_score)
+    drive(scheduler, lr_score)
     again = conduct(search_plan(["mini-cola"]), folder)
     assert all(s.number == s.budget for s in again.searches.values())  # type: ignore[attr-defined]
 
@@ -195,8 +195,8 @@ def test_a_resumed_search_knows_every_rung_that_it_knew(tmp_path: Path) -> None:
     assert {stopped for _, stopped in done} == {True, False}
     again = conduct(plan, folder, done, lambda trial_id, pruned: curves[trial_id])
 
-    def known(conductor: Conductor) -> list[Any]:
-        (cell,) = conductor.searches.values()
+    def known(scheduler: Scheduler) -> list[Any]:
+        (cell,) = scheduler.searches.values()
         trials = cell.study.trials  # type: ignore[attr-defined]
         reached = [{k: v for k, v in t.system_attrs.items() if k.startswith("completed_rung")} for t in trials]
         return [(t.params, t.state, t.intermediate_values, r) for t, r in zip(trials, reached, strict=True)]
@@ -231,9 +231,9 @@ def test_what_a_sampler_repeats_is_told_failed_and_the_rest_is_taken_at_random(t
     """A trial left running would count for the sampler, and the first value left in order would be no search."""
     space = {"adapter": {"lr": {"choice": [1e-3 * (1 + k) for k in range(8)]}, "bottleneck": {"int": [1, 8]}}}
     plan = search_plan(methods=space, trials=20, seeds=1)
-    conductor = conduct(plan, ResultsFolder(str(tmp_path)))
-    log = drive(conductor, lambda pack: float(pack.trials[0].hyperparameters["lr"] == 3e-3))
-    (search,) = conductor.searches.values()
+    scheduler = conduct(plan, ResultsFolder(str(tmp_path)))
+    log = drive(scheduler, lambda pack: float(pack.trials[0].hyperparameters["lr"] == 3e-3))
+    (search,) = scheduler.searches.values()
     states = Counter(trial.state for trial in search.study.trials)  # type: ignore[attr-defined]
     assert states.keys() == {TrialState.COMPLETE, TrialState.FAIL}
     assert states[TrialState.COMPLETE] == len(log) == 20
@@ -251,9 +251,9 @@ def test_a_search_that_finds_nothing_left_goes_on_to_its_confirm_stage(tmp_path:
         search_plan(methods=space)
     plan = search_plan(methods={"bitfit": {"lr": [1e-3, 1e-2]}}, trials=9, seeds=1, confirm_seeds=1)
     (cell,) = plan.cells()
-    conductor = conduct(plan, ResultsFolder(str(tmp_path)))
-    conductor.searches[cell].budget = 9  # type: ignore[attr-defined]
-    assert [pack.trials[0].stage for pack, _ in drive(conductor, lr_score)] == ["search", "search", "confirm"]
+    scheduler = conduct(plan, ResultsFolder(str(tmp_path)))
+    scheduler.searches[cell].budget = 9  # type: ignore[attr-defined]
+    assert [pack.trials[0].stage for pack, _ in drive(scheduler, lr_score)] == ["search", "search", "confirm"]
 
 
 def test_a_suggestion_that_an_older_version_recorded_twice_is_run_once(tmp_path: Path) -> None:

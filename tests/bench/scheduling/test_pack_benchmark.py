@@ -26,7 +26,7 @@ from finebench.bench.study.parts.training import Resources
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Need, Share, Shipment
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import ResultsError
 from tests.bench.scheduling.test_scheduler import KNOWN
 from tests.bench.tiny import tiny_prepared, tiny_study
@@ -212,25 +212,25 @@ def test_a_real_pack_is_timed_between_its_evaluations(monkeypatch: pytest.Monkey
     """Two looks at the clock, nothing left behind; a pack that is out of memory says so."""
     ready = tiny_prepared(methods={"full": {"lr": [0.5]}})
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0)
-    resident = Resident(shipment, Share())
+    cache = WorkerCache(shipment, Share())
     trial = next(iter(ready.plan.grid(ready.known)))
     ticks = itertools.count(start=0, step=3)
-    assert time_pack(resident, trial, 2, clock=lambda: float(next(ticks))) == Timing(3 / STEPS, None)
+    assert time_pack(cache, trial, 2, clock=lambda: float(next(ticks))) == Timing(3 / STEPS, None)
     assert next(ticks) == 6
-    figures = measure_for("packs", resident, trial)["figures"]
+    figures = measure_for("packs", cache, trial)["figures"]
     assert [size for size, _, _ in figures] == list(SIZES[: len(figures)])
     assert all(seconds > 0 and peak is None for _, seconds, peak in figures)
     monkeypatch.setattr(
         "finebench.bench.training.worker.make_job.build", lambda *args: (_ for _ in ()).throw(MemoryError("none left"))
     )
     with pytest.raises(MemoryError):
-        time_pack(resident, trial, 2)
+        time_pack(cache, trial, 2)
     monkeypatch.setattr(
         "finebench.bench.training.worker.make_job.build",
         lambda *args: (_ for _ in ()).throw(ValueError("no such thing")),
     )
     with pytest.raises(RuntimeError, match="no such thing"):
-        time_pack(resident, trial, 2)
+        time_pack(cache, trial, 2)
 
 
 def test_of_gpus_of_several_sizes_the_smallest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from finebench.bench.driver.forecast import forecast
 from finebench.bench.results.folder import Done
-from finebench.bench.scheduling.pack_queue import Line, timing_key
+from finebench.bench.scheduling.pack_queue import PackQueue, timing_key
 from finebench.bench.scheduling.pack_size import AsWritten
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.kind import kind
@@ -39,15 +39,15 @@ STUDIES = st.fixed_dictionaries(
 )
 
 
-def run(conductor: Conductor, costs: Callable[[Trial], bool] = lambda trial: True) -> list[Pack]:
+def run(scheduler: Scheduler, costs: Callable[[Trial], bool] = lambda trial: True) -> list[Pack]:
     """All packs, each finished before the next is started; `costs` says which rows had their device to themselves."""
     packs = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         packs.append(pack)
         rows = [done_row(trial) for trial in pack.trials]
         alone = [costs(trial) and len(pack.trials) == 1 for trial in pack.trials]
         rows = [type(row)(**(vars(row) | {"exclusive": own})) for row, own in zip(rows, alone, strict=True)]
-        conductor.on_done(pack, rows)
+        scheduler.on_done(pack, rows)
     return packs
 
 
@@ -57,7 +57,7 @@ def test_every_trial_once_first_seeds_alone_and_one_kind_to_a_pack(changes: dict
     """For any study, with a confirm stage or without."""
     study = tiny_study(**changes)
     plan, sizes = Plan(study), AsWritten(study)
-    packs = run(Conductor(plan, KNOWN, {}, sizes=sizes))
+    packs = run(Scheduler(plan, KNOWN, {}, sizes=sizes))
     started = [trial for pack in packs for trial in pack.trials]
     grid = [trial.id for trial in started if trial.stage == "grid"]
     assert len({trial.id for trial in started}) == len(started)
@@ -78,19 +78,19 @@ def test_a_limit_is_exact_and_a_resumed_study_runs_the_rest(changes: dict[str, A
     study = tiny_study(**changes | {"search": "grid"})
     plan = Plan(study)
     planned = [trial.id for trial in plan.grid(KNOWN)]
-    conductor = Conductor(plan, KNOWN, {}, limit=limit, sizes=AsWritten(study))
-    before = [trial for pack in run(conductor) for trial in pack.trials]
+    scheduler = Scheduler(plan, KNOWN, {}, limit=limit, sizes=AsWritten(study))
+    before = [trial for pack in run(scheduler) for trial in pack.trials]
     assert len(before) == min(limit, len(planned))
-    assert conductor.finished
+    assert scheduler.finished
     done = {(trial.id, False): done_row(trial) for trial in before}
-    after = [t.id for pack in run(Conductor(plan, KNOWN, done, sizes=AsWritten(study))) for t in pack.trials]
+    after = [t.id for pack in run(Scheduler(plan, KNOWN, done, sizes=AsWritten(study))) for t in pack.trials]
     assert sorted([trial.id for trial in before] + after) == sorted(planned)
 
 
 def test_breadth_first_over_seeds_and_longest_first_inside_a_wave() -> None:
     """A pack takes the rest of its own wave before the next one."""
     study = tiny_study(methods={"full": {"lr": [1e-3, 1e-4]}}, fractions=[0.1, 0.5], seeds=4, resources={"pack": 3})
-    packs = drain(Conductor(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction, sizes=AsWritten(study)))
+    packs = drain(Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction, sizes=AsWritten(study)))
     shown = [[(trial.seeds.init, trial.fraction) for trial in pack.trials] for pack in packs]
     assert shown == [
         [(1, 0.5)],
@@ -110,8 +110,8 @@ def test_confirm_runs_alone_first_where_its_cell_was_never_measured_alone(exclus
     study = tiny_study(
         methods={"full": {"lr": [1e-4, 1e-5]}}, search={"grid": {"confirm_seeds": 4}}, resources={"pack": 4}
     )
-    conductor = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)), sizes=AsWritten(study))
-    packs = run(conductor, costs=lambda trial: exclusive)
+    scheduler = Scheduler(Plan(study), KNOWN, {}, with_default(Plan(study)), sizes=AsWritten(study))
+    packs = run(scheduler, costs=lambda trial: exclusive)
     confirm = [pack for pack in packs if pack.trials[0].stage == "confirm"]
     assert sum(pack.alone for pack in confirm) == alone
     assert {trial.seeds.init for pack in confirm if pack.alone for trial in pack.trials} == ({1001} if alone else set())
@@ -121,14 +121,14 @@ def test_confirm_runs_alone_first_where_its_cell_was_never_measured_alone(exclus
 def test_where_a_first_seed_fails_the_next_one_measures_its_cell() -> None:
     """Until one ends well; the cell that has its costs is packed meanwhile."""
     study = tiny_study(methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [1e-3]}}, seeds=7, resources={"pack": 4})
-    conductor = Conductor(Plan(study), KNOWN, {}, sizes=AsWritten(study))
+    scheduler = Scheduler(Plan(study), KNOWN, {}, sizes=AsWritten(study))
     packs: list[tuple[str, list[int], bool]] = []
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         name = pack.trials[0].method
         packs.append((name, [trial.seeds.init for trial in pack.trials], pack.alone))
         fails = name == "full" and pack.trials[0].seeds.init < 3
         rows = [vars(done_row(trial)) | {"exclusive": pack.alone} for trial in pack.trials]
-        conductor.on_done(pack, [Done(**(row | ({"status": "diverged"} if fails else {}))) for row in rows])
+        scheduler.on_done(pack, [Done(**(row | ({"status": "diverged"} if fails else {}))) for row in rows])
     assert [(inits, alone) for name, inits, alone in packs if name == "full"] == [
         ([1], True), ([2], True), ([3], True), ([4, 5, 6, 7], False)
     ]  # fmt: skip
@@ -171,33 +171,33 @@ class Unmeasured:
 
 def test_what_waits_for_a_measurement_lets_others_pass() -> None:
     """One measurement per need; nothing is started without it, and the limit does not count it."""
-    conductor = Conductor(Plan(tiny_study(seeds=3)), KNOWN, {}, sizes=(sizes := Unmeasured()), limit=6)
-    packs = drain(conductor)
+    scheduler = Scheduler(Plan(tiny_study(seeds=3)), KNOWN, {}, sizes=(sizes := Unmeasured()), limit=6)
+    packs = drain(scheduler)
     assert [pack.measures and pack.measures.key for pack in packs] == [None, None, "full", "bitfit"]
-    assert not conductor.finished
+    assert not scheduler.finished
     for need in (Need("packs", "bitfit"), Need("packs", "full")):
         sizes.known.add(need)
-        conductor.measured(need)
-        (pack,) = drain(conductor)
+        scheduler.measured(need)
+        (pack,) = drain(scheduler)
         assert (pack.trials[0].method, len(pack.trials)) == (need.key, 2)
-    assert conductor.finished
-    assert conductor.started == 6
+    assert scheduler.finished
+    assert scheduler.started == 6
 
 
 def test_a_line_keeps_the_order_whoever_is_passed_over() -> None:
     """Lanes are taken by their first trial; a lane that is passed over stays where it was."""
     trials = list(Plan(tiny_study(seeds=3)).grid(KNOWN))
-    line = Line()
+    queue = PackQueue()
     for trial in trials:
-        line.add(trial, (False, trial.method))
-    assert len(line) == 6
-    found = line.first(lambda key, trial: trial.method == "full")
+        queue.add(trial, (False, trial.method))
+    assert len(queue) == 6
+    found = queue.first(lambda key, trial: trial.method == "full")
     assert found is not None
-    assert line.take(found[0], 2) == (trials[1], trials[3])
-    assert line.first() == ((False, "full"), trials[0])
-    assert line.take((False, "bitfit"), 9) == (trials[5],)
-    assert line.take((False, "full"), 9) == (trials[0], trials[2], trials[4])
-    assert (line.first(), len(line)) == (None, 0)
+    assert queue.take(found[0], 2) == (trials[1], trials[3])
+    assert queue.first() == ((False, "full"), trials[0])
+    assert queue.take((False, "bitfit"), 9) == (trials[5],)
+    assert queue.take((False, "full"), 9) == (trials[0], trials[2], trials[4])
+    assert (queue.first(), len(queue)) == (None, 0)
 
 
 def test_the_plan_says_how_many_are_trained_together() -> None:

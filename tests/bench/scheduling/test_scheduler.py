@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from finebench.bench.results.folder import Done
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.parts.seeds import CONFIRM_BASE
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.selection import best_configuration
@@ -36,7 +36,7 @@ def done_row(trial: Trial, status: str = "ok", select: float | None = 0.5) -> Do
 def test_seed_one_of_every_cell_runs_before_seed_two_of_any() -> None:
     """Breadth first over seeds."""
     plan = Plan(tiny_study(tasks=["mini-cola", "mini-mrpc"], seeds=3, fractions=[0.1, 1.0]))
-    seeds = [pack.trials[0].seeds.init for pack in drain(Conductor(plan, KNOWN, {}))]
+    seeds = [pack.trials[0].seeds.init for pack in drain(Scheduler(plan, KNOWN, {}))]
     assert seeds == sorted(seeds)
     assert len(seeds) == 2 * 2 * 2 * 3
 
@@ -44,7 +44,7 @@ def test_seed_one_of_every_cell_runs_before_seed_two_of_any() -> None:
 def test_inside_a_wave_the_longest_run_first() -> None:
     """The weight orders cells inside a seed's wave."""
     plan = Plan(tiny_study(fractions=[0.1, 0.5, 1.0], seeds=2))
-    packs = drain(Conductor(plan, KNOWN, {}, weight=lambda cell: cell.fraction))
+    packs = drain(Scheduler(plan, KNOWN, {}, weight=lambda cell: cell.fraction))
     fractions = [pack.trials[0].fraction for pack in packs]
     assert fractions == [1.0, 1.0, 0.5, 0.5, 0.1, 0.1] * 2
 
@@ -52,12 +52,12 @@ def test_inside_a_wave_the_longest_run_first() -> None:
 def test_what_is_there_is_skipped_and_what_failed_runs_again() -> None:
     """ok and diverged are results; oom, timeout and error are run again."""
     plan = Plan(tiny_study(seeds=3))
-    trials = [pack.trials[0] for pack in drain(Conductor(plan, KNOWN, {}))]
+    trials = [pack.trials[0] for pack in drain(Scheduler(plan, KNOWN, {}))]
     statuses = ["ok", "diverged", "oom", "timeout", "error"]
     done = {(t.id, False): done_row(t, s) for t, s in zip(trials, statuses, strict=False)}
     said: list[tuple[str, str, bool]] = []
-    conductor = Conductor(plan, KNOWN, done, why=lambda t, reason, runs: said.append((t.id, reason, runs)))
-    again = {pack.trials[0].id for pack in drain(conductor)}
+    scheduler = Scheduler(plan, KNOWN, done, why=lambda t, reason, runs: said.append((t.id, reason, runs)))
+    again = {pack.trials[0].id for pack in drain(scheduler)}
     assert again == {t.id for t in trials[2:]}
     assert len(said) == 6
     assert [runs for _, _, runs in said].count(False) == 2
@@ -67,33 +67,33 @@ def test_what_is_there_is_skipped_and_what_failed_runs_again() -> None:
 def test_a_pruned_row_never_stands_in_for_a_grid_trial() -> None:
     """A pruned row is a search's own; the grid trial still runs."""
     plan = Plan(tiny_study())
-    trial = drain(Conductor(plan, KNOWN, {}))[0].trials[0]
-    conductor = Conductor(plan, KNOWN, {(trial.id, True): done_row(trial, "pruned")})
-    assert trial.id in {pack.trials[0].id for pack in drain(conductor)}
+    trial = drain(Scheduler(plan, KNOWN, {}))[0].trials[0]
+    scheduler = Scheduler(plan, KNOWN, {(trial.id, True): done_row(trial, "pruned")})
+    assert trial.id in {pack.trials[0].id for pack in drain(scheduler)}
 
 
 def test_limit_counts_trials_started() -> None:
     """--trials N starts N trials and then is finished."""
-    conductor = Conductor(Plan(tiny_study(seeds=3)), KNOWN, {}, limit=4)
-    assert len(drain(conductor)) == 4
-    assert conductor.finished
+    scheduler = Scheduler(Plan(tiny_study(seeds=3)), KNOWN, {}, limit=4)
+    assert len(drain(scheduler)) == 4
+    assert scheduler.finished
 
 
-def finish(conductor: Conductor, pack: Pack, select: float) -> None:
+def finish(scheduler: Scheduler, pack: Pack, select: float) -> None:
     """End a pack with a `select` score."""
-    conductor.on_done(pack, [done_row(trial, select=select) for trial in pack.trials])
+    scheduler.on_done(pack, [done_row(trial, select=select) for trial in pack.trials])
 
 
 def test_confirm_reruns_best_and_default_on_fresh_seeds() -> None:
     """After a cell's grid is through, its best and its default configuration run on seeds that chose nothing."""
     study = tiny_study(methods={"full": {"lr": [1e-4, 1e-3]}}, seeds=2, search={"grid": {"confirm_seeds": 2}})
-    conductor = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)))
-    grid = drain(conductor)
+    scheduler = Scheduler(Plan(study), KNOWN, {}, with_default(Plan(study)))
+    grid = drain(scheduler)
     assert len(grid) == 4
-    assert not conductor.finished
+    assert not scheduler.finished
     for pack in grid:
-        finish(conductor, pack, 0.9 if pack.trials[0].hyperparameters["lr"] == 1e-4 else 0.1)
-    confirm = [pack.trials[0] for pack in drain(conductor)]
+        finish(scheduler, pack, 0.9 if pack.trials[0].hyperparameters["lr"] == 1e-4 else 0.1)
+    confirm = [pack.trials[0] for pack in drain(scheduler)]
     assert {t.stage for t in confirm} == {"confirm"}
     assert {t.seeds.code for t in confirm} == {CONFIRM_BASE + 1, CONFIRM_BASE + 2}
     default = Plan(study).default(next(Plan(study).cells()))
@@ -103,13 +103,13 @@ def test_confirm_reruns_best_and_default_on_fresh_seeds() -> None:
 def test_a_resumed_study_confirms_what_an_uninterrupted_one_would() -> None:
     """Confirm trials follow from the rows alone."""
     study = tiny_study(methods={"full": {"lr": [1e-4, 1e-3]}}, seeds=1, search={"grid": {"confirm_seeds": 2}})
-    first = Conductor(Plan(study), KNOWN, {}, with_default(Plan(study)))
+    first = Scheduler(Plan(study), KNOWN, {}, with_default(Plan(study)))
     packs = drain(first)
     for pack in packs:
         finish(first, pack, float(pack.trials[0].hyperparameters["lr"]))
     expected = {pack.name for pack in drain(first)}
     rows = {(p.name, False): done_row(p.trials[0], select=float(p.trials[0].hyperparameters["lr"])) for p in packs}
-    assert {pack.name for pack in drain(Conductor(Plan(study), KNOWN, rows, with_default(Plan(study))))} == expected
+    assert {pack.name for pack in drain(Scheduler(Plan(study), KNOWN, rows, with_default(Plan(study))))} == expected
 
 
 class Counted(tuple[str, str, float, str]):
@@ -133,8 +133,8 @@ def test_a_start_with_confirm_seeds_looks_at_each_row_a_few_times() -> None:
     cells = len(list(plan.cells()))
     rows = {(t.id, False): replace(done_row(t), cell=Counted(t.cell)) for t in trials}
     Counted.compared = 0
-    conductor = Conductor(plan, KNOWN, rows)
-    assert conductor.pending > 0
+    scheduler = Scheduler(plan, KNOWN, rows)
+    assert scheduler.pending > 0
     assert (cells, len(rows)) == (30, 120)
     assert Counted.compared < 10 * len(rows) < cells * len(rows)
 
@@ -142,7 +142,7 @@ def test_a_start_with_confirm_seeds_looks_at_each_row_a_few_times() -> None:
 @pytest.mark.parametrize(("status", "counts"), [("ok", True), ("diverged", True), ("pruned", False), ("oom", False)])
 def test_the_choice_counts_results_only(status: str, counts: bool) -> None:
     """Pruned and failed trials never win a choice."""
-    trial = drain(Conductor(Plan(tiny_study()), KNOWN, {}))[0].trials[0]
+    trial = drain(Scheduler(Plan(tiny_study()), KNOWN, {}))[0].trials[0]
     found = best_configuration([done_row(trial, status).scored])
     assert (found is not None) == counts
     if found is not None:

@@ -18,7 +18,7 @@ from finebench.bench.results.folder import Done, ResultsFolder
 from finebench.bench.results.scope import Scope
 from finebench.bench.results.within import within
 from finebench.bench.scheduling.optuna_search import OptunaCell, outcome
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.training.worker.pack_runner import PackRun
@@ -203,17 +203,17 @@ def test_what_was_added_to_a_choice_is_tried_and_what_was_dropped_never_wins(tmp
     def finish(plan: Plan, done: Told) -> tuple[Told, set[float]]:
         search = one_cell(plan, tmp_path, done)
         stored, cell = within(Scope(plan), done), next(plan.cells())
-        conductor = Conductor(
+        scheduler = Scheduler(
             plan, KNOWN, stored, lambda cell, best: [best, plan.default(cell)], searches={cell: search}
         )
         confirmed = set()
-        while (pack := conductor.next_pack()) is not None:
+        while (pack := scheduler.next_pack()) is not None:
             if pack.trials[0].stage == "confirm":
                 confirmed.add(lr_of(pack))
             rows = [done_row(trial, "ok", lr_of(pack)) for trial in pack.trials]
             done = done | {(row.trial_id, False): row for row in rows}
-            conductor.on_done(pack, rows)
-        assert conductor.finished
+            scheduler.on_done(pack, rows)
+        assert scheduler.finished
         return done, confirmed
 
     default = plan([1e-3]).default(next(plan([1e-3]).cells()))["lr"]

@@ -9,7 +9,7 @@ import pytest
 from finebench.bench.driver import preflight
 from finebench.bench.results.folder import Done, ResultsFolder
 from finebench.bench.scheduling.optuna_search import OptunaCell
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.configurations import Distinct, check_methods, find_defaults
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack
@@ -92,10 +92,10 @@ def test_what_is_one_configuration_on_a_model(
 )
 def test_a_best_configuration_that_is_the_default_is_confirmed_once(name: str, space: dict[str, Any]) -> None:
     made = tiny_prepared(methods={name: {"lr": 1e-3} | space}, search={"grid": {"confirm_seeds": 2}})
-    conductor = Conductor(made.plan, made.known, {}, made.confirmed)
-    for pack in drain(conductor):
-        conductor.on_done(pack, [done_row(trial) for trial in pack.trials])
-    confirm = [pack.trials[0] for pack in drain(conductor)]
+    scheduler = Scheduler(made.plan, made.known, {}, made.confirmed)
+    for pack in drain(scheduler):
+        scheduler.on_done(pack, [done_row(trial) for trial in pack.trials])
+    confirm = [pack.trials[0] for pack in drain(scheduler)]
     assert len({trial.configuration for trial in confirm}) == 1
     assert [trial.stage for trial in confirm] == ["confirm"] * 2
 

@@ -144,7 +144,7 @@ def test_a_folder_continued_on_other_hardware_does_not_mix(tmp_path: Path, monke
     before = {row["trial_id"]: row for row in ResultsFolder(str(tmp_path)).rows()}
     monkeypatch.setattr("finebench.bench.driver.run.gpus_here", lambda: Gpus(1, True))
     notes = Notes()
-    again = run_tiny(tmp_path, observer=lambda conductor: notes, **changes)
+    again = run_tiny(tmp_path, observer=lambda scheduler: notes, **changes)
     assert (again.statuses, again.skipped) == ({"ok": 4}, 0)
     assert "precision auto is bf16: all GPUs (1) compute it in hardware" in notes.said
     assert any("left out" in note and "4 in fp32" in note for note in notes.said), notes.said

@@ -1,11 +1,11 @@
-"""Seeds in waves: the schedule, where it is refused, and what the conductor runs after each look."""
+"""Seeds in waves: the schedule, where it is refused, and what the scheduler runs after each look."""
 
 from collections.abc import Collection
 from typing import Any
 
 import pytest
 
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.study.waves import CellKey, Waves
@@ -65,17 +65,17 @@ def test_waves_are_refused_where_their_error_rate_would_not_hold(changes: dict[s
         Plan(study(**changes))
 
 
-def played(found: Study, decide: Any) -> tuple[list[tuple[str, str, int]], Conductor]:
+def played(found: Study, decide: Any) -> tuple[list[tuple[str, str, int]], Scheduler]:
     """What runs, trial by trial, where every trial ends well at once."""
     plan = Plan(found)
     waves = Waves(found, [cell.key for cell in plan.cells()], decide)
-    conductor, ran = Conductor(plan, KNOWN, {}, waves=waves), []
-    while (pack := conductor.next_pack()) is not None:
+    scheduler, ran = Scheduler(plan, KNOWN, {}, waves=waves), []
+    while (pack := scheduler.next_pack()) is not None:
         for trial in pack.trials:
             ran.append((trial.task.name, trial.method, trial.seeds.code))
-            conductor.on_done(pack, [done_row(trial)])
-    assert conductor.finished
-    return ran, conductor
+            scheduler.on_done(pack, [done_row(trial)])
+    assert scheduler.finished
+    return ran, scheduler
 
 
 def test_a_wave_runs_the_cells_of_open_claims_alone() -> None:
@@ -86,14 +86,14 @@ def test_a_wave_runs_the_cells_of_open_claims_alone() -> None:
         cells = [cell.key for cell in Plan(study()).cells()]
         return [key for key in cells if key[0] == "mini-cola"] if look == 0 else []
 
-    ran, conductor = played(study(), decide)
+    ran, scheduler = played(study(), decide)
     assert looks == [0, 1]
     assert {seed for task, _, seed in ran if task == "mini-cola"} == set(range(1, 10))
     assert {seed for task, _, seed in ran if task == "mini-mrpc"} == set(range(1, 7))
     assert len(ran) == len(set(ran)) == 2 * 9 + 2 * 6
     assert ran.index(("mini-mrpc", "full", 6)) < ran.index(("mini-cola", "full", 7))
-    assert sum(conductor.spared.values()) == 4 * 14 - len(ran)
-    assert [one.planned for one in conductor.plan.counts(conductor.waves)] == [9, 9, 6, 6]
+    assert sum(scheduler.spared.values()) == 4 * 14 - len(ran)
+    assert [one.planned for one in scheduler.plan.counts(scheduler.waves)] == [9, 9, 6, 6]
 
 
 def test_nothing_is_looked_at_before_a_wave_is_through() -> None:
@@ -105,24 +105,24 @@ def test_nothing_is_looked_at_before_a_wave_is_through() -> None:
         seen.append(look)
         return [cell.key for cell in plan.cells()]
 
-    conductor = Conductor(plan, KNOWN, {}, waves=Waves(found, [c.key for c in plan.cells()], decide))
-    packs = [conductor.next_pack() for _ in range(12)]
+    scheduler = Scheduler(plan, KNOWN, {}, waves=Waves(found, [c.key for c in plan.cells()], decide))
+    packs = [scheduler.next_pack() for _ in range(12)]
     assert all(packs)
-    assert conductor.next_pack() is None
+    assert scheduler.next_pack() is None
     assert not seen
-    assert not conductor.finished
+    assert not scheduler.finished
     for pack in packs:
         assert pack is not None
-        conductor.on_done(pack, [done_row(trial) for trial in pack.trials])
-    following = conductor.next_pack()
+        scheduler.on_done(pack, [done_row(trial) for trial in pack.trials])
+    following = scheduler.next_pack()
     assert following is not None
     assert (seen, following.trials[0].seeds.code) == ([0], 7)
 
 
 def test_the_last_look_ends_the_study_whatever_is_open() -> None:
-    ran, conductor = played(study(tasks=["mini-cola"]), lambda look: [c.key for c in Plan(study()).cells()])
+    ran, scheduler = played(study(tasks=["mini-cola"]), lambda look: [c.key for c in Plan(study()).cells()])
     assert {seed for *_, seed in ran} == set(range(1, 15))
-    assert not conductor.spared.total()
+    assert not scheduler.spared.total()
 
 
 def test_a_study_that_goes_on_takes_the_same_looks_again() -> None:
@@ -136,8 +136,8 @@ def test_a_study_that_goes_on_takes_the_same_looks_again() -> None:
         looks.append(look)
         return cells if look == 0 else []
 
-    conductor = Conductor(plan, KNOWN, there, waves=Waves(found, cells, decide))
-    assert (conductor.next_pack(), looks, conductor.finished) == (None, [0, 1], True)
+    scheduler = Scheduler(plan, KNOWN, there, waves=Waves(found, cells, decide))
+    assert (scheduler.next_pack(), looks, scheduler.finished) == (None, [0, 1], True)
 
 
 def test_confirm_seeds_come_in_waves_once_every_cell_has_chosen() -> None:
@@ -145,11 +145,11 @@ def test_confirm_seeds_come_in_waves_once_every_cell_has_chosen() -> None:
         tasks=["mini-cola"], seeds=1, search={"grid": {"confirm_seeds": UNTIL}},
         methods={"full": {"lr": [1e-3, 1e-4]}, "bitfit": {"lr": [5e-3]}},
     )  # fmt: skip
-    ran, conductor = played(found, lambda look: [c.key for c in Plan(found).cells() if c.method == "full"][: 1 - look])
+    ran, scheduler = played(found, lambda look: [c.key for c in Plan(found).cells() if c.method == "full"][: 1 - look])
     confirmed = [(method, seed) for _, method, seed in ran if seed > 1000]
     assert {seed for method, seed in confirmed if method == "full"} == set(range(1001, 1010))
     assert {seed for method, seed in confirmed if method == "bitfit"} == set(range(1001, 1007))
-    assert [c.planned for c in conductor.plan.counts(conductor.waves) if c.stage == "confirm"] == [18, 12]
+    assert [c.planned for c in scheduler.plan.counts(scheduler.waves) if c.stage == "confirm"] == [18, 12]
 
 
 def test_trials_that_are_not_needed_are_explained() -> None:
@@ -157,5 +157,5 @@ def test_trials_that_are_not_needed_are_explained() -> None:
     plan = Plan(found)
     there = {(t.id, False): done_row(t) for t in plan.grid(KNOWN) if t.seeds.code <= 6}
     waves = Waves(found, [c.key for c in plan.cells()], lambda look: [])
-    Conductor(plan, KNOWN, there, waves=waves, why=lambda trial, reason, runs: said.append((reason, runs))).look()
+    Scheduler(plan, KNOWN, there, waves=waves, why=lambda trial, reason, runs: said.append((reason, runs))).look()
     assert said.count(("not needed: no open claim is about its cell", False)) == 2 * 8

@@ -18,7 +18,7 @@ from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker import checkpoint_policy
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util import machine
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.bench.training.worker.test_pack_runner import finish, make_trials, science
@@ -43,15 +43,15 @@ def lock(tmp_path: Path) -> Iterator[Lock]:
     torch.set_num_threads(threads)
 
 
-def resident(ready: Prepared, lock: Lock | None = None, **changes: Any) -> Resident:
-    """Fresh resident state, with checkpoints where there is a lock."""
+def cache(ready: Prepared, lock: Lock | None = None, **changes: Any) -> WorkerCache:
+    """A fresh worker cache, with checkpoints where there is a lock."""
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0)
     if lock is not None:
         shipment = dataclasses.replace(shipment, results=lock.folder.root, run=lock.token)
-    return Resident(dataclasses.replace(shipment, **changes), Share())
+    return WorkerCache(dataclasses.replace(shipment, **changes), Share())
 
 
-def stop_at(where: Resident, step: int, *trials: Trial) -> PackRun:
+def stop_at(where: WorkerCache, step: int, *trials: Trial) -> PackRun:
     """Run a pack until its first member to get there has trained `step` steps."""
     run = PackRun(where, Pack(trials), fused=False)
     where.watch.asked = lambda: any(member.progress.steps >= step for member in run.members)
@@ -62,7 +62,7 @@ def stop_at(where: Resident, step: int, *trials: Trial) -> PackRun:
 
 def go_on(ready: Prepared, lock: Lock, *trials: Trial) -> tuple[list[Record], list[str]]:
     """Finish a pack in a fresh process state; also what was noted."""
-    run = PackRun(resident(ready, lock), Pack(trials), fused=False)
+    run = PackRun(cache(ready, lock), Pack(trials), fused=False)
     records = run.finish()
     assert not run.stopped
     return records, run.notes()
@@ -72,9 +72,9 @@ def go_on(ready: Prepared, lock: Lock, *trials: Trial) -> tuple[list[Record], li
 def test_a_trial_stopped_after_every_step_is_bit_identical(ready: Prepared, lock: Lock, method: str) -> None:
     """Six interruptions in one trial: between evaluations, at them, in the first and in later epochs."""
     trial = next(t for t in make_trials(ready) if t.method == method)
-    whole = science(finish(resident(ready), trial)[0])
+    whole = science(finish(cache(ready), trial)[0])
     for step in range(1, 7):
-        run = stop_at(resident(ready, lock), step, trial)
+        run = stop_at(cache(ready, lock), step, trial)
         assert run.stopped
         assert run.members[0].progress.steps == step
     (record,), notes = go_on(ready, lock, trial)
@@ -87,10 +87,10 @@ def test_a_pack_goes_on_with_every_member_where_it_was(ready: Prepared, lock: Lo
     """Members of a pack are stopped at different steps, and still report their rungs together."""
     plan, (cell, *_) = ready.plan, list(ready.plan.cells())
     pair = [plan.trial(cell, "grid", plan.points(cell)[0], Seeds.paired(k), ready.known) for k in (1, 2)]
-    whole = [science(record) for record in finish(resident(ready), *pair)]
-    run = stop_at(resident(ready, lock), 4, *pair)
+    whole = [science(record) for record in finish(cache(ready), *pair)]
+    run = stop_at(cache(ready, lock), 4, *pair)
     assert [member.progress.steps for member in run.members] == [4, 4]
-    again = PackRun(resident(ready, lock), Pack(tuple(pair)), fused=False)
+    again = PackRun(cache(ready, lock), Pack(tuple(pair)), fused=False)
     rungs = []
     while (rung := again.advance()) is not None:
         rungs.append((rung.index, rung.value))
@@ -103,7 +103,7 @@ def test_a_pack_goes_on_with_every_member_where_it_was(ready: Prepared, lock: Lo
 def test_times_and_the_start_are_those_of_all_parts_together(ready: Prepared, lock: Lock) -> None:
     """A resumed trial does not look cheaper than it was."""
     trial = make_trials(ready)[0]
-    run = stop_at(resident(ready, lock), 5, trial)
+    run = stop_at(cache(ready, lock), 5, trial)
     first = run.members[0]
     (record,), _ = go_on(ready, lock, trial)
     assert record.trial["train_seconds"] > first.progress.train_seconds > 0
@@ -115,8 +115,8 @@ def test_times_and_the_start_are_those_of_all_parts_together(ready: Prepared, lo
 def test_a_time_limit_counts_all_parts(ready: Prepared, lock: Lock) -> None:
     """A trial cannot outlive its limit by being interrupted."""
     trial = make_trials(ready)[0]
-    used = stop_at(resident(ready, lock), 5, trial).members[0].progress
-    short = resident(ready, lock, timeout=(used.train_seconds + used.eval_seconds) * 0.9)
+    used = stop_at(cache(ready, lock), 5, trial).members[0].progress
+    short = cache(ready, lock, timeout=(used.train_seconds + used.eval_seconds) * 0.9)
     record = finish(short, trial)[0]
     assert record.trial["status"] == "timeout"
     assert "at step 6 of 7" in record.trial["reason"]
@@ -138,14 +138,14 @@ def spoil(data: bytes, how: str) -> bytes:
 def test_a_damaged_checkpoint_is_not_used(ready: Prepared, lock: Lock, how: str) -> None:
     """The trial starts anew, says so, and ends as it would have."""
     trial = make_trials(ready)[1]
-    stop_at(resident(ready, lock), 5, trial)
+    stop_at(cache(ready, lock), 5, trial)
     name = checkpoint_policy.file(trial.id)
     data = lock.folder.read_bytes(name)
     assert data is not None
     lock.folder.write_bytes(name, spoil(data, how))
     (record,), (note,) = go_on(ready, lock, trial)
     assert "starts anew: damaged" in note
-    assert science(record) == science(finish(resident(ready), trial)[0])
+    assert science(record) == science(finish(cache(ready), trial)[0])
 
 
 def test_another_trials_checkpoint_and_another_versions_are_not_used(
@@ -153,7 +153,7 @@ def test_another_trials_checkpoint_and_another_versions_are_not_used(
 ) -> None:
     """Identity is what could change a bit: trial, training code, steps, packages, device, threads."""
     one, other = make_trials(ready)[1:3]
-    stop_at(resident(ready, lock), 2, one)
+    stop_at(cache(ready, lock), 2, one)
     data = lock.folder.read_bytes(checkpoint_policy.file(one.id))
     assert data is not None
     lock.folder.write_bytes(checkpoint_policy.file(other.id), data)
@@ -167,17 +167,17 @@ def test_another_trials_checkpoint_and_another_versions_are_not_used(
 def test_short_trials_and_trials_without_a_folder_pay_nothing(ready: Prepared, lock: Lock) -> None:
     """Nothing is written before it is due, nor where the driver's token is not found."""
     trial = make_trials(ready)[0]
-    finish(resident(ready, lock), trial)
-    finish(resident(ready, lock, run="another driver's", checkpoint_seconds=0.0), trial)
+    finish(cache(ready, lock), trial)
+    finish(cache(ready, lock, run="another driver's", checkpoint_seconds=0.0), trial)
     assert lock.folder.files(checkpoint_policy.FOLDER) == []
-    finish(resident(ready, lock, checkpoint_seconds=0.0), trial)
+    finish(cache(ready, lock, checkpoint_seconds=0.0), trial)
     assert lock.folder.files(checkpoint_policy.FOLDER) == [f"{trial.id}.safetensors"]
 
 
 def test_a_worker_whose_driver_was_replaced_writes_nothing_and_ends(ready: Prepared, lock: Lock) -> None:
     """The new driver's trial is not written over."""
     trial = make_trials(ready)[0]
-    where = resident(ready, lock)
+    where = cache(ready, lock)
     run = PackRun(where, Pack((trial,)))
     run.advance()
     lock.folder.write_json("_driver.json", lock.folder.read_json("_driver.json") | {"token": "another"})
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_trial(
     def full(name: str, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    where = resident(ready, lock, checkpoint_seconds=0.0)
+    where = cache(ready, lock, checkpoint_seconds=0.0)
     assert where.watch.folder is not None
     monkeypatch.setattr(where.watch.folder, "write_bytes", full)
     run = PackRun(where, Pack((make_trials(ready)[0],)))
@@ -227,7 +227,7 @@ def test_checkpoints_take_one_fiftieth_of_the_time_at_most(
     theirs one after the other."""
     now = 100.0
     monkeypatch.setattr(checkpoint_policy.time, "monotonic", lambda: now)
-    watch = resident(ready, lock, checkpoint_seconds=10.0).watch
+    watch = cache(ready, lock, checkpoint_seconds=10.0).watch
     watch.begin()
     cost = 0.0
 

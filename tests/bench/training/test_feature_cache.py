@@ -18,9 +18,9 @@ from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.feature_cache import Features, FeatureStore, compute, rows_digest
 from finebench.bench.training.worker.pack_runner import calibrate
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import tiny_prepared
-from tests.bench.training.worker.test_pack_runner import finish, make_resident, make_trials, science
+from tests.bench.training.worker.test_pack_runner import finish, make_cache, make_trials, science
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def ready() -> Prepared:
 
 
 @pytest.fixture
-def resident(ready: Prepared) -> Iterator[Resident]:
+def cache(ready: Prepared) -> Iterator[WorkerCache]:
     threads = torch.get_num_threads()
-    yield make_resident(ready)
+    yield make_cache(ready)
     torch.set_num_threads(threads)
 
 
@@ -53,43 +53,43 @@ def with_lr(trial: Trial, lr: float) -> Trial:
     return dataclasses.replace(trial, hyperparameters={**trial.hyperparameters, "lr": lr})
 
 
-def test_features_are_the_same_bits_whatever_ran_before(ready: Prepared, resident: Resident, reads: list[int]) -> None:
+def test_features_are_the_same_bits_whatever_ran_before(ready: Prepared, cache: WorkerCache, reads: list[int]) -> None:
     """Other fractions share rows with this one, and still do not lend it their features."""
     small, large = make_trials(ready)[:2]
     assert small.fraction < large.fraction
-    fresh = science(finish(make_resident(ready), small)[0])
-    finish(resident, large)
+    fresh = science(finish(make_cache(ready), small)[0])
+    finish(cache, large)
     reads.clear()
-    assert science(finish(resident, small)[0]) == fresh
+    assert science(finish(cache, small)[0]) == fresh
     fit, select = fresh[0]["n_fit"], fresh[0]["n_select"]
     assert sum(reads) == fit + select  # the score split has been read for the other trial
 
 
-def test_another_learning_rate_and_head_seed_reuse_them(ready: Prepared, resident: Resident, reads: list[int]) -> None:
+def test_another_learning_rate_and_head_seed_reuse_them(ready: Prepared, cache: WorkerCache, reads: list[int]) -> None:
     """And pay for them all the same."""
     trial = make_trials(ready)[0]
-    first = finish(resident, trial)[0]
+    first = finish(cache, trial)[0]
     reads.clear()
     seeds = dataclasses.replace(trial.seeds, init=9, order=9)
     other = dataclasses.replace(with_lr(trial, 1e-3), seeds=seeds)
-    second = finish(resident, other)[0]
+    second = finish(cache, other)[0]
     assert reads == []
-    assert science(second) == science(finish(make_resident(ready), other)[0])
-    kept = [one.seconds for one in resident.features._kept.values()]
+    assert science(second) == science(finish(make_cache(ready), other)[0])
+    kept = [one.seconds for one in cache.features._kept.values()]
     assert len(kept) == 3
     for record in (first, second):
         assert record.trial["train_seconds"] + record.trial["eval_seconds"] > sum(kept)
     assert second.trial["train_flops"] == pytest.approx(first.trial["train_flops"], rel=1e-12)
 
 
-def test_a_trial_pays_once_also_where_it_goes_on(ready: Prepared, resident: Resident) -> None:
+def test_a_trial_pays_once_also_where_it_goes_on(ready: Prepared, cache: WorkerCache) -> None:
     from finebench.bench.training.evaluation import Progress
     from finebench.bench.training.linear_probe import charge
     from finebench.bench.training.worker.make_job import on_stored_features
     from finebench.bench.training.worker.trial_runner import Member
 
-    member = Member(make_trials(ready)[0], resident, None)
-    job, _ = on_stored_features(member.trial, member.resident, *member.make_job())
+    member = Member(make_trials(ready)[0], cache, None)
+    job, _ = on_stored_features(member.trial, member.cache, *member.make_job())
     new, resumed = Progress(), Progress(steps=3, train_seconds=5.0)
     charge(job, new)
     charge(job, resumed)
@@ -100,53 +100,53 @@ def test_a_trial_pays_once_also_where_it_goes_on(ready: Prepared, resident: Resi
 
 
 def test_the_time_limit_holds_while_features_are_computed(ready: Prepared) -> None:
-    row = finish(make_resident(ready, timeout=0.0), make_trials(ready)[0])[0].trial
+    row = finish(make_cache(ready, timeout=0.0), make_trials(ready)[0])[0].trial
     assert row["status"] == "timeout"
     assert "while features were computed" in row["reason"]
 
 
-def test_flops_are_one_pass_over_fit_and_the_heads_own_steps(ready: Prepared, resident: Resident) -> None:
+def test_flops_are_one_pass_over_fit_and_the_heads_own_steps(ready: Prepared, cache: WorkerCache) -> None:
     trial = make_trials(ready)[0]
-    row = finish(resident, trial)[0].trial
+    row = finish(cache, trial)[0].trial
     task = ready.tasks[trial.task.name]
-    lengths = resident.tokens(task, "train", trial.training.max_length).lengths[resident.draw(trial).fit]
-    found = method_cost.head_flops(method("head")(), resident.architecture, task.num_labels)
+    lengths = cache.tokens(task, "train", trial.training.max_length).lengths[cache.draw(trial).fit]
+    found = method_cost.head_flops(method("head")(), cache.architecture, task.num_labels)
     assert found is not None
     once = found.features(int(lengths.sum()), int((lengths**2).sum()), len(lengths))
     assert row["train_flops"] == once + found.step.example * row["examples"]
 
 
-def test_a_flop_budget_is_kept(ready: Prepared, resident: Resident) -> None:
+def test_a_flop_budget_is_kept(ready: Prepared, cache: WorkerCache) -> None:
     trial = make_trials(ready)[0]
-    row = finish(resident, trial)[0].trial
+    row = finish(cache, trial)[0].trial
     once, step = row["train_flops"], 0.0
-    found = method_cost.head_flops(method("head")(), resident.architecture, 1)
+    found = method_cost.head_flops(method("head")(), cache.architecture, 1)
     assert found is not None
     step = found.step.example * trial.training.batch_size
     once -= found.step.example * row["examples"]
     for budget, steps in ((once + 10.5 * step, 10), (once / 2, 1)):
         limited = dataclasses.replace(trial, budget=Budget(flops=budget))
-        again = finish(resident, limited)[0].trial
+        again = finish(cache, limited)[0].trial
         assert again["steps"] == steps
 
 
-def test_a_seconds_budget_pays_for_its_features(ready: Prepared, resident: Resident) -> None:
+def test_a_seconds_budget_pays_for_its_features(ready: Prepared, cache: WorkerCache) -> None:
     trial = make_trials(ready)[0]
-    rates = {s: calibrate(resident, dataclasses.replace(trial, budget=Budget(seconds=s))) for s in (1e-6, 1e6)}
+    rates = {s: calibrate(cache, dataclasses.replace(trial, budget=Budget(seconds=s))) for s in (1e-6, 1e6)}
     assert rates[1e-6] * 1e-6 == 1.0  # no time is left beside the features: one step
     assert rates[1e6] > 1
-    assert finish(resident, trial)[0].trial["status"] == "ok"
+    assert finish(cache, trial)[0].trial["status"] == "ok"
 
 
-def test_the_plan_says_what_is_counted(ready: Prepared, resident: Resident) -> None:
+def test_the_plan_says_what_is_counted(ready: Prepared, cache: WorkerCache) -> None:
     """With the tokens that the task really has, the estimate is the trial's own sum."""
     trial = make_trials(ready)[0]
     task = ready.tasks[trial.task.name]
-    lengths = resident.tokens(task, "train", trial.training.max_length).lengths
+    lengths = cache.tokens(task, "train", trial.training.max_length).lengths
     size = Size(len(lengths), len(task.score.labels), lengths.mean(), (lengths**2).mean(), task.num_labels)
     cell = next(iter(ready.plan.cells()))
-    row = finish(resident, trial)[0].trial
-    planned = estimate(ready.plan, cell, resident.architecture, size)
+    row = finish(cache, trial)[0].trial
+    planned = estimate(ready.plan, cell, cache.architecture, size)
     n_fit = round(cell.fraction * size.train * (1 - ready.study.select.fraction))
     assert planned.train_flops / n_fit == pytest.approx(row["train_flops"] / row["n_fit"], rel=0.05)
     passes = planned.eval_flops / (planned.train_flops / n_fit) / (50 + size.score)

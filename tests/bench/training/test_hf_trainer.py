@@ -21,7 +21,7 @@ from finebench.bench.training.job import Job
 from finebench.bench.training.loop import train
 from finebench.bench.training.optimiser import learning_rate
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
-from finebench.bench.training.worker.pack_runner import PackRun, Resident
+from finebench.bench.training.worker.pack_runner import PackRun, WorkerCache
 from tests.bench.tiny import tiny_prepared
 
 STEPS = 12
@@ -41,8 +41,8 @@ def make_job(method: str, task: str, schedule: str, weight_decay: float) -> Job:
     )
     cell = next(iter(ready.plan.cells()))
     trial = ready.plan.trial(cell, "grid", ready.plan.points(cell)[0], Seeds.paired(1), ready.known)
-    resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0), Share())
-    job, _ = PackRun(resident, Pack((trial,))).members[0].make_job()
+    cache = WorkerCache(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0), Share())
+    job, _ = PackRun(cache, Pack((trial,))).members[0].make_job()
     for module in job.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

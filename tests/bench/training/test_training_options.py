@@ -24,7 +24,7 @@ from finebench.bench.training.losses import class_weights, mean_loss, parts, row
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import ModelError, StudyError
 from tests.bench.tiny import run_tiny, tiny_prepared, tiny_study
 from tests.bench.tiny_models import tiny_batch, tiny_model
@@ -35,8 +35,8 @@ def ready() -> Prepared:
     return tiny_prepared(methods={"full": {"lr": 1e-3}, "lora": {"lr": 1e-3, "dropout": 0.1}})
 
 
-def resident(ready: Prepared) -> Resident:
-    return Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0), Share())
+def cache(ready: Prepared) -> WorkerCache:
+    return WorkerCache(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0), Share())
 
 
 def trial(ready: Prepared, name: str, seed: int = 1, **training: Any) -> Trial:
@@ -54,7 +54,7 @@ class Caught(torch.optim.SGD):
 
 def gradients(ready: Prepared, name: str, **training: Any) -> tuple[list[torch.Tensor], float]:
     """Gradients and loss of a trial's first step."""
-    job = Member(trial(ready, name, **training), resident(ready), None).make_job()[0]
+    job = Member(trial(ready, name, **training), cache(ready), None).make_job()[0]
     job = dataclasses.replace(job, training=job.training.model_copy(update={"max_grad_norm": 1e9}))
     trained = [p for p in job.model.parameters() if p.requires_grad]
     optimizer = Caught(trained, lr=0.0)
@@ -124,11 +124,11 @@ def test_a_batch_in_parts_is_the_batch() -> None:
 
 def test_class_weights_in_a_pack_are_those_alone(ready: Prepared) -> None:
     mine = tuple(trial(ready, "full", seed, class_weights="balanced") for seed in (1, 2))
-    packed = PackRun(resident(ready), Pack(mine), fused=True)
+    packed = PackRun(cache(ready), Pack(mine), fused=True)
     together = packed.finish()
     assert packed.notes() == []
-    alone = [PackRun(resident(ready), Pack((one,))).finish()[0] for one in mine]
-    plain = PackRun(resident(ready), Pack((trial(ready, "full"),))).finish()[0]
+    alone = [PackRun(cache(ready), Pack((one,))).finish()[0] for one in mine]
+    plain = PackRun(cache(ready), Pack((trial(ready, "full"),))).finish()[0]
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.evals["loss"].to_numpy(), other.evals["loss"].to_numpy(), rtol=1e-3)
     assert alone[0].evals["loss"].to_pylist() != plain.evals["loss"].to_pylist()
@@ -137,10 +137,10 @@ def test_class_weights_in_a_pack_are_those_alone(ready: Prepared) -> None:
 @pytest.mark.parametrize("training", [{"micro_batch": 3}, {"checkpointing": True}])
 def test_what_a_pack_cannot_do_is_trained_in_turn(ready: Prepared, training: dict[str, Any]) -> None:
     mine = tuple(trial(ready, "full", seed, **training) for seed in (1, 2))
-    run = PackRun(resident(ready), Pack(mine), fused=True)
+    run = PackRun(cache(ready), Pack(mine), fused=True)
     together = run.finish()
     assert "is trained in turn: micro_batch and checkpointing" in " ".join(run.notes())
-    alone = PackRun(resident(ready), Pack(mine[1:])).finish()[0]
+    alone = PackRun(cache(ready), Pack(mine[1:])).finish()[0]
     assert together[1].predictions.equals(alone.predictions)
 
 

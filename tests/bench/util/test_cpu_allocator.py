@@ -20,7 +20,7 @@ libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 
 MIB = 2**20
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def resident(): return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / MIB
+def cache(): return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / MIB
 def step():
     memory = libc.malloc(48 * MIB)
     libc.memset(memory, 1, 48 * MIB)
@@ -31,9 +31,9 @@ step()
 before = faults()
 for _ in range(5):
     step()
-counted, held = (faults() - before) * resource.getpagesize() / MIB, resident()
+counted, held = (faults() - before) * resource.getpagesize() / MIB, cache()
 cpu_allocator.give_back()
-print(json.dumps({"kept": kept, "cleared": counted, "given_back": held - resident()}))
+print(json.dumps({"kept": kept, "cleared": counted, "given_back": held - cache()}))
 """
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from finebench.bench.cli.terminal import progress
 from finebench.bench.cli.terminal.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
 from finebench.bench.results.folder import Done, done_of
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.training.worker.messages import Pack
@@ -21,10 +21,10 @@ from tests.bench.tiny import drain, tiny_study
 KNOWN = Identities(Identity("embedded", "1"), {name: Identity(name, "1") for name in ("mini-cola", "mini-stsb")})
 
 
-def started(done: dict[tuple[str, bool], Done] | None = None, **changes: Any) -> tuple[Tally, Conductor]:
+def started(done: dict[tuple[str, bool], Done] | None = None, **changes: Any) -> tuple[Tally, Scheduler]:
     plan = Plan(tiny_study(**changes))
-    conductor = Conductor(plan, KNOWN, done or {})
-    return Tally.of(plan, conductor), conductor
+    scheduler = Scheduler(plan, KNOWN, done or {})
+    return Tally.of(plan, scheduler), scheduler
 
 
 def row(pack: Pack, status: str = "ok", select: float | None = 0.5) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_what_a_search_had_pruned_before_is_done() -> None:
     search = {"optuna": {"trials": 3, "confirm_seeds": 0}}
     methods = {"full": {"lr": {"loguniform": [1e-4, 1e-2]}}, "bitfit": {"lr": {"loguniform": [1e-4, 1e-2]}}}
     plan = Plan(tiny_study(search=search, methods=methods))
-    tally = Tally.of(plan, Conductor(plan, KNOWN, as_search, searches=dict.fromkeys(plan.cells(), Nothing())))
+    tally = Tally.of(plan, Scheduler(plan, KNOWN, as_search, searches=dict.fromkeys(plan.cells(), Nothing())))
     assert (tally.done, tally.planned) == (6, 6)
 
 
@@ -103,10 +103,10 @@ class Nothing:
 def test_what_is_left_follows_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    tally, conductor = started(seeds=2)
+    tally, scheduler = started(seeds=2)
     tally.started = now[0]
     assert tally.eta() is None
-    packs = drain(conductor)
+    packs = drain(scheduler)
     tally.start(packs[0])
     now[0] += 10
     tally.end(row(packs[0]))
@@ -120,10 +120,10 @@ def test_what_is_left_follows_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -
 
 def test_piped_output_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0.0)
-    tally, conductor = started()
+    tally, scheduler = started()
     console = Console(file=io.StringIO(), width=120)
     watch = PlainProgress(tally, console)
-    first, second = drain(conductor)
+    first, second = drain(scheduler)
     watch.on_start(first)
     watch.on_start(second)
     watch.on_row(row(first))
@@ -136,10 +136,10 @@ def test_piped_output_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_gets_the_map_and_keeps_the_notes() -> None:
-    tally, conductor = started()
+    tally, scheduler = started()
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     watch = LiveProgress(tally, console)
-    first, second = drain(conductor)
+    first, second = drain(scheduler)
     watch.on_start(first)
     watch.on_row(row(first, select=0.25))
     watch.on_start(second)
@@ -155,12 +155,12 @@ def test_a_terminal_gets_the_map_and_keeps_the_notes() -> None:
 
 def test_a_confirm_stage_that_needs_half_its_trials_leaves_nothing_open() -> None:
     """The plan counts the best and the default configuration; here they are one."""
-    tally, conductor = started(methods={"full": {"lr": [2e-5]}}, search={"grid": {"confirm_seeds": 2}})
+    tally, scheduler = started(methods={"full": {"lr": [2e-5]}}, search={"grid": {"confirm_seeds": 2}})
     assert tally.planned == 5
-    while (pack := conductor.next_pack()) is not None:
+    while (pack := scheduler.next_pack()) is not None:
         tally.start(pack)
         tally.end(row(pack))
-        conductor.on_done(pack, list(done(pack).values()))
+        scheduler.on_done(pack, list(done(pack).values()))
     assert (tally.done, tally.planned) == (3, 3)
     assert tally.eta() is None
     assert "3/3" in "".join(printed(cell_map(tally, 40)))
@@ -168,14 +168,14 @@ def test_a_confirm_stage_that_needs_half_its_trials_leaves_nothing_open() -> Non
 
 def test_the_best_of_an_earlier_run_is_in_the_map() -> None:
     """A map that forgot it would show a worse best after each resume; what a search stopped early counts in neither."""
-    packs = drain(Conductor(Plan(tiny_study(seeds=3)), KNOWN, {}))
+    packs = drain(Scheduler(Plan(tiny_study(seeds=3)), KNOWN, {}))
     stored: dict[tuple[str, bool], Done] = {}
     for pack, status, select in zip(packs[::2], ("ok", "ok", "pruned"), (0.25, 0.75, 0.9), strict=True):
         one = done_of(row(pack, status, select))
         stored[one.trial_id, status == "pruned"] = one
-    tally, conductor = started(stored, seeds=3)
+    tally, scheduler = started(stored, seeds=3)
     assert "2/3 0.500" in printed(cell_map(tally, 40))[1]
-    (left,) = (pack for pack in drain(conductor) if pack.trials[0].cell == packs[0].trials[0].cell)
+    (left,) = (pack for pack in drain(scheduler) if pack.trials[0].cell == packs[0].trials[0].cell)
     for status, select in (("pruned", 0.9), ("diverged", math.nan), ("ok", 0.5)):
         tally.end(row(left, status, select))
     assert tally.cells[left.trials[0].cell].best == 0.5
@@ -183,17 +183,17 @@ def test_the_best_of_an_earlier_run_is_in_the_map() -> None:
 
 def test_the_best_is_a_mean_on_select_and_no_held_out_maximum() -> None:
     """Of two learning rates of two seeds; a third one, of one lucky seed so far, is compared with nobody yet."""
-    tally, conductor = started(methods={"full": {"lr": [1e-3, 3e-4, 1e-4]}}, seeds=2)
+    tally, scheduler = started(methods={"full": {"lr": [1e-3, 3e-4, 1e-4]}}, seeds=2)
     selects = iter((0.6, 0.7, 0.95, 0.8, 0.5))
-    for pack in drain(conductor)[:5]:
+    for pack in drain(scheduler)[:5]:
         tally.end(row(pack, select=next(selects)) | {"score": 0.99})
     (cell,) = tally.cells.values()
     assert cell.best == pytest.approx(0.7)  # (0.6 + 0.8) / 2, not (0.7 + 0.5) / 2, 0.95 or 0.99
 
 
 def test_confirm_runs_choose_nothing_and_stand_in_no_best() -> None:
-    tally, conductor = started(methods={"full": {"lr": [2e-5]}})
-    (pack,) = drain(conductor)
+    tally, scheduler = started(methods={"full": {"lr": [2e-5]}})
+    (pack,) = drain(scheduler)
     tally.end(row(pack, select=0.4))
     tally.end(row(pack, select=0.9) | {"stage": "confirm"})
     assert [cell.best for cell in tally.cells.values()] == [0.4]

@@ -69,13 +69,13 @@ def test_a_terminal_is_told_at_once_and_left_as_it_was() -> None:
 
 
 def test_the_progress_line_says_what_the_first_trial_waits_for() -> None:
-    tally, conductor = started()
+    tally, scheduler = started()
     console = terminal()
     live = LiveProgress(tally, console)
     live.on_wait("starting Ray")
     live.live.refresh()
     assert "starting Ray" in text(console)
-    pack = conductor.next_pack()
+    pack = scheduler.next_pack()
     assert pack is not None
     live.on_start(pack)
     before = len(text(console))
@@ -86,12 +86,12 @@ def test_the_progress_line_says_what_the_first_trial_waits_for() -> None:
 
 def test_plain_lines_say_so_until_the_first_trial_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "EVERY_SECONDS", 0.05)
-    tally, conductor = started()
+    tally, scheduler = started()
     console = piped()
     plain = PlainProgress(tally, console)
     plain.on_wait("starting Ray")
     until(lambda: "starting Ray" in text(console))
-    pack = conductor.next_pack()
+    pack = scheduler.next_pack()
     assert pack is not None
     plain.on_start(pack)
     before = text(console)
@@ -118,7 +118,7 @@ def test_a_run_says_each_thing_that_it_waits_for(tmp_path: Path) -> None:
     observer = Waits()
     options = RunOptions(str(tmp_path / "r"), debug=True)
     run_study(
-        tiny_study(), options, lambda conductor: observer, lambda trial, reason, runs: None, waits=observer.said.append
+        tiny_study(), options, lambda scheduler: observer, lambda trial, reason, runs: None, waits=observer.said.append
     )
     first = observer.said.index("started")
     assert [said.split(" ")[0] for said in observer.said[:first]] == [

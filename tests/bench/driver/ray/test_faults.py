@@ -12,9 +12,9 @@ import ray
 from ray.air.execution._internal import RayActorManager
 from ray.tune.execution import tune_controller
 
-from finebench.bench.driver.ray import tune_adapter as bridge
+from finebench.bench.driver.ray import tune_adapter as adapter
 from finebench.bench.driver.ray.oom_kills import KernelKills
-from finebench.bench.driver.ray.tune_adapter import Bridge, why_lost
+from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
 from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.writer import Writer
@@ -22,7 +22,7 @@ from finebench.bench.scheduling.calibration import Calibration
 from finebench.bench.scheduling.gpu_share import Shares
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Observer, Recorder
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
@@ -75,13 +75,13 @@ class Notes(Observer):
 @pytest.mark.usefixtures("faults")
 def test_every_fault_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them in one study, beside trials that are well, with one retry for what was lost."""
-    monkeypatch.setattr(bridge, "HANG_GRACE", 0.0)
+    monkeypatch.setattr(adapter, "HANG_GRACE", 0.0)
     (tmp_path / "marks").mkdir()
     watch = Notes()
     outcome = run_tiny(
         tmp_path / "out",
         debug=False,
-        observer=lambda conductor: watch,
+        observer=lambda scheduler: watch,
         methods={
             "faulty": {"lr": [1e-3], "how": list(OUTCOMES), "marks": str(tmp_path / "marks")},
             "head": {"lr": [1e-3], "resources": {"gpu": 1}},
@@ -113,33 +113,33 @@ def test_every_fault_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert first != second
 
 
-def make_bridge(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Bridge, Notes]:
-    """A bridge over a tiny study, without Ray."""
+def make_adapter(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[TuneAdapter, Notes]:
+    """A adapter over a tiny study, without Ray."""
     ready = tiny_prepared(**changes)
     folder, watch = ResultsFolder(str(tmp_path)), Notes()
     folder.create()
     calibration = Calibration(folder)
     shares = Shares(ready.study, 1.0, figures=calibration.figures_of)
     sizes = PackSizes(ready.study, shares, calibration)
-    conductor = Conductor(Plan(ready.study), ready.known, {}, sizes=sizes)
-    recorder = Recorder(Writer(folder), conductor, watch, "tiny")
+    scheduler = Scheduler(Plan(ready.study), ready.known, {}, sizes=sizes)
+    recorder = Recorder(Writer(folder), scheduler, watch, "tiny")
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0)
-    return Bridge(conductor, recorder, sizes, shipment, retries), watch
+    return TuneAdapter(scheduler, recorder, sizes, shipment, retries), watch
 
 
 def test_a_stop_with_nothing_in_flight_ends_the_run_at_once(tmp_path: Path) -> None:
     """Ray Tune would wait ten minutes for a pack, and call nothing of ours meanwhile."""
-    bridge, _ = make_bridge(tmp_path, seeds=2)
-    bridge.stop.requested = True
+    adapter, _ = make_adapter(tmp_path, seeds=2)
+    adapter.stop.requested = True
     with pytest.raises(KeyboardInterrupt):
-        bridge.suggest("one")
-    bridge.stop.requested = False
-    assert isinstance(bridge.suggest("one"), dict)
-    bridge.stop.requested = True
-    assert bridge.suggest("two") is None
+        adapter.suggest("one")
+    adapter.stop.requested = False
+    assert isinstance(adapter.suggest("one"), dict)
+    adapter.stop.requested = True
+    assert adapter.suggest("two") is None
 
 
-def ended(pack: Pack, over: Bridge, status: str) -> dict[str, Any]:
+def ended(pack: Pack, over: TuneAdapter, status: str) -> dict[str, Any]:
     """What a worker reports of a pack whose trials all ended so."""
     reason = None if status == "ok" else f"{status} on purpose"
     rows = [lost_record(t, "tiny", over.tasks[t.task.name], status, reason) for t in pack.trials]
@@ -147,7 +147,7 @@ def ended(pack: Pack, over: Bridge, status: str) -> dict[str, Any]:
     return {"records": [row.encode() for row in rows], "gpu_memory": 10}
 
 
-def oom(pack: Pack, over: Bridge) -> dict[str, Any]:
+def oom(pack: Pack, over: TuneAdapter) -> dict[str, Any]:
     """What a worker reports of a pack that ran out of memory."""
     return ended(pack, over, "oom")
 
@@ -155,7 +155,7 @@ def oom(pack: Pack, over: Bridge) -> dict[str, Any]:
 def test_out_of_memory_on_a_shared_gpu_is_retried_with_more_until_it_has_all_of_one(tmp_path: Path) -> None:
     """It counts only where the trial had a GPU to itself."""
     methods = {"full": {"lr": [1e-3], "resources": {"gpu": 0.25}}}
-    over, watch = make_bridge(tmp_path, methods=methods, resources={"gpu": "auto"})
+    over, watch = make_adapter(tmp_path, methods=methods, resources={"gpu": "auto"})
     shares = []
     for life in ("a", "b", "c"):
         config = over.suggest(life)
@@ -199,7 +199,7 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_oom(groups: str, counter:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("the actor died unexpectedly"), error_file=None)
-    over, _ = make_bridge(tmp_path / "out", methods={"full": {"lr": [1e-3, 2e-3, 3e-3]}})
+    over, _ = make_adapter(tmp_path / "out", methods={"full": {"lr": [1e-3, 2e-3, 3e-3]}})
     over.kernel = KernelKills(tmp_path)
     for life, count in (("a", 3), ("b", 4), ("c", 4)):
         over.suggest(life)
@@ -243,7 +243,7 @@ def test_nothing_is_counted_where_the_kernel_counts_nothing(tmp_path: Path) -> N
 
 def test_a_worker_lost_with_all_of_ray_costs_no_retry_and_is_no_row(tmp_path: Path) -> None:
     """The run ends then, and the next one trains it."""
-    over, watch = make_bridge(tmp_path)
+    over, watch = make_adapter(tmp_path)
     over.answers = lambda: False
     lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("node gone"), error_file=None)
     first = over.suggest("a")
@@ -258,7 +258,7 @@ def test_a_worker_lost_with_all_of_ray_costs_no_retry_and_is_no_row(tmp_path: Pa
 
 def test_retries_are_counted_for_each_pack(tmp_path: Path) -> None:
     """Two losses of one pack and one of the other, with one retry: one row."""
-    over, watch = make_bridge(tmp_path, retries=1)
+    over, watch = make_adapter(tmp_path, retries=1)
     lost = SimpleNamespace(get_pickled_error=lambda: RuntimeError("node gone"), error_file=None)
     first, second = over.suggest("a"), over.suggest("b")
     assert isinstance(first, dict)
@@ -275,7 +275,7 @@ def test_retries_are_counted_for_each_pack(tmp_path: Path) -> None:
     assert over.suggest("e") is None  # the other one is still running
 
 
-def packs_of(over: Bridge) -> list[tuple[str, ...]]:
+def packs_of(over: TuneAdapter) -> list[tuple[str, ...]]:
     """Start packs until nothing more can start; ids of their trials."""
     found = []
     while isinstance(over.suggest(f"life-{len(over.running)}-{len(found)}"), dict):
@@ -288,7 +288,7 @@ GRID = {"methods": {"full": {"lr": [1e-3]}}, "resources": {"pack": 8, "gpu": 0},
 
 def test_a_pack_whose_worker_ran_out_of_host_memory_is_halved(tmp_path: Path) -> None:
     """The same pack again would end in the same way; later packs start smaller."""
-    over, _ = make_bridge(tmp_path, retries=2, **GRID)
+    over, _ = make_adapter(tmp_path, retries=2, **GRID)
     lost = SimpleNamespace(get_pickled_error=lambda: ray.exceptions.OutOfMemoryError("low on memory"), error_file=None)
     assert [len(pack) for pack in packs_of(over)] == [1, 8]
     over.lost(next(life for life, one in over.running.items() if len(one.pack.trials) == 8), lost)
@@ -300,7 +300,7 @@ def test_a_pack_whose_worker_ran_out_of_host_memory_is_halved(tmp_path: Path) ->
 
 def test_a_pack_that_is_out_of_memory_is_halved_down_to_single_trials(tmp_path: Path) -> None:
     """An out-of-memory counts only of a trial by itself; those that fit have rows that say what was tried."""
-    over, watch = make_bridge(tmp_path, **GRID)
+    over, watch = make_adapter(tmp_path, **GRID)
     sizes = []
     life = 0
     while isinstance(over.suggest(str(life)), dict):
@@ -323,7 +323,7 @@ def test_a_pack_that_is_out_of_memory_is_halved_down_to_single_trials(tmp_path: 
 
 def test_no_later_pack_is_as_big_as_one_that_ran_out_of_memory(tmp_path: Path) -> None:
     """The next packs of that shape are half as big from the start."""
-    over, _ = make_bridge(tmp_path, **(GRID | {"seeds": 30}))
+    over, _ = make_adapter(tmp_path, **(GRID | {"seeds": 30}))
     over.suggest("first")
     over.suggest("big")
     over.finished("big", oom(over.running["big"].pack, over))
@@ -333,7 +333,7 @@ def test_no_later_pack_is_as_big_as_one_that_ran_out_of_memory(tmp_path: Path) -
 def test_a_pack_on_a_part_of_a_gpu_gets_more_of_it_before_it_is_halved(tmp_path: Path) -> None:
     """And at the same batch size, which the row tells."""
     resources = {"pack": 2, "gpu": 0.5}
-    over, _ = make_bridge(tmp_path, **(GRID | {"seeds": 3, "resources": resources}))
+    over, _ = make_adapter(tmp_path, **(GRID | {"seeds": 3, "resources": resources}))
     over.suggest("alone")
     seen = []
     for life in ("a", "b", "c"):
@@ -351,7 +351,7 @@ def test_a_pack_on_a_part_of_a_gpu_gets_more_of_it_before_it_is_halved(tmp_path:
 
 def test_failures_and_lost_workers_of_a_pack_are_not_yet_its_trials_own(tmp_path: Path) -> None:
     """Tried one by one, after the pack's retries; rows that were stored before stay."""
-    over, watch = make_bridge(tmp_path, retries=1, **(GRID | {"seeds": 4}))
+    over, watch = make_adapter(tmp_path, retries=1, **(GRID | {"seeds": 4}))
     over.suggest("alone")
     over.finished("alone", ended(over.running["alone"].pack, over, "ok"))
     over.suggest("pack")
@@ -376,7 +376,7 @@ def test_failures_and_lost_workers_of_a_pack_are_not_yet_its_trials_own(tmp_path
 
 def test_a_measurement_that_fails_is_told_and_its_trials_run_by_themselves(tmp_path: Path) -> None:
     """On a GPU (one that is only claimed here): the timings are asked for once, and given up with a note."""
-    over, watch = make_bridge(tmp_path, **(GRID | {"resources": {"pack": "auto", "gpu": "auto"}, "seeds": 3}))
+    over, watch = make_adapter(tmp_path, **(GRID | {"resources": {"pack": "auto", "gpu": "auto"}, "seeds": 3}))
     first, second = over.suggest("a"), over.suggest("b")
     assert isinstance(first, dict)
     assert isinstance(second, dict)
@@ -390,14 +390,14 @@ def test_a_measurement_that_fails_is_told_and_its_trials_run_by_themselves(tmp_p
 def test_timings_are_stored_and_used_again(tmp_path: Path) -> None:
     """Packs follow from them; a resumed study does not measure again."""
     auto = GRID | {"resources": {"pack": "auto", "gpu": "auto"}, "seeds": 20}
-    over, _ = make_bridge(tmp_path, **auto)
+    over, _ = make_adapter(tmp_path, **auto)
     over.suggest("a")
     over.suggest("b")
     over.finished("b", {"figures": [[1, 1.0, 10], [2, 1.0, 15], [4, 1.1, 20], [8, 4.0, 40]], "gpu_memory": 2**35})
     config = over.suggest("c")
     assert isinstance(config, dict)
     assert (len(config["pack"]), config["gpu"]) == (4, 1.0)
-    again, _ = make_bridge(tmp_path, **auto)
+    again, _ = make_adapter(tmp_path, **auto)
     again.suggest("a")
     config = again.suggest("b")
     assert isinstance(config, dict)

@@ -28,7 +28,7 @@ from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.scheduling.scheduler import Conductor
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import InputError, StudyError
 from tests.bench.tiny import run_tiny, tiny_study
@@ -285,7 +285,7 @@ def test_a_lost_node_costs_a_retry_and_no_trial(tmp_path: Path, monkeypatch: pyt
 
         options = RunOptions(str(tmp_path / "out"), address=cluster.address)
         study = tiny_study(**changes)
-        outcome = run_study(study, options, lambda conductor: Watch(), lambda trial, reason, runs: None)
+        outcome = run_study(study, options, lambda scheduler: Watch(), lambda trial, reason, runs: None)
         assert outcome.statuses == {"ok": 3}
         assert sum("trying again (1 of 2)" in note for note in notes) == 1, notes
         assert any("goes on at step" in note for note in notes), notes
@@ -311,7 +311,7 @@ def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.Monke
             def on_start(self, pack: Pack) -> None:
                 started.append(pack)
 
-        def observe(conductor: Conductor) -> Observer:
+        def observe(scheduler: Scheduler) -> Observer:
             return Watch()
 
         study = tiny_study(
@@ -343,7 +343,7 @@ class Usr1(Observer):
 @pytest.mark.usefixtures("local_ray")
 def test_a_signal_that_ends_ray_tune_does_not_end_the_study_as_if_it_were_done(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(tmp_path, debug=False, seeds=4, observer=lambda conductor: Usr1())
+        run_tiny(tmp_path, debug=False, seeds=4, observer=lambda scheduler: Usr1())
     assert len(science(tmp_path)) < 8
     run_tiny(tmp_path, debug=False, seeds=4)
     assert len(science(tmp_path)) == 8

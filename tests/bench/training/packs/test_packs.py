@@ -139,13 +139,13 @@ def test_an_interrupted_pack_goes_on_from_its_checkpoints_in_any_other(
 ) -> None:
     """Alone, in a smaller pack or the same one; time in a pack is never told as a trial's own."""
     with pytest.raises(KeyboardInterrupt):
-        run_tiny(tmp_path, observer=lambda conductor: Interrupter(), resources={"pack": 4}, **STUDY)
+        run_tiny(tmp_path, observer=lambda scheduler: Interrupter(), resources={"pack": 4}, **STUDY)
     first = rows_of(tmp_path)
     assert len(first) == 1
     assert len(list((tmp_path / "checkpoints").glob("*.safetensors"))) == 4
     watch = Interrupter()
     watch.on_start = lambda pack: None  # type: ignore[method-assign]
-    run_tiny(tmp_path, observer=lambda conductor: watch, resources={"pack": then}, **STUDY)
+    run_tiny(tmp_path, observer=lambda scheduler: watch, resources={"pack": then}, **STUDY)
     assert sum("goes on at step" in note for note in watch.notes) == 4
     rows = rows_of(tmp_path)
     assert {key: rows[key] for key in first} == first

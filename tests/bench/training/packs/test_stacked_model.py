@@ -41,7 +41,7 @@ from finebench.bench.training.worker import make_job, pack_runner
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import tiny_prepared
 from tests.bench.tiny_models import CONFIGS, tiny_model
 
@@ -65,20 +65,20 @@ class World:
     ready: Prepared
     trials: tuple[Trial, ...]
 
-    def resident(self, lock: Lock | None = None, **changes: Any) -> Resident:
-        """Fresh resident state whose backbone has dropout everywhere."""
+    def cache(self, lock: Lock | None = None, **changes: Any) -> WorkerCache:
+        """A fresh worker cache whose backbone has dropout everywhere."""
         shipment = Shipment("tiny", str(self.ready.model.folder), self.ready.tasks, timeout=600.0)
         if lock is not None:
             shipment = dataclasses.replace(shipment, results=lock.folder.root, run=lock.token)
-        resident = Resident(dataclasses.replace(shipment, **changes), Share())
-        for module in resident.backbone(self.ready.tasks[self.trials[0].task.name]).model.modules():
+        cache = WorkerCache(dataclasses.replace(shipment, **changes), Share())
+        for module in cache.backbone(self.ready.tasks[self.trials[0].task.name]).model.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.15
-        return resident
+        return cache
 
     def run(self, *trials: Trial, lock: Lock | None = None, **changes: Any) -> PackRun:
         """A pack, fused wherever it has several members, trained to its end."""
-        run = PackRun(self.resident(lock, **changes), Pack(trials), fused=True)
+        run = PackRun(self.cache(lock, **changes), Pack(trials), fused=True)
         while run.advance() is not None:
             pass
         return run
@@ -195,10 +195,10 @@ def test_in_bfloat16_a_pack_is_as_near_to_float32_as_a_trial_alone(name: str) ->
     """By the gradients of a step with dropout, which rounding moves by 2 to 5 %. (Over many steps Adam makes a
     step of its own of every rounding in a vanishing gradient, so that trajectories part.)"""
     here = world(name)
-    resident = here.resident()
-    models = [Member(trial, resident, None).prepare().job.model.train() for trial in here.trials[:2]]
+    cache = here.cache()
+    models = [Member(trial, cache, None).prepare().job.model.train() for trial in here.trials[:2]]
     task = here.ready.tasks["mini-cola"]
-    batch = collate(resident.tokens(task, "train", 64), np.arange(16), 0)
+    batch = collate(cache.tokens(task, "train", 64), np.arange(16), 0)
     labels, keys = torch.from_numpy(task.train.labels[:16]), step_keys([1, 2], [1, 1])
 
     def alone(k: int, precision: str) -> dict[str, Tensor]:
@@ -265,7 +265,7 @@ def test_a_checkpoint_goes_from_pack_to_solo_and_back(lock: Lock, ends: dict[str
     ends.clear()
 
     def stop_at(step: int, *trials: Trial) -> PackRun:
-        where = here.resident(lock)
+        where = here.cache(lock)
         run = PackRun(where, Pack(trials), fused=True)
         where.watch.asked = lambda: any(member.progress.steps >= step for member in run.members)
         while run.advance() is not None:
@@ -287,7 +287,7 @@ def test_a_checkpoint_goes_from_pack_to_solo_and_back(lock: Lock, ends: dict[str
 def test_a_trial_that_was_ever_part_of_a_pack_says_so(lock: Lock) -> None:
     """Its times are not its own, also where it ends alone."""
     here = world("bitfit")
-    where = here.resident(lock)
+    where = here.cache(lock)
     run = PackRun(where, Pack(here.trials), fused=True)
     where.watch.asked = lambda: run.members[0].progress.steps >= 2
     while run.advance() is not None:
@@ -346,7 +346,7 @@ def test_members_that_cannot_be_stacked_are_trained_in_turn(monkeypatch: pytest.
 def test_a_member_that_has_ended_is_freed_while_others_go_on() -> None:
     """With the buffers that its tensors are views of."""
     here = world("bitfit")
-    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    run = PackRun(here.cache(), Pack(here.trials), fused=True)
     run.advance()
     models = {member.trial.id: weakref.ref(member.lane.job.model) for member in run.members if member.lane}
     ended: set[str] = set()
@@ -361,7 +361,7 @@ def test_a_pack_that_is_given_up_is_freed() -> None:
     """As a timed one is, and one that its search stops."""
     here = world("bitfit")
     for fused in (True, False):
-        run = PackRun(here.resident(), Pack(here.trials[:2]), fused=fused)
+        run = PackRun(here.cache(), Pack(here.trials[:2]), fused=fused)
         run.advance()
         models = [weakref.ref(member.lane.job.model) for member in run.members if member.lane]
         run.close()
@@ -495,7 +495,7 @@ def test_a_model_that_breaks_in_the_trials_precision_cannot_be_packed() -> None:
 def test_a_model_is_tried_on_the_shortest_row_beside_the_longest() -> None:
     """Wherever they stand: what goes wrong with much padding is seen before training."""
     here = world("bitfit")
-    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    run = PackRun(here.cache(), Pack(here.trials), fused=True)
     jobs = [one.prepare().job for one in run.members]
     lengths = jobs[0].fit.tokens.lengths
     every = np.concatenate([lengths[job.fit.rows] for job in jobs])
@@ -525,7 +525,7 @@ def test_a_model_that_looks_at_values_cannot_be_packed() -> None:
 def test_a_gpu_is_waited_for_as_seldom_as_alone() -> None:
     """Between looks no loss is fetched."""
     here = world("bitfit")
-    run = PackRun(here.resident(), Pack(here.trials), fused=True)
+    run = PackRun(here.cache(), Pack(here.trials), fused=True)
     lane = run.members[0].prepare()
     on_gpu = dataclasses.replace(lane, job=dataclasses.replace(lane.job, device=torch.device("cuda"), steps=200))
     looked = []

@@ -14,7 +14,7 @@ from finebench.bench.models.attention import is_strict
 from finebench.bench.training.build_model import build
 from finebench.bench.training.worker.determinism import obstacle, set_strict
 from finebench.bench.training.worker.messages import Share, Shipment
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import tiny_prepared
 
 
@@ -92,21 +92,21 @@ def test_a_kind_of_trial_is_tried_once_and_its_setting_comes_back_with_it() -> N
     """On a GPU; on a CPU nothing is tried. The note says which operation it is."""
     ready = tiny_prepared(methods={"full": {"lr": [1e-3]}, "bitfit": {"lr": [1e-3]}})
     full, bitfit = ready.plan.grid(ready.known)
-    resident = Resident(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0), Share())
+    cache = WorkerCache(Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0), Share())
     task = ready.tasks["mini-cola"]
-    backbone, tokens, rows = resident.backbone(task), resident.tokens(task, "train", 32), np.arange(6)
+    backbone, tokens, rows = cache.backbone(task), cache.tokens(task, "train", 32), np.arange(6)
     models = [build(backbone, method(trial.method)(**trial.hyperparameters), 1) for trial in (full, bitfit)]
-    resident.fit_to_device(models[0], full, tokens, rows, backbone.pad_id)
+    cache.fit_to_device(models[0], full, tokens, rows, backbone.pad_id)
     assert not is_strict()
-    resident._fitted.clear()
-    resident.device = torch.device("cuda")  # the models stay on the CPU: what is asked for is a setting
-    resident.fit_to_device(models[0], full, tokens, rows, backbone.pad_id)
+    cache._fitted.clear()
+    cache.device = torch.device("cuda")  # the models stay on the CPU: what is asked for is a setting
+    cache.fit_to_device(models[0], full, tokens, rows, backbone.pad_id)
     assert is_strict()
-    assert resident.notes == []
-    resident.fit_to_device(Racing(models[1]), bitfit, tokens, rows, backbone.pad_id)
+    assert cache.notes == []
+    cache.fit_to_device(Racing(models[1]), bitfit, tokens, rows, backbone.pad_id)
     assert not is_strict()
-    [note] = resident.notes
+    [note] = cache.notes
     assert note.startswith("bitfit on this model may differ from run to run in the last bits: put_ does not have")
     for trial, strict in ((full, True), (bitfit, False)):
-        resident.fit_to_device(nn.Linear(1, 1), trial, tokens, rows, backbone.pad_id)
+        cache.fit_to_device(nn.Linear(1, 1), trial, tokens, rows, backbone.pad_id)
         assert is_strict() == strict

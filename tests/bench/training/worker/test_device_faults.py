@@ -11,7 +11,7 @@ from finebench.bench.training.worker import trial_runner
 from finebench.bench.training.worker.messages import Need, Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.trial_runner import Member
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util import device_faults
 from finebench.bench.util.device_faults import lost, out_of_memory
 from finebench.bench.util.errors import DeviceLost
@@ -86,12 +86,12 @@ def test_a_device_is_lost_where_it_cannot_add(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def pack() -> tuple[Resident, Pack]:
+def pack() -> tuple[WorkerCache, Pack]:
     """Three trials of one kind."""
     ready = tiny_prepared(methods={"bitfit": {"lr": [5e-3]}}, seeds=3)
     trials = ready.plan.grid(ready.known)
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0)
-    return Resident(shipment, Share()), Pack(tuple(trials))
+    return WorkerCache(shipment, Share()), Pack(tuple(trials))
 
 
 @pytest.fixture
@@ -116,11 +116,11 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_what_ended_before_has_its_rows_and_the_others_none(
-    pack: tuple[Resident, Pack], broken: Callable[[int], None], fused: bool
+    pack: tuple[WorkerCache, Pack], broken: Callable[[int], None], fused: bool
 ) -> None:
-    resident, trials = pack
+    cache, trials = pack
     broken(3)
-    run = PackRun(resident, trials, fused=fused)
+    run = PackRun(cache, trials, fused=fused)
     while run.advance() is not None:
         pass
     ended = run.ended()
@@ -131,27 +131,27 @@ def test_what_ended_before_has_its_rows_and_the_others_none(
         run.check_device()
 
 
-def test_finish_has_no_rows_of_a_lost_device(pack: tuple[Resident, Pack], broken: Callable[[int], None]) -> None:
-    resident, trials = pack
+def test_finish_has_no_rows_of_a_lost_device(pack: tuple[WorkerCache, Pack], broken: Callable[[int], None]) -> None:
+    cache, trials = pack
     broken(1)
     with pytest.raises(DeviceLost):
-        PackRun(resident, trials).finish()
+        PackRun(cache, trials).finish()
 
 
-def worker(resident: Resident, pack: Pack, measures: str | None = None) -> Any:
+def worker(cache: WorkerCache, pack: Pack, measures: str | None = None) -> Any:
     """A worker without Ray."""
     made: Any = object.__new__(Worker)
-    made.resident = resident
+    made.cache = cache
     made._begin({"pack": [t.to_json() for t in pack.trials], "rungs": False, "measures": measures, "rate": None})
     return made
 
 
 def test_a_worker_reports_what_ended_and_then_ends_its_process(
-    pack: tuple[Resident, Pack], broken: Callable[[int], None]
+    pack: tuple[WorkerCache, Pack], broken: Callable[[int], None]
 ) -> None:
-    resident, trials = pack
+    cache, trials = pack
     broken(3)
-    one = worker(resident, trials)
+    one = worker(cache, trials)
     report = one.step()
     while not report["payload"].get("ended") and not one.gone:
         report = one.step()
@@ -163,24 +163,24 @@ def test_a_worker_reports_what_ended_and_then_ends_its_process(
 
 @pytest.mark.parametrize("what", ["rate", "packs"])
 def test_a_measurement_that_loses_the_device_ends_its_process(
-    pack: tuple[Resident, Pack], broken: Callable[[int], None], what: str, monkeypatch: pytest.MonkeyPatch
+    pack: tuple[WorkerCache, Pack], broken: Callable[[int], None], what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    resident, trials = pack
+    cache, trials = pack
     broken(1)
     monkeypatch.setattr(device_faults, "lost", lambda device: GONE)
-    one = worker(resident, Pack(trials.trials[:1], measures=Need(what, "")), what)
+    one = worker(cache, Pack(trials.trials[:1], measures=Need(what, "")), what)
     with pytest.raises(DeviceLost):
         one.step()
 
 
 def test_memory_that_runs_out_is_an_outcome_of_its_own(
-    pack: tuple[Resident, Pack], monkeypatch: pytest.MonkeyPatch
+    pack: tuple[WorkerCache, Pack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device still answers, and the process goes on."""
-    resident, trials = pack
+    cache, trials = pack
 
     def full(self: Member, *given: Any) -> Any:
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
     monkeypatch.setattr(Member, "make_job", full)
-    assert [record.trial["status"] for record in PackRun(resident, trials).finish()] == ["oom"] * 3
+    assert [record.trial["status"] for record in PackRun(cache, trials).finish()] == ["oom"] * 3

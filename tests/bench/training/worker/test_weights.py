@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
     methods = {"full": {"lr": [1e-3, 1e-4]}, "lora": {"lr": [1e-3, 5e-3]}}
     study = tiny_study(methods=methods, tasks=["mini-stsb"], budget={"steps": 20})
     options = RunOptions(str(out), debug=True, keep="all")
-    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     return ResultsFolder(str(out))
 
 
@@ -95,7 +95,7 @@ def test_a_kept_model_names_its_classes(tmp_path: Path) -> None:
     """What the results call class 1 is what the model calls it."""
     study = tiny_study(methods={"bitfit": {"lr": 1e-3}}, budget={"steps": 2})
     options = RunOptions(str(tmp_path), debug=True, keep="all")
-    run_study(study, options, lambda conductor: Observer(), lambda trial, reason, runs: None)
+    run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     folder = ResultsFolder(str(tmp_path))
     (name,) = folder.names("deltas", ".safetensors")
     model, _ = load_delta(folder.path(f"deltas/{name}"), MODEL_DIR)
