@@ -26,7 +26,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from finebench.bench.driver.ray import local_ray
+from finebench.bench.driver.ray import local_ray, worker_start
 from finebench.bench.study.precision import PATIENCE, Gpus, gpus_of_node
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError
@@ -55,6 +55,7 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        common["runtime_env"] = {"worker_process_setup_hook": worker_start.HOOK}
         if options.address is None:
             _start(num_cpus=cpus or slots(), **common)
         else:

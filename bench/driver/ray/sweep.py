@@ -16,21 +16,21 @@ from finebench.bench.driver.ray.session import Pulse, RayOptions  # before ray: 
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
+from ray.exceptions import RayError  # isort: skip
 from ray.tune.experiment import Trial  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
-from finebench.bench.driver.ray import local_ray
+from finebench.bench.driver.ray import local_ray, workarounds
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
-from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.driver.ray.worker import Worker, placement
 from finebench.bench.results.leftovers import scratch
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Shipment
-from finebench.bench.util.errors import FinebenchError
+from finebench.bench.util.errors import FinebenchError, InputError, plain
 from finebench.bench.util.signals import Stop
 
 
@@ -76,11 +76,6 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
-class _Done(Exception):
-    """All that there was to run has ended. Raised out of Ray Tune's loop, which would else write down and read back
-    every trial before it returns what nobody asks for: half a minute for ten thousand of them."""
-
-
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Takes rows out of the reports and writes them."""
 
@@ -101,20 +96,18 @@ class _Callback(tune.Callback):  # type: ignore[misc]
             self.adapter.finished(trial.trial_id, payload)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
-        nothing of ours reads and which take most of the tens of kilobytes that a trial costs the driver."""
-        for name in ("metric_analysis", "metric_n_steps"):  # which a later Ray need not have
-            getattr(getattr(trial, "run_metadata", None), name, {}).clear()
+        """Keep nothing of it: its rows are stored."""
+        workarounds.forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost."""
         self.adapter.lost(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look after what runs; raises _Done where nothing does or will."""
+        """Look after what runs; leave where nothing does or will."""
         self.adapter.tick()
         if self.adapter.done:
-            raise _Done
+            workarounds.leave()
 
 
 def run_sweep(
@@ -138,7 +131,7 @@ def run_sweep(
         with (
             _quiet(),
             scratch(None if options.address else local_ray.session_folder()) as storage,
-            losses_are_outcomes(),
+            workarounds.losses_are_outcomes(),
         ):
             tune.Tuner(
                 trainable,
@@ -157,17 +150,23 @@ def run_sweep(
         if not adapter.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
             raise KeyboardInterrupt
     except Exception as error:
-        ours = _ours(error)
-        if ours is None:
+        inner = _unwrapped(error)
+        if inner is None:
             raise
-        if not isinstance(ours, _Done):
-            raise ours from error
+        if isinstance(inner, RayError):  # see workarounds.losses_are_outcomes
+            raise InputError(
+                f"Ray Tune ended the run: {type(inner).__name__}: {plain(str(inner))}; what is finished is stored, and "
+                "the same command goes on"
+            ) from error
+        if not isinstance(inner, workarounds.Done):
+            raise inner from error
 
 
-def _ours(error: BaseException) -> FinebenchError | _Done | None:
-    """What one of our callbacks raised (the end, the storage fails, the folder is lost), out of Ray's wrapping."""
+def _unwrapped(error: BaseException) -> FinebenchError | RayError | workarounds.Done | None:
+    """What one of our callbacks raised (the end, the storage fails, the folder is lost), or what Ray says of a lost
+    worker, out of Ray's wrapping."""
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, FinebenchError | _Done):
+    while inner is not None and not isinstance(inner, FinebenchError | RayError | workarounds.Done):
         inner = inner.__cause__ or inner.__context__
     return inner
 

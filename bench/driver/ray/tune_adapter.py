@@ -16,6 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.workarounds import actor_of
 from finebench.bench.results.record import Record
 from finebench.bench.scheduling.pack_benchmark import Timing
 from finebench.bench.scheduling.pack_size import PackSizes
@@ -238,8 +239,8 @@ class TuneAdapter:
             self._stop(now)
 
     def _kill(self, one: _Running) -> None:
-        """End a worker that hangs, through Ray Tune's own handle of it, which is no public interface."""
-        actor = getattr(getattr(one.trial, "temporary_state", None), "ray_actor", None)
+        """End a worker that hangs."""
+        actor = actor_of(one.trial)
         if actor is None:
             what = (
                 f"{one.pack.name}: its worker hangs, and Ray {ray.__version__} says no more which it is; stop the run"
