@@ -100,7 +100,7 @@ def judged(
         judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
         for claim, (on, budget) in zip(given, places, strict=True)
     ]
-    return Judged(corrected(made), places, source, waves, followed)
+    return Judged(corrected(made, growing=waves is not None), places, source, waves, followed)
 
 
 def verdicts(

@@ -167,6 +167,21 @@ def test_eight_false_claims_are_rarely_supported() -> None:
     assert family(400) <= bound(0.05, 400)
 
 
+def test_a_claim_that_nothing_could_test_yet_counts_in_the_correction() -> None:
+    """Holm's correction is over all claims from the first look on: one that is tested only later takes no verdict
+    back."""
+    rng = np.random.default_rng(16)
+    shown = judge_claim(BETTER, list(TASKS[:1]), "", drawn(seeds_only(0.009), rng, 30, TASKS[:1]), waves(LOOKS))
+    assert 0.02 < shown.p < 0.05
+    none = judge_claim(RARE, list(TASKS[:1]), "", drawn(seeds_only(0.0), rng, 30, TASKS[:1]), waves(LOOKS))
+    assert np.isnan(none.p)
+    assert corrected([shown])[0].verdict == "supported"
+    both = corrected([shown, none], growing=True)
+    assert both[0].verdict == "inconclusive"
+    assert both[0].p_adjusted == pytest.approx(2 * shown.p)
+    assert np.isnan(both[1].p_adjusted)
+
+
 def test_a_look_sees_nothing_of_later_seeds() -> None:
     """A path is the same whether later waves are there or not."""
     source = drawn(with_holes(seeds_only(0.02), 0.1), np.random.default_rng(2), 30, TASKS)
