@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from finebench.analysis.statistics.group_sequential import Levels, Paths, paths
+from finebench.analysis.statistics.proportion import binomial_p, upper_bound
 
 Array = NDArray[np.float64]
 
@@ -62,6 +63,21 @@ def conditional_power(
     above = 1 - _below(high + error - ends(sofar.value + half), spread) if math.isfinite(high) else 0.0
     below = _below(low - error - ends(sofar.value - half), spread) if math.isfinite(low) else 0.0
     return max(above, below)
+
+
+def power_of_more(hits: int, others: int, pairs: int, levels: Levels) -> float:
+    """The probability that the last look finds one side of a sign test to come more often: it came in `hits` of `pairs`
+    so far, comes from here on as often as those do not exclude (95 %, one-sided), and the other side's `others` stay.
+
+    Raises ValueError where no pair is to come.
+    """
+    rest = levels.looks[-1] - pairs
+    if rest < 1 or pairs < 1:
+        raise ValueError(f"there is nothing to foresee between {pairs} pairs and the last look at {levels.looks[-1]}")
+    level = levels.at(len(levels.looks) - 1, 0.05)
+    ends = range(hits, hits + rest + 1)
+    found = [end - hits for end in ends if end > others and binomial_p(end, end + others) <= level]
+    return float(np.sum(stats.binom.pmf(found, rest, upper_bound(hits, pairs))))
 
 
 def _below(gap: float, spread: float) -> float:
