@@ -100,7 +100,7 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look:
     why = undecidable(pairs, claim.scale)
     if not why and not found.testable and found.n >= 2:
         why = "every pair differs by the same amount: no spread to judge by"
-    parts = _parts(pairs)
+    parts = components_of(pairs)
     if parts is None:
         return replace(made, reason=why)
     made = replace(made, reason=why, effect=_effect(pairs, made.bound))
@@ -137,7 +137,7 @@ def reach_beyond(sofar: Sofar, bound: float, look: Interim) -> tuple[float, floa
     return above, conditional_power(sofar, look.levels, bound, math.inf, 0.05)
 
 
-def _parts(pairs: list[Pairs]) -> Components | None:
+def components_of(pairs: list[Pairs]) -> Components | None:
     """The variance components of the mean over tasks; None where there is no variance to judge by."""
     alike = common(pairs)
     if alike[0].seeds.size < 2 or any(one.design.why for one in alike):

@@ -84,13 +84,7 @@ def judged(
     """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
     study = results.study
     given = claims_of(study)
-    scored = scores[scores["n"] > 0]
-    constants = {_key(row): float(row["majority"]) for row in records(scored)}
-    fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
-    scales = reference_scales(scored)
-    gains = {key: high - low for key, (low, high, _) in scales.items()}
-    references = {key: name for key, (_, _, name) in scales.items()}
-    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
+    source = source_of(study, runs, scores, samples)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
@@ -101,6 +95,19 @@ def judged(
         for claim, (on, budget) in zip(given, places, strict=True)
     ]
     return Judged(corrected(made, growing=waves is not None), places, source, waves, followed)
+
+
+def source_of(
+    study: Mapping[str, Any], runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+) -> Source:
+    """What a study's claims may rest on."""
+    scored = scores[scores["n"] > 0]
+    constants = {_key(row): float(row["majority"]) for row in records(scored)}
+    fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
+    scales = reference_scales(scored)
+    gains = {key: high - low for key, (low, high, _) in scales.items()}
+    references = {key: name for key, (_, _, name) in scales.items()}
+    return Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
 
 
 def verdicts(
