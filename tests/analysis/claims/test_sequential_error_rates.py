@@ -16,7 +16,7 @@ from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.standing import is_futile
 from finebench.analysis.claims.verdicts import Verdict, corrected
 from finebench.analysis.statistics.group_sequential import Levels
-from finebench.analysis.statistics.interim import median_unbiased, outlook
+from finebench.analysis.statistics.interim import median_unbiased
 from finebench.analysis.statistics.sample import Absent
 from tests.analysis.claims.test_claim_error_rates import (
     BETTER,
@@ -277,16 +277,6 @@ def futility(difference: float) -> Verdict:
                        waves(LOOKS))  # fmt: skip
 
 
-def test_an_outlook_is_what_studies_of_that_effect_show() -> None:
-    """The simulated path against the judged one, seeds used and power."""
-    foreseen = outlook(Levels(LOOKS), 0.02, 0.02, 0.0, equivalence=False)
-    rng, times = np.random.default_rng(6), 200
-    made = [followed(GIVEN, seeds_only(0.02), rng, LOOKS, TASKS[:1]) for _ in range(times)]
-    seeds = [used(one, LOOKS) for one in made]
-    assert np.mean(seeds) == pytest.approx(foreseen.seeds, abs=4 * float(np.std(seeds)) / np.sqrt(times))
-    assert np.mean([one.verdict == "supported" for one in made]) == pytest.approx(foreseen.supported[-1], abs=0.02)
-
-
 @pytest.mark.parametrize(("look", "t"), [(0, 5.5), (1, 4.2), (2, -3.4), (4, 1.0)])
 def test_half_of_the_studies_at_the_median_unbiased_estimate_go_further(look: int, t: float) -> None:
     levels = Levels(LOOKS)
@@ -315,14 +305,6 @@ def main(times: int = 2000) -> None:
         wrong, seeds = collapsing(times // 2, cost)
         print(f"a collapses in a tenth, costing {cost:g} sd: wrongly better {wrong:.1%}, {seeds:.1f} seeds")
     print(f"eight false claims, any supported: {family(times // 4):.1%}")
-    for effect in (1.0, 1.5):
-        made = outlook(Levels(LOOKS), effect, 1.0, 0.0, equivalence=False)
-        print(f"better, {effect:g} sd of a pair: {made.seeds:.1f} seeds, power {made.supported[-1]:.1%}")
-    for margin in (0.8, 1.0):
-        made = outlook(Levels(LOOKS), 0.0, 1.0, margin, equivalence=True)
-        print(
-            f"matches within {margin:g} sd, no difference: {made.seeds:.1f} seeds, supported {made.supported[-1]:.1%}"
-        )
 
 
 if __name__ == "__main__":
