@@ -26,9 +26,10 @@ claims.json is a list with one object per claim, in the study's order:
     choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
     next                     {said, seeds, command, trials, seconds}: what would settle an inconclusive claim
     look                     which look at the study's data this is (of a report that records looks)
-    looks                    {planned, taken, decided_at, futile, schedule_changed, median_unbiased, path} of seeds that
-                             come until claims are settled: seeds at each look, looks so far, the one that decided, and
-                             each look's estimate and interval by task; null for a claim that is judged once
+    looks                    {planned, taken, decided_at, futile, seeds_saved, schedule_changed, median_unbiased, path}
+                             of seeds that come until claims are settled: seeds at each interim analysis, those so far,
+                             the one that decided, and each one's estimate and interval by task; null for a claim that
+                             is judged once
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
                              seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
                              pooled

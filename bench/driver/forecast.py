@@ -143,10 +143,12 @@ def _all(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _held(study: Study) -> list[str]:
     """The claims that a rate of collapse may hold up at looks before the last."""
     whole = [one.id for one in study.claims if in_waves(study, one) and one.kind.of_means and not one.given]
-    return [
-        f"{', '.join(whole)}: a look before the last decides only what a rate of collapse that its runs do not exclude "
-        "could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may stop sooner"
-    ] if whole else []  # fmt: skip
+    said = (
+        f"{', '.join(whole)}: an interim analysis before the last decides only what a rate of collapse that its runs "
+        "do not exclude could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may "
+        "stop sooner"
+    )
+    return [said] if whole else []
 
 
 class Known(NamedTuple):

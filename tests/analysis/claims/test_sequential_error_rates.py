@@ -203,7 +203,10 @@ def test_an_incomplete_wave_is_not_looked_at() -> None:
         assert len(made.findings[0].path) == looks
     none = replace(source, samples={k: v.of(range(1, 6)) for k, v in source.samples.items()})
     made = judge_claim(BETTER, list(TASKS[:1]), "", none, waves(LOOKS))
-    assert (made.verdict, made.reason) == ("inconclusive", "its first look is at 6 seeds, which have not all ended")
+    assert (made.verdict, made.reason) == (
+        "inconclusive",
+        "its first interim analysis is at 6 seeds, which have not all ended",
+    )
 
 
 def test_a_failed_run_has_ended_also_where_the_plan_no_longer_names_its_seed() -> None:
