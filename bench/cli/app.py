@@ -12,6 +12,7 @@ from finebench.bench.cli.arguments import (
     JsonOption,
     ModelOption,
     PluginOption,
+    PriceOption,
     ResultsArgument,
     SetOption,
     StudyArgument,
@@ -111,12 +112,22 @@ def plan(
     model: ModelOption = None,
     data: DataOption = None,
     set_: SetOption = None,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RESULTS|[CLAIM=]EFFECT,SD",
+            help="Of seeds until settled: what they will cost and decide, by a pilot's results folder, or by the mean "
+            "and the standard deviation of a pair's difference (repeatable). A third number is what a collapse in "
+            "every run would take from a method's score.",
+        ),
+    ] = None,
+    price_per_hour: PriceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
     from finebench.bench.cli.show import print_plan
 
-    print_plan(study, set_ or [], model, data, as_json)
+    print_plan(study, set_ or [], model, data, expect or [], price_per_hour, as_json)
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))
@@ -131,9 +142,7 @@ def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
 def report(
     results: ResultsArgument,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it [default: RESULTS/report].")] = None,
-    price_per_hour: Annotated[
-        float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")
-    ] = None,
+    price_per_hour: PriceOption = None,
     check_claims: Annotated[
         bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
     ] = False,

@@ -45,3 +45,4 @@ PluginOption = Annotated[
     typer.Option("--plugin", metavar="FILE", help="File of a plugin that a stored study rests on (repeatable)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+PriceOption = Annotated[float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")]

@@ -90,7 +90,7 @@ class Opening:
             self._looks.append(looks)
             self._asked.append(asked)
         cells, said = self.settle(self.folder.uri, look + 1)
-        self.folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
+        self.folder.notify(f"interim analysis {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
         return cells
 
     def _moved(self, waves: Waves) -> None:
