@@ -172,7 +172,22 @@ def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_docs_show_the_files_that_are_tested(kind: str, name: str) -> None:
     page = (ROOT / "docs" / "extending" / f"{kind}.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert snippets == [(HERE / name).read_text()]
+    shown = [name, "brier.py"] if kind == "metric" else [name]
+    assert snippets == [(HERE / one).read_text() for one in shown]
+
+
+def test_the_example_metric_of_probabilities_is_that_of_copies() -> None:
+    from finebench.bench.metrics import metric
+
+    load_plugin(Plugin("brier.py", (HERE / "brier.py").read_text()))
+    one, rng = metric("neg_brier"), np.random.default_rng(0)
+    labels, said = rng.integers(0, 3, 9), rng.dirichlet(np.ones(3), (2, 9))
+    chosen = rng.integers(0, 9, (50, 9))
+    counts = np.array([np.bincount(row, minlength=9) for row in chosen], dtype=float)
+    wanted = [[one.score(labels[row], run[row]) for run in said] for row in chosen]
+    assert one.weighted is not None
+    assert one.weighted(labels.astype(float), said, counts) == pytest.approx(np.array(wanted))
+    assert one.score(np.array([0]), np.array([[0.5, 0.5]])) == -0.5
 
 
 def test_the_example_metric_from_counts_is_that_of_copies() -> None:
