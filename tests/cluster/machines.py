@@ -106,26 +106,33 @@ class Machine:
 
     def put(self, path: Path, content: str | None) -> None:
         """Let the machine, and no other, see a file or (None) an empty folder in place of what stands at a path."""
-        place = self.disk / "put" / str(len(list((self.disk / "put").iterdir())))
+        name = f"put/{len(list((self.tmp / 'put').iterdir()))}"
+        place = self.tmp / name
         place.mkdir() if content is None else place.write_text(content)
-        _sh("nsenter", "-t", self.pid, "-m", "--", "mount", "--bind", place, path)
+        _sh("nsenter", "-t", self.pid, "-m", "--", "mount", "--bind", f"/tmp/{name}", path)
 
     def words(self, command: str, env: dict[str, str] | None = None) -> list[str]:
         """What runs a shell command on the machine, in its /tmp."""
         keep = {name: os.environ[name] for name in ("LANG", "VIRTUAL_ENV") if name in os.environ}
         own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": "/tmp", "COLUMNS": "200"}
-        own |= {"RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        own |= {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": "120",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "NO_COLOR": "1",
+        }
         setting = [f"{name}={value}" for name, value in (keep | own | (env or {})).items()]
         inside = ["env", "-i", *setting, "bash", "-c", f"cd /tmp && exec {command}"]
         return ["nsenter", "-t", str(self.pid), "-a", "--", *inside]
 
-    def run(self, command: str, timeout: float = 100, env: dict[str, str] | None = None) -> tuple[int, str]:
+    def run(self, command: str, timeout: float = 300, env: dict[str, str] | None = None) -> tuple[int, str]:
         """Run a shell command on the machine; returns its exit code, and what it printed."""
         words, pipe = self.words(command, env), subprocess.PIPE
         done = subprocess.run(words, text=True, stdout=pipe, stderr=subprocess.STDOUT, timeout=timeout, check=False)
         return done.returncode, done.stdout
 
-    def finebench(self, command: str, timeout: float = 100, env: dict[str, str] | None = None) -> tuple[int, str]:
+    def finebench(self, command: str, timeout: float = 300, env: dict[str, str] | None = None) -> tuple[int, str]:
         """The same for a command of finebench."""
         return self.run(f"{self._python} -m finebench {command}", timeout, env)
 
@@ -224,8 +231,7 @@ class Net:
     def machine(self, name: str) -> Machine:
         """Make a machine and switch it on."""
         made = Machine(self, name, len(self.machines) + 1, self.home / name)
-        for folder in ("tmp", "put"):
-            (made.disk / folder).mkdir(parents=True)
+        (made.tmp / "put").mkdir(parents=True)
         (made.disk / "hosts").write_text(f"127.0.0.1 localhost\n{made.ip} {name}\n")
         (made.disk / "resolv.conf").write_text("")
         _sh("ip", "netns", "add", made.netns)

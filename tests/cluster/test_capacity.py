@@ -34,7 +34,7 @@ def test_more_than_any_node_has_is_refused(pair: tuple[Machine, Machine]) -> Non
     name = study(head)
     for asked, said in (("cpu=2", "2 CPUs on one node"), ("gpu=1", "1 CPU, 1 GPU on one node")):
         more = f"--set resources.{asked} --set training.precision=fp32"
-        code, output = head.finebench(f"run {name} --address {head.ip}:6379 --results out {more}", timeout=60)
+        code, output = head.finebench(f"run {name} --address {head.ip}:6379 --results out {more}")
         assert code == 2, output
         assert f"resources: {said} asked for, and the cluster has w1 (1 CPU), head (0 CPUs)" in output
     assert not (head.tmp / "out/study.yaml").exists()
