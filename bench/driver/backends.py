@@ -102,12 +102,16 @@ def _run_ray(
     recorder.observer.on_wait(joins)
     with session.ray_session(ray_options):
         from finebench.bench.driver.ray import sweep
+        from finebench.bench.driver.ray.nodes import autoscaler, capacity, roster
         from finebench.bench.driver.ray.worker import pack_files
 
         files = pack_files(ready.model.folder) if options.address else None
         gpus = session.gpus_available()
         if options.address is None:
             check_fits(ready.study, session.cpus_available(), gpus)
+        else:
+            for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
+                recorder.observer.on_note(note)
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
@@ -124,7 +128,10 @@ def _run_ray(
         recorder.after = after
         opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
         stop.arm()
-        recorder.observer.on_wait("waiting for a training process with the CPUs and GPUs that the first trial asks for")
+        waits = "waiting for a training process with the CPUs and GPUs that the first trial asks for"
+        if options.address is not None and capacity.busy(ready.study, roster.there(), roster.free()):
+            waits = capacity.BUSY
+        recorder.observer.on_wait(waits)
         with session.watched(lambda: _ray_is_gone(recorder)):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
             sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop)

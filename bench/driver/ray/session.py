@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from finebench.bench.driver.ray import local_ray, worker_start
+from finebench.bench.driver.ray.nodes import address as joining
 from finebench.bench.study.precision import PATIENCE, Gpus, gpus_of_node
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError
@@ -96,8 +96,8 @@ def _start(**options: Any) -> None:
 
 def _join(address: str, **options: Any) -> None:
     """Join the cluster at an address; raises InputError where there is none."""
+    joining.check(address)
     try:
-        _must_answer(address)
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
@@ -152,7 +152,7 @@ class Pulse:
     def dead(self) -> bool:
         """Whether this node's own service has certainly ended: its port is closed. A driver cannot outlive it for long:
         Ray ends the process without a word once the node is declared dead."""
-        return isinstance(_knock(*self.node), ConnectionRefusedError)
+        return isinstance(joining.knock(*self.node), ConnectionRefusedError)
 
     def answers(self) -> bool:
         """Whether Ray answers and has a node; it may be slow to under load."""
@@ -183,13 +183,6 @@ def watched(on_gone: Callable[[], None]) -> Iterator[None]:
         ended.set()
 
 
-def _must_answer(address: str) -> None:
-    """Raise ConnectionError where nothing listens at HOST:PORT: Ray itself would try for minutes, and print."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
-        raise ConnectionError("nothing answers")
-
-
 def _has_nodes() -> bool:
     try:
         return any(node["Alive"] for node in ray.nodes())
@@ -197,14 +190,5 @@ def _has_nodes() -> bool:
         return False
 
 
-def _knock(host: str, port: int) -> OSError | None:
-    """What keeps us from connecting; None where something listens."""
-    try:
-        socket.create_connection((host, port), timeout=2.0).close()
-    except OSError as error:
-        return error
-    return None
-
-
 def _answers(host: str, port: int) -> bool:
-    return _knock(host, port) is None
+    return joining.knock(host, port) is None

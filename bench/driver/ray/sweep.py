@@ -22,9 +22,12 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 from finebench.bench.driver.ray import local_ray, workarounds
+from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
+from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
-from finebench.bench.driver.ray.worker import Worker, placement
+from finebench.bench.driver.ray.worker import Worker
 from finebench.bench.results.leftovers import scratch
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
@@ -122,16 +125,23 @@ def run_sweep(
     """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
     kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
     answers = Pulse.of_this_driver().answers
-    adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel)
+    fitness = Fitness(recorder.observer.on_note)
+    adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel, fitness)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
     # second of two workers that end together is thrown away, and starting another costs several seconds.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
-    trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
+    if options.address is None:
+        worker = tune.with_parameters(Worker, shipment=shipment, files=files)
+    else:
+        cargo = [ray.put(shipment), ray.put(files)]
+        worker = tune.with_parameters(Gate, cargo=cargo, driver=fingerprint())
+    trainable = tune.with_resources(worker, placement)
     try:
         with (
             _quiet(),
             scratch(None if options.address else local_ray.session_folder()) as storage,
             workarounds.losses_are_outcomes(),
+            sent_whole(),
         ):
             tune.Tuner(
                 trainable,
