@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from finebench.analysis.claims.kinds import Kind
+from finebench.bench.study.findings import word
 from finebench.bench.study.parts.claim import Claim as Stated
 from finebench.bench.study.parts.claim_kinds import kind
 from finebench.bench.util.errors import ResultsError
@@ -60,19 +61,11 @@ def _claim(raw: Any, at: str) -> Claim:
     try:
         stated = Stated.model_validate(raw)
     except ValidationError as error:
-        raise ResultsError(f"{at}: {_first(error)}") from error
+        raise ResultsError(word(error, at, "", Stated)) from error
     given = stated.model_dump(exclude={"budget", "tasks"}, exclude_none=True)
     tasks = stated.tasks if isinstance(stated.tasks, str) else tuple(stated.tasks)
     budget = None if stated.budget is None else stated.budget.canonical
     return Claim(**given, budget=budget, tasks=tasks)
-
-
-def _first(error: ValidationError) -> str:
-    """The first finding: its key, where the message does not name it, and what is wrong."""
-    found = error.errors()[0]
-    message = found["msg"].removeprefix("Value error, ")
-    own = found["type"] == "value_error"
-    return message if own else f"{'.'.join(map(str, found['loc']))}: {message}"
 
 
 @dataclass(frozen=True)

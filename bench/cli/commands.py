@@ -76,8 +76,7 @@ def run_command(
         ) from error
     finally:
         waiting.stop()
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.statuses.items())) or "nothing to do"
-    console.print(Text(f"this run: {counts}; {outcome.skipped} there before; {outcome.seconds:.0f} s"), soft_wrap=True)
+    console.print(Text(outcome.words), soft_wrap=True)
     for row in outcome.failures[:SHOWN_FAILURES]:
         console.print(Text(failure_line(row)), soft_wrap=True)
     if len(outcome.failures) > SHOWN_FAILURES:

@@ -26,6 +26,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.keep not in KEEPS:
             raise InputError(choose("keep", self.keep, KEEPS))
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"--trials {self.limit}: at least 1 is needed")
         if self.data is not None and not self.data.is_dir():
             raise InputError(f"--data {self.data}: this folder does not exist")
         if self.debug and self.address:
@@ -49,3 +51,9 @@ class RunOutcome:
     failures: list[dict[str, Any]]
     skipped: int
     seconds: float
+
+    @property
+    def words(self) -> str:
+        """It in a line."""
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items())) or "nothing to do"
+        return f"this run: {counts}; {self.skipped} there before; {self.seconds:.0f} s"

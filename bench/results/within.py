@@ -12,6 +12,7 @@ from finebench.bench.results.scope import Row, Scope
 from finebench.bench.study.load import build_study
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.precision import apart, of_row
+from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 from finebench.bench.util.storage import Store
@@ -59,12 +60,17 @@ def stored_scope(store: Store, plan: Mapping[str, Any] | None) -> Stored:
 
 def scope_of(study: Any, where: str, plan: Mapping[str, Any]) -> Scope:
     """The same of a parsed study.yaml; raises InputError where it is no study here."""
-    keys = {
-        (cell["task"], cell["method"], cell["fraction"], cell["budget"], cell["stage"]): cell for cell in plan["cells"]
-    }
-    beyond = {key[:4]: frozenset(cell["beyond"]) for key, cell in keys.items() if cell.get("beyond")}
-    listed = frozenset((key[:4], key[4]) for key in keys)
-    return Scope(Plan(build_study(study, where, Path("."))), beyond, listed)
+    listed = frozenset((_key(cell), cell["stage"]) for cell in plan["cells"])
+    return Scope(Plan(build_study(study, where, Path("."))), beyond(plan), listed)
+
+
+def beyond(plan: Mapping[str, Any]) -> dict[CellKey, frozenset[str]]:
+    """The configurations that each cell's search suggested when it had more trials, as a plan.json tells them."""
+    return {_key(cell): frozenset(cell["beyond"]) for cell in plan["cells"] if cell.get("beyond")}
+
+
+def _key(cell: Mapping[str, Any]) -> CellKey:
+    return cell["task"], cell["method"], cell["fraction"], cell["budget"]
 
 
 def outside_note(number: int) -> str:

@@ -93,6 +93,7 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
         "budget": Budget,
         "tasks": OwnTask,
         "claims": Claim,
+        "claims.budget": Budget,
     }
     return known.get(".".join(path))
 
@@ -149,7 +150,7 @@ def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: ty
     if detail["type"] == "extra_forbidden":
         tagged = next((DATA[part] for part in detail["loc"] if part in DATA), None)
         names = [part for part in place if isinstance(part, str)]
-        owner = model or tagged or _model_at(names[:-1])
+        owner = tagged or (model if model is not None and len(names) == 1 else _model_at(names[:-1]))
         parent = full.rpartition(".")[0]
         key = str(detail["loc"][-1])  # a key may look like one of Pydantic's labels, which are no part of a place
         wrong = choose("key", key, _keys(owner)) if owner else f"unknown key {key!r}"

@@ -2,7 +2,7 @@
 key."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -163,14 +163,17 @@ def check(study: Study, where: str) -> None:
     _unique("claims", [claim.id for claim in study.claims], where)
     names = set(study.task_names)
     for index, claim in enumerate(study.claims):
-        _check_claim(study, claim, names, f"{where}: claims[{index}]")
+        check_claim(claim, study.methods, names, f"{where}: claims[{index}]")
 
 
-def _check_claim(study: Study, claim: Claim, names: set[str], at: str) -> None:
-    """Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict."""
+def check_claim(claim: Claim, methods: Collection[str], names: set[str], at: str) -> None:
+    """Raise StudyError where a claim names a method, cost or task (`names`: the study's) that there is not.
+
+    Names only: a claim about a fraction or budget that an override took out is no mistake; it gets no verdict.
+    """
     for side in (claim.a, claim.b):
-        if side is not None and side not in study.methods:
-            raise StudyError(f"{at}: {choose('method', side, study.methods)}")
+        if side is not None and side not in methods:
+            raise StudyError(f"{at}: {choose('method', side, methods)}")
     if claim.cost is not None and claim.cost not in COSTS:
         raise StudyError(f"{at}.cost: {choose('cost', claim.cost, COSTS)}")
     if claim.a == claim.b:

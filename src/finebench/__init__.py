@@ -3,7 +3,7 @@
     import finebench as fb
 
     study = fb.Study.from_yaml("quickstart")
-    results = study.run("results/quickstart")   # or fb.load("results/quickstart")
+    results = study.run("results/quickstart", progress=True)   # or fb.load("results/quickstart")
     results.claims_df()
 
 What is asked for is imported when it is first asked for: `import finebench` itself stays cheap.
@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from finebench.bench import __version__
 
 if TYPE_CHECKING:
-    from finebench._results import Claim, Results, load
-    from finebench._study import Plan, Study
+    from finebench import keys
+    from finebench._claim import Claim
+    from finebench._plan import Plan
+    from finebench._results import Results, load
+    from finebench._study import Study
     from finebench.bench.methods import Method, MethodCost
     from finebench.bench.metrics._info import Metric
     from finebench.bench.tasks import Task
@@ -33,12 +36,13 @@ __all__ = [
     "Study",
     "Task",
     "__version__",
+    "keys",
     "load",
 ]
 
 _HOMES = {
-    "Claim": "finebench._results",
-    "Plan": "finebench._study",
+    "Claim": "finebench._claim",
+    "Plan": "finebench._plan",
     "Results": "finebench._results",
     "Study": "finebench._study",
     "load": "finebench._results",
@@ -51,6 +55,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "keys":
+        return import_module("finebench.keys")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

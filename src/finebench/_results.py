@@ -3,142 +3,207 @@
 Everything is the report's own: the frames are those that its tables show, the verdicts those of claims.json.
 """
 
-import json
+import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Unpack
 
-import altair as alt
 import pandas as pd
 
-from finebench.analysis.claims import judge
+from finebench import keys
+from finebench._claim import Claim, judge_one
+from finebench._flat import MOST_NAMED, check_names, flat, plain
+from finebench._plots import Plots
+from finebench._said import Said, counted
+from finebench.analysis.compare.compare import compare
 from finebench.analysis.load import read
-from finebench.analysis.load.expected import Expectation
-from finebench.analysis.load.runs import runs
+from finebench.analysis.load.runs import FAILED
 from finebench.analysis.report.charts import figures
 from finebench.analysis.report.contents import Contents, analyse
-from finebench.analysis.scores.samples import Samples
-from finebench.analysis.scores.scores import scores
-from finebench.bench.util.errors import InputError, ResultsError, choose
+from finebench.bench.results.schema import STATUSES, TABLES
+from finebench.bench.results.within import outside_note
+from finebench.bench.util.errors import InputError, ResultsError
 from finebench.bench.util.storage import Store
 
-T = TypeVar("T")
 
-_PREFIX = {
-    "hyperparameters": "hp",
-    "configuration": "hp",
-    "budget": "budget",
-    "metrics": "metric",
-    "versions": "version",
-}
-"""Columns that hold a JSON object, and what the columns begin with that it becomes."""
+class Results(Said):
+    """One results folder or several, as they were when they were loaded; `fb.load` makes it.
 
+    With several, frames have a column `folder`. A frame of what there is nothing of is empty. Trials are read when a
+    folder is loaded, evaluations and predictions when a frame needs them; what is analysed is kept, so that a second
+    frame costs little.
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim judged on stored results, outside the study's own: its p-value is corrected for no other claim."""
+    A cell is one task, share of its data (`fraction`), budget and method. JSON of a file or table stands in columns of
+    its own: hyperparameters `hp_…`, the budget `budget_…` (its units: epochs, steps, seconds, FLOPs), metrics
+    `metric_…`, versions `version_…`. Scores are in the unit of the metric, between 0 and 1 for most; seconds, bytes,
+    FLOPs and joules are of one trial, and so named. What could not be measured is missing, never 0.
 
-    statement: str
-    verdict: str
-    reason: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    exploratory: bool = True
+    `notes` say what was left out: damaged files, trials of another precision, trials that are no part of the study as
+    it now is. Frames raise ResultsError where a folder cannot be analysed: of its trials none is part of its study, or
+    two results are of one configuration and seed.
+    """
 
-    def __str__(self) -> str:
-        if self.estimate is None:
-            return f"{self.statement}: {self.verdict} ({self.reason}); exploratory"
-        shown = f"{self.estimate:.4g}"
-        if self.low is not None and self.high is not None:
-            shown += f" (95 % {self.low:.4g} to {self.high:.4g})"
-        return f"{self.statement}: {self.verdict}, {shown}; exploratory"
-
-
-class Results:
-    """One results folder or several, read when first asked. With several, frames have a column `folder`."""
-
-    def __init__(self, folders: Sequence[str]) -> None:
-        self.folders = tuple(folders)
-
-    @cached_property
-    def _loaded(self) -> list[read.Results]:
-        return [read.load_results(folder) for folder in self.folders]
+    def __init__(self, loaded: Sequence[read.Results]) -> None:
+        self._loaded = tuple(loaded)
+        self.folders = tuple(one.uri for one in loaded)
 
     @cached_property
     def _contents(self) -> list[Contents]:
         return [analyse(one, None) for one in self._loaded]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for whatever of the folders some frame leaves out."""
+        found = []
+        for one in self._loaded:
+            outside = sum(one.part.outside.values())
+            found += [*one.damaged, *one.left_out, *([outside_note(outside)] if outside else [])]
+        return tuple(found)
+
     def trials_df(self) -> pd.DataFrame:
-        """One row a trial; hyperparameters as `hp_…`, the budget as `budget_…`, versions as `version_…`."""
+        """One row per trial that has ended, however it did; those too that are no part of the study as it now is.
+
+        Columns are those of the `trials` table (docs, reference, results): `trial_id`, `study`, `stage`, `method`,
+        `hp_…`, `model`, `task`, `fraction`, `seed`, `budget_…`, `status`, `reason`, `metric`, `score`, `metric_…`,
+        `train_seconds`, `peak_memory_bytes`, `version_…` and the rest. `score` is on the held-out split.
+        """
         return self._frame(lambda at: self._loaded[at].trials)
 
+    def failures_df(self) -> pd.DataFrame:
+        """The rows of `trials_df` that ended in `error`, `oom`, `timeout` or `diverged`, with `reason`, the reason.
+
+        A diverged trial is a result, and enters the analysis with the constant predictor's score; the others are run
+        again when the study is.
+        """
+        return self._frame(lambda at: _failed(flat(self._loaded[at].trials)))
+
     def evals_df(self) -> pd.DataFrame:
-        """One row per trial, step and split."""
+        """One row per trial, step and split: what was measured during training.
+
+        Columns: `trial_id`, `step` (optimiser steps so far), `examples`, `train_seconds`, `train_flops` (all so far),
+        `split` (select or score), `loss`, `metric`, `value`, `lr`.
+        """
         return self._frame(lambda at: self._loaded[at].evals)
 
     def predictions_df(
-        self, task: str | None = None, method: str | None = None, trial_ids: Sequence[str] | None = None
+        self, task: str | None = None, method: str | None = None, trial_ids: str | Iterable[str] | None = None
     ) -> pd.DataFrame:
-        """One row per trial and scored example, of the trials that are asked for; all of them may be many."""
+        """One row per trial and scored example, of the trials that are asked for; all of them may be many.
+
+        Columns: `trial_id`, `example` (row number in the score split), `label` and `prediction` (class index, or
+        value), `probability` (a list, of each class; missing for regression). Raises InputError for a task, method or
+        trial that is in none of the folders.
+        """
+        trials = pd.concat([one.trials for one in self._loaded])
+        ids = [trial_ids] if isinstance(trial_ids, str) else None if trial_ids is None else list(trial_ids)
+        check_names("task", [] if task is None else [task], set(trials["task"]))
+        check_names("method", [] if method is None else [method], set(trials["method"]))
+        check_names("trial", ids or (), set(trials["trial_id"]), MOST_NAMED)
 
         def found(at: int) -> pd.DataFrame:
-            trials = self._loaded[at].trials
-            wanted = trials["trial_id"].isin(trials["trial_id"] if trial_ids is None else trial_ids)
-            wanted &= (trials["task"] == task) if task else True
-            wanted &= (trials["method"] == method) if method else True
-            parts = list(self._loaded[at].predictions(trial_ids=list(trials["trial_id"][wanted])))
-            return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+            one = self._loaded[at]
+            wanted = one.trials["trial_id"].isin(one.trials["trial_id"] if ids is None else ids)
+            wanted &= (one.trials["task"] == task) if task is not None else True
+            wanted &= (one.trials["method"] == method) if method is not None else True
+            parts = list(one.predictions(trial_ids=list(one.trials["trial_id"][wanted])))
+            none: pd.DataFrame = TABLES["predictions"].empty_table().to_pandas()
+            return pd.concat(parts, ignore_index=True) if parts else none
 
         return self._frame(found)
 
     def scores_df(self) -> pd.DataFrame:
-        """One row per task, fraction, budget and method: mean score over seeds with its 95 % interval."""
+        """One row per cell, planned or run: the mean score of its chosen configuration over seeds, and how sure it is.
+
+        Columns: `task`, `fraction`, `budget_…`, `budget_label` (in words), `method`; `metric`, `score` with its 95 %
+        interval `low` to `high` over `n` seeds, and how that was made (`interval`); of the seeds `sd`, `median`, `iqm`
+        (interquartile mean), `min`, `max`; the configuration that was chosen: `hp_…`, `setting` (what of it varied, in
+        words), `lr`, and its choice: `select_mean` over `select_n` seeds, `left_out`; `source` (fresh seeds or the same
+        that chose) and `stage` of the runs; `complete`, `planned_seeds`, `missing`; the numbers of runs that were
+        `degenerate` (no better than a constant predictor), `collapsed`, `diverged`, `failed`; `configurations` tried of
+        `configurations_planned`; `majority` (the constant predictor's score), `train_seconds` (median), and
+        `trainable_params`; `why` there is no score or interval, or how it is qualified.
+        """
         return self._of("scores")
 
     def pairs_df(self) -> pd.DataFrame:
-        """One row per couple of methods in a task, fraction and budget: their paired difference with its interval."""
+        """One row per couple of methods in a task, fraction and budget: their difference, paired by seed.
+
+        Columns: `task`, `fraction`, `budget_…`, `budget_label`, `metric`; methods `a` and `b` with their means over
+        common seeds, `score_a` and `score_b`; `difference` (a − b) with its 95 % interval `low` to `high` over `pairs`,
+        and how that was made (`interval`); its p-value `p`, and `p_holm` corrected over the `family` of so many;
+        `superiority`, the probability that a beats b on one seed, with `superiority_low`, `superiority_high`,
+        `superiority_interval`, `superiority_p`, `superiority_p_holm` and `verdict`; `order_bound`, the upper bound of
+        the stochastic order's ε, and `order_note`; `why` something is missing.
+        """
         return self._of("pairs")
 
     def costs_df(self) -> pd.DataFrame:
-        """One row per task, fraction, budget and method: parameters, bytes, seconds, memory, FLOPs, energy."""
+        """One row per cell and device at the largest fraction of each task and budget: what a trial costs.
+
+        Columns: `task`, `fraction`, `budget_…`, `budget_label`, `method`, `setting`, `score`, `device`; the counts
+        `trainable_params`, `encoder_params`, `head_params`, `total_params`, `delta_bytes` (stored per task); the
+        medians over `n` runs alone on their device (`shared` others are left out), each with its range, `…_low` to
+        `…_high`: `train_seconds`, `examples_per_second`, `peak_memory_bytes`, `peak_allocated_bytes`, `train_flops`,
+        `energy_joules`; and their ratios to those of the method `reference`, as `x_…` with `x_…_low` and `x_…_high`;
+        `why` something is missing.
+        """
         return self._of("efficiency")
 
     def claims_df(self) -> pd.DataFrame:
-        """One row per claim of the study, with its verdict, estimate, interval and corrected p-values."""
-        return self._of("claims")
+        """One row per claim of the study, with its verdict.
 
-    def claim(self, *, says: str, a: str, b: str | None = None, **keys: Any) -> Claim:
-        """A claim of the reader's own, with the keys of a study's claims (margin, fraction, tasks, …), judged on one
-        folder. Exploratory: it was not stated beforehand. Raises ResultsError for a claim that cannot be understood."""
-        (loaded,) = self._one(self._loaded)
-        given = {"id": "exploratory", "says": says, "a": a, **({} if b is None else {"b": b}), **keys}
-        asked = replace(loaded, study=loaded.study | {"claims": [given]})
-        table = runs(asked)
-        expected = Expectation(asked.plan, table)
-        samples = Samples(asked, table, expected)
-        (found,) = judge.verdicts(asked, table, scores(table, expected, samples), samples, expected)
-        kept = ("statement", "verdict", "reason", "estimate", "low", "high", "p")
-        return Claim(**{key: found[key] for key in kept})
+        Columns are those of claims.json that fit into a cell (docs, reference): `id`, `says`, `a`, `b`, `statement`,
+        `tasks`, `fraction`, `budget_…`, `margin`, `verdict`, `reason`, `quantity`, `task`, `estimate` with its interval
+        `low` to `high` at `level`, `test`, `pairs`, `p` and `p_adjusted` (Holm, over the study's claims), `p_against`,
+        `seeds_to_settle`, `missing`, `collapsed`, `command` (what would settle it) and the rest.
+        """
+        return self._of("claims").drop(columns=["filled", "next", "looks", "effect"], errors="ignore")
+
+    def changes_df(self) -> pd.DataFrame:
+        """Of two folders: one row per cell that both have, and what changed from the first (a) to the second (b).
+
+        Columns: `task`, `fraction`, `budget_…`, `budget_label`, `method`, `metric`; `score_a`, `score_b`; `difference`
+        (b − a) with its 95 % interval `low` to `high`, `p`, and `p_holm` corrected over all rows; `change` in a word;
+        `pairs`, `seeds_a`, `seeds_b`, `how` it was made; `setting_a`, `setting_b`, `same_configuration`; `why`.
+        Raises InputError unless two folders were loaded.
+        """
+        if len(self.folders) != 2:
+            raise InputError(
+                f"changes_df compares two results folders, and {len(self.folders)} were loaded: fb.load(A, B)"
+            )
+        return flat(compare(*self.folders).frames["changes"])
+
+    def claim(self, **claim: Unpack[keys.Statement]) -> Claim:
+        """A claim of the reader's own, with the keys of a study's claims, judged on one folder.
+
+            results.claim(says="matches", a="bitfit", b="full", margin=0.02)
+
+        Exploratory: it was not stated beforehand. Raises InputError for a claim that cannot be understood, or that
+        speaks of a method, task, fraction or budget that is not there.
+        """
+        return judge_one(self._one("claim"), plain(claim))
 
     @cached_property
-    def plot(self) -> "Plots":
-        """The report's figures, as altair charts: `results.plot.overview`, or `results.plot["pairs-…"]`."""
-        (contents,) = self._one(self._contents)
-        return Plots({figure.name: figure.spec for figure in figures(contents)})
+    def plot(self) -> Plots:
+        """The report's figures of one folder, as altair charts: `results.plot.overview`, or `results.plot["pairs-…"]`.
+
+        Raises InputError where several folders were loaded.
+        """
+        self._one("plot")
+        return Plots({figure.name: figure.spec for figure in figures(self._contents[0])})
 
     def model(self, trial_id: str) -> tuple[Any, Any]:
         """The fine-tuned model of a trial whose delta was kept (`--keep`), in evaluation mode, and its tokenizer.
 
-        Raises ResultsError where none was kept, ModelError where the model that it was trained on is another here.
+        Raises InputError for a trial that is not there, ResultsError where none was kept, ModelError where the model
+        that it was trained on is another here.
         """
         from finebench.bench.training.worker.weights import load_delta
 
-        (loaded,) = self._one(self._loaded)
+        loaded = self._one("model")
+        check_names("trial", [trial_id], set(loaded.trials["trial_id"]), MOST_NAMED)
         store, name = Store(loaded.uri), f"deltas/{trial_id}.safetensors"
         data = store.read_bytes(name)
         if data is None:
@@ -148,70 +213,47 @@ class Results:
             file.write_bytes(data)
             return load_delta(file, str(loaded.study.get("model", "embedded")))
 
-    def _one(self, each: Sequence[T]) -> Sequence[T]:
-        if len(each) != 1:
-            raise InputError(f"this is about one results folder; {len(each)} were loaded: fb.load one of them")
-        return each
+    def __str__(self) -> str:
+        return "\n".join([*map(_sentence, self._loaded), *self.notes])
+
+    def _one(self, what: str) -> read.Results:
+        if len(self._loaded) != 1:
+            raise InputError(
+                f"{what} is about one results folder, and {len(self._loaded)} were loaded: "
+                f"fb.load({self.folders[0]!r}).{what}…; changes_df compares two"
+            )
+        return self._loaded[0]
 
     def _of(self, name: str) -> pd.DataFrame:
         return self._frame(lambda at: self._contents[at].frames[name])
 
     def _frame(self, of: Callable[[int], pd.DataFrame]) -> pd.DataFrame:
-        made = [_flat(of(at)) for at in range(len(self.folders))]
+        made = [flat(of(at)) for at in range(len(self.folders))]
         if len(made) == 1:
             return made[0]
         named = [frame.assign(folder=folder) for frame, folder in zip(made, self.folders, strict=True)]
-        return pd.concat(named, ignore_index=True)
-
-
-class Plots(Mapping[str, alt.Chart]):
-    """The figures of a report by name; as attributes with `_` for `-`."""
-
-    def __init__(self, specs: Mapping[str, dict[str, Any]]) -> None:
-        self._specs = dict(specs)
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._specs:
-            raise InputError(choose("figure", name, self._specs))
-        return alt.Chart.from_dict(self._specs[name])
-
-    def __getattr__(self, name: str) -> Any:
-        found = next((one for one in self.__dict__.get("_specs", {}) if one.replace("-", "_") == name), None)
-        if found is None:
-            raise AttributeError(f"no figure {name!r}; there are {', '.join(self.__dict__.get('_specs', {}))}")
-        return self[found]
-
-    def __iter__(self) -> Any:
-        return iter(self._specs)
-
-    def __len__(self) -> int:
-        return len(self._specs)
-
-    def __dir__(self) -> list[str]:
-        return [name.replace("-", "_") for name in self._specs]
+        return pd.concat([frame for frame in named if len(frame)] or named[:1], ignore_index=True)
 
 
 def load(folder: str | Path, *more: str | Path) -> Results:
-    """One results folder or several, by path or URI. Raises ResultsError where one holds no finished trial."""
-    found = Results([str(one) for one in (folder, *more)])
-    for one in found.folders:
-        if not Store(one).exists():
-            raise ResultsError(f"results folder {one!r} does not exist; `finebench run STUDY --results DIR` makes one")
-    return found
+    """One results folder or several, by path or URI.
+
+    Raises ResultsError where one does not exist, holds no finished trial, or is of a newer schema.
+    """
+    given = (folder, *more)
+    wrong = next((one for one in given if not isinstance(one, str | os.PathLike)), None)
+    if wrong is not None:
+        raise InputError(f"fb.load takes folders one by one, fb.load(a, b), not {type(wrong).__name__}")
+    return Results([read.load_results(str(one)) for one in given])
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame with each column of JSON objects as columns of its own."""
-    for column, prefix in _PREFIX.items():
-        if column in frame and len(frame):
-            at = list(frame.columns).index(column)
-            made = pd.DataFrame([_entries(text, prefix) for text in frame[column]], index=frame.index)
-            frame = frame.iloc[:, :at].join(made).join(frame.iloc[:, at + 1 :])
-    return frame
+def _failed(trials: pd.DataFrame) -> pd.DataFrame:
+    return trials[trials["status"].isin([*FAILED, "diverged"])].reset_index(drop=True)
 
 
-def _entries(text: Any, prefix: str) -> dict[str, Any]:
-    if not isinstance(text, str) or not text.startswith("{"):
-        return {prefix: text} if isinstance(text, str) else {}
-    found = json.loads(text)
-    return {f"{prefix}_{key}": str(v) if isinstance(v, list | dict) else v for key, v in found.items()}
+def _sentence(one: read.Results) -> str:
+    counts = one.trials["status"].value_counts()
+    ended = ", ".join(f"{counts[status]:,} {status}" for status in STATUSES if status in counts)
+    methods, tasks = (counted(one.trials[key].nunique(), key) for key in ("method", "task"))
+    name = one.trials["study"].iloc[0]
+    return f"results of {name} in {one.uri}: {counted(len(one.trials), 'trial')} ({ended}), {methods} on {tasks}"

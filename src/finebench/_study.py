@@ -1,66 +1,71 @@
 """`fb.Study`: a study from its file or from typed arguments, planned and run by the command's own code."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+import inspect
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self, Unpack, get_type_hints
 
-import pandas as pd
-
-from finebench._results import Results
+from finebench import keys
+from finebench._flat import plain
+from finebench._plan import Plan, make_plan
+from finebench._results import Results, load
+from finebench._said import Said, counted
 from finebench.analysis.claims.interim import look_at
-from finebench.bench.driver.forecast import forecast
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.deltas import keep_best
 from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.study import plan as planning
 from finebench.bench.study import schema
-from finebench.bench.study.load import build_study, load_study
+from finebench.bench.study.load import build_study, find_study, load_study
+from finebench.bench.study.plugins import load_named
 from finebench.bench.study.trial_id import CellKey
+from finebench.bench.util.errors import MethodError, StudyError
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a study would run: `trials` in all, `seconds` on `cores` of this machine (None: not known), notes, and the
-    claims that can get no verdict as planned."""
+class Study(Said):
+    """A study, checked whole: the keys are those of the study file, and `fb.keys` has their types.
 
-    trials: int
-    seconds: float | None
-    cores: float
-    notes: tuple[str, ...]
-    no_verdict: tuple[dict[str, Any], ...]
-    cells: pd.DataFrame
+        study = fb.Study(
+            name="mine",
+            tasks=["mrpc"],
+            methods={"full": {"lr": [1e-5, 3e-5]}, "bitfit": {"lr": [3e-4, 1e-3]}},
+            budget={"steps": 500},
+            seeds=6,
+        )
 
-    def __str__(self) -> str:
-        time = "" if self.seconds is None else f", about {self.seconds / 60:.1f} minutes on {self.cores:g} cores"
-        return "\n".join([f"{self.trials:,} trials in {len(self.cells):,} cells{time}", *self.notes])
-
-
-class Study:
-    """A study, checked whole: the keys are those of the study file.
-
-    Study(name="mine", tasks=["mrpc"], methods={"full": {"lr": [1e-5, 3e-5]}}, budget={"steps": 500}, seeds=6)
-
-    Raises InputError with one message for all that is wrong.
+    `name`, `tasks`, `methods` and `budget` are needed. Tuples, ranges, NumPy's arrays and numbers, and paths stand for
+    the lists, numbers and texts that a file would have; relative paths are taken from the working directory. Raises
+    InputError with one message for all that is wrong.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        tasks: list[str | dict[str, Any]],
-        methods: dict[str, dict[str, Any]],
-        budget: dict[str, float] | list[dict[str, float]],
-        **keys: Any,
-    ) -> None:
-        given = {"name": name, "tasks": tasks, "methods": methods, "budget": budget, **keys}
-        self._study = build_study(given, f"Study({name!r})", Path("."))
+    def __init__(self, **keys: Unpack[keys.Study]) -> None:
+        given = plain(keys)
+        self._where = f"Study({given['name']!r})" if "name" in given else "Study()"
+        self._study = build_study(load_named(given, Path("."), self._where), self._where, Path("."))
 
     @classmethod
-    def from_yaml(cls, study: str | Path, *, set: Iterable[str] = (), model: str | None = None) -> Self:
-        """A study file, or one of finebench's own by its bare name; `set` overrides keys as `--set key.path=value`."""
+    def from_yaml(
+        cls,
+        study: str | os.PathLike[str],
+        *,
+        set: str | Iterable[str] = (),
+        model: str | os.PathLike[str] | None = None,
+        plugins: Iterable[str | os.PathLike[str]] = (),
+    ) -> Self:
+        """A study file, or one of finebench's own by its bare name.
+
+        `set` overrides keys as `--set` does: `["seeds=2", "training.evals=4"]`. `model` replaces the study's; `plugins`
+        are files that a stored study (RESULTS/study.yaml) rests on. Raises InputError with one message for all that is
+        wrong.
+        """
         made = cls.__new__(cls)
-        made._study = load_study(str(study), set, model)
+        sets = [set] if isinstance(set, str) else set
+        made._where = str(find_study(os.fspath(study)))
+        files = [os.fspath(one) for one in plugins]
+        made._study = load_study(os.fspath(study), sets, None if model is None else os.fspath(model), files)
         return made
 
     @property
@@ -68,34 +73,87 @@ class Study:
         """The study, every default filled in."""
         return self._study
 
-    def plan(self, data: str | Path | None = None) -> Plan:
-        """Count and estimate what would run; nothing is trained."""
-        found = forecast(self._study, None if data is None else Path(data))
-        kept = {key: found[key] for key in ("trials", "seconds", "cores")}
-        notes, without = tuple(found["notes"]), tuple(found["no_verdict"])
-        return Plan(**kept, notes=notes, no_verdict=without, cells=pd.DataFrame(found["per_cell"]))
+    def plan(self, results: str | Path | None = None, *, data: str | Path | None = None) -> Plan:
+        """What would run: counts, times and trials; nothing is trained.
+
+        With a results folder (path or URI) the plan also says what of it is there. `data` is a folder of GLUE tasks, as
+        `--data` takes it. Raises InputError where the model or the data cannot be used, or the folder holds another
+        study.
+        """
+        with self._named():
+            return make_plan(
+                self._study, None if data is None else Path(data), None if results is None else str(results)
+            )
 
     def run(
         self,
         results: str | Path,
         *,
+        progress: bool = False,
         data: str | Path | None = None,
         address: str | None = None,
         debug: bool = False,
-        keep: str = "none",
+        keep: Literal["none", "best", "all"] = "none",
         logger: str | None = None,
         limit: int | None = None,
     ) -> Results:
-        """Run what is missing in a results folder (path or URI), as `finebench run` does, without its display.
+        """Run what is missing in a results folder (path or URI), as `finebench run` does, and load it.
 
-        A trial that fails is a row with its reason, not an exception. Raises InputError before anything starts, and
-        KeyboardInterrupt on Ctrl-C, after which the same call goes on; signals reach the main thread only.
+        `progress` shows what the command shows: a table that is redrawn on a terminal, a line every ten seconds in a
+        notebook or a log, and each failure. `keep` says which trained deltas are kept (for `Results.model`), `limit`
+        starts at most so many trials; `data`, `address`, `debug` and `logger` are the command's options.
+
+        A trial that fails is a row with its reason (`Results.failures_df`), not an exception. Raises InputError before
+        anything starts, and KeyboardInterrupt on Ctrl-C, after which the same call goes on; signals reach the main
+        thread only.
         """
         options = RunOptions(str(results), None if data is None else Path(data), limit, address, debug, keep, logger)
-        outcome = run_study(self._study, options, lambda scheduler: Observer(), lambda trial, why, runs: None, _settle)
+        with self._named():
+            if progress:
+                from finebench._progress import run_shown
+
+                outcome = run_shown(self._study, options, _settle)
+            else:
+                outcome = run_study(self._study, options, lambda _: Observer(), lambda trial, why, runs: None, _settle)
         if keep == "best":
             keep_best(outcome.folder)
-        return Results([str(results)])
+        return load(str(results))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is found wrong with the study later on is told with its name, too."""
+        try:
+            yield
+        except (StudyError, MethodError) as error:
+            raise StudyError(f"{self._where}: {error}") from error
+
+    def __str__(self) -> str:
+        study, plan = self._study, planning.Plan(self._study)
+        claims = [counted(len(study.claims), "claim")] if study.claims else []
+        return ", ".join(
+            [
+                f"study {study.name}: {_listed(study.methods, 'method')} on {_listed(study.task_names, 'task')}",
+                f"model {study.model}",
+                *claims,
+                counted(plan.count(), "trial"),
+            ]
+        )
+
+
+# Notebooks complete names of arguments from here; editors and type checkers do so from the annotation.
+Study.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    + [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+        for name, hint in get_type_hints(keys.Study).items()
+        for default in ([inspect.Parameter.empty] if name in keys.Study.__required_keys__ else [...])
+    ]
+)
+
+
+def _listed(names: Collection[str], what: str) -> str:
+    """A few names, or how many there are."""
+    return " and ".join(names) if len(names) <= 2 else counted(len(names), what)
 
 
 def _settle(results: str, looks: int) -> tuple[Collection[CellKey], str]:

@@ -1,13 +1,16 @@
 """`import finebench as fb`: a study from typed arguments or a file, run and read without the command line."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import finebench as fb
+from tests.analysis.fixtures import empty
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -19,7 +22,6 @@ STUDY: dict[str, Any] = {
     "training": {"evals": 2},
     "claims": [{"id": "same", "says": "matches", "a": "bitfit", "b": "head", "margin": 0.9}],
 }
-DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +53,37 @@ def test_predictions_are_of_the_trials_that_are_asked_for(run: tuple[fb.Results,
     one = trials["trial_id"][0]
     assert set(results.predictions_df(trial_ids=[one])["trial_id"]) == {one}
     assert set(results.predictions_df(method="head")["trial_id"]) == set(trials["trial_id"][trials["method"] == "head"])
-    assert results.predictions_df(task="mini-cola").empty
+    both = results.predictions_df(task="mini-mrpc", method="head", trial_ids=one)
+    assert (list(both), len(both)) == (list(results.predictions_df()), 0)  # of bitfit: columns, and no row
+    for wrong, says in (
+        ({"task": "mini-mrcp"}, "unknown task 'mini-mrcp'; did you mean 'mini-mrpc'"),
+        ({"method": "haed"}, "unknown method 'haed'; did you mean 'head'"),
+        ({"trial_ids": ["nobody"]}, r"unknown trial 'nobody'; choices: \w{20}, .* and 2 more$"),
+    ):
+        with pytest.raises(fb.InputError, match=says):
+            results.predictions_df(**wrong)  # type: ignore[arg-type]
 
 
 def test_several_folders_are_told_apart(run: tuple[fb.Results, str]) -> None:
     _, where = run
     both = fb.load(where, Path(where))
     assert both.trials_df()["folder"].value_counts().to_dict() == {where: 24}
-    with pytest.raises(fb.InputError, match="about one results folder; 2 were loaded"):
+    assert len(both.predictions_df(method="head")) == 2 * len(fb.load(where).predictions_df(method="head"))
+    for frame in (both.scores_df(), both.claims_df(), both.failures_df()):
+        assert "folder" in frame
+    says = r"claim is about one results folder, and 2 were loaded: fb.load\('.*'\).claim…; changes_df compares two"
+    with pytest.raises(fb.InputError, match=says):
         both.claim(says="better", a="bitfit", b="head")
+    with pytest.raises(fb.InputError, match="plot is about one results folder"):
+        both.plot  # noqa: B018
+
+
+def test_two_folders_are_compared(run: tuple[fb.Results, str]) -> None:
+    results, where = run
+    changes = fb.load(where, where).changes_df()
+    assert dict(zip(changes["method"], changes["change"], strict=True)) == {"bitfit": "identical", "head": "identical"}
+    with pytest.raises(fb.InputError, match=r"compares two results folders, and 1 were loaded: fb.load\(A, B\)"):
+        results.changes_df()
 
 
 def test_a_claim_of_the_readers_own_is_marked_as_exploratory(run: tuple[fb.Results, str]) -> None:
@@ -67,10 +91,35 @@ def test_a_claim_of_the_readers_own_is_marked_as_exploratory(run: tuple[fb.Resul
     found = results.claim(says="matches", a="bitfit", b="head", margin=0.9)
     stated = results.claims_df().iloc[0]
     assert found.exploratory
-    assert (found.verdict, found.estimate) == (stated["verdict"], stated["estimate"])
+    assert (found.verdict, found.estimate, found.pairs) == (stated["verdict"], stated["estimate"], 6)
+    assert found.level == 0.9  # equivalence is supported by the 90 % interval
+    assert f"bitfit − head = {found.estimate:.4g} (90 %: " in str(found)
     assert str(found).endswith("; exploratory")
-    with pytest.raises(fb.InputError, match="wins"):
-        results.claim(says="wins", a="bitfit", b="head")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"says": "wins"}, "claim: says: says 'wins' is not one of .*better"),
+        ({"says": None}, "claim: says: text is needed"),
+        ({"margn": 1}, "claim: unknown key 'margn'; did you mean 'margin'"),
+        ({"b": "haed"}, "claim: unknown method 'haed'; did you mean 'head'"),
+        ({"b": "bitfit"}, "claim: 'bitfit' is compared with itself"),
+        ({"tasks": ["mini-mrcp"]}, "claim.tasks: unknown task 'mini-mrcp'; did you mean 'mini-mrpc'"),
+        ({"fraction": 0.11}, "claim: unknown fraction '0.11'; did you mean '0.1'"),
+        ({"budget": {"steps": 5}}, "claim: unknown budget"),
+        ({"budget": {"stepz": 4}}, "claim: budget: unknown key 'stepz'; did you mean 'steps'"),
+        ({"over": "sedes"}, "claim: over: one of seeds, lr is needed .* did you mean 'seeds'"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_said_in_our_words(
+    run: tuple[fb.Results, str], change: dict[str, Any], says: str
+) -> None:
+    results, _ = run
+    with pytest.raises(fb.InputError, match=says):
+        results.claim(**{"says": "better", "a": "bitfit", "b": "head"} | change)
+    with pytest.raises(fb.InputError, match="claim: a: this key is missing"):
+        results.claim(says="better")  # type: ignore[call-arg]
 
 
 def test_figures_are_charts(run: tuple[fb.Results, str]) -> None:
@@ -87,15 +136,51 @@ def test_a_kept_model_comes_back(run: tuple[fb.Results, str]) -> None:
     results, _ = run
     model, tokenizer = results.model(results.trials_df()["trial_id"][0])
     assert model(**tokenizer("a sentence", return_tensors="pt")).logits.shape == (1, 2)
-    with pytest.raises(fb.InputError, match="no delta was kept"):
-        results.model("0" * 20)
+    with pytest.raises(fb.InputError, match="unknown trial '0000'"):
+        results.model("0000")
 
 
-def test_a_plan_trains_nothing() -> None:
+def test_a_plan_trains_nothing_and_lists_its_trials() -> None:
     plan = fb.Study(**STUDY).plan()
-    assert (plan.trials, len(plan.cells), plan.no_verdict) == (12, 2, ())
-    assert str(plan).startswith("12 trials in 2 cells")
-    assert isinstance(plan.cells, pd.DataFrame)
+    assert (plan.n_trials, plan.n_there, len(plan.cells), plan.no_verdict) == (12, 0, 2, ())
+    assert str(plan).startswith("12 trials in 2 cells, about ")
+    trials = plan.trials_df()
+    assert len(trials) == 12
+    assert not trials["there"].any()
+    assert set(trials["seed"]) == set(range(1, 7))
+    assert set(trials["hp_lr"]) == {1e-2}
+    assert plan.seconds == pytest.approx(trials["seconds"].sum() / plan.cores)
+    assert "{" not in "".join(map(str, plan.cells.to_numpy().ravel()))
+
+
+def test_a_plan_knows_what_a_folder_has(run: tuple[fb.Results, str]) -> None:
+    results, where = run
+    more = fb.Study(**STUDY | {"seeds": 8}).plan(where)
+    assert (more.n_trials, more.n_there) == (16, 12)
+    trials = more.trials_df()
+    there = trials[trials["there"]]
+    assert set(there["trial_id"]) == set(results.trials_df()["trial_id"])
+    assert set(there["status"]) == {"ok"}
+    assert set(trials.loc[~trials["there"], "seed"]) == {7, 8}
+    assert more.seconds == pytest.approx(trials.loc[~trials["there"], "seconds"].sum() / more.cores)
+    with pytest.raises(fb.InputError, match="holds another study"):
+        fb.Study(**STUDY | {"name": "another"}).plan(where)
+
+
+def test_a_plan_of_a_search_counts_what_it_cannot_know() -> None:
+    search: fb.keys.Search = {"optuna": {"trials": 3, "seeds": 2, "confirm_seeds": 4}}
+    space = {"head": {"lr": {"loguniform": [1e-4, 1e-2]}}}
+    plan = fb.Study(**STUDY | {"search": search, "methods": space, "claims": []}).plan()
+    trials = plan.trials_df()
+    assert trials["stage"].value_counts().to_dict() == {"search": 6, "confirm": 8}
+    assert trials["seed"].isna().all()
+    assert plan.n_trials == len(trials)
+
+
+def test_a_plan_says_which_claims_get_no_verdict_and_what_to_set() -> None:
+    said = str(fb.Study(**STUDY | {"seeds": 2}).plan())
+    assert "no verdict on same as planned: " in said
+    assert "; for a verdict: seeds=6" in said
 
 
 def test_a_shipped_study_is_read_by_its_name() -> None:
@@ -103,27 +188,158 @@ def test_a_shipped_study_is_read_by_its_name() -> None:
     assert (study.spec.name, study.spec.seeds) == ("quickstart", 2)
 
 
-def test_what_is_wrong_is_one_message() -> None:
+def test_what_is_wrong_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(fb.InputError, match=r"Study\('small'\): .*did you mean 'bitfit'"):
         fb.Study(**STUDY | {"methods": {"bitfitt": {}}})
+    with pytest.raises(fb.InputError, match=r"Study\('small'\): unknown key 'steps'; did you mean"):
+        fb.Study(**STUDY, steps=3)
+    with pytest.raises(fb.InputError, match=r"^Study\(\): name: this key is missing$"):
+        fb.Study(**{key: value for key, value in STUDY.items() if key != "name"})
+    with pytest.raises(fb.InputError, match=r"claims\[0\].budget: unknown key 'stepz'; did you mean 'steps'"):
+        fb.Study(**STUDY | {"claims": [STUDY["claims"][0] | {"budget": {"stepz": 1}}]})
+    with pytest.raises(fb.InputError, match=r"^Study\('small'\): fractions: fraction 0.001"):
+        fb.Study(**STUDY | {"fractions": [0.001]}).plan()
+
+
+def test_a_folder_without_trials_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
     with pytest.raises(fb.InputError, match="does not exist"):
         fb.load("no/such/folder")
+    with pytest.raises(fb.InputError, match="holds no finished trial yet"):
+        fb.load(tmp_path)
+    with pytest.raises(fb.InputError, match="takes folders one by one"):
+        fb.load([tmp_path])  # type: ignore[arg-type]
 
 
-def test_the_pages_lines_run(run: tuple[fb.Results, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the results of the study above for those of the page's."""
-    _, where = run
+def test_a_study_takes_what_python_and_numpy_have(tmp_path: Path) -> None:
+    study = STUDY | {
+        "tasks": ("mini-mrpc",),
+        "methods": {"head": {"lr": np.array([1e-3, 1e-2])}},
+        "fractions": np.linspace(0.1, 0.2, 2),
+        "seeds": range(1, 4),
+        "budget": {"steps": np.int64(4)},
+        "claims": [],
+    }
+    made = fb.Study(**study).spec
+    assert (made.fractions, made.seeds, made.budget[0].steps) == ([0.1, 0.2], [1, 2, 3], 4)
+    assert made.methods == {"head": {"lr": [1e-3, 1e-2]}}
+    own = {"train": tmp_path / "a.csv", "validation": tmp_path / "b.csv"}
+    task = {"name": "mine", "data": own, "text": ("title", "body"), "label": "stars", "metric": "accuracy"}
+    (found,) = fb.Study(**study | {"tasks": [task]}).spec.tasks
+    assert not isinstance(found, str)
+    assert found.data.model_dump() == {key: str(path) for key, path in own.items()}
+
+
+def test_a_study_may_name_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the working directory, as its other relative paths are."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    for block in re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-        lines = [line for line in block.splitlines() if ".run(" not in line]
-        exec("\n".join(lines).replace("results/my-study", where).replace("my-study.yaml", "quickstart"), names)
-    assert len(names["results"].claims_df()) == 1
+    Path("mine.py").write_text('"""No method yet."""\n', encoding="utf-8")
+    (found,) = fb.Study(**STUDY, plugins=[Path("mine.py")]).spec.plugins
+    assert found.file == "mine.py"
+
+
+def test_an_override_may_be_one_text() -> None:
+    assert fb.Study.from_yaml("quickstart", set="seeds=2").spec.seeds == 2
+
+
+def test_things_say_what_they_are(run: tuple[fb.Results, str]) -> None:
+    results, where = run
+    said = "study small: bitfit and head on mini-mrpc, model embedded, 1 claim, 12 trials"
+    assert repr(fb.Study(**STUDY)) == said
+    assert repr(results) == f"results of small in {where}: 12 trials (12 ok), 2 methods on 1 task"
+    assert results._repr_html_() == f"<p>{results!r}</p>"
+    plan = fb.Study(**STUDY).plan()
+    assert repr(plan) == str(plan)
+    assert "<td>bitfit</td>" in plan._repr_html_()
+    assert repr(results.plot).startswith("figures: overview, ")
+    claim = results.claim(says="better", a="bitfit", b="head")
+    assert repr(claim) == str(claim)
+
+
+def test_failed_trials_are_there_with_their_reasons(tmp_path: Path) -> None:
+    folder = empty(tmp_path, seeds=4)
+    kept = [folder.add(seed=1), folder.add(seed=2)]
+    folder.add(seed=3, status="oom", reason="out of memory at 3 GiB", score=None)
+    folder.add(seed=4, status="diverged", reason="loss is not finite", score=None)
+    results = fb.load(folder.write())
+    failures = results.failures_df()
+    assert dict(zip(failures["status"], failures["reason"], strict=True)) == {
+        "oom": "out of memory at 3 GiB",
+        "diverged": "loss is not finite",
+    }
+    assert list(failures) == list(results.trials_df())
+    assert "(2 ok, 1 diverged, 1 oom)" in str(results)
+    with pytest.raises(fb.InputError, match="no delta was kept"):
+        results.model(kept[0])
+
+
+def test_a_folder_in_which_all_failed_can_be_looked_into(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    folder.add(status="error", reason="RuntimeError: no", score=None)
+    results = fb.load(folder.write())
+    assert list(results.failures_df()["reason"]) == ["RuntimeError: no"]
+    assert results.scores_df()["score"].isna().all()
+    assert results.pairs_df().empty
+    assert results.claims_df().empty
+
+
+def test_progress_is_the_commands_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = fb.Study(**STUDY | {"seeds": 1, "claims": []})
+    study.run(tmp_path / "a", debug=True)
+    assert capsys.readouterr().out == ""
+    study.run(tmp_path / "b", debug=True, progress=True)
+    out = capsys.readouterr().out
+    assert "2/2 trials done, 0 running, 0 failed" in out
+    assert "this run: 2 ok; 0 there before" in out
+
+
+FRAMES: dict[str, Callable[[fb.Results, str], pd.DataFrame]] = {
+    "Results.evals_df": lambda results, where: results.evals_df(),
+    "Results.predictions_df": lambda results, where: results.predictions_df(),
+    "Results.scores_df": lambda results, where: results.scores_df(),
+    "Results.pairs_df": lambda results, where: results.pairs_df(),
+    "Results.costs_df": lambda results, where: results.costs_df(),
+    "Results.changes_df": lambda results, where: fb.load(where, where).changes_df(),
+    "Plan.trials_df": lambda results, where: fb.Study(**STUDY).plan().trials_df(),
+    "Plan": lambda results, where: fb.Study(**STUDY).plan().cells,
+}
+WITH_REST = {
+    "Results.trials_df": lambda results, where: results.trials_df(),
+    "Results.claims_df": lambda results, where: results.claims_df(),
+}
+"""Those whose columns are a reference page's, and which name the first of them."""
+
+
+def named_columns(what: str) -> list[str]:
+    """The columns that a docstring names, as patterns."""
+    owner, _, method = what.partition(".")
+    found = getattr(fb, owner)
+    text = (getattr(found, method) if method else found).__doc__
+    listed = text[text.index("Columns") if "Columns" in text else text.index("`cells` has") :]
+    names = re.findall(r"`([\w…]+)`", re.split(r"Raises|A failed|\(docs", listed)[0])
+    if "(docs" in listed:
+        names += re.findall(r"`([\w…]+)`", listed.partition("(docs")[2])
+    return [name.replace("…", ".+") for name in names]
+
+
+@pytest.mark.parametrize("what", FRAMES)
+def test_every_column_of_a_frame_is_in_its_docstring(what: str, run: tuple[fb.Results, str]) -> None:
+    columns, names = list(FRAMES[what](*run)), named_columns(what)
+    assert [column for column in columns if not any(re.fullmatch(name, column) for name in names)] == []
+
+
+@pytest.mark.parametrize("what", [*FRAMES, *WITH_REST])
+def test_every_column_of_a_docstring_is_in_its_frame(what: str, run: tuple[fb.Results, str]) -> None:
+    columns = list((FRAMES | WITH_REST)[what](*run))
+    others = {"cells", "reference"} - set(columns)
+    wrong = [name for name in named_columns(what) if not any(re.fullmatch(name, column) for column in columns)]
+    assert set(wrong) - others - {"trials" if what == "Results.trials_df" else ""} == set()
 
 
 def test_a_claim_without_an_interval_is_a_sentence_too() -> None:
-    claim = fb.Claim("a costs less than b", "inconclusive", "one run", 1.25, None, None, None)
-    assert str(claim) == "a costs less than b: inconclusive, 1.25; exploratory"
+    claim = fb.Claim(
+        "a costs less than b", "inconclusive", "one run", "cost of b / cost of a", 1.25, None, None, None, 1, None
+    )
+    assert str(claim) == "a costs less than b: inconclusive, cost of b / cost of a = 1.25 (one run); exploratory"
 
 
 @pytest.mark.parametrize(
