@@ -54,12 +54,17 @@ def _root(
 def run(
     study: StudyArgument,
     results: Annotated[
-        str | None, typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME].")
+        str | None,
+        typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME, of a shard results/NAME-IofN]."),
     ] = None,
     model: ModelOption = None,
     data: DataOption = None,
     set_: SetOption = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start at most N trials, then stop.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Run part I of N: for machines that no network joins; see `merge`."),
+    ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="ADDR", help="Join the Ray cluster at ADDR (auto, host:port).")
     ] = None,
@@ -88,7 +93,7 @@ def run(
     """Run what is missing of a study, and report."""
     from finebench.bench.cli.commands import run_command
 
-    more = (trials, address, debug, why, keep, logger, plugin or [])
+    more = (trials, address, debug, why, keep, logger, plugin or [], shard)
     raise typer.Exit(run_command(study, results, model, data, set_ or [], *more))
 
 
@@ -202,6 +207,21 @@ def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
     from finebench.bench.cli.upkeep import compact_command
 
     raise typer.Exit(compact_command(results, as_json))
+
+
+@app.command(
+    rich_help_panel=KEEP,
+    epilog=_example("finebench merge results/quickstart-1of2 results/quickstart-2of2 --into results/quickstart"),
+)
+def merge(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Folders or URIs of one study.")],
+    into: Annotated[str, typer.Option(metavar="OUT", help="Folder or URI to copy into; it may hold some already.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the trials of several results folders of one study into one; refuses folders that contradict each other."""
+    from finebench.bench.cli.upkeep import merge_command
+
+    raise typer.Exit(merge_command(results, into, as_json))
 
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench methods --model google-bert/bert-base-uncased"))

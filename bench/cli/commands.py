@@ -43,19 +43,25 @@ def run_command(
     keep: str,
     logger: str | None,
     plugins: list[str],
+    shard: str | None = None,
 ) -> int:
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
     from finebench.bench.cli.show import run_words, without_verdict
     from finebench.bench.driver.forecast import no_verdict
     from finebench.bench.driver.options import RunOptions
     from finebench.bench.driver.run import run_study
+    from finebench.bench.study.shards import Shard
 
+    part = None if shard is None else Shard.parse(shard)
     outlive("the run goes on without a display")
     console = make_console()
     study = load_study(name, overrides, model, plugins)
-    folder = results or f"results/{study.name}"
-    options = RunOptions(folder, data, limit, address, debug, keep, logger)
-    console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
+    folder = results or f"results/{study.name}" + (f"-{part.number}of{part.of}" if part else "")
+    options = RunOptions(folder, data, limit, address, debug, keep, logger, part)
+    console.print(
+        Text(f"{study.name}{f', shard {part}' if part else ''}: model {study.model}, results in {folder}"),
+        soft_wrap=True,
+    )
     command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
 
     waiting = Waiting(console)

@@ -136,6 +136,7 @@ def status(results: str) -> dict[str, Any]:
     from finebench.bench.results.folder import ResultsFolder
     from finebench.bench.results.schema import STATUSES
     from finebench.bench.results.within import outside_note, stored_scope
+    from finebench.bench.study.shards import said_of
 
     folder = ResultsFolder(results)
     plan = folder.plan()
@@ -144,7 +145,7 @@ def status(results: str) -> dict[str, Any]:
     damaged: dict[str, str] = {}
     stored = stored_scope(folder, plan)
     done = count(folder, damaged, plan["precision"], stored)
-    notes = [outside_note(done.outside)] if done.outside else []
+    notes = [*said_of(plan["shards"]), *([outside_note(done.outside)] if done.outside else [])]
     if stored.unknown:
         notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
     planned = _planned(plan["cells"], done.confirmed)
