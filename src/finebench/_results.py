@@ -23,6 +23,7 @@ from finebench.analysis.report.contents import Contents, analyse
 from finebench.analysis.scores.samples import Samples
 from finebench.analysis.scores.scores import scores
 from finebench.bench.util.errors import InputError, ResultsError, choose
+from finebench.bench.util.own_python import libraries_first
 from finebench.bench.util.storage import Store
 
 T = TypeVar("T")
@@ -73,14 +74,17 @@ class Results:
     def _contents(self) -> list[Contents]:
         return [analyse(one, None) for one in self._loaded]
 
+    @libraries_first()
     def trials_df(self) -> pd.DataFrame:
         """One row a trial; hyperparameters as `hp_…`, the budget as `budget_…`, versions as `version_…`."""
         return self._frame(lambda at: self._loaded[at].trials)
 
+    @libraries_first()
     def evals_df(self) -> pd.DataFrame:
         """One row per trial, step and split."""
         return self._frame(lambda at: self._loaded[at].evals)
 
+    @libraries_first()
     def predictions_df(
         self, task: str | None = None, method: str | None = None, trial_ids: Sequence[str] | None = None
     ) -> pd.DataFrame:
@@ -96,22 +100,27 @@ class Results:
 
         return self._frame(found)
 
+    @libraries_first()
     def scores_df(self) -> pd.DataFrame:
         """One row per task, fraction, budget and method: mean score over seeds with its 95 % interval."""
         return self._of("scores")
 
+    @libraries_first()
     def pairs_df(self) -> pd.DataFrame:
         """One row per couple of methods in a task, fraction and budget: their paired difference with its interval."""
         return self._of("pairs")
 
+    @libraries_first()
     def costs_df(self) -> pd.DataFrame:
         """One row per task, fraction, budget and method: parameters, bytes, seconds, memory, FLOPs, energy."""
         return self._of("efficiency")
 
+    @libraries_first()
     def claims_df(self) -> pd.DataFrame:
         """One row per claim of the study, with its verdict, estimate, interval and corrected p-values."""
         return self._of("claims")
 
+    @libraries_first()
     def claim(self, *, says: str, a: str, b: str | None = None, **keys: Any) -> Claim:
         """A claim of the reader's own, with the keys of a study's claims (margin, fraction, tasks, …), judged on one
         folder. Exploratory: it was not stated beforehand. Raises ResultsError for a claim that cannot be understood."""
@@ -126,11 +135,13 @@ class Results:
         return Claim(**{key: found[key] for key in kept})
 
     @cached_property
+    @libraries_first()
     def plot(self) -> "Plots":
         """The report's figures, as altair charts: `results.plot.overview`, or `results.plot["pairs-…"]`."""
         (contents,) = self._one(self._contents)
         return Plots({figure.name: figure.spec for figure in figures(contents)})
 
+    @libraries_first()
     def model(self, trial_id: str) -> tuple[Any, Any]:
         """The fine-tuned model of a trial whose delta was kept (`--keep`), in evaluation mode, and its tokenizer.
 
@@ -170,6 +181,7 @@ class Plots(Mapping[str, alt.Chart]):
     def __init__(self, specs: Mapping[str, dict[str, Any]]) -> None:
         self._specs = dict(specs)
 
+    @libraries_first()
     def __getitem__(self, name: str) -> Any:
         if name not in self._specs:
             raise InputError(choose("figure", name, self._specs))
@@ -191,6 +203,7 @@ class Plots(Mapping[str, alt.Chart]):
         return [name.replace("-", "_") for name in self._specs]
 
 
+@libraries_first()
 def load(folder: str | Path, *more: str | Path) -> Results:
     """One results folder or several, by path or URI. Raises ResultsError where one holds no finished trial."""
     found = Results([str(one) for one in (folder, *more)])

@@ -17,6 +17,7 @@ from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.study import schema
 from finebench.bench.study.load import build_study, load_study
 from finebench.bench.study.trial_id import CellKey
+from finebench.bench.util.own_python import libraries_first
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Study:
     Raises InputError with one message for all that is wrong.
     """
 
+    @libraries_first()
     def __init__(
         self,
         *,
@@ -57,6 +59,7 @@ class Study:
         self._study = build_study(given, f"Study({name!r})", Path("."))
 
     @classmethod
+    @libraries_first()
     def from_yaml(cls, study: str | Path, *, set: Iterable[str] = (), model: str | None = None) -> Self:
         """A study file, or one of finebench's own by its bare name; `set` overrides keys as `--set key.path=value`."""
         made = cls.__new__(cls)
@@ -68,6 +71,7 @@ class Study:
         """The study, every default filled in."""
         return self._study
 
+    @libraries_first()
     def plan(self, data: str | Path | None = None) -> Plan:
         """Count and estimate what would run; nothing is trained."""
         found = forecast(self._study, None if data is None else Path(data))
@@ -75,6 +79,7 @@ class Study:
         notes, without = tuple(found["notes"]), tuple(found["no_verdict"])
         return Plan(**kept, notes=notes, no_verdict=without, cells=pd.DataFrame(found["per_cell"]))
 
+    @libraries_first()
     def run(
         self,
         results: str | Path,
