@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 _BOOT = """
 import json, os, sys
@@ -118,7 +117,7 @@ def every_python_installed_first() -> Iterator[None]:
         yield
         return
     os.environ[_LAST] = os.pathsep.join(os.path.abspath(one) for one in given.split(os.pathsep))
-    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent / "every_python")
+    os.environ["PYTHONPATH"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "every_python")
     try:
         yield
     finally:

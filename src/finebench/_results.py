@@ -25,6 +25,7 @@ from finebench.analysis.report.contents import Contents, analyse
 from finebench.bench.results.schema import STATUSES, TABLES
 from finebench.bench.results.within import outside_note
 from finebench.bench.util.errors import InputError, ResultsError
+from finebench.bench.util.own_python import libraries_first
 from finebench.bench.util.storage import Store
 
 
@@ -235,6 +236,7 @@ class Results(Said):
         return pd.concat([frame for frame in named if len(frame)] or named[:1], ignore_index=True)
 
 
+@libraries_first()
 def load(folder: str | Path, *more: str | Path) -> Results:
     """One results folder or several, by path or URI.
 

@@ -16,6 +16,9 @@ from finebench.bench.util.own_python import every_python_installed_first
 from finebench.bench.util.places import home, writable
 from finebench.bench.util.signals import no_hangup
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray's job server tells a job's command of its working_dir, which another Ray does not have."""
+
 
 def start(meanwhile: Callable[[], object], **options: Any) -> None:
     """`ray.init` with these options; `meanwhile` is called while Ray's node starts, and is the caller's to call again.
@@ -23,7 +26,13 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
     Raises what ray.init raises: a bare Exception where its services do not start in time.
     """
     _bring_token()
-    with no_hangup(), workarounds.loopback(), workarounds.quick_start(meanwhile), every_python_installed_first():
+    with (
+        no_hangup(),
+        workarounds.loopback(),
+        workarounds.quick_start(meanwhile),
+        workarounds.environment(_JOB, None),
+        every_python_installed_first(),
+    ):
         context: Any = ray.init(address="local", include_dashboard=False, **options)
     _folders[:] = [Path(context.address_info["session_dir"])]
 

@@ -184,10 +184,11 @@ def _patient(keeper: Any) -> Any:
 
 
 @contextmanager
-def environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable for the length of the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def environment(name: str, value: str | None) -> Iterator[None]:
+    """Set a variable, or unset it, for the length of the block."""
+    before = os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What each process of Ray's does first that may train for us: no other door is there before a trainable is unpickled."""
+"""What each process of Ray's that may train for us does first, before a trainable is unpickled."""
 
 from importlib import import_module
 

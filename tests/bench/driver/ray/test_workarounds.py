@@ -86,6 +86,21 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     assert local_ray.session_folder() == Path("/there")
 
 
+def test_a_ray_of_our_own_knows_nothing_of_the_job_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ray job submit -- finebench run` without --address: the job's working_dir lies in another Ray."""
+    seen = []
+
+    def init(**options: Any) -> Any:
+        seen.append(os.environ.get(local_ray._JOB))
+        return SimpleNamespace(address_info={"session_dir": "/there"})
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(local_ray, "_folders", [])
+    monkeypatch.setenv(local_ray._JOB, "{}")
+    local_ray.start(lambda: None)
+    assert (seen, os.environ[local_ray._JOB]) == ([None], "{}")
+
+
 def test_a_ray_that_cannot_be_kept_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing takes the place of that: it is no matter of speed."""
     monkeypatch.setattr(ray, "init", lambda **options: pytest.fail("others could reach it"))
