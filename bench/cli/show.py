@@ -15,13 +15,15 @@ from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
 
 
-def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
+def print_plan(
+    name: str, overrides: list[str], model: str | None, data: Path | None, plugins: list[str], as_json: bool
+) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
     from finebench.bench.data.facts import lines
     from finebench.bench.driver.forecast import forecast
     from finebench.bench.study.load import find_study, load_study
 
-    study = load_study(name, overrides, model)
+    study = load_study(name, overrides, model, plugins)
     try:
         found = forecast(study, data)
     except (StudyError, MethodError) as error:
@@ -47,15 +49,17 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
     say(console, f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
     for note in found["notes"]:
         say(console, f"note: {note}")
-    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
+    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides, plugins)):
         console.print(Text(line), soft_wrap=True)
 
 
-def run_words(name: str, model: str | None, data: Path | None, overrides: list[str]) -> list[str]:
+def run_words(name: str, model: str | None, data: Path | None, overrides: list[str], plugins: list[str]) -> list[str]:
     """The words of the command that runs a study as it is asked for here."""
     given = {"--model": model, "--data": data}
     options = [word for key, value in given.items() if value is not None for word in (key, str(value))]
-    return ["finebench", "run", name, *options, *(word for one in overrides for word in ("--set", one))]
+    given_often = {"--set": overrides, "--plugin": plugins}
+    options += [word for key, values in given_often.items() for value in values for word in (key, value)]
+    return ["finebench", "run", name, *options]
 
 
 def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]:

@@ -5,7 +5,7 @@ Everything is the report's own: the frames are those that its tables show, the v
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from finebench.analysis.report.charts import figures
 from finebench.analysis.report.contents import Contents, analyse
 from finebench.analysis.scores.samples import Samples
 from finebench.analysis.scores.scores import scores
+from finebench.bench.study.plugins import load_given
 from finebench.bench.util.errors import InputError, ResultsError, choose
 from finebench.bench.util.storage import Store
 
@@ -191,8 +192,12 @@ class Plots(Mapping[str, alt.Chart]):
         return [name.replace("-", "_") for name in self._specs]
 
 
-def load(folder: str | Path, *more: str | Path) -> Results:
-    """One results folder or several, by path or URI. Raises ResultsError where one holds no finished trial."""
+def load(folder: str | Path, *more: str | Path, plugins: Iterable[str | Path] = ()) -> Results:
+    """One results folder or several, by path or URI; `plugins` are the files of those that their studies name.
+
+    Raises ResultsError where one holds no finished trial, and StudyError where a plugin fails.
+    """
+    load_given(map(str, plugins))
     found = Results([str(one) for one in (folder, *more)])
     for one in found.folders:
         if not Store(one).exists():
