@@ -1,9 +1,9 @@
 """The process in which a tracker runs (`python -m finebench.bench.driver.logger_child NAME STUDY RESULTS`), started by
 bench.driver.loggers.
 
-It takes the tracker's plugin, if it comes from one, says whether it can log, and then takes trials. All of these come on
-standard input as a length in 8 bytes and that many bytes, of JSON and then of Arrow. Each trial is answered by a line of
-JSON: null, or why it could not be logged. Whatever the tracker itself prints goes nowhere.
+It takes the tracker's plugin, if it comes from one, says whether it can log, and then takes trials. All of these come
+on standard input as a length in 8 bytes and that many bytes, of JSON and then of Arrow. Each trial is answered by a
+line of JSON: null, or why it could not be logged. Whatever the tracker itself prints goes nowhere.
 """
 
 import json
