@@ -34,6 +34,14 @@ RUN, LOOK, KEEP, EXTEND, SET_UP = "Run", "Look", "Keep", "Extend", "Set up"
 """Groups of commands in `--help`, in this order."""
 
 
+def _load(plugins: list[str] | None) -> None:
+    """Load the plugins that a command is given."""
+    if plugins:
+        from finebench.bench.study.plugins import load_given
+
+        load_given(plugins)
+
+
 def _example(text: str) -> str:
     return f"Example: `{text}`"
 
@@ -127,19 +135,21 @@ def plan(
         ),
     ] = None,
     price_per_hour: PriceOption = None,
+    plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
     from finebench.bench.cli.show import print_plan
 
-    print_plan(study, set_ or [], model, data, expect or [], price_per_hour, as_json)
+    print_plan(study, set_ or [], model, data, plugin or [], expect or [], price_per_hour, as_json)
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))
-def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
+def status(results: ResultsArgument, plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """Counts by status, per cell; safe while a run is going on."""
     from finebench.bench.cli.show import print_status
 
+    _load(plugin)
     print_status(results, as_json)
 
 
@@ -152,11 +162,13 @@ def report(
         bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
     ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in a web browser.")] = False,
+    plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the variance and efficiency report of a results folder."""
     from finebench.bench.cli.commands import report_command
 
+    _load(plugin)
     raise typer.Exit(report_command(results, out, price_per_hour, check_claims, open_, as_json))
 
 
@@ -175,11 +187,13 @@ def compare(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also write page, tables, figures here [default: nowhere].")
     ] = None,
+    plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Two results folders side by side, with intervals for what changed from the first to the second."""
     from finebench.bench.cli.compare import compare_command
 
+    _load(plugin)
     raise typer.Exit(compare_command(results_a, results_b, out, as_json))
 
 
@@ -190,14 +204,16 @@ def rerun(
     """Run one trial again, in this process, and say whether its score is bit-equal."""
     from finebench.bench.cli.rerun import rerun_command
 
-    raise typer.Exit(rerun_command(results, trial_id, plugin or [], as_json))
+    _load(plugin)
+    raise typer.Exit(rerun_command(results, trial_id, as_json))
 
 
 @app.command(rich_help_panel=KEEP, epilog=_example("finebench verify results/quickstart"))
-def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
+def verify(results: ResultsArgument, plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """Check a results folder: files, ids, duplicates, counts. Exit code 0 where it is sound, else 3."""
     from finebench.bench.cli.upkeep import verify_command
 
+    _load(plugin)
     raise typer.Exit(verify_command(results, as_json))
 
 

@@ -20,6 +20,7 @@ def print_plan(
     overrides: list[str],
     model: str | None,
     data: Path | None,
+    plugins: list[str],
     expect: list[str],
     price_per_hour: float | None,
     as_json: bool,
@@ -31,7 +32,7 @@ def print_plan(
     from finebench.bench.driver.forecast import forecast
     from finebench.bench.study.load import find_study, load_study
 
-    study = load_study(name, overrides, model)
+    study = load_study(name, overrides, model, plugins)
     try:
         found = forecast(study, data)
     except (StudyError, MethodError) as error:
@@ -59,15 +60,17 @@ def print_plan(
     print_waves(console, found)
     for note in found["notes"]:
         say(console, f"note: {note}")
-    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
+    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides, plugins)):
         console.print(Text(line), soft_wrap=True)
 
 
-def run_words(name: str, model: str | None, data: Path | None, overrides: list[str]) -> list[str]:
+def run_words(name: str, model: str | None, data: Path | None, overrides: list[str], plugins: list[str]) -> list[str]:
     """The words of the command that runs a study as it is asked for here."""
     given = {"--model": model, "--data": data}
     options = [word for key, value in given.items() if value is not None for word in (key, str(value))]
-    return ["finebench", "run", name, *options, *(word for one in overrides for word in ("--set", one))]
+    given_often = {"--set": overrides, "--plugin": plugins}
+    options += [word for key, values in given_often.items() for value in values for word in (key, value)]
+    return ["finebench", "run", name, *options]
 
 
 def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]:
