@@ -138,7 +138,8 @@ UNREAD = "finebench.bench.*,finebench.analysis.*,pandas.*,altair.*,rich.*,pydant
 
 def test_a_users_script_is_checked_by_the_installed_packages_types(installed: Path, tmp_path: Path) -> None:
     """Whole under `--strict`, which also finds an ignored error that is none."""
-    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n[mypy-{UNREAD}]\nfollow_imports = skip\n", "utf-8")
+    unread = f"[mypy-{UNREAD}]\nfollow_imports = skip\nfollow_imports_for_stubs = true\n"
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{unread}", "utf-8")
     (tmp_path / "script.py").write_text((ROOT / "tests/api/user_script.py").read_text(encoding="utf-8"), "utf-8")
     python = ["--python-executable", installed / "bin" / "python", "--cache-dir", tmp_path / "cache"]
     said = run([sys.executable, "-m", "mypy", *python, "script.py"], tmp_path)
