@@ -1,4 +1,4 @@
-"""What the reference pages take from the code: commands, study keys, results columns, judge.json, registries.
+"""What the reference pages take from the code: commands, study keys, results columns, claims.json, Python, registries.
 
     write(Path("docs/_generated"))    # one Markdown file each, which the pages include
 
@@ -9,12 +9,15 @@ import ast
 import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
+import finebench as fb
 from finebench.analysis.claims import judge
 from finebench.bench.cli import app
 from finebench.bench.cli import exit_codes as codes
@@ -181,7 +184,7 @@ def _notes(lines: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def claims_json() -> str:
-    """The keys of judge.json, as the module that writes it says them."""
+    """The keys of claims.json, as the module that writes it says them."""
     text = inspect.cleandoc(judge.__doc__ or "")
     return f"```text\n{text}\n```\n"
 
@@ -229,6 +232,54 @@ def metric_table() -> str:
     return table(["metric", "what it is", "kind", "needs", "better"], rows)
 
 
+# Python
+
+
+def python() -> str:
+    """Every public name of `import finebench`: its docstring, and those of its methods with their signatures."""
+    return "\n".join(_name(name, getattr(fb, name)) for name in fb.__all__ if not name.startswith("_"))
+
+
+def _name(name: str, found: Any) -> str:
+    said = inspect.cleandoc(found.__doc__ or "")
+    if found is fb.keys:
+        return f"## fb.{name}\n\n{said}\n\n{_typed(found)}"
+    if not isinstance(found, type):
+        return f"## fb.{name}\n\n{_signature('fb.' + name, found)}\n\n{said}\n"
+    if not found.__module__.startswith("finebench._"):  # a door's, which has a page of its own
+        return f"## fb.{name}\n\n{said}\n"
+    own = {key: one for key, one in vars(found).items() if not key.startswith("_")}
+    parts = [_member(f"{name}.{key}", getattr(one, "__func__", one)) for key, one in own.items()]
+    return "\n".join([f"## fb.{name}\n\n{said}\n", *filter(None, parts)])
+
+
+def _member(name: str, found: Any) -> str:
+    """A method, or a property."""
+    said = inspect.cleandoc(getattr(found, "__doc__", None) or "")
+    if inspect.isfunction(found):
+        return f"### {name}\n\n{_signature('.' + found.__name__, found)}\n\n{said}\n"
+    return f"### {name}\n\n{said}\n" if isinstance(found, property | cached_property) else ""
+
+
+def _signature(name: str, found: Any) -> str:
+    """As it is written in the code."""
+    (made,) = ast.parse(textwrap.dedent(inspect.getsource(found))).body
+    given = made.args  # type: ignore[attr-defined]
+    given.args = [one for one in given.args if one.arg not in ("self", "cls")]
+    return f"```text\n{name}({ast.unparse(given)}) -> {ast.unparse(made.returns)}\n```"  # type: ignore[attr-defined]
+
+
+def _typed(module: Any) -> str:
+    """The types of a study's keys, as they are written in the code."""
+    tree = ast.parse(inspect.getsource(module))
+    rows = [
+        [f"`{one.name}`", ", ".join(f"`{part.target.id}: {ast.unparse(part.annotation)}`" for part in one.body
+                                    if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name))]
+        for one in tree.body if isinstance(one, ast.ClassDef)
+    ]  # fmt: skip
+    return table(["type", "keys"], rows)
+
+
 # The code
 
 
@@ -254,5 +305,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "hyperparameters": hyperparameters,
     "tasks": task_table,
     "metrics": metric_table,
+    "python": python,
     "rooms": rooms,
 }

@@ -132,6 +132,20 @@ def test_what_runs_there_is_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert Path(where.strip()).is_relative_to(installed)
 
 
+UNREAD = "finebench.bench.*,finebench.analysis.*,pandas.*,altair.*,rich.*,pydantic.*"
+"""What a user's script rests on and does not name: reading it takes minutes, and `make lint` has checked ours."""
+
+
+def test_a_users_script_is_checked_by_the_installed_packages_types(installed: Path, tmp_path: Path) -> None:
+    """Whole under `--strict`, which also finds an ignored error that is none."""
+    unread = f"[mypy-{UNREAD}]\nfollow_imports = skip\nfollow_imports_for_stubs = true\n"
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\nstrict = true\n{unread}", "utf-8")
+    (tmp_path / "script.py").write_text((ROOT / "tests/api/user_script.py").read_text(encoding="utf-8"), "utf-8")
+    python = ["--python-executable", installed / "bin" / "python", "--cache-dir", tmp_path / "cache"]
+    said = run([sys.executable, "-m", "mypy", *python, "script.py"], tmp_path)
+    assert said.startswith("Success: no issues found in 1 source file"), said
+
+
 def project() -> dict[str, Any]:
     read: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return read

@@ -20,6 +20,40 @@ def complete_method(incomplete: str) -> list[str]:
     return [name for name in methods() if name.startswith(incomplete)]
 
 
+def complete_set(incomplete: str) -> list[str]:
+    """`key=` of the study's keys that begin so, and after `tasks=` a list of tasks, one after the other.
+
+    bash takes an equals sign for the end of a word, and completes keys alone.
+    """
+    from finebench.bench.study.schema import Study
+    from finebench.bench.tasks import tasks
+
+    key, equals, value = incomplete.partition("=")
+    if equals:
+        before, comma, last = value.removeprefix("[").rpartition(",")
+        started = [one.strip() for one in before.split(",")]
+        fitting = [name for name in tasks() if name.startswith(last.strip()) and name not in started]
+        return [f"{key}=[{before}{comma}{name}" for name in fitting] if key == "tasks" else []
+    parts = {name: getattr(type(field.default), "model_fields", {}) for name, field in Study.model_fields.items()}
+    keys = [name for one, inner in parts.items() for name in (one, *(f"{one}.{deeper}" for deeper in inner))]
+    return [f"{one}=" for one in keys if one.startswith(incomplete)]
+
+
+def complete_trial(context: typer.Context, incomplete: str) -> list[str]:
+    """Ids of a results folder's trials that begin so; of one on this machine, since a store elsewhere takes seconds."""
+    results = str(context.params.get("results") or "")
+    if not Path(results).is_dir():
+        return []
+    from finebench.bench.results.folder import ResultsFolder
+    from finebench.bench.util.errors import InputError
+
+    try:
+        rows = list(ResultsFolder(results).finished({}, ("trial_id", "status")))
+    except InputError:  # the command itself says what is wrong; a shell that completes has no place for it
+        return []
+    return sorted({one for table in rows for one in table["trial_id"].to_pylist() if one.startswith(incomplete)})
+
+
 StudyArgument = Annotated[
     str,
     typer.Argument(
@@ -30,7 +64,12 @@ ResultsArgument = Annotated[
     str, typer.Argument(metavar="RESULTS", help="A results folder: a path, or a URI such as s3://bucket/folder.")
 ]
 IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="The trial's id, or its beginning where no other one begins so.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        autocompletion=complete_trial,
+        help="The trial's id, or its beginning where no other one begins so.",
+    ),
 ]
 ModelOption = Annotated[str | None, typer.Option(metavar="MODEL", help="Hub id or folder; replaces the study's model.")]
 DataOption = Annotated[
@@ -38,7 +77,10 @@ DataOption = Annotated[
     typer.Option(metavar="DIR", help="Read GLUE tasks from DIR/TASK/{train,validation}.parquet, not from the hub."),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override: key.path=value (repeatable).")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", autocompletion=complete_set, help="Override: key.path=value (repeatable)."
+    ),
 ]
 PluginOption = Annotated[
     list[str] | None,

@@ -282,6 +282,24 @@ def test_a_folder_in_which_all_failed_can_be_looked_into(tmp_path: Path) -> None
     assert results.claims_df().empty
 
 
+def test_trials_are_read_without_evaluations_and_predictions(tmp_path: Path) -> None:
+    """Of a large folder these take most of the memory."""
+    folder = empty(tmp_path)
+    trial = folder.add(seed=1)
+    folder.predict(trial, [0, 1])
+    folder.curve(trial, [(1, 0.5, 0.5)])
+    where = folder.write()
+    for table in ("evals", "predictions"):
+        (tmp_path / table / f"{trial}.parquet").write_bytes(b"not a table")
+    results = fb.load(where)
+    assert len(results.trials_df()) == 1
+    assert results.failures_df().empty
+    assert results.notes == ()
+    assert results.evals_df().empty
+    assert "evals" in results.notes[0]  # which says so once it has been read
+    assert "evals" in str(results)
+
+
 def test_progress_is_the_commands_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = fb.Study(**STUDY | {"seeds": 1, "claims": []})
     study.run(tmp_path / "a", debug=True)

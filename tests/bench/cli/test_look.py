@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+import typer.main
 from ruamel.yaml import YAML
 
 from finebench.bench.cli.app import app
-from finebench.bench.cli.arguments import complete_method, complete_study
+from finebench.bench.cli.arguments import complete_method, complete_set, complete_study, complete_trial
 from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.cli.json_schema import results_schema, study_schema, type_words
@@ -217,22 +219,51 @@ def test_names_are_completed() -> None:
     assert complete_study("quick") == ["quickstart"]
     assert complete_method("bit") == ["bitfit"]
     assert complete_study("no-such") == []
+    assert complete_set("training.ev") == ["training.evals="]
+    assert complete_set("se") == [
+        *("seeds=", "search=", "search.grid=", "search.optuna="),
+        *("select=", "select.fraction=", "select.at_least=", "select.scale="),
+    ]
+    assert complete_set("tasks=mini-m") == ["tasks=[mini-mrpc"]
+    assert complete_set("tasks=[mini-mrpc,mini-") == ["tasks=[mini-mrpc,mini-cola", "tasks=[mini-mrpc,mini-stsb"]
+    assert complete_set("seeds=") == []
 
 
-def test_a_shell_completes_names_without_torch_or_ray() -> None:
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (["plan", "quick"], ["quickstart"]),
+        (["plan", "quickstart", "--set", "retr"], ["retries="]),
+        (["trial", "{results}", trial_id(1)[:-1]], [trial_id(1)]),
+        (["rerun", "{results}", trial_id(2)], [trial_id(2)]),
+        (["trial", "no-such-folder", ""], []),
+    ],
+)
+def test_a_shell_completes_names_without_torch_or_ray(line: list[str], found: list[str], tmp_path: Path) -> None:
     code = (
         "import sys; from finebench.bench.cli.entry import main\n"
         "sys.argv = ['finebench']\n"
         "try:\n    main()\nfinally:\n"
-        "    heavy = {'torch', 'ray', 'transformers', 'pyarrow'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'ray', 'transformers'} & set(sys.modules)\n"
         "    print('heavy:', sorted(heavy), file=sys.stderr)\n"
     )
-    asks = {"_FINEBENCH_COMPLETE": "complete_bash", "COMP_WORDS": "finebench plan quick", "COMP_CWORD": "2"}
+    results = fill(tmp_path / "r", [1, 2]).uri
+    words = " ".join(["finebench", *line]).replace("{results}", results)
+    asks = {"_FINEBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(line))}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asks, timeout=120, check=False
     )
-    assert done.stdout.split() == ["quickstart"], done.stderr
+    assert done.stdout.split() == found, done.stderr
     assert "heavy: []" in done.stderr
+
+
+def test_a_shell_is_told_no_ids_of_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    """The command says what is wrong with it; a shell that completes has no place for that."""
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "x.parquet").write_bytes(b"no table")
+    context = typer.Context(typer.main.get_command(app))
+    context.params["results"] = str(tmp_path)
+    assert complete_trial(context, "") == []
 
 
 def test_the_file_of_a_record_is_named(tmp_path: Path) -> None:
