@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from finebench.analysis.report.write import write_report
+from finebench.bench.cli.commands import report_command
+from finebench.bench.cli.exit_codes import EXIT_REFUTED
 from finebench.bench.driver.run import dump_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.study.schema import Study
@@ -60,7 +62,21 @@ def claims(folder: Path) -> Any:
     return json.loads((folder / "out" / "claims.json").read_text())
 
 
-@pytest.mark.parametrize("changes", [{}, FRESH], ids=["fixed configurations", "chosen on other seeds"])
+SEARCH: dict[str, Any] = {
+    "seeds": 1,
+    "search": {"optuna": {"trials": 3, "scheduler": "asha", "confirm_seeds": {"looks": LOOKS, "until": "settled"}}},
+    "methods": {name: {"lr": {"loguniform": [1e-4, 1e-2]}} for name in METHODS},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="fixed configurations"),
+        pytest.param(FRESH, id="chosen on other seeds", marks=pytest.mark.slow),
+        pytest.param(SEARCH, id="chosen by a search", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_every_look_it_ends_as_in_one_go(tmp_path: Path, changes: dict[str, Any]) -> None:
     study = until(**changes)
     live(study, str(tmp_path / "whole"), Doomed(tuple(LOOKS)))
@@ -94,6 +110,17 @@ def test_the_same_seeds_fixed_give_the_same_rows(tmp_path: Path) -> None:
         live(one, str(tmp_path / str(number)), Doomed(tuple(LOOKS)))
         fixed |= science(tmp_path / str(number))
     assert waves == fixed
+
+
+def test_a_claim_that_an_early_look_refutes_fails_the_check(tmp_path: Path) -> None:
+    """`--check-claims`, for CI: the study stops there, and the exit code says so."""
+    wrong = CLAIMS[0] | {"id": "wrong", "a": "bitfit", "b": "full"}
+    live(until(claims=[wrong], tasks=["mini-cola"]), str(tmp_path / "r"), Doomed(tuple(LOOKS)))
+    assert {row["seed"] for row, *_ in science(tmp_path / "r").values()} == set(range(1, LOOKS[0] + 1))
+    assert report_command(str(tmp_path / "r"), None, None, check_claims=True) == EXIT_REFUTED
+    (one,) = json.loads((tmp_path / "r" / "report" / "claims.json").read_text())
+    assert (one["verdict"], one["looks"]["decided_at"], one["looks"]["seeds_saved"]) == ("refuted", 1, 8)
+    assert one["estimate"] < one["looks"]["median_unbiased"] < 0  # the early estimate lies too far out
 
 
 @pytest.mark.slow
