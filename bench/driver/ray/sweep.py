@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from finebench.bench.driver.ray.session import Pulse, RayOptions  # before ray: how Ray behaves
+from finebench.bench.driver.ray.session import RayOptions  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -25,6 +25,7 @@ from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.pulse import Pulse
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.driver.ray.worker import Worker
