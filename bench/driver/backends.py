@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from finebench.bench.driver.cargo import load
 from finebench.bench.driver.opening import Opening
@@ -112,11 +113,14 @@ def _run_ray(
 
         files = pack_files(ready.model.folder) if options.address else None
         gpus = session.gpus_available()
+        places: tuple[float, float] = (slots(), gpus)
         if options.address is None:
             check_fits(ready.study, session.cpus_available(), gpus)
         else:
             for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
                 recorder.observer.on_note(note)
+            places = capacity.places(nodes, autoscaler.find(nodes, patience=0.0))
+            ray_options = replace(ray_options, places=places[0])
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
@@ -131,7 +135,14 @@ def _run_ray(
             sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
-        opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
+        opening.begin(recorder, places)
+
+        def grow() -> None:
+            if options.address is not None:
+                now = capacity.places(roster.there(), None)
+                opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+
+        grow()
         stop.arm()
         waits = "waiting for a training process with the CPUs and GPUs that the first trial asks for"
         if options.address is not None and capacity.busy(ready.study, roster.there(), roster.free()):
@@ -140,7 +151,7 @@ def _run_ray(
         longest = pulse.QUIET if options.address is None else pulse.patience()
         with pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
-            sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop)
+            sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop, grow)
 
 
 def _ray_is_gone(recorder: Recorder, why: str) -> None:

@@ -33,10 +33,11 @@ from finebench.bench.util.quick_imports import uncollected
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray."""
+    """How to reach or start Ray; `places` are CPUs that an autoscaler may come to have."""
 
     address: str | None = None
     retries: int = 2
+    places: float = 0.0
 
 
 @contextmanager
