@@ -153,6 +153,21 @@ class Opening:
             outside = {self._stock.done[key].trial_id for key in self._stock.done.keys() - self.done.keys()}
             recorder.stored = BestDeltas(folder, self.done.values(), outside).saw
 
+    def widen(self, places: tuple[float, float]) -> None:
+        """Searches may have more configurations under way where there are more CPUs and GPUs than before; never fewer.
+
+        What has been suggested stays as it was: each suggestion holds how many results it rests on.
+        """
+        before: dict[str, int] = self._beside["parallel"]
+        wanted = parallel(self.ready.study, len(self.searches), *places, {})
+        grown = {name: number for name, number in wanted.items() if number > before.get(name, 1)}
+        if not grown:
+            return
+        self._beside["parallel"] = before | grown
+        for cell, search in self.searches.items():
+            search.parallel = max(search.parallel, grown.get(cell.method, 1))
+        self._write_plan()
+
 
 def _searches(
     ready: Prepared, plan: Plan, folder: ResultsFolder, done: Mapping[tuple[str, bool], Done]

@@ -7,12 +7,13 @@ RESULTS.
 
 import logging
 import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from finebench.bench.driver.ray.session import Pulse, RayOptions  # before ray: how Ray behaves
+from finebench.bench.driver.ray.session import RayOptions  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -26,6 +27,8 @@ from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.pulse import Pulse
+from finebench.bench.driver.ray.standby import choose
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.driver.ray.worker import Worker
 from finebench.bench.results.leftovers import scratch
@@ -35,6 +38,9 @@ from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Shipment
 from finebench.bench.util.errors import FinebenchError, InputError, plain
 from finebench.bench.util.signals import Stop
+
+GROW_EVERY = 15.0
+"""Seconds between looks at whether the cluster has more places than before."""
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -59,9 +65,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     more there were.
     """
 
-    def __init__(self, adapter: TuneAdapter) -> None:
+    def __init__(self, adapter: TuneAdapter, pending: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.adapter = adapter
+        self.adapter, self.pending = adapter, pending
         self.unfinished: list[Any] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -69,9 +75,10 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.unfinished.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest pack that has no worker, or None."""
+        """The oldest pack that has no worker and none getting ready, or None."""
         self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
-        return next((trial for trial in self.unfinished if trial.status == Trial.PENDING), None)
+        waiting = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
+        return choose(tune_controller, waiting, self.pending)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""
@@ -82,8 +89,13 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Takes rows out of the reports and writes them."""
 
-    def __init__(self, adapter: TuneAdapter) -> None:
-        self.adapter = adapter
+    def __init__(self, adapter: TuneAdapter, grow: Callable[[], None]) -> None:
+        self.adapter, self.grow = adapter, grow
+        self._next = time.monotonic() + GROW_EVERY
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Ray Tune pickles its callbacks for its own restore, which is never used."""
+        return (object, ())
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack has its worker."""
@@ -109,6 +121,9 @@ class _Callback(tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look after what runs; leave where nothing does or will."""
         self.adapter.tick()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + GROW_EVERY
+            self.grow()
         if self.adapter.done:
             workarounds.leave()
 
@@ -121,15 +136,21 @@ def run_sweep(
     files: dict[str, bytes] | None,
     options: RayOptions,
     stop: Stop,
+    grow: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
+    """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`).
+
+    `grow` is called now and then, for what follows the cluster's places.
+    """
     kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
     answers = Pulse.of_this_driver().answers
     fitness = Fitness(recorder.observer.on_note)
     adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel, fitness)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
-    # second of two workers that end together is thrown away, and starting another costs several seconds.
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
+    # second of two workers that end together is thrown away, and starting another costs several seconds. What waits is
+    # also what an autoscaler sees of the work that there is.
+    pending = max(2, int(options.places), int(ray.cluster_resources().get("CPU", 1)))
+    pending = int(os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(pending)))
     if options.address is None:
         worker = tune.with_parameters(Worker, shipment=shipment, files=files)
     else:
@@ -146,13 +167,16 @@ def run_sweep(
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=_Searcher(adapter), scheduler=_Scheduler(adapter), num_samples=-1, reuse_actors=True
+                    search_alg=_Searcher(adapter),
+                    scheduler=_Scheduler(adapter, pending),
+                    num_samples=-1,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="finebench",
                     storage_path=storage,
                     verbose=0,
-                    callbacks=[_Callback(adapter)],
+                    callbacks=[_Callback(adapter, grow)],
                     failure_config=tune.FailureConfig(max_failures=0),  # the adapter retries, also what dies starting
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),

@@ -52,9 +52,12 @@ class Autoscaler:
     most: int | None = None
 
 
-def find(nodes: Sequence[Node]) -> Autoscaler | None:
-    """The autoscaler of the connected cluster, which has these nodes; None where no node will ever be added."""
-    end = time.monotonic() + FIRST_STATUS
+def find(nodes: Sequence[Node], patience: float = FIRST_STATUS) -> Autoscaler | None:
+    """The autoscaler of the connected cluster, which has these nodes; None where no node will ever be added.
+
+    A monitor that has told nothing is waited for, `patience` seconds long.
+    """
+    end = time.monotonic() + patience
     while (types := _types()) is None and time.monotonic() < end:
         time.sleep(0.5)
     if types is None or all(one.startswith("node_") for one in types):

@@ -67,6 +67,20 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
     return list(notes)
 
 
+def places(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> tuple[float, float]:
+    """CPUs and GPUs that trials have now or, where that is more, may come to have by what a cluster file allows."""
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    kinds = (autoscaler.kinds if autoscaler else None) or ()
+    left = autoscaler.most if autoscaler and autoscaler.most is not None else sum(kind.most for kind in kinds)
+    more_cpus = more_gpus = 0.0
+    for kind in sorted(kinds, key=lambda kind: (-kind.gpus, -kind.cpus)):
+        number = min(left, kind.most)
+        left -= number
+        more_cpus += number * kind.cpus
+        more_gpus += number * kind.gpus
+    return max(cpus, more_cpus), max(gpus, more_gpus)
+
+
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:
     """Whether nodes have room for trials, and none of it is free."""
     asked = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if any(map(wish.fits, nodes))]

@@ -265,7 +265,7 @@ class Asked(SimpleNamespace):
 
 def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again() -> None:
     """Ray's own scheduler looks through all trials there ever were, so that ten thousand cost their square."""
-    scheduler, packs = sweep._Scheduler(cast(Any, None)), [Asked(status=Trial.PENDING) for _ in range(4)]
+    scheduler, packs = sweep._Scheduler(cast(Any, None), 2), [Asked(status=Trial.PENDING) for _ in range(4)]
     assert scheduler.choose_trial_to_run(None) is None
     for pack in packs:
         scheduler.on_trial_add(None, pack)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind, cluster_file, parsed
-from finebench.bench.driver.ray.nodes.capacity import busy, check
+from finebench.bench.driver.ray.nodes.capacity import busy, check, places
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import StudyError
 from finebench.bench.util.safe_yaml import parse_yaml
@@ -72,3 +72,11 @@ def test_slots_in_use_by_others_are_told_from_slots_that_are_not_there() -> None
     assert busy(study, SMALL, full)
     assert not busy(study, SMALL, SMALL)
     assert not busy(study, full, full)  # no node has room for a trial, free or not
+
+
+def test_places_are_those_there_or_those_that_a_cluster_file_allows() -> None:
+    assert places(WITH_GPU, None) == (5, 1)
+    assert places([HEAD], Autoscaler(None)) == (0, 0)
+    l4, cpu = Kind("l4", 4, 1, 3), Kind("cpu", 16, 0, 10)
+    assert places([HEAD], Autoscaler((cpu, l4), 5)) == (3 * 4 + 2 * 16, 3)
+    assert places(WITH_GPU, Autoscaler((l4,), 1)) == (5, 1)
