@@ -45,3 +45,46 @@ PluginOption = Annotated[
     typer.Option("--plugin", metavar="FILE", help="File of a plugin that a stored study rests on (repeatable)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+# Of `run`.
+NewResultsOption = Annotated[
+    str | None,
+    typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME, of a shard results/NAME-IofN]."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Run part I of N: for machines that no network joins; see `merge`."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(metavar="ADDR", help="Join the Ray cluster at ADDR (auto, host:port).")
+]
+DebugOption = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Run in this process, without Ray: one trial after another, with its method's CPUs and, unless it "
+        "asks for none, a whole GPU. Pack sizes are not measured; a hang or a crash is not survived.",
+    ),
+]
+LoggerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one that "
+        "is installed as an entry point.",
+    ),
+]
+
+# Of `slurm`.
+PartitionOption = Annotated[str | None, typer.Option(metavar="NAME", help="Partition.")]
+AccountOption = Annotated[str | None, typer.Option(metavar="NAME", help="Account.")]
+NodeGpusOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs of each node.")]
+NodeCpusOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPUs of each node [default: whole nodes].")
+]
+SbatchOption = Annotated[
+    list[str] | None, typer.Option(metavar="OPTION", help="Another option of sbatch: --qos=long (repeatable).")
+]
+SetupOption = Annotated[
+    list[str] | None, typer.Option(metavar="LINE", help="A line of shell to begin with: module load cuda (repeatable).")
+]
