@@ -124,7 +124,7 @@ def slurm(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here [default: print it].")] = None,
 ) -> None:
     """Write a Slurm batch script that runs a study on several nodes, and queues itself again until it is done."""
-    from finebench.bench.cli.slurm import Job, slurm_script, write_script
+    from finebench.bench.driver.slurm import Job, slurm_script, write_script
 
     job = Job(nodes, time, partition, account, gpus_per_node, cpus_per_node, sbatch or [])
     given = [study, *(options or [])]

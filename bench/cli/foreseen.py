@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from finebench.bench.cli.terminal.console import say
-from finebench.bench.cli.terminal.text_table import print_table
+from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import StudyError
 
@@ -49,8 +49,6 @@ def _price(seconds: float | None, price_per_hour: float | None) -> float | None:
 
 def print_waves(console: Console, found: dict[str, Any]) -> None:
     """The tables of seeds until settled; nothing of other studies, but a price where one is asked for."""
-    from finebench.bench.cli.show import hours
-
     waves = found["waves"]
     if waves is None:
         if found["price"] is not None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from finebench.bench.cli.terminal.console import make_console, print_json, say
-from finebench.bench.cli.terminal.text_table import print_table
+from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
@@ -86,13 +86,6 @@ def _count(value: int | None) -> str:
 
 def _flops(value: float | None) -> str:
     return "?" if value is None else f"{value:.2e}"
-
-
-def hours(seconds: float | None) -> str:
-    """Seconds in hours, or in minutes where they are few."""
-    if seconds is None:
-        return "time unknown"
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
 
 
 def print_status(results: str, as_json: bool) -> None:

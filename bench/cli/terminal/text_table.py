@@ -68,3 +68,10 @@ def _block(console: Console, columns: list[str], row: list[str], texts: tuple[in
     rest = ", ".join(f"{name} {part}" for name, part in zip(columns[leading:], row[leading:], strict=True) if part)
     lines = [Text(line, "bold") for line in _wrapped(console, head, width)]
     return [*lines, *(Text(f"  {line}") for line in _wrapped(console, rest, width - 2))]
+
+
+def hours(seconds: float | None) -> str:
+    """Seconds in hours, or in minutes where they are few."""
+    if seconds is None:
+        return "time unknown"
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"

@@ -12,7 +12,7 @@ import pytest
 
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
-from finebench.bench.cli.slurm import MARGIN, Job
+from finebench.bench.driver.slurm import MARGIN, Job
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.verify import verify
 from finebench.bench.util.errors import InputError
