@@ -25,6 +25,8 @@ from tests.bench.training.worker.test_pack_runner import finish, make_trials, sc
 
 METHODS: dict[str, Any] = {"full": {"lr": [1e-3]}, "lora": {"lr": [1e-2]}, "adapter": {"lr": [1e-2]}}
 METHODS["head"] = {"lr": [1e-2]}  # on cached features
+GROUPED: dict[str, Any] = {"lora_plus": {"lr": [1e-3]}, "layerwise": {"lr": [1e-3]}}
+METHODS |= GROUPED  # parameters with learning rates of their own
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +53,9 @@ def cache(ready: Prepared, lock: Lock | None = None, **changes: Any) -> WorkerCa
     return WorkerCache(dataclasses.replace(shipment, **changes), Share())
 
 
-def stop_at(where: WorkerCache, step: int, *trials: Trial) -> PackRun:
+def stop_at(where: WorkerCache, step: int, *trials: Trial, fused: bool = False) -> PackRun:
     """Run a pack until its first member to get there has trained `step` steps."""
-    run = PackRun(where, Pack(trials), fused=False)
+    run = PackRun(where, Pack(trials), fused=fused)
     where.watch.asked = lambda: any(member.progress.steps >= step for member in run.members)
     while run.advance() is not None:
         pass
@@ -98,6 +100,26 @@ def test_a_pack_goes_on_with_every_member_where_it_was(ready: Prepared, lock: Lo
     assert [science(record) for record in again.records()] == whole
     selects = [[r for r in record.evals.to_pylist() if r["split"] == "select"] for record in again.records()]
     assert [value for _, value in rungs] == [sum(r["value"] for r in pair) / 2 for pair in zip(*selects, strict=True)]
+
+
+@pytest.mark.parametrize("method", GROUPED)
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_pack_goes_on_with_learning_rates_of_parameters_own(
+    ready: Prepared, lock: Lock, method: str, fused: bool
+) -> None:
+    """Taking turns and as one stacked model: half-way, and to the end, the bits of a run in one go."""
+    plan = ready.plan
+    cell = next(one for one in plan.cells() if one.method == method)
+    pair = tuple(plan.trial(cell, "grid", plan.points(cell)[0], Seeds.paired(k), ready.known) for k in (1, 2))
+    in_one_go = PackRun(cache(ready), Pack(pair), fused=fused)
+    whole = [science(record) for record in in_one_go.finish()]
+    assert [note for note in in_one_go.notes() if "in turn" in note] == []
+    stopped = stop_at(cache(ready, lock), 4, *pair, fused=fused)
+    assert stopped.stopped
+    assert [member.progress.steps for member in stopped.members] == [4, 4]
+    again = PackRun(cache(ready, lock), Pack(pair), fused=fused)
+    assert [science(record) for record in again.finish()] == whole
+    assert sum("goes on at step 4 of 7" in note for note in again.notes()) == 2
 
 
 def test_times_and_the_start_are_those_of_all_parts_together(ready: Prepared, lock: Lock) -> None:
