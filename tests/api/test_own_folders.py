@@ -58,7 +58,7 @@ def test_a_script_beside_such_folders(folder: Path) -> None:
     """Python itself looks beside a script for `random` first; what is named as our folders is no matter."""
     for name in ("random", "tokenizers", "torch"):
         (folder / f"{name}.py").unlink()
-    (folder / "mine.py").write_text("import finebench as fb\nprint(fb.Study.from_yaml('study.yaml').plan().trials)\n")
+    (folder / "mine.py").write_text("import finebench as fb\nprint(fb.Study.from_yaml('study.yaml').plan().n_trials)\n")
     done = subprocess.run([sys.executable, "mine.py"], cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "2"), done.stderr
 
