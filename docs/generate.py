@@ -225,8 +225,11 @@ def task_table() -> str:
 
 def metric_table() -> str:
     """Every metric."""
-    rows = [[f"`{one.name}`", one.summary, one.kind] for one in METRICS.values()]
-    return table(["metric", "what it is", "kind"], rows)
+    rows = [
+        [f"`{one.name}`", one.summary, one.kind, one.needs, "more" if one.higher_is_better else "less"]
+        for one in METRICS.values()
+    ]
+    return table(["metric", "what it is", "kind", "needs", "better"], rows)
 
 
 # Python

@@ -66,7 +66,12 @@ def _seeds(absent: tuple[Absent, ...]) -> list[int]:
 
 def cells_of(claim: Claim, task: str, budget: str, source: Source) -> list[Key]:
     """The cells that a claim needs in a task, a's first."""
-    mine, theirs = claim.kind.fractions(claim, source.top)
+    return needed_cells(claim, task, budget, source.top)
+
+
+def needed_cells(claim: Claim, task: str, budget: str, top: float) -> list[Key]:
+    """The same in a study whose largest fraction is `top`."""
+    mine, theirs = claim.kind.fractions(claim, top)
     return [(task, mine, budget, claim.a), (task, theirs, budget, claim.b or claim.a)]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from finebench.analysis.claims.model import Claim, Collapses, Finding
 from finebench.analysis.load.expected import Key
-from finebench.analysis.statistics.group_sequential import ONLY, Look
+from finebench.analysis.statistics.group_sequential import ONLY, Interim, Look
+from finebench.analysis.statistics.interim import power_of_more
 from finebench.analysis.statistics.proportion import binomial_p, clopper_pearson, effective, upper_bound
 from finebench.analysis.statistics.sample import Pairs, Sample, common
 
@@ -28,6 +29,9 @@ def collapses_more(name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
     test = f"exact sign test of {n} pairs in which one method alone collapsed, {hits} of them a"
     made = Finding(name, found.value, found.low, found.high, 0.95, test, more.size, above, below, found.low > 0.5,
                    found.high < 0.5, bound=0.5)  # fmt: skip
+    if isinstance(look, Interim) and not look.last and more.size:
+        ours, theirs = (power_of_more(side, n - side, more.size, look.levels) for side in (hits, n - hits))
+        made = replace(made, reach=(ours, theirs))
     if alike[0].design.crossed:
         return replace(made, reason="seeds are crossed: their runs do not collapse independently; use seeds: N")
     if not n:  # none can be told from none: no claim either way

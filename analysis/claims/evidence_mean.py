@@ -100,7 +100,7 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look:
     why = undecidable(pairs, claim.scale)
     if not why and not found.testable and found.n >= 2:
         why = "every pair differs by the same amount: no spread to judge by"
-    parts = _parts(pairs)
+    parts = components_of(pairs)
     if parts is None:
         return replace(made, reason=why)
     made = replace(made, reason=why, effect=_effect(pairs, made.bound))
@@ -113,19 +113,31 @@ def _told(made: Finding, claim: Claim, pairs: list[Pairs], found: Located, look:
 
 def reach(made: Finding, claim: Claim, parts: Components, look: Interim) -> tuple[float, float]:
     """The conditional powers of support and of refutation at the last look; NaN at it, and where pairs are too few."""
-    levels, n = look.levels, made.pairs
-    if look.last or not 2 <= n < levels.looks[-1]:
-        return math.nan, math.nan
-    sofar = Sofar(made.estimate, parts.of_seeds, parts.examples, n)
+    sofar = Sofar(made.estimate, parts.of_seeds, parts.examples, made.pairs)
     if claim.kind.holds == "within":
-        inside = conditional_power(sofar, levels, -made.bound, made.bound, 0.10, inside=True)
-        return inside, conditional_power(sofar, levels, -made.bound, made.bound, 0.05)
-    above = conditional_power(sofar, levels, -math.inf, made.bound, 0.05)
-    below = conditional_power(sofar, levels, made.bound, math.inf, 0.05)
+        if not foreseeable(made.pairs, look):
+            return math.nan, math.nan
+        inside = conditional_power(sofar, look.levels, -made.bound, made.bound, 0.10, inside=True)
+        return inside, conditional_power(sofar, look.levels, -made.bound, made.bound, 0.05)
+    above, below = reach_beyond(sofar, made.bound, look)
     return (below, above) if claim.kind.holds == "below" else (above, below)
 
 
-def _parts(pairs: list[Pairs]) -> Components | None:
+def foreseeable(pairs: int, look: Interim) -> bool:
+    """Whether more pairs may come, and there are enough to say how much they scatter."""
+    return not look.last and 2 <= pairs < look.levels.looks[-1]
+
+
+def reach_beyond(sofar: Sofar, bound: float, look: Interim) -> tuple[float, float]:
+    """The probabilities that the last look finds a mean above `bound`, and below it, at the values that most favour
+    either; NaN where they are not foreseeable."""
+    if not foreseeable(sofar.pairs, look):
+        return math.nan, math.nan
+    above = conditional_power(sofar, look.levels, -math.inf, bound, 0.05)
+    return above, conditional_power(sofar, look.levels, bound, math.inf, 0.05)
+
+
+def components_of(pairs: list[Pairs]) -> Components | None:
     """The variance components of the mean over tasks; None where there is no variance to judge by."""
     alike = common(pairs)
     if alike[0].seeds.size < 2 or any(one.design.why for one in alike):

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from finebench.analysis.claims.evidence_mean import two_sided
+from finebench.analysis.claims.evidence_mean import reach_beyond, two_sided
 from finebench.analysis.claims.model import Claim, Finding
 from finebench.analysis.claims.settling import settled_at
 from finebench.analysis.load.expected import Key
 from finebench.analysis.scores.selected_configuration import CHOOSING
 from finebench.analysis.statistics.design import design
-from finebench.analysis.statistics.group_sequential import ONLY, Look
+from finebench.analysis.statistics.group_sequential import ONLY, Interim, Look
+from finebench.analysis.statistics.interim import Sofar
 from finebench.analysis.statistics.located import of_values
 from finebench.analysis.statistics.sample import Pairs, Sample, common
 from finebench.analysis.statistics.spread_ratio import LEAST_PAIRS, SpreadRatio, spread_ratio
@@ -39,6 +40,10 @@ def spread(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Fi
             else "they vary in step"
         )
         return replace(made, reason=f"{same}: no test of spread" if found.u.size >= LEAST_PAIRS else "")
+    if isinstance(look, Interim):
+        apart = found.u - bound * found.v
+        sofar = Sofar(float(apart.mean()), float(apart.var(ddof=1)), 0.0, apart.size)
+        made = replace(made, reach=reach_beyond(sofar, 0.0, look))
     if claim.factor is None or claim.factor == 1:
         return replace(made, settling=UNNAMED)
     return settled_at(made, *_one_factor_away(found, bound))

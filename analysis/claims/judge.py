@@ -26,9 +26,10 @@ claims.json is a list with one object per claim, in the study's order:
     choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
     next                     {said, seeds, command, trials, seconds}: what would settle an inconclusive claim
     look                     which look at the study's data this is (of a report that records looks)
-    looks                    {planned, taken, decided_at, futile, schedule_changed, median_unbiased, path} of seeds that
-                             come until claims are settled: seeds at each look, looks so far, the one that decided, and
-                             each look's estimate and interval by task; null for a claim that is judged once
+    looks                    {planned, taken, decided_at, futile, seeds_saved, schedule_changed, median_unbiased, path}
+                             of seeds that come until claims are settled: seeds at each interim analysis, those so far,
+                             the one that decided, and each one's estimate and interval by task; null for a claim that
+                             is judged once
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
                              seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
                              pooled
@@ -84,13 +85,7 @@ def judged(
     """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
     study = results.study
     given = claims_of(study)
-    scored = scores[scores["n"] > 0]
-    constants = {_key(row): float(row["majority"]) for row in records(scored)}
-    fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
-    scales = reference_scales(scored)
-    gains = {key: high - low for key, (low, high, _) in scales.items()}
-    references = {key: name for key, (_, _, name) in scales.items()}
-    source = Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
+    source = source_of(study, runs, scores, samples)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
@@ -100,7 +95,20 @@ def judged(
         judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
         for claim, (on, budget) in zip(given, places, strict=True)
     ]
-    return Judged(corrected(made), places, source, waves, followed)
+    return Judged(corrected(made, growing=waves is not None), places, source, waves, followed)
+
+
+def source_of(
+    study: Mapping[str, Any], runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+) -> Source:
+    """What a study's claims may rest on."""
+    scored = scores[scores["n"] > 0]
+    constants = {_key(row): float(row["majority"]) for row in records(scored)}
+    fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
+    scales = reference_scales(scored)
+    gains = {key: high - low for key, (low, high, _) in scales.items()}
+    references = {key: name for key, (_, _, name) in scales.items()}
+    return Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
 
 
 def verdicts(

@@ -80,7 +80,9 @@ def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, wav
     keys = list(dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)))
     looks = list(waves.complete(keys, source))
     if not looks:
-        return untested(claim, f"its first look is at {waves.levels.looks[0]} seeds, which have not all ended")
+        return untested(
+            claim, f"its first interim analysis is at {waves.levels.looks[0]} seeds, which have not all ended"
+        )
     return _judged(claim, tasks, budget, looks, waves.levels)
 
 

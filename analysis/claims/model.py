@@ -11,6 +11,7 @@ from finebench.analysis.claims.kinds import Kind
 from finebench.bench.study.findings import word
 from finebench.bench.study.parts.claim import Claim as Stated
 from finebench.bench.study.parts.claim_kinds import kind
+from finebench.bench.study.plugins import missing
 from finebench.bench.util.errors import ResultsError
 
 Word = Literal["supported", "refuted", "inconclusive"]
@@ -52,7 +53,11 @@ def claims_of(study: Mapping[str, Any]) -> list[Claim]:
     given = study.get("claims") or []
     if not isinstance(given, list):
         raise ResultsError("study.yaml: claims is a list")
-    return [_claim(raw, f"study.yaml: claims[{index}]") for index, raw in enumerate(given)]
+    try:
+        return [_claim(raw, f"study.yaml: claims[{index}]") for index, raw in enumerate(given)]
+    except ResultsError as error:
+        left_out = missing(study)
+        raise error if left_out is None else ResultsError(f"{error}; {left_out}") from error
 
 
 def _claim(raw: Any, at: str) -> Claim:

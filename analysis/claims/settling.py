@@ -104,11 +104,11 @@ def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Ex
     """The next step of an inconclusive claim that is looked at several times; `looks` as in claims.json."""
     seeds, taken = looks["planned"], looks["taken"]
     if taken == len(seeds):
-        return Step("its looks are used up; more seeds take a new study, whose seeds are others")
+        return Step("its interim analyses are used up; more seeds take a new study, whose seeds are others")
     if looks["futile"]:
         never = next((f": {found.settling}" for found in findings if found.settling), "")
         return Step(f"{seeds[-1]} seeds would decide it neither way{never}")
-    return plan.look(f"its next look is at {seeds[taken]} seeds")
+    return plan.look(f"its next interim analysis is at {seeds[taken]} seeds")
 
 
 def _about(known: list[Finding], target: int) -> str:

@@ -89,11 +89,13 @@ def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] 
     ends = [next((step.look for step in own if step.supports or step.refutes), len(own) - 1) for own in paths]
     last = max(ends) if one.verdict == "supported" else min(ends)
     decided = one.verdict != "inconclusive"
+    futile = not decided and is_futile(one)
     return {
         "planned": list(looks),
         "taken": len(paths[0]),
         "decided_at": last + 1 if decided else None,
-        "futile": not decided and is_futile(one),
+        "futile": futile,
+        "seeds_saved": looks[-1] - looks[len(paths[0]) - 1] if decided or futile else 0,
         "schedule_changed": changed,
         "median_unbiased": _unbiased(one, waves.levels) if decided else None,
         "path": [
@@ -106,14 +108,18 @@ def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] 
 
 
 def _unbiased(one: Verdict, levels: Levels) -> float | None:
-    """Where an early look decided about one bound: the median-unbiased estimate of what decided."""
-    found = one.decides
-    if found is None or not one.claim.kind.of_means or one.claim.kind.holds == "within":
+    """Where an early look decided about one bound: the median-unbiased estimate of what decided.
+
+    A difference inside ±margin is about two, and no farther out than it is; one outside is about the margin it passed.
+    """
+    found, within = one.decides, one.claim.kind.holds == "within"
+    if found is None or not one.claim.kind.of_means or (within and one.verdict != "refuted"):
         return None
+    bound = math.copysign(found.bound, found.estimate) if within else found.bound
     look = next((step.look for step in found.path if step.supports or step.refutes), None)
     half = (found.high - found.low) / 2
     if look is None or look == len(levels.looks) - 1 or not half > 0:
         return None
     error = half / levels.critical(look, 0.05)
-    shift = median_unbiased(levels, look, (found.estimate - found.bound) / error)
-    return found.bound + shift * error * math.sqrt(found.pairs)
+    shift = median_unbiased(levels, look, (found.estimate - bound) / error)
+    return bound + shift * error * math.sqrt(found.pairs)

@@ -101,14 +101,22 @@ def _look(claim: Row) -> list[str]:
 
 
 def _looks(claim: Row, looks: Row) -> list[str]:
-    """Of seeds in waves: the look that decided, and what an early stop does to the estimate."""
-    planned, at = looks["planned"], looks["decided_at"]
+    """Of seeds in waves: the interim analysis that decided, and what an early stop does to the estimate."""
+    planned, at, taken = looks["planned"], looks["decided_at"], looks["taken"]
     if at:
-        said = [f"Decided at look {at} of {len(planned)}, {planned[at - 1]} of at most {planned[-1]} seeds."]
+        said = [
+            f"Decided at interim analysis {at} of {len(planned)}, {planned[at - 1]} of at most {planned[-1]} seeds."
+        ]
+        if taken > at:
+            said.append(f"Its cells have {planned[taken - 1]} seeds all the same; what was decided stands.")
     else:
-        said = [f"Looked at {looks['taken']} of {len(planned)} times."]
+        said = [f"Analysed {taken} of {len(planned)} times, at {planned[taken - 1]} of at most {planned[-1]} seeds."]
+    if looks["seeds_saved"]:
+        said.append(f"Seeds saved in each of its cells: {looks['seeds_saved']}.")
     if any(row["held"] for row in looks["path"]):
-        said.append("A look saw enough and did not decide: a rate of collapse that would undo it was not excluded.")
+        said.append(
+            "An interim analysis saw enough and did not decide: a rate of collapse that would undo it was not excluded."
+        )
     if looks["median_unbiased"] is not None:
         said.append(
             f"An estimate at an early stop lies too far out on average; the median-unbiased one is "
@@ -116,7 +124,8 @@ def _looks(claim: Row, looks: Row) -> list[str]:
         )
     if looks["schedule_changed"]:
         said.append(
-            "The study was changed after a look (looks, claims or configurations): its error rate is not known."
+            "The study was changed after an interim analysis (looks, claims or configurations): its error rate is not "
+            "known."
         )
     return said
 

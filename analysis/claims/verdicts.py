@@ -14,6 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from finebench.analysis.claims.model import Claim, Finding, Word
 from finebench.analysis.statistics.holm import holm
 
@@ -101,10 +104,15 @@ def _weakest(findings: Sequence[Finding]) -> Finding | None:
     return findings[order.index(min(order))] if order else None
 
 
-def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts after Holm's correction over those that were tested, each with why it is what it is."""
-    p, against = (holm([getattr(one, key) for one in verdicts]) for key in ("p", "p_against"))
-    number = sum(one.p == one.p for one in verdicts)
+def corrected(verdicts: Sequence[Verdict], growing: bool = False) -> list[Verdict]:
+    """The verdicts after Holm's correction over those that were tested, each with why it is what it is.
+
+    growing: of a study whose seeds come in waves the correction is over all claims that a test may still be made of, so
+    that one which is tested only at a later look takes back no verdict of an earlier one.
+    """
+    waiting = [growing and not (one.findings and all(found.exact for found in one.findings)) for one in verdicts]
+    p, against = (_holm([getattr(one, key) for one in verdicts], waiting) for key in ("p", "p_against"))
+    number = sum(one.p == one.p or waits for one, waits in zip(verdicts, waiting, strict=True))
     made = []
     for one, ours, theirs in zip(verdicts, p.tolist(), against.tolist(), strict=True):
         now = replace(one, p_adjusted=ours, p_against_adjusted=theirs)
@@ -118,6 +126,12 @@ def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
             now = replace(now, verdict="inconclusive", reason=reason)
         made.append(_noted(now if now.reason else replace(now, reason=_reason(now))))
     return made
+
+
+def _holm(p: list[float], waiting: list[bool]) -> NDArray[np.float64]:
+    """Adjusted p-values; what has none, and is `waiting` for a test, counts as a hypothesis at p = 1."""
+    given = [1.0 if waits and math.isnan(one) else one for one, waits in zip(p, waiting, strict=True)]
+    return np.where(np.isnan(p), np.nan, holm(given))
 
 
 def _noted(one: Verdict) -> Verdict:

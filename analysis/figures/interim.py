@@ -43,7 +43,7 @@ def _draw(claim: dict[str, Any], rows: Rows) -> Figure:
     band = {"seeds": 0, "until": last + 1, "from": closed(first["from"], low), "to": closed(first["to"], high)}
     held = alt.Chart(alt.InlineData(values=[band])).mark_rect(color="#009E73", opacity=0.16)
     whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
-    tips = [base.tip("look", "look", "d"), base.tip("seeds", "seeds", "d"), base.tip("pairs", "pairs", "d")]
+    tips = [base.tip("look", "interim analysis", "d"), base.tip("seeds", "seeds", "d"), base.tip("pairs", "pairs", "d")]
     tips += [base.tip(key, name, ".4~g") for key, name in (("estimate", title), ("low", "from"), ("high", "to"))]
     drawn = alt.layer(
         held.encode(x=x, x2="until:Q", y=alt.Y("from:Q", title=title), y2="to:Q"),
@@ -58,7 +58,7 @@ def _draw(claim: dict[str, Any], rows: Rows) -> Figure:
             size=alt.condition("datum.ended", alt.value(160), alt.value(70)),
         ),
     )
-    heading = f"{plain(str(claim['id']))} on {plain(str(first['task']))}: {claim['verdict']}, look by look"
+    heading = f"{plain(str(claim['id']))} on {plain(str(first['task']))}: {claim['verdict']}, by interim analysis"
     return base.finish(drawn, heading, " ".join(_said(row) for row in rows), 220)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from finebench.bench.metrics import METRICS
+from finebench.bench.metrics import find
 from finebench.bench.study.parts.claim_kinds import kind
 
 SCORE = {
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 def span(metric: object) -> tuple[float, float]:
     """Least and greatest value of a metric; infinite of one that is not known here."""
-    known = METRICS.get(str(metric))
+    known = find(str(metric))
     return (-math.inf, math.inf) if known is None else known.range
 
 

@@ -19,6 +19,7 @@ from finebench.bench.results import plan_file
 from finebench.bench.results.parquet_tables import read_parts
 from finebench.bench.results.schema import TABLES
 from finebench.bench.study import precision
+from finebench.bench.study.shards import said_of
 from finebench.bench.util.errors import DamagedFile, ResultsError, StudyError
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 from finebench.bench.util.storage import Store
@@ -49,6 +50,11 @@ class Results:
         frame = _frame(_read_table(Store(self.uri), "evals", self.damaged))
         frame = frame.drop_duplicates(["trial_id", "step", "split"])
         return frame.sort_values(["trial_id", "step", "split"], ignore_index=True)
+
+    @property
+    def shards(self) -> list[str]:
+        """A sentence where the folder was run as a part of its study."""
+        return said_of((self.plan or {}).get("shards", []))
 
     @cached_property
     def part(self) -> Part:

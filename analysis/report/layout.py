@@ -1,28 +1,26 @@
 """The report's tables: each is one function of the contents that says name, section and columns; present means shown.
 
 In a section tables stand in the order of the functions here, file after file; then come those of other packages, whose
-modules entry points `finebench.tables` name.
+modules entry points `finebench.tables` name, and of plugins.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from inspect import isfunction
 from types import ModuleType
 
 from finebench.analysis.report import layout_costs, layout_scores, layout_variance
 from finebench.analysis.report.contents import Contents
 from finebench.analysis.tables.table import Table
-from finebench.bench.util.doors import entry_points
+from finebench.bench.util.doors import outside
 from finebench.bench.util.errors import StudyError
 
 Maker = Callable[[Contents], Table]
 
 
-@cache
 def makers() -> tuple[Maker, ...]:
     """What makes the tables, in their order."""
-    modules = (layout_scores, layout_variance, layout_costs, *entry_points("finebench.tables"))
+    modules = (layout_scores, layout_variance, layout_costs, *outside("finebench.tables"))
     return tuple(make for module in modules for make in _of(module))
 
 

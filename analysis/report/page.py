@@ -32,7 +32,7 @@ def said(contents: Contents) -> dict[str, list[str]]:
     return {
         "findings": sentences.findings(answer(contents), _exploratory(contents)),
         "degenerate": sentences.degenerate(contents.frames["scores"]),
-        "state": sentences.state(contents.frames["cells"], contents.planned),
+        "state": [*contents.results.shards, *sentences.state(contents.frames["cells"], contents.planned)],
     }
 
 

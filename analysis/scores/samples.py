@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,26 @@ from finebench.analysis.scores.scores import reporting
 from finebench.analysis.scores.selected_configuration import choose, rivals
 from finebench.analysis.statistics.resample import measured
 from finebench.analysis.statistics.sample import Absent, Sample
-from finebench.bench.metrics import METRICS
+from finebench.bench.metrics import find
 
 __all__ = ["Sample", "Samples", "bare"]
 
 AGREES = 1e-6
 """Predictions belong to a run when its metric, recomputed from them, is its score this nearly."""
 
-Predicted = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""By trial_id: examples, labels and predictions [N], ordered by example."""
+
+class Run(NamedTuple):
+    """What a run said: examples, labels and predictions [N], ordered by example; `probabilities` [N, C] of the classes
+    where its metric needs them and they are there, else None."""
+
+    examples: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+    probabilities: np.ndarray | None
+
+
+Predicted = dict[str, Run]
+"""By trial_id."""
 
 
 class Samples(Mapping[Key, Sample]):
@@ -73,7 +85,9 @@ class Samples(Mapping[Key, Sample]):
         ids = [trial for rows in self._rows.values() for trial in rows["trial_id"]]
         found: Predicted = {}
         shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # by number of examples: those of the run before
-        for part in self._results.predictions(["trial_id", "example", "label", "prediction"], ids):
+        needing = {trial for rows in self._rows.values() if _needs(rows) for trial in rows["trial_id"]}
+        columns = ["trial_id", "example", "label", "prediction", *(["probability"] if needing else [])]
+        for part in self._results.predictions(columns, ids):
             for trial, rows in part.groupby("trial_id", sort=False):
                 ordered = rows if rows["example"].is_monotonic_increasing else rows.sort_values("example")
                 values = (ordered[column].to_numpy() for column in ("example", "label", "prediction"))
@@ -81,8 +95,21 @@ class Samples(Mapping[Key, Sample]):
                 known = shared.get(len(labels))
                 if known is None or not (np.array_equal(examples, known[0]) and np.array_equal(labels, known[1])):
                     known = shared[len(labels)] = examples.copy(), labels.copy()
-                found[str(trial)] = (*known, _small(predictions))
+                probabilities = _stacked(ordered["probability"]) if trial in needing else None
+                found[str(trial)] = Run(*known, _small(predictions), probabilities)
         return found
+
+
+def _needs(rows: pd.DataFrame) -> bool:
+    """Whether the rows' metric is computed of probabilities."""
+    metric = find(str(rows["metric"].iloc[0]))
+    return metric is not None and metric.needs == "probabilities"
+
+
+def _stacked(lists: pd.Series) -> np.ndarray | None:
+    """Probabilities [N, C] from a list a row; None where a row has no list, or not one of every class."""
+    sizes = {0 if one is None else len(one) for one in lists}
+    return np.stack(lists.to_list()) if len(sizes) == 1 and min(sizes) > 1 else None
 
 
 def _small(values: np.ndarray) -> np.ndarray:
@@ -126,11 +153,12 @@ def _enough(known: np.ndarray, sample: Sample) -> bool:
 
 def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -> Sample:
     """The sample with its runs' predictions, or with the reason why they cannot be used."""
-    metric = METRICS.get(sample.metric)
-    weighted = None if metric is None else metric.weighted
-    if weighted is None:
+    metric = find(sample.metric)
+    if metric is None or metric.weighted is None:
         return replace(sample, why=f"{sample.metric} cannot be recomputed on resampled examples")
     found = [predicted.get(trial) for trial in rows["trial_id"]]
+    if metric.needs == "probabilities":
+        found = [None if one is None or one.probabilities is None else one for one in found]
     known = np.array([one is not None for one in found]) & ~sample.fixed
     if not known.any():
         why = "every run collapsed or diverged" if sample.fixed.all() else "no predictions"
@@ -138,19 +166,31 @@ def with_predictions(sample: Sample, rows: pd.DataFrame, predicted: Predicted) -
     if not _enough(known, sample):
         return replace(sample, why="some runs have no predictions")
     free = [one for one, use in zip(found, known, strict=True) if use and one is not None]
-    examples, labels, _ = free[0]
-    if any(not np.array_equal(examples, e) or not np.array_equal(labels, y) for e, y, _ in free):
+    examples, labels = free[0].examples, free[0].labels
+    if any(not np.array_equal(examples, one.examples) or not np.array_equal(labels, one.labels) for one in free):
         return replace(sample, why="runs were not scored on the same examples")
-    predictions = np.full((len(found), labels.size), np.nan, dtype=np.result_type(*(p for _, _, p in free)))
-    predictions[known] = [p for _, _, p in free]
-    again = measured(weighted, labels, predictions[known])
+    predictions = _filled(known, [one.predictions for one in free])
+    probabilities = None
+    if metric.needs == "probabilities":
+        probabilities = _filled(known, [one.probabilities for one in free if one.probabilities is not None])
+    said = predictions if probabilities is None else probabilities
+    again = measured(metric.weighted, labels, said[known])
     known[known] = np.isclose(again, sample.entered[known], rtol=0, atol=AGREES)
     unknown = ~known & ~sample.fixed
     if not (known.any() and _enough(known, sample)):
         return replace(sample, why="predictions do not give the score that was stored")
-    predictions[unknown] = np.nan
+    for values in (predictions, said):
+        values[unknown] = np.nan
     lack = int(unknown.sum())
     why = f"{lack} of {len(found)} runs without predictions that give their score" if lack else ""
     return replace(
-        sample, examples=examples, labels=labels, predictions=predictions, unknown=unknown, why=why, weighted=weighted
-    )
+        sample, examples=examples, labels=labels, predictions=predictions, probabilities=probabilities,
+        unknown=unknown, why=why, weighted=metric.weighted, kind=metric.kind,
+    )  # fmt: skip
+
+
+def _filled(known: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
+    """The `values` of the known runs [S, ...], NaN for the others."""
+    made = np.full((known.size, *values[0].shape), np.nan, dtype=np.result_type(*values))
+    made[known] = values
+    return made

@@ -69,8 +69,13 @@ class Levels:
 
         The sequential p-value is the least of the looks so far.
         """
+        return float(self.ps(look, np.array(nominal)))
+
+    def ps(self, look: int, nominal: Array) -> Array:
+        """The same of many."""
         table = self._table[look]
-        return float(np.exp(np.interp(np.log(max(nominal, table[0])), np.log(table), np.log(_ALPHAS))))
+        made: Array = np.exp(np.interp(np.log(np.maximum(nominal, table[0])), np.log(table), np.log(_ALPHAS)))
+        return made
 
 
 def spent(share: float | Array, alpha: float, rho: float = RHO) -> float | Array:

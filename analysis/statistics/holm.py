@@ -15,3 +15,12 @@ def holm(p: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     factors = np.arange(order.size, 0, -1)
     made[order] = np.minimum(1.0, np.maximum.accumulate(factors * values[order]))
     return made
+
+
+def holm_columns(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Adjusted p-values [hypothesis, family] of many families at once, each a column of `p` without NaN."""
+    order = np.argsort(p, axis=0, kind="stable")
+    raised = np.arange(len(p), 0, -1)[:, None] * np.take_along_axis(p, order, axis=0)
+    made = np.empty_like(p)
+    np.put_along_axis(made, order, np.minimum(1.0, np.maximum.accumulate(raised, axis=0)), axis=0)
+    return made

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from finebench.analysis.statistics.group_sequential import Levels, Paths, paths
+from finebench.analysis.statistics.proportion import binomial_p, upper_bound
 
 Array = NDArray[np.float64]
 
@@ -48,24 +49,60 @@ def conditional_power(
     n, most = sofar.pairs, levels.looks[-1]
     if n >= most or n < 2:
         raise ValueError(f"there is nothing to foresee between {n} pairs and the last look at {most}")
-    half = float(stats.t.ppf(0.975, n - 1)) * math.sqrt(sofar.per_pair / n)
-    error = levels.critical(len(levels.looks) - 1, alpha) * math.sqrt(sofar.per_pair / most + sofar.examples)
-    spread = math.sqrt(sofar.per_pair * (most - n)) / most
+    of_one = Means(np.array(sofar.value), np.array(sofar.per_pair), sofar.examples, n)
+    return float(conditional_powers(of_one, levels, low, high, alpha, inside))
 
-    def ends(truth: float) -> float:
-        return (n * sofar.value + (most - n) * truth) / most
+
+class Means(NamedTuple):
+    """Many means of `pairs` pairs each: as in Sofar."""
+
+    value: Array
+    per_pair: Array
+    examples: float
+    pairs: int
+
+
+def conditional_powers(
+    sofar: Means, levels: Levels, low: float, high: float, alpha: float, inside: bool = False
+) -> Array:
+    """`conditional_power` of many studies."""
+    n, most = sofar.pairs, levels.looks[-1]
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt(sofar.per_pair / n)
+    error = levels.critical(len(levels.looks) - 1, alpha) * np.sqrt(sofar.per_pair / most + sofar.examples)
+    spread = np.sqrt(sofar.per_pair * (most - n)) / most
+
+    def ends(truth: Array) -> Array:
+        made: Array = (n * sofar.value + (most - n) * truth) / most
+        return made
 
     if inside:
-        centre = (low + high) / 2
-        mean = ends(min(max(centre, sofar.value - half), sofar.value + half))
-        return max(0.0, _below(high - error - mean, spread) - _below(low + error - mean, spread))
-    above = 1 - _below(high + error - ends(sofar.value + half), spread) if math.isfinite(high) else 0.0
-    below = _below(low - error - ends(sofar.value - half), spread) if math.isfinite(low) else 0.0
-    return max(above, below)
+        mean = ends(np.clip((low + high) / 2, sofar.value - half, sofar.value + half))
+        return np.maximum(0.0, _below(high - error - mean, spread) - _below(low + error - mean, spread))
+    nothing = np.zeros_like(error)
+    above = 1 - _below(high + error - ends(sofar.value + half), spread) if math.isfinite(high) else nothing
+    below = _below(low - error - ends(sofar.value - half), spread) if math.isfinite(low) else nothing
+    return np.maximum(above, below)
 
 
-def _below(gap: float, spread: float) -> float:
-    return float(stats.norm.cdf(gap / spread)) if spread > 0 else float(gap >= 0)
+def power_of_more(hits: int, others: int, pairs: int, levels: Levels) -> float:
+    """The probability that the last look finds one side of a sign test to come more often: it came in `hits` of `pairs`
+    so far, comes from here on as often as those do not exclude (95 %, one-sided), and the other side's `others` stay.
+
+    Raises ValueError where no pair is to come.
+    """
+    rest = levels.looks[-1] - pairs
+    if rest < 1 or pairs < 1:
+        raise ValueError(f"there is nothing to foresee between {pairs} pairs and the last look at {levels.looks[-1]}")
+    level = levels.at(len(levels.looks) - 1, 0.05)
+    ends = range(hits, hits + rest + 1)
+    found = [end - hits for end in ends if end > others and binomial_p(end, end + others) <= level]
+    return float(np.sum(stats.binom.pmf(found, rest, upper_bound(hits, pairs))))
+
+
+def _below(gap: Array, spread: Array) -> Array:
+    """Φ(gap / spread), a step where nothing is left to scatter."""
+    scaled = np.divide(gap, spread, out=np.where(gap >= 0, np.inf, -np.inf), where=spread > 0)
+    return np.asarray(stats.norm.cdf(scaled), dtype=np.float64)
 
 
 def median_unbiased(levels: Levels, look: int, t: float) -> float:
@@ -99,41 +136,3 @@ def _root(f: Callable[[float], float], low: float, high: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if f(middle) < 0 else (low, middle)
     return (low + high) / 2
-
-
-class Outlook(NamedTuple):
-    """By each look: the probability that the claim is supported, that it is refuted, and that it still runs after it.
-
-    seeds: the mean number of pairs used.
-    """
-
-    supported: Array
-    refuted: Array
-    seeds: float
-
-
-def outlook(
-    levels: Levels, effect: float, sd: float, margin: float, equivalence: bool, examples: float = 0.0
-) -> Outlook:
-    """What looks will find where the true difference is `effect` and that of a pair scatters by `sd`.
-
-    equivalence: whether the claim is of a difference inside ±margin, or above `margin`. examples: the standard error
-    that the scored examples add to the mean. Each claim by itself, and runs that do not collapse.
-    """
-    drawn = _drawn(levels.looks)
-    moved = np.random.Generator(np.random.Philox(_SEED + 1)).normal(0.0, examples or 0.0, (NUMBER, 1))
-    value = effect + moved + sd * drawn.mean
-    error = np.sqrt((sd * drawn.sd) ** 2 / drawn.looks + examples**2)
-    wide = np.array([levels.critical(k, 0.05) for k in range(len(levels.looks))])
-    narrow = np.array([levels.critical(k, 0.10) for k in range(len(levels.looks))])
-    if equivalence:
-        supports = (value + margin >= narrow * error) & (margin - value >= narrow * error)
-        refutes = (value - margin >= wide * error) | (-margin - value >= wide * error)
-    else:
-        supports, refutes = value - margin >= wide * error, margin - value >= wide * error
-    decides = supports | refutes
-    stopped = np.asarray(decides.any(axis=1))
-    first = np.where(stopped, decides.argmax(axis=1), len(levels.looks) - 1)
-    ended = stopped[:, None] & (first[:, None] <= np.arange(len(levels.looks)))
-    won = np.take_along_axis(supports, first[:, None], axis=1)
-    return Outlook((ended & won).mean(axis=0), (ended & ~won).mean(axis=0), float(drawn.looks[first].mean()))

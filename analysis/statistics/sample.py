@@ -40,7 +40,8 @@ class Sample:
     own where that is lower); fixed [S]: which those are; they keep their score when examples are resampled. collapsed
     [S]: which runs did no better than the `constant` predictor, whose score that is. labels [N] and predictions [S,
     N] (rows of fixed and unknown seeds are NaN) are None where they cannot be resampled, and `why` says why; unknown
-    [S]: whose predictions are not there, and `why` counts them.
+    [S]: whose predictions are not there, and `why` counts them. probabilities [S, N, C]: what the metric is computed of
+    in place of predictions; None where it is not. kind: what the predictions are, of classification or regression.
     choice: among what the configuration was chosen, where the same seeds chose and scored; None where they did not, or
     there was nothing else to choose. absent: planned runs that are not among the seeds. weighted: the metric from
     counts of examples.
@@ -64,6 +65,8 @@ class Sample:
     constant: float = float("nan")
     absent: tuple[Absent, ...] = ()
     weighted: Weighted | None = None
+    probabilities: Array | None = None
+    kind: str = "classification"
 
     def __post_init__(self) -> None:
         _none_told(self, "collapsed", "unknown")
@@ -85,7 +88,8 @@ class Sample:
         if self.labels is None or self.predictions is None or self.weighted is None:
             return None
         free = self.predicted
-        values = resampled(self.weighted, self.labels, self.predictions[free])
+        said = self.predictions if self.probabilities is None else self.probabilities
+        values = resampled(self.weighted, self.labels, said[free])
         made = np.tile(np.where(self.unknown, np.nan, self.entered), (len(values), 1))
         made[:, free] = values
         return made
@@ -107,6 +111,7 @@ class Sample:
             unknown=self.unknown[which],
             collapsed=self.collapsed[which],
             predictions=None if self.predictions is None else self.predictions[which],
+            probabilities=None if self.probabilities is None else self.probabilities[which],
             choice=None if self.choice is None else self.choice.at(which),
             absent=tuple(one for one in self.absent if one.seed in seeds),
         )
@@ -134,6 +139,7 @@ class Sample:
             unknown=longer(self.unknown, False),
             collapsed=longer(self.collapsed, collapsed),
             predictions=None if self.predictions is None else longer(self.predictions, np.nan),
+            probabilities=None if self.probabilities is None else longer(self.probabilities, np.nan),
             choice=None if self.choice is None else _longer(self.choice, len(new), self.constant, order),
             absent=(),
         )

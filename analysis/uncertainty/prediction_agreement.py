@@ -11,9 +11,6 @@ from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.statistics.agreement import agreement
 from finebench.analysis.statistics.sample import Sample
 
-CONTINUOUS = ("mse", "pearson", "rmse", "spearman")
-"""Metrics of numbers; all others are of classes."""
-
 
 def stability(samples: Mapping[Key, Sample]) -> pd.DataFrame:
     """One row per cell with predictions of at least two seeds that neither collapsed nor diverged.
@@ -30,7 +27,7 @@ def _row(key: Key, sample: Sample) -> dict[str, Any]:
     free = sample.predicted
     if sample.labels is None or sample.predictions is None or free.sum() < 2:
         return {}
-    classes = sample.metric not in CONTINUOUS
+    classes = sample.kind == "classification"
     found = agreement(sample.labels, sample.predictions[free].astype(np.float64), classes)
     head: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     return head | {

@@ -4,19 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer.main import get_command
 
 from finebench.bench import __version__
-from finebench.bench.cli.arguments import (
-    DataOption,
-    IdArgument,
-    JsonOption,
-    ModelOption,
-    PluginOption,
-    ResultsArgument,
-    SetOption,
-    StudyArgument,
-    complete_method,
-)
+from finebench.bench.cli import arguments as ask
 from finebench.bench.util.places import check_home
 
 app = typer.Typer(
@@ -31,6 +22,14 @@ app = typer.Typer(
 
 RUN, LOOK, KEEP, EXTEND, SET_UP = "Run", "Look", "Keep", "Extend", "Set up"
 """Groups of commands in `--help`, in this order."""
+
+
+def _load(plugins: list[str] | None) -> None:
+    """Load the plugins that a command is given."""
+    if plugins:
+        from finebench.bench.study.plugins import load_given
+
+        load_given(plugins)
 
 
 def _example(text: str) -> str:
@@ -51,43 +50,24 @@ def _root(
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench run quickstart --results results/quickstart"))
 def run(
-    study: StudyArgument,
-    results: Annotated[
-        str | None, typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME].")
-    ] = None,
-    model: ModelOption = None,
-    data: DataOption = None,
-    set_: SetOption = None,
+    study: ask.StudyArgument,
+    results: ask.NewResultsOption = None,
+    model: ask.ModelOption = None,
+    data: ask.DataOption = None,
+    set_: ask.SetOption = None,
     trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start at most N trials, then stop.")] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDR", help="Join the Ray cluster at ADDR (auto, host:port).")
-    ] = None,
-    debug: Annotated[
-        bool,
-        typer.Option(
-            "--debug",
-            help="Run in this process, without Ray: one trial after another, with its method's CPUs and, unless it "
-            "asks for none, a whole GPU. Pack sizes are not measured; a hang or a crash is not survived.",
-        ),
-    ] = False,
+    shard: ask.ShardOption = None,
+    address: ask.AddressOption = None,
+    debug: ask.DebugOption = False,
     why: Annotated[bool, typer.Option("--why", help="Say for each trial why it runs or is skipped.")] = False,
-    keep: Annotated[
-        Literal["none", "best", "all"], typer.Option(help="Trained deltas to keep, as safetensors.")
-    ] = "none",
-    logger: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one that "
-            "is installed as an entry point.",
-        ),
-    ] = None,
-    plugin: PluginOption = None,
+    keep: ask.KeepOption = "none",
+    logger: ask.LoggerOption = None,
+    plugin: ask.PluginOption = None,
 ) -> None:
     """Run what is missing of a study, and report."""
     from finebench.bench.cli.commands import run_command
 
-    more = (trials, address, debug, why, keep, logger, plugin or [])
+    more = (trials, address, debug, why, keep, logger, plugin or [], shard)
     raise typer.Exit(run_command(study, results, model, data, set_ or [], *more))
 
 
@@ -107,47 +87,83 @@ def new(
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench plan doering2024 --json"))
 def plan(
-    study: StudyArgument,
-    model: ModelOption = None,
-    data: DataOption = None,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
+    study: ask.StudyArgument,
+    model: ask.ModelOption = None,
+    data: ask.DataOption = None,
+    set_: ask.SetOption = None,
+    expect: ask.ExpectOption = None,
+    price_per_hour: ask.PriceOption = None,
+    plugin: ask.PluginOption = None,
+    as_json: ask.JsonOption = False,
 ) -> None:
     """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
     from finebench.bench.cli.show import print_plan
 
-    print_plan(study, set_ or [], model, data, as_json)
+    print_plan(study, set_ or [], model, data, plugin or [], expect or [], price_per_hour, as_json)
+
+
+@app.command(
+    rich_help_panel=RUN,
+    epilog=_example(
+        "finebench slurm doering2024 --nodes 4 --time 8:00:00 --gpus-per-node 4 --out run.sh -- --keep best"
+    ),
+)
+def slurm(
+    study: ask.StudyArgument,
+    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes of the job.")],
+    time: Annotated[str, typer.Option(metavar="TIME", help="Time limit as Slurm has it: 90, 8:00:00, 1-12.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUN OPTIONS...]", help="Options of `finebench run`.")
+    ] = None,
+    partition: ask.PartitionOption = None,
+    account: ask.AccountOption = None,
+    gpus_per_node: ask.NodeGpusOption = None,
+    cpus_per_node: ask.NodeCpusOption = None,
+    sbatch: ask.SbatchOption = None,
+    setup: ask.SetupOption = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here [default: print it].")] = None,
+) -> None:
+    """Write a Slurm batch script that runs a study on several nodes, and queues itself again until it is done."""
+    from finebench.bench.cli.slurm import Job, slurm_script, write_script
+
+    job = Job(nodes, time, partition, account, gpus_per_node, cpus_per_node, sbatch or [])
+    given = [study, *(options or [])]
+    params = get_command(app).commands["run"].make_context("run", given).params  # type: ignore[attr-defined]
+    written = write_script(slurm_script(study, job, options or [], params, setup or []), out)
+    if written is not None:
+        typer.echo(written)
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))
-def status(results: ResultsArgument, as_json: JsonOption = False) -> None:
+def status(results: ask.ResultsArgument, plugin: ask.PluginOption = None, as_json: ask.JsonOption = False) -> None:
     """Counts by status, per cell; safe while a run is going on."""
     from finebench.bench.cli.show import print_status
 
+    _load(plugin)
     print_status(results, as_json)
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench report results/quickstart"))
 def report(
-    results: ResultsArgument,
+    results: ask.ResultsArgument,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it [default: RESULTS/report].")] = None,
-    price_per_hour: Annotated[
-        float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")
-    ] = None,
+    price_per_hour: ask.PriceOption = None,
     check_claims: Annotated[
         bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
     ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in a web browser.")] = False,
-    as_json: JsonOption = False,
+    plugin: ask.PluginOption = None,
+    as_json: ask.JsonOption = False,
 ) -> None:
     """Write the variance and efficiency report of a results folder."""
     from finebench.bench.cli.commands import report_command
 
+    _load(plugin)
     raise typer.Exit(report_command(results, out, price_per_hour, check_claims, open_, as_json))
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench trial results/quickstart 1f0c2a9b"))
-def trial(results: ResultsArgument, trial_id: IdArgument, as_json: JsonOption = False) -> None:
+def trial(results: ask.ResultsArgument, trial_id: ask.IdArgument, as_json: ask.JsonOption = False) -> None:
     """Show all that is stored of one trial, and the command that runs it again."""
     from finebench.bench.cli.one_trial import print_trial
 
@@ -156,55 +172,72 @@ def trial(results: ResultsArgument, trial_id: IdArgument, as_json: JsonOption = 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench compare results/main results/branch --out comparison"))
 def compare(
-    results_a: ResultsArgument,
-    results_b: ResultsArgument,
+    results_a: ask.ResultsArgument,
+    results_b: ask.ResultsArgument,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Also write page, tables, figures here [default: nowhere].")
     ] = None,
-    as_json: JsonOption = False,
+    plugin: ask.PluginOption = None,
+    as_json: ask.JsonOption = False,
 ) -> None:
     """Two results folders side by side, with intervals for what changed from the first to the second."""
     from finebench.bench.cli.compare import compare_command
 
+    _load(plugin)
     raise typer.Exit(compare_command(results_a, results_b, out, as_json))
 
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench rerun results/quickstart 1f0c2a9be37d55aa0c11"))
 def rerun(
-    results: ResultsArgument, trial_id: IdArgument, plugin: PluginOption = None, as_json: JsonOption = False
+    results: ask.ResultsArgument,
+    trial_id: ask.IdArgument,
+    plugin: ask.PluginOption = None,
+    as_json: ask.JsonOption = False,
 ) -> None:
     """Run one trial again, in this process, and say whether its score is bit-equal."""
     from finebench.bench.cli.rerun import rerun_command
 
-    raise typer.Exit(rerun_command(results, trial_id, plugin or [], as_json))
+    _load(plugin)
+    raise typer.Exit(rerun_command(results, trial_id, as_json))
 
 
 @app.command(rich_help_panel=KEEP, epilog=_example("finebench verify results/quickstart"))
-def verify(results: ResultsArgument, as_json: JsonOption = False) -> None:
+def verify(results: ask.ResultsArgument, plugin: ask.PluginOption = None, as_json: ask.JsonOption = False) -> None:
     """Check a results folder: files, ids, duplicates, counts. Exit code 0 where it is sound, else 3."""
     from finebench.bench.cli.upkeep import verify_command
 
+    _load(plugin)
     raise typer.Exit(verify_command(results, as_json))
 
 
 @app.command(rich_help_panel=KEEP, epilog=_example("finebench compact results/quickstart"))
-def compact(results: ResultsArgument, as_json: JsonOption = False) -> None:
+def compact(results: ask.ResultsArgument, as_json: ask.JsonOption = False) -> None:
     """Merge a results folder's many small files into few; loses nothing, also when it is killed."""
     from finebench.bench.cli.upkeep import compact_command
 
     raise typer.Exit(compact_command(results, as_json))
 
 
+@app.command(
+    rich_help_panel=KEEP,
+    epilog=_example("finebench merge results/quickstart-1of2 results/quickstart-2of2 --into results/quickstart"),
+)
+def merge(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Folders or URIs of one study.")],
+    into: Annotated[str, typer.Option(metavar="OUT", help="Folder or URI to copy into; it may hold some already.")],
+    as_json: ask.JsonOption = False,
+) -> None:
+    """Copy the trials of several results folders of one study into one; refuses folders that contradict each other."""
+    from finebench.bench.cli.upkeep import merge_command
+
+    raise typer.Exit(merge_command(results, into, as_json))
+
+
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench methods --model google-bert/bert-base-uncased"))
 def methods(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", autocompletion=complete_method, help="Show all there is to know of one."),
-    ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="MODEL", help="Hub id or folder on which parameters are counted.")
-    ] = "embedded",
-    as_json: JsonOption = False,
+    name: ask.MethodArgument = None,
+    model: ask.CountedModelOption = "embedded",
+    as_json: ask.JsonOption = False,
 ) -> None:
     """List the registered methods, with their trainable parameters on a model; or show one."""
     if name is None:
@@ -218,7 +251,7 @@ def methods(
 
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench tasks --json"))
-def tasks(as_json: JsonOption = False) -> None:
+def tasks(as_json: ask.JsonOption = False) -> None:
     """List the registered tasks."""
     from finebench.bench.cli.show import print_tasks
 
@@ -226,7 +259,7 @@ def tasks(as_json: JsonOption = False) -> None:
 
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench metrics"))
-def metrics(as_json: JsonOption = False) -> None:
+def metrics(as_json: ask.JsonOption = False) -> None:
     """List the registered metrics."""
     from finebench.bench.cli.registered import print_metrics
 
@@ -234,7 +267,7 @@ def metrics(as_json: JsonOption = False) -> None:
 
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench studies"))
-def studies(as_json: JsonOption = False) -> None:
+def studies(as_json: ask.JsonOption = False) -> None:
     """List the studies that can be run by name."""
     from finebench.bench.cli.registered import print_studies
 
@@ -259,7 +292,7 @@ def doctor(
     results: Annotated[
         str, typer.Option(metavar="RESULTS", help="Where results will lie: a folder or URI.")
     ] = "results",
-    as_json: JsonOption = False,
+    as_json: ask.JsonOption = False,
 ) -> None:
     """Check this machine: what works, and how to fix what does not."""
     from finebench.bench.cli.show import print_doctor

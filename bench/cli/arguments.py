@@ -1,7 +1,7 @@
 """Arguments and options that several commands share, and what a shell completes for them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -87,3 +87,66 @@ PluginOption = Annotated[
     typer.Option("--plugin", metavar="FILE", help="File of a plugin that a stored study rests on (repeatable)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+PriceOption = Annotated[float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")]
+ExpectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RESULTS|[CLAIM=]EFFECT,SD",
+        help="Of seeds until settled: what they will cost and decide, by a pilot's results folder, or by the mean "
+        "and the standard deviation of a pair's difference (repeatable). A third number is what a collapse in "
+        "every run would take from a method's score.",
+    ),
+]
+
+# Of `run`.
+NewResultsOption = Annotated[
+    str | None,
+    typer.Option(metavar="RESULTS", help="Folder or URI [default: results/NAME, of a shard results/NAME-IofN]."),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Run part I of N: for machines that no network joins; see `merge`."),
+]
+AddressOption = Annotated[
+    str | None, typer.Option(metavar="ADDR", help="Join the Ray cluster at ADDR (auto, host:port).")
+]
+KeepOption = Annotated[Literal["none", "best", "all"], typer.Option(help="Trained deltas to keep, as safetensors.")]
+DebugOption = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        help="Run in this process, without Ray: one trial after another, with its method's CPUs and, unless it "
+        "asks for none, a whole GPU. Pack sizes are not measured; a hang or a crash is not survived.",
+    ),
+]
+LoggerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one that "
+        "is installed as an entry point.",
+    ),
+]
+
+# Of `slurm`.
+PartitionOption = Annotated[str | None, typer.Option(metavar="NAME", help="Partition.")]
+AccountOption = Annotated[str | None, typer.Option(metavar="NAME", help="Account.")]
+NodeGpusOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs of each node.")]
+NodeCpusOption = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="CPUs of each node [default: whole nodes].")
+]
+SbatchOption = Annotated[
+    list[str] | None, typer.Option(metavar="OPTION", help="Another option of sbatch: --qos=long (repeatable).")
+]
+SetupOption = Annotated[
+    list[str] | None, typer.Option(metavar="LINE", help="A line of shell to begin with: module load cuda (repeatable).")
+]
+
+# Of `methods`.
+MethodArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", autocompletion=complete_method, help="Show all there is to know of one."),
+]
+CountedModelOption = Annotated[
+    str, typer.Option(metavar="MODEL", help="Hub id or folder on which parameters are counted.")
+]

@@ -17,8 +17,11 @@ from finebench.bench.cli.terminal.waiting import Waiting
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import find_study, load_study
+from finebench.bench.study.plugins import missing
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.util.errors import MethodError, StorageError, StudyError
+from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
+from finebench.bench.util.storage import Store
 from finebench.bench.util.streams import outlive
 
 if TYPE_CHECKING:
@@ -43,20 +46,26 @@ def run_command(
     keep: str,
     logger: str | None,
     plugins: list[str],
+    shard: str | None = None,
 ) -> int:
     """Run a study to its report; returns the exit code (0, or 3 when some trial failed)."""
     from finebench.bench.cli.show import run_words, without_verdict
     from finebench.bench.driver.forecast import no_verdict
     from finebench.bench.driver.options import RunOptions
     from finebench.bench.driver.run import run_study
+    from finebench.bench.study.shards import Shard
 
+    part = None if shard is None else Shard.parse(shard)
     outlive("the run goes on without a display")
     console = make_console()
     study = load_study(name, overrides, model, plugins)
-    folder = results or f"results/{study.name}"
-    options = RunOptions(folder, data, limit, address, debug, keep, logger)
-    console.print(Text(f"{study.name}: model {study.model}, results in {folder}"), soft_wrap=True)
-    command = run_words(name, model, data, overrides) + ([] if results is None else ["--results", results])
+    folder = results or f"results/{study.name}" + (f"-{part.number}of{part.of}" if part else "")
+    options = RunOptions(folder, data, limit, address, debug, keep, logger, part)
+    console.print(
+        Text(f"{study.name}{f', shard {part}' if part else ''}: model {study.model}, results in {folder}"),
+        soft_wrap=True,
+    )
+    command = run_words(name, model, data, overrides, plugins) + ([] if results is None else ["--results", results])
 
     waiting = Waiting(console)
 
@@ -133,6 +142,7 @@ def report_command(
         print_json(finite(asdict(report) | {"refuted": refuted}))
     else:
         _tell(console, results, report, "")
+    tell_missing(results)
     if open_it and (why_not := open_page(report.path)) is not None:
         typer.echo(f"finebench: note: {why_not}", err=True)
     if not check_claims:
@@ -141,6 +151,15 @@ def report_command(
         none = "no claim is refuted" if report.verdicts else "the study makes no claims"
         console.print(Text(f"refuted: {', '.join(refuted)}" if refuted else none), soft_wrap=True)
     return EXIT_REFUTED if refuted else 0
+
+
+def tell_missing(results: str) -> None:
+    """A note on plugins that a folder's study names and that are not loaded: what was read of the folder lacks them."""
+    data = Store(results).read_bytes("study.yaml", MAX_BYTES)
+    raw = None if data is None else parse_yaml(data.decode("utf-8", errors="replace"), f"{results}/study.yaml")
+    left_out = missing(raw)
+    if left_out is not None:
+        typer.echo(f"finebench: note: {results}: {left_out}", err=True)
 
 
 def _report_again(console: Console, results: str) -> None:

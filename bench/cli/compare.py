@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from finebench.bench.cli.commands import tell_missing
 from finebench.bench.cli.terminal.console import make_console, print_json
 
 SHOWN_ROWS = 60
@@ -23,6 +24,8 @@ def compare_command(a: str, b: str, out: str | None, as_json: bool) -> int:
     from finebench.analysis.compare.report import write_comparison
 
     made = write_comparison(a, b, out)
+    for results in (a, b):
+        tell_missing(results)
     if as_json:
         print_json(made.document())
         return 0

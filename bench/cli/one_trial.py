@@ -13,7 +13,9 @@ from finebench.bench.results.deltas import FOLDER as DELTAS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import record_name
 from finebench.bench.results.schema import TRIALS
-from finebench.bench.util.errors import ResultsError, choose, shown
+from finebench.bench.study.plugins import stored
+from finebench.bench.util.errors import ResultsError, StudyError, choose, shown
+from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
 MOST_NAMED = 10
 """Ids that a message names."""
@@ -83,8 +85,20 @@ def describe(folder: ResultsFolder, given: str) -> dict[str, Any]:
             "file": folder.record_file("predictions", record),
         },
         "delta": delta,
-        "rerun": shlex.join(["finebench", "rerun", folder.uri, row["trial_id"]]),
+        "rerun": shlex.join(["finebench", "rerun", folder.uri, row["trial_id"], *_plugins(folder)]),
     }
+
+
+def _plugins(folder: ResultsFolder) -> list[str]:
+    """What gives the plugins of the folder's study to a command, whose files the user has."""
+    data = folder.read_bytes("study.yaml", MAX_BYTES)
+    if data is None:
+        return []
+    try:
+        raw = parse_yaml(data.decode("utf-8", errors="replace"), folder.shown("study.yaml"))
+    except StudyError:  # `verify` says so, and `rerun`
+        return []
+    return [word for file in stored(raw).values() for word in ("--plugin", file)]
 
 
 def _plain(value: Any, key: str) -> Any:

@@ -54,10 +54,10 @@ def _plain(value: Any) -> str:
 
 
 def print_metrics(as_json: bool) -> None:
-    """Every metric: what it is for, its range, which way is better, what a constant predictor gets."""
+    """Every metric: what it needs, its range, which way is better, what a constant predictor gets."""
     from finebench.bench.metrics import METRICS
 
-    keys = ("name", "kind", "summary", "constant", "higher_is_better", "binary")
+    keys = ("name", "kind", "needs", "summary", "constant", "higher_is_better", "binary", "main")
     found = [{key: getattr(one, key) for key in keys} | {"range": _range(one.range)} for one in METRICS.values()]
     if as_json:
         print_json(found)
@@ -67,8 +67,8 @@ def print_metrics(as_json: bool) -> None:
         low, high = one["range"]
         ends = f"{low:g} to {'any' if high is None else f'{high:g}'}"
         better = "higher" if one["higher_is_better"] else "lower"
-        rows.append([one["name"], one["kind"], ends, better, f"{one['summary']}; a constant gets {one['constant']}"])
-    columns = ["metric", "for", "range", "better", "what it is"]
+        rows.append([one["name"], one["needs"], ends, better, f"{one['summary']}; a constant gets {one['constant']}"])
+    columns = ["metric", "needs", "range", "better", "what it is"]
     print_table(make_console(), columns, rows, texts=(0, 1, 2, 3, 4))
 
 

@@ -1,7 +1,6 @@
 """`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.search import UntilSettled, number_of
 from finebench.bench.study.parts.seeds import from_code
 from finebench.bench.study.plan import Cell
-from finebench.bench.study.plugins import load_given
 from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import as_space
 from finebench.bench.study.trial_id import Trial
@@ -34,9 +32,8 @@ PACKED_TOLERANCE = 1e-2
 COMPARED = ("score", "score_last", "select_score", "steps")
 
 
-def rerun_command(results: str, trial_id: str, plugins: Iterable[str] = (), as_json: bool = False) -> int:
+def rerun_command(results: str, trial_id: str, as_json: bool = False) -> int:
     """Repeat a trial and compare; returns 0 when bit-equal (one from a pack: equal up to rounding), 3 when not."""
-    load_given(plugins)
     folder = ResultsFolder(results)
     row = find_row(folder, trial_id)
     trial, record = repeat(folder, row)

@@ -15,17 +15,29 @@ from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
 
 
-def print_plan(name: str, overrides: list[str], model: str | None, data: Path | None, as_json: bool) -> None:
-    """Cells, trials, trainable parameters, FLOPs and estimated time of a study."""
+def print_plan(
+    name: str,
+    overrides: list[str],
+    model: str | None,
+    data: Path | None,
+    plugins: list[str],
+    expect: list[str],
+    price_per_hour: float | None,
+    as_json: bool,
+) -> None:
+    """Cells, trials, trainable parameters, FLOPs and estimated time of a study; of seeds until settled, what they will
+    cost and decide as far as that is expected."""
+    from finebench.bench.cli.foreseen import expected, print_waves
     from finebench.bench.data.facts import lines
     from finebench.bench.driver.forecast import forecast
     from finebench.bench.study.load import find_study, load_study
 
-    study = load_study(name, overrides, model)
+    study = load_study(name, overrides, model, plugins)
     try:
         found = forecast(study, data)
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
+    found = expected(study, found, expect, price_per_hour)
     if as_json:
         print_json(found)
         return
@@ -40,29 +52,32 @@ def print_plan(name: str, overrides: list[str], model: str | None, data: Path | 
             _count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
         ]
         rows.append([m["name"], *counts, _flops(m["train_flops"])])
-        rows[-1].append("?" if m["seconds"] is None else _hours(m["seconds"]))
+        rows[-1].append("?" if m["seconds"] is None else hours(m["seconds"]))
     say(console, "tuning budget per method, in parameters trained, of them in the head, and in all")
     columns = ["method", "settings", "trials", "trained", "head", "total", "FLOPs", "core time"]
     print_table(console, columns, rows)
-    say(console, f"FLOPs {_flops(found['train_flops'])}; {_hours(found['seconds'])} on {found['cores']:g} cores here")
+    say(console, f"FLOPs {_flops(found['train_flops'])}; {hours(found['seconds'])} on {found['cores']:g} cores here")
+    print_waves(console, found)
     for note in found["notes"]:
         say(console, f"note: {note}")
-    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides)):
+    for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides, plugins)):
         console.print(Text(line), soft_wrap=True)
 
 
-def run_words(name: str, model: str | None, data: Path | None, overrides: list[str]) -> list[str]:
+def run_words(name: str, model: str | None, data: Path | None, overrides: list[str], plugins: list[str]) -> list[str]:
     """The words of the command that runs a study as it is asked for here."""
     given = {"--model": model, "--data": data}
     options = [word for key, value in given.items() if value is not None for word in (key, str(value))]
-    return ["finebench", "run", name, *options, *(word for one in overrides for word in ("--set", one))]
+    given_often = {"--set": overrides, "--plugin": plugins}
+    options += [word for key, values in given_often.items() for value in values for word in (key, value)]
+    return ["finebench", "run", name, *options]
 
 
 def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]:
     """A line for the claims that cannot get a verdict, per reason, with the command that would give them one."""
     from finebench.bench.study.unsettled import sentence
 
-    return [sentence(row, command, f"about {_hours(row['seconds'])} here" if row["seconds"] else "") for row in rows]
+    return [sentence(row, command, f"about {hours(row['seconds'])} here" if row["seconds"] else "") for row in rows]
 
 
 def _count(value: int | None) -> str:
@@ -73,7 +88,8 @@ def _flops(value: float | None) -> str:
     return "?" if value is None else f"{value:.2e}"
 
 
-def _hours(seconds: float | None) -> str:
+def hours(seconds: float | None) -> str:
+    """Seconds in hours, or in minutes where they are few."""
     if seconds is None:
         return "time unknown"
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
@@ -123,6 +139,7 @@ def status(results: str) -> dict[str, Any]:
     from finebench.bench.results.folder import ResultsFolder
     from finebench.bench.results.schema import STATUSES
     from finebench.bench.results.within import outside_note, stored_scope
+    from finebench.bench.study.shards import said_of
 
     folder = ResultsFolder(results)
     plan = folder.plan()
@@ -131,7 +148,7 @@ def status(results: str) -> dict[str, Any]:
     damaged: dict[str, str] = {}
     stored = stored_scope(folder, plan)
     done = count(folder, damaged, plan["precision"], stored)
-    notes = [outside_note(done.outside)] if done.outside else []
+    notes = [*said_of(plan["shards"]), *([outside_note(done.outside)] if done.outside else [])]
     if stored.unknown:
         notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
     planned = _planned(plan["cells"], done.confirmed)

@@ -53,3 +53,22 @@ def compact_command(results: str, as_json: bool = False) -> int:
     for line in made.damaged:
         console.print(Text(f"left alone: {line}"), soft_wrap=True)
     return EXIT_FAILED_TRIALS if made.damaged else 0
+
+
+def merge_command(sources: list[str], into: str, as_json: bool) -> int:
+    """Merge folders into one and say what was copied; returns 0."""
+    from finebench.bench.driver.join import join
+
+    notes: list[str] = []
+    console = make_console()
+    made = join(
+        sources, into, notes.append if as_json else lambda text: console.print(Text(f"note: {text}"), soft_wrap=True)
+    )
+    if as_json:
+        print_json({"into": into, "trials": made.trials, "copied": made.copied, "notes": notes})
+        return 0
+    for uri, count in made.copied.items():
+        console.print(Text(f"{uri}: {count:,} trials copied"), soft_wrap=True)
+    console.print(Text(f"{into}: {made.trials:,} trials"), soft_wrap=True)
+    console.print(Text(f"report with: finebench report {into}"), soft_wrap=True)
+    return 0

@@ -9,7 +9,7 @@ from finebench.bench.data.class_labels import read_classes, unlabelled
 from finebench.bench.data.leakage import texts_of
 from finebench.bench.data.rows import RawSplit, Split, TaskData, fingerprint, is_missing, read_scores, read_texts
 from finebench.bench.data.splits import hold_out
-from finebench.bench.metrics import METRICS, metric
+from finebench.bench.metrics import METRICS, metric, scored
 from finebench.bench.tasks import Files, HeldOut, Hub, OneFile, Task
 from finebench.bench.util.errors import DataError, StudyError
 
@@ -37,13 +37,13 @@ def user_task(
     if len({one.kind for one in found}) > 1:
         kinds = ", ".join(f"{one.name} ({one.kind})" for one in found)
         raise StudyError(f"{where}: metrics of classification and of regression do not mix: {kinds}")
-    if not found[0].higher_is_better:
+    if not found[0].main:
         raise StudyError(
-            f"{where}: {found[0].name} falls as predictions improve and cannot be the main metric; "
-            f"put one that rises first, e.g. metric: [pearson, {found[0].name}]"
+            f"{where}: a constant predictor gets the best {found[0].name} there is, so it cannot be the main metric; "
+            f"put another one first, e.g. metric: [accuracy, {found[0].name}]"
         )
     summary = "a task of your own"
-    return Task(name, found[0].kind, tuple(text), label, tuple(metrics), source, summary=summary, own=True)
+    return Task(name, found[0].kind, tuple(text), label, scored(metrics), source, summary=summary, own=True)
 
 
 def columns_of(task: Task) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 import math
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 from finebench.bench.driver.cargo import load
 from finebench.bench.driver.opening import Opening
@@ -17,8 +20,11 @@ from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
-from finebench.bench.util.errors import InputError
+from finebench.bench.util.errors import InputError, ResultsError
 from finebench.bench.util.signals import Stop
+
+LAST_WORDS = 5.0
+"""Seconds in which a run whose Ray is gone gives its folder up, where that can be reached."""
 
 
 def train(
@@ -101,13 +107,20 @@ def _run_ray(
     joins = "starting Ray" if options.address is None else f"joining the Ray cluster at {options.address}"
     recorder.observer.on_wait(joins)
     with session.ray_session(ray_options):
-        from finebench.bench.driver.ray import sweep
+        from finebench.bench.driver.ray import pulse, sweep
+        from finebench.bench.driver.ray.nodes import autoscaler, capacity, roster
         from finebench.bench.driver.ray.worker import pack_files
 
         files = pack_files(ready.model.folder) if options.address else None
         gpus = session.gpus_available()
+        places: tuple[float, float] = (slots(), gpus)
         if options.address is None:
             check_fits(ready.study, session.cpus_available(), gpus)
+        else:
+            for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
+                recorder.observer.on_note(note)
+            places = capacity.places(nodes, autoscaler.find(nodes, patience=0.0))
+            ray_options = replace(ray_options, places=places[0])
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
@@ -122,19 +135,42 @@ def _run_ray(
             sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
-        opening.begin(recorder, (session.cpus_available() if options.address else slots(), gpus))
+        opening.begin(recorder, places)
+
+        def grow() -> None:
+            if options.address is not None:
+                now = capacity.places(roster.there(), None)
+                opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+
+        grow()
         stop.arm()
-        recorder.observer.on_wait("waiting for a training process with the CPUs and GPUs that the first trial asks for")
-        with session.watched(lambda: _ray_is_gone(recorder)):
+        waits = "waiting for a training process with the CPUs and GPUs that the first trial asks for"
+        if options.address is not None and capacity.busy(ready.study, roster.there(), roster.free()):
+            waits = capacity.BUSY
+        recorder.observer.on_wait(waits)
+        longest = pulse.QUIET if options.address is None else pulse.patience()
+        with pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
-            sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop)
+            sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop, grow)
 
 
-def _ray_is_gone(recorder: Recorder) -> None:
+def _ray_is_gone(recorder: Recorder, why: str) -> None:
     """End at once: Ray's own clean-up would wait a minute for what is gone. What is written is whole at any moment."""
-    recorder.observer.on_note("Ray has stopped or crashed; what is finished is stored")
+    recorder.observer.on_note(f"{why}; what is stored is whole")
     recorder.observer.close()
     if recorder.lock:
-        recorder.lock.release()
+        _within(LAST_WORDS, recorder.lock.release)  # whoever comes next takes the claim of a dead process over
     print("finebench: interrupted; run the same command again to continue", file=sys.stderr, flush=True)
     os._exit(130)
+
+
+def _within(seconds: float, call: Callable[[], None]) -> None:
+    """Call, and go on after so many seconds whatever became of it: the same cable may lead to the results."""
+
+    def tried() -> None:
+        with suppress(ResultsError, OSError):
+            call()
+
+    trying = threading.Thread(target=tried, name="finebench-release", daemon=True)
+    trying.start()
+    trying.join(seconds)

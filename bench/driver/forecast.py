@@ -72,7 +72,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         one = estimates.get(count.cell)
         cells.append(_cell_row(count, one))
         _add(per_method, count, one)
-    notes += [*_packs(study), *_waves(plan)]
+    notes += [*_packs(study), *_held(study)]
     total = _sum([row["seconds"] for row in per_method.values()])
     return {
         "study": study.name,
@@ -86,6 +86,7 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "seconds": None if total is None else total / cores(),
         "cores": cores(),
         "per_cell": cells,
+        "waves": _waves(plan, cells),
         "no_verdict": unsettled(plan, _seconds(known, estimates), cores()),
         "notes": notes,
     }
@@ -123,26 +124,31 @@ def _packs(study: Study) -> list[str]:
     )
 
 
-def _waves(plan: Plan) -> list[str]:
-    """From how many trials to how many a study goes whose seeds come until its claims are settled."""
+def _waves(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The looks of a study whose seeds come until its claims are settled: trials and seconds where the first of them
+    settles all, and where the last is needed; `rows`: of its cells."""
     study = plan.study
     if study.waves is None:
-        return []
-    looks = study.waves.schedule
+        return None
     first = Waves(study, [cell.key for cell in plan.cells()], lambda look: ())
-    fewest = sum(count.planned for count in plan.counts(first))
-    said = [
-        f"seeds until settled: looks at {', '.join(map(str, looks))} seeds; {fewest:,} trials to the first of them, "
-        f"{plan.count():,} where nothing is settled before the last"
-    ]
+    least = [row | {"trials": count.planned} for row, count in zip(rows, plan.counts(first), strict=True)]
+    return {"looks": list(study.waves.schedule), "fewest": _all(least), "expected": None, "most": _all(rows)}
+
+
+def _all(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = _sum([None if row["seconds"] is None else row["seconds"] * row["trials"] for row in rows])
+    return {"trials": sum(row["trials"] for row in rows), "seconds": None if seconds is None else seconds / cores()}
+
+
+def _held(study: Study) -> list[str]:
+    """The claims that a rate of collapse may hold up at looks before the last."""
     whole = [one.id for one in study.claims if in_waves(study, one) and one.kind.of_means and not one.given]
-    if whole:
-        said.append(
-            f"{', '.join(whole)}: a look before the last decides only what a rate of collapse that its runs do not "
-            "exclude could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may stop "
-            "sooner"
-        )
-    return said
+    said = (
+        f"{', '.join(whole)}: an interim analysis before the last decides only what a rate of collapse that its runs "
+        "do not exclude could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may "
+        "stop sooner"
+    )
+    return [said] if whole else []
 
 
 class Known(NamedTuple):

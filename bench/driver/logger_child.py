@@ -1,8 +1,9 @@
 """The process in which a tracker runs (`python -m finebench.bench.driver.logger_child NAME STUDY RESULTS`), started by
 bench.driver.loggers.
 
-It says whether it can log, and then takes trials: each as its length in 8 bytes and Arrow bytes on standard input, and
-each answered by a line of JSON: null, or why it could not be logged. Whatever the tracker itself prints goes nowhere.
+It takes the tracker's plugin, if it comes from one, says whether it can log, and then takes trials. All of these come
+on standard input as a length in 8 bytes and that many bytes, of JSON and then of Arrow. Each trial is answered by a
+line of JSON: null, or why it could not be logged. Whatever the tracker itself prints goes nowhere.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import IO
 
 from finebench.bench.driver.trackers import tracker
 from finebench.bench.results.record import Record
+from finebench.bench.util.doors import Plugin, load_plugin
 
 
 def main() -> None:
@@ -23,6 +25,8 @@ def main() -> None:
     os.dup2(nothing, 1)
     name, study, folder = sys.argv[1:]
     try:
+        for file, source in json.loads(trials.read(int.from_bytes(trials.read(8), "big"))):
+            load_plugin(Plugin(file, source))
         made = tracker(name)(study, folder)
     except Exception as error:  # trackers raise many kinds
         _say(answers, error)

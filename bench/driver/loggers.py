@@ -16,10 +16,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from finebench.bench.driver.trackers import tracker
+from finebench.bench.driver.trackers import TRACKERS, tracker
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record
 from finebench.bench.util import own_python
+from finebench.bench.util.doors import Plugin, plugins
 from finebench.bench.util.errors import FinebenchError, InputError
 
 Log = Callable[[Record], None]
@@ -51,6 +52,8 @@ class _Child:
             env=dict(tracker(name).environment) | own_python.environment(),
             start_new_session=True,  # Ctrl-C is this process's; and a session without a terminal cannot ask for a login
         )
+        with suppress(OSError):  # it has died: `ready` says of what
+            self._send(json.dumps([[one.file, one.source] for one in _plugins(name)]).encode())
 
     def ready(self, seconds: float) -> None:
         """Return once it can log; raises TrackerError where it cannot, or has not said so in time."""
@@ -65,14 +68,16 @@ class _Child:
 
     def log(self, record: Record) -> None:
         """Log one trial; raises TrackerError."""
-        data, pipe = record.encode(), self._process.stdin
-        assert pipe is not None
         try:
-            pipe.write(len(data).to_bytes(8, "big") + data)
-            pipe.flush()
+            self._send(record.encode())
         except OSError as error:
             raise TrackerError(self._death()) from error
         self._answer()
+
+    def _send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(len(data).to_bytes(8, "big") + data)
+        self._process.stdin.flush()
 
     def _answer(self) -> None:
         assert self._process.stdout is not None
@@ -102,6 +107,11 @@ class _Child:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._errors.close()
+
+
+def _plugins(name: str) -> list[Plugin]:
+    """The plugin that a tracker comes from, if it does."""
+    return [one for one in plugins() if one.hash == TRACKERS.code(name)]
 
 
 def check_tracker(name: str | None, study: str, folder: ResultsFolder) -> None:

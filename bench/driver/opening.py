@@ -6,6 +6,7 @@ asked for than a machine has) comes before `Opening.begin`: a study that is refu
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from finebench.bench.driver.validate import Prepared
@@ -20,7 +21,8 @@ from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.scheduling.slots import parallel
 from finebench.bench.study.estimate import estimate, sizes
-from finebench.bench.study.plan import Cell
+from finebench.bench.study.plan import Cell, Plan
+from finebench.bench.study.shards import Shard, ShardPlan
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.study.waves import Waves, asked_of
 from finebench.bench.training.worker.checkpoint_policy import clear
@@ -35,7 +37,8 @@ Settle = Callable[[str, int], tuple[Collection[CellKey], str]]
 @dataclass
 class Opening:
     """A run that has not begun. `inputs` is what plan.json says beside the plan, `study` the text of study.yaml, `keep`
-    which deltas are kept: none, best or all; `settle` looks at the claims of seeds that come in waves."""
+    which deltas are kept: none, best or all; `settle` looks at the claims of seeds that come in waves; of a `shard` no
+    more than its part of the study is run."""
 
     folder: ResultsFolder
     ready: Prepared
@@ -43,6 +46,8 @@ class Opening:
     inputs: Mapping[str, Any]
     keep: str
     settle: Settle
+    shard: Shard | None = None
+    part: Plan = field(init=False)
     searches: "dict[Cell, OptunaCell]" = field(init=False)
     done: dict[tuple[str, bool], Done] = field(init=False)
     outside: int = field(init=False)
@@ -50,6 +55,8 @@ class Opening:
     def __post_init__(self) -> None:
         """Read the folder; raises ResultsError where it cannot be gone on with."""
         self.stored = self.folder.plan()
+        study = self.ready.study
+        self.part = ShardPlan(study, self.shard, self._weights.__getitem__) if self.shard else self.ready.plan
         self.waves: Waves | None = None
         self._looks: list[list[int]] = list(self.stored["looks"]) if self.stored else []
         self._asked: list[str] = list(self.stored["asked"]) if self.stored else []
@@ -57,9 +64,8 @@ class Opening:
         self._stock = self.folder.read_stock()
         written, now = self.ready.study.training.precision, self.ready.known.precision
         mine, self._others = same(self._stock.done, written, now)
-        self.searches = _searches(self.ready, self.folder, mine)
-        beyond = {cell.key: search.beyond for cell, search in self.searches.items()}
-        self.done = within(Scope(self.ready.plan, beyond), mine)
+        self.searches = _searches(self.ready, self.part, self.folder, mine)
+        self.done = within(Scope(self.ready.plan, self._beyond), mine)
         self.outside = len(mine) - len(self.done)
 
     @property
@@ -67,19 +73,35 @@ class Opening:
         """What the user should know of the folder."""
         return [*self._stock.notes, *self._others, *([outside_note(self.outside)] if self.outside else [])]
 
-    def scheduler(self, limit: int | None, why: Callable[[Trial, str, bool], None]) -> Scheduler:
-        """The order of what is missing."""
-        plan = self.ready.plan
+    @cached_property
+    def _weights(self) -> dict[Cell, float]:
+        """What a trial of each cell takes, for their order."""
+        plan, weights = self.ready.plan, dict[Cell, float]()
         measured = sizes(self.ready.tasks, self.ready.study.training.max_length)
-        weights: dict[Cell, float] = {}
         for cell in plan.cells():
             one = estimate(plan, cell, self.ready.architecture, measured[cell.task])
             weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
+        return weights
+
+    @property
+    def _beyond(self) -> dict[CellKey, frozenset[str]]:
+        """Suggestions beyond a search's trials, by cell: of this run's searches, and as stored of a shard's other
+        cells."""
+        there = self.stored["cells"] if self.stored and self.shard else []
+        keys = ("task", "method", "fraction", "budget")
+        stored = {tuple(cell[key] for key in keys): frozenset(cell["beyond"]) for cell in there if cell["beyond"]}
+        return stored | {cell.key: frozenset(search.beyond) for cell, search in self.searches.items()}
+
+    def scheduler(self, limit: int | None, why: Callable[[Trial, str, bool], None]) -> Scheduler:
+        """The order of what is missing."""
+        plan = self.part
+        cells = {cell.key for cell in plan.cells()}
+        done = {key: one for key, one in self.done.items() if one.cell in cells}
         if self.ready.study.waves is not None:
             self.waves = Waves(self.ready.study, [cell.key for cell in plan.cells()], self._decide, self._moved)
         return Scheduler(
-            plan, self.ready.known, self.done, self.ready.confirmed, searches=self.searches, limit=limit,
-            weight=weights.__getitem__, why=why, waves=self.waves,
+            plan, self.ready.known, done, self.ready.confirmed, searches=self.searches, limit=limit,
+            weight=self._weights.__getitem__, why=why, waves=self.waves,
         )  # fmt: skip
 
     def _decide(self, look: int) -> Collection[CellKey]:
@@ -90,15 +112,14 @@ class Opening:
             self._looks.append(looks)
             self._asked.append(asked)
         cells, said = self.settle(self.folder.uri, look + 1)
-        self.folder.notify(f"look {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
+        self.folder.notify(f"interim analysis {look + 1} of {len(looks)}, {looks[look]} seeds: {said}")
         return cells
 
     def _moved(self, waves: Waves) -> None:
         self._write_plan()
 
     def _write_plan(self) -> None:
-        beyond = {cell.key: search.beyond for cell, search in self.searches.items()}
-        content = self.ready.plan.to_json(self.waves, beyond)
+        content = self.ready.plan.to_json(self.waves, self._beyond)
         self.folder.write_json("plan.json", content | self._beside | {"looks": self._looks, "asked": self._asked})
 
     def begin(self, recorder: Recorder, places: tuple[float, float] | None = None) -> None:
@@ -116,6 +137,9 @@ class Opening:
         identities = extended(self.stored, identity(self.ready.known, self.ready.study))
         tasks = (self.stored["tasks"] if self.stored else {}) | self.inputs["tasks"]
         self._beside = dict(self.inputs) | {"identities": identities, "tasks": tasks, "parallel": width}
+        if self.shard:
+            before = self.stored["shards"] if self.stored else []
+            self._beside["shards"] = list(dict.fromkeys([*before, str(self.shard)]))
         folder.write_bytes("study.yaml", self.study.encode())
         self._write_plan()
         if self._begun:
@@ -129,9 +153,24 @@ class Opening:
             outside = {self._stock.done[key].trial_id for key in self._stock.done.keys() - self.done.keys()}
             recorder.stored = BestDeltas(folder, self.done.values(), outside).saw
 
+    def widen(self, places: tuple[float, float]) -> None:
+        """Searches may have more configurations under way where there are more CPUs and GPUs than before; never fewer.
+
+        What has been suggested stays as it was: each suggestion holds how many results it rests on.
+        """
+        before: dict[str, int] = self._beside["parallel"]
+        wanted = parallel(self.ready.study, len(self.searches), *places, {})
+        grown = {name: number for name, number in wanted.items() if number > before.get(name, 1)}
+        if not grown:
+            return
+        self._beside["parallel"] = before | grown
+        for cell, search in self.searches.items():
+            search.parallel = max(search.parallel, grown.get(cell.method, 1))
+        self._write_plan()
+
 
 def _searches(
-    ready: Prepared, folder: ResultsFolder, done: Mapping[tuple[str, bool], Done]
+    ready: Prepared, plan: Plan, folder: ResultsFolder, done: Mapping[tuple[str, bool], Done]
 ) -> "dict[Cell, OptunaCell]":
     if not ready.study.search.optuna:
         return {}
@@ -139,8 +178,8 @@ def _searches(
 
     evals = _evals_of(folder)
     return {
-        cell: OptunaCell(ready.plan, cell, ready.known, folder, done, evals, distinct=ready.distinct(cell))
-        for cell in ready.plan.cells()
+        cell: OptunaCell(plan, cell, ready.known, folder, done, evals, distinct=ready.distinct(cell))
+        for cell in plan.cells()
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.study.shards import Shard
 from finebench.bench.util.errors import InputError, choose
 
 KEEPS = ("none", "best", "all")
@@ -22,6 +23,7 @@ class RunOptions:
     debug: bool = False
     keep: str = "none"
     logger: str | None = None
+    shard: Shard | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in KEEPS:

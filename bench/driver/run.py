@@ -105,7 +105,8 @@ def run_study(
     folder.create()
     notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
-        opening = Opening(folder, ready, dump_study(ready.study), _inputs(ready, options, known), options.keep, settle)
+        inputs, written = _inputs(ready, options, known), dump_study(ready.study)
+        opening = Opening(folder, ready, written, inputs, options.keep, settle, options.shard)
         folder.notify = notes.append
         scheduler = opening.scheduler(options.limit, why)
         observer = Tended(lock, observe(scheduler))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from finebench.bench.data.leakage import check_own
 from finebench.bench.data.splits import draw
 from finebench.bench.data.task_data import TaskData, load_task, user_task
-from finebench.bench.metrics import METRICS
+from finebench.bench.metrics import code as metric_code
 from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.checkpoint_checks import check_folder
 from finebench.bench.models.hub import ModelRef, resolve_model
@@ -105,7 +105,7 @@ def _revision(found: TaskData) -> str:
     """What a task's results rest on: its version and data; of the user's own, also the metrics, the first of which
     chooses and scores; and the code of what comes from outside."""
     metrics = f":{'+'.join(found.task.metrics)}" if found.task.own else ""
-    code = [TASKS.code(found.task.name), *map(METRICS.code, found.task.metrics)]
+    code = [TASKS.code(found.task.name), *map(metric_code, found.task.metrics)]
     outside = "".join(f":{one}" for one in code if one is not None)
     return f"{found.task.version}:{found.fingerprint}{metrics}{outside}"
 

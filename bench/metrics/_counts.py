@@ -7,6 +7,8 @@ data: the sums are products of a count matrix [R, N] with per-example terms [N, 
 import numpy as np
 from numpy.typing import NDArray
 
+from finebench.bench.metrics._info import Array
+
 Floats = NDArray[np.float64]
 Sums = tuple[Floats, Floats, Floats]
 """Hits [R, S, C], predicted [R, S, C] and true [R, 1, C] counts by class."""
@@ -31,7 +33,20 @@ def ratio(upper: Floats, lower: Floats) -> Floats:
     return np.where(lower > 0, upper / safe, 0.0)
 
 
-def all_finite(predictions: Floats) -> NDArray[np.bool_]:
-    """Runs [S] all of whose predictions are finite."""
-    made: NDArray[np.bool_] = np.all(np.isfinite(predictions), axis=1)
+def all_finite(predictions: Floats | Array) -> NDArray[np.bool_]:
+    """Runs [S] all of whose predictions [S, N] or [S, N, C] are finite."""
+    made: NDArray[np.bool_] = np.all(np.isfinite(predictions).reshape(len(predictions), -1), axis=1)
+    return made
+
+
+def sorted_values(values: Floats | Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The order of `values` [N], and where in it each distinct value starts [G]."""
+    order = np.argsort(values, kind="stable")
+    return order, np.flatnonzero(np.diff(values[order], prepend=-np.inf))
+
+
+def per_value(terms: Floats, order: NDArray[np.intp], starts: NDArray[np.intp]) -> Floats:
+    """Sums [R, G] of `terms` [R, N] over examples of equal value."""
+    ordered = np.take(terms, order, axis=1)
+    made: Floats = ordered if starts.size == order.size else np.add.reduceat(ordered, starts, axis=1)
     return made

@@ -1,30 +1,42 @@
 """What is known of a metric before anything is computed; free of heavy imports."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.int64] | NDArray[np.float64]
-Score = Callable[[Array, Array], float]
-"""(labels [n], predictions [n]) -> value; class indices for classification, numbers for regression."""
+from finebench.bench.util.errors import StudyError, choose
 
-Weighted = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
-"""(labels [N], predictions [S, N], counts [R, N]) -> values [R, S]: the score of S runs in R resamples of the examples,
-each of which stands in one as often as its count says. What is undefined is what it is in `score`."""
+Array = NDArray[np.int64] | NDArray[np.float64]
+Floats = NDArray[np.float64]
+
+Needs = Literal["classes", "probabilities", "values"]
+
+Score = Callable[[Array, Array], float]
+"""(labels [n], what the metric needs) -> value: class numbers [n]; the probability of every class [n, C], as float32
+holds it; or numbers [n]."""
+
+Weighted = Callable[[Floats, Floats, Floats], Floats]
+"""(labels [N], predictions [S, N] or probabilities [S, N, C], counts [R, N]) -> values [R, S]: the score of S runs in R
+resamples of the examples, each of which stands in one as often as its count says. What is undefined is what it is in
+`score`."""
+
+NEGATIVE = "neg_"
+"""What the name of a metric's negative begins with, as scikit-learn's scorers have it."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `score` imports what it needs when it is called."""
+    """One metric. `score` imports what it needs when it is called. Raises StudyError for an unknown `needs`."""
 
     name: str
-    kind: Literal["classification", "regression"]
+    needs: Needs
+    """What it is computed of beside the labels: predicted classes, the probability of every class, or numbers."""
     summary: str
     constant: str
-    """What a constant predictor gets, in words."""
+    """What a constant predictor gets, in words. That of `probabilities` predicts the classes' shares in train."""
     score: Score
     higher_is_better: bool = True
     binary: bool = False
@@ -33,3 +45,29 @@ class Metric:
     """How it is resampled; without it, intervals hold the noise of seeds and not that of examples."""
     range: tuple[float, float] = (0.0, 1.0)
     """Its least and its greatest value, whatever labels and predictions are."""
+    main: bool = True
+    """Whether it may be a task's main metric: not where a constant predictor gets the best there is."""
+
+    def __post_init__(self) -> None:
+        if self.needs not in get_args(Needs):
+            raise StudyError(f"metric {self.name!r}: {choose('needs', self.needs, get_args(Needs))}")
+
+    @property
+    def kind(self) -> Literal["classification", "regression"]:
+        """What it is for."""
+        return "regression" if self.needs == "values" else "classification"
+
+    @property
+    def negative(self) -> "Metric":
+        """Its negative, of which more is better where less of it is."""
+        own, weighted, (least, most) = self.score, self.weighted, self.range
+        return replace(
+            self,
+            name=NEGATIVE + self.name,
+            summary=f"the negative of {self.name}: {self.summary}",
+            constant=f"the negative of {self.constant}",
+            score=lambda labels, predictions: -own(labels, predictions),
+            higher_is_better=not self.higher_is_better,
+            weighted=None if weighted is None else lambda *given: -weighted(*given),
+            range=(-most, -least),
+        )

@@ -4,9 +4,16 @@ from typing import Any
 
 import evaluate
 import numpy as np
-from datasets import Features, Value
+from datasets import Features, Sequence, Value
 
 from finebench.bench.metrics._info import Array, Metric
+
+FEATURES = {
+    "classes": (Value("int64"), Value("int64")),
+    "probabilities": (Value("int64"), Sequence(Value("float64"))),
+    "values": (Value("float64"), Value("float64")),
+}
+"""By what a metric needs: of a label, and of a prediction."""
 
 
 class Module(evaluate.Metric):  # type: ignore[misc]
@@ -20,12 +27,12 @@ class Module(evaluate.Metric):  # type: ignore[misc]
         return str(self._data_dir_root)  # evaluate would create it, and fail where the home folder is read-only
 
     def _info(self) -> evaluate.MetricInfo:
-        value = Value("int64" if self.metric.kind == "classification" else "float64")
+        label, said = FEATURES[self.metric.needs]
         return evaluate.MetricInfo(
             description=self.metric.summary,
             citation="",
-            inputs_description=f"predictions and references: {self.metric.kind}",
-            features=Features({"predictions": value, "references": value}),
+            inputs_description=f"predictions: {self.metric.needs}; references: {self.metric.kind}",
+            features=Features({"predictions": said, "references": label}),
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:

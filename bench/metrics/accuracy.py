@@ -20,6 +20,4 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
     return made
 
 
-METRIC = Metric(
-    "accuracy", "classification", "share of rows predicted right", "the class's share", score, weighted=weighted
-)
+METRIC = Metric("accuracy", "classes", "share of rows predicted right", "the class's share", score, weighted=weighted)

@@ -23,6 +23,4 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
     return ratio(ratio(hits, true).sum(axis=2), (true > 0).sum(axis=2).astype(np.float64))
 
 
-METRIC = Metric(
-    "balanced_accuracy", "classification", "mean recall of the classes", "1/classes", score, weighted=weighted
-)
+METRIC = Metric("balanced_accuracy", "classes", "mean recall of the classes", "1/classes", score, weighted=weighted)

@@ -23,7 +23,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "f1",
-    "classification",
+    "classes",
     "F1 of the second of two classes",
     "2p/(1+p) for class 1 of share p, else 0",
     score,

@@ -29,7 +29,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "kappa",
-    "classification",
+    "classes",
     "Cohen's kappa: agreement beyond chance, -1 to 1",
     "0",
     score,

@@ -21,5 +21,5 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 
 METRIC = Metric(
-    "macro_f1", "classification", "mean of the classes' F1", "2p/(1+p)/classes for share p", score, weighted=weighted
+    "macro_f1", "classes", "mean of the classes' F1", "2p/(1+p)/classes for share p", score, weighted=weighted
 )

@@ -24,7 +24,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "mcc",
-    "classification",
+    "classes",
     "Matthews correlation coefficient, -1 to 1",
     "0",
     score,

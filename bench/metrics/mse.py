@@ -22,7 +22,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "mse",
-    "regression",
+    "values",
     "mean squared error",
     "the labels' variance",
     score,

@@ -44,7 +44,7 @@ def _spread(counts: Floats, x: Floats, mean: Floats, total: Floats, scale: Float
 
 METRIC = Metric(
     "pearson",
-    "regression",
+    "values",
     "Pearson's product-moment correlation, -1 to 1",
     "0",
     score,

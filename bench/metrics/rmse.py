@@ -21,7 +21,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "rmse",
-    "regression",
+    "values",
     "root mean squared error",
     "the labels' spread",
     score,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finebench.bench.metrics._correlation import correlate
-from finebench.bench.metrics._counts import Floats, all_finite, ratio
+from finebench.bench.metrics._counts import Floats, all_finite, per_value, ratio, sorted_values
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -25,7 +25,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
     """
     finite = all_finite(predictions)
     middle = (counts.sum(axis=1)[:, None] + 1) / 2  # a mean of mid-ranks is always that
-    order, starts = _sorted(labels)
+    order, starts = sorted_values(labels)
     size, ranks = _mid_ranks(counts, order, starts, middle)
     vy = np.einsum("rg,rg,rg->r", size, ranks, ranks)
     group = np.empty(labels.size, dtype=np.intp)
@@ -33,24 +33,11 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
     weighted = counts * ranks[:, group]
     made = np.zeros((len(counts), len(predictions)))
     for s in np.flatnonzero(finite):
-        order, starts = _sorted(predictions[s])
+        order, starts = sorted_values(predictions[s])
         size, ranks = _mid_ranks(counts, order, starts, middle)
         vx = np.einsum("rg,rg,rg->r", size, ranks, ranks)
-        cov = np.einsum("rg,rg->r", ranks, _per_value(weighted, order, starts))
+        cov = np.einsum("rg,rg->r", ranks, per_value(weighted, order, starts))
         made[:, s] = np.clip(ratio(cov, np.sqrt(vx * vy)), -1.0, 1.0)
-    return made
-
-
-def _sorted(values: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The order of `values` [N], and where in it each distinct value starts [G]."""
-    order = np.argsort(values, kind="stable")
-    return order, np.flatnonzero(np.diff(values[order], prepend=-np.inf))
-
-
-def _per_value(terms: Floats, order: NDArray[np.intp], starts: NDArray[np.intp]) -> Floats:
-    """Sums [R, G] of `terms` [R, N] over examples of equal value."""
-    ordered = np.take(terms, order, axis=1)
-    made: Floats = ordered if starts.size == order.size else np.add.reduceat(ordered, starts, axis=1)
     return made
 
 
@@ -58,14 +45,14 @@ def _mid_ranks(
     counts: Floats, order: NDArray[np.intp], starts: NDArray[np.intp], middle: Floats
 ) -> tuple[Floats, Floats]:
     """How often each distinct value was drawn [R, G], and its mid-rank less the mean rank."""
-    size = _per_value(counts, order, starts)
+    size = per_value(counts, order, starts)
     ranks: Floats = np.cumsum(size, axis=1) - size / 2 + (0.5 - middle)
     return size, ranks
 
 
 METRIC = Metric(
     "spearman",
-    "regression",
+    "values",
     "Spearman's rank correlation, ties at their mean rank, -1 to 1",
     "0",
     score,

@@ -63,6 +63,8 @@ class _Plan(_Part):
     """Each schedule under which the claims were looked at, of seeds in waves."""
     asked: list[str] = []
     """A digest of what each of those looks was of: the claims, and what decides their configurations."""
+    shards: list[Annotated[str, Field(pattern=r"^\d{1,9}/\d{1,9}$")]] = []
+    """Which parts of the study were run into this folder, where that was not all of it."""
     parallel: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = {}
 
 

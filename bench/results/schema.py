@@ -33,7 +33,8 @@ TRIALS = pa.schema(
         pa.field("precision", pa.string()),  # one of PRECISIONS: what it was trained in
         pa.field("status", pa.string(), nullable=False),  # one of STATUSES
         pa.field("reason", pa.string()),  # why it is not ok; after an out-of-memory or a failed pack also what was done
-        pa.field("metric", pa.string(), nullable=False),  # name of the main metric
+        # name of the main metric, which rises as predictions improve: neg_log_loss for log_loss
+        pa.field("metric", pa.string(), nullable=False),
         pa.field("score", pa.float64()),  # main metric on `score`, at the checkpoint chosen on `select`
         pa.field("score_last", pa.float64()),  # the same at the last step
         pa.field("select_score", pa.float64()),  # main metric on `select`, at the chosen checkpoint

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
+from finebench.bench.metrics import scored
 from finebench.bench.study.claim_seeds import more_seeds, scoring
 from finebench.bench.study.load import spaces
 from finebench.bench.study.parts.claim import Claim
@@ -142,7 +143,7 @@ def _metrics(study: Study) -> Iterator[_Lack]:
     """Scores of two metrics have no mean in points."""
     known = tasks()
     named = [one for one in study.tasks if not isinstance(one, str) or one in known]  # a folder's may not be known here
-    found = [known[one].metric if isinstance(one, str) else one.metric[0] for one in named]
+    found = [known[one].metric if isinstance(one, str) else scored(one.metric)[0] for one in named]
     if len(set(found)) > 1:
         names = " and ".join(dict.fromkeys(found))
         yield _Lack(f"{names} have no mean over tasks: write scale: gain, with the margin as a share of a gain")

@@ -153,8 +153,8 @@ def check(study: Study, where: str) -> None:
     for index, entry in enumerate(study.tasks):
         if isinstance(entry, str):
             found = _within(f"{where}: tasks[{index}]", task, entry)
-            if not metric(found.metric).higher_is_better:
-                raise StudyError(f"{where}: tasks[{index}]: main metric {found.metric} falls as predictions improve")
+            if not metric(found.metric).main:
+                raise StudyError(f"{where}: tasks[{index}]: a constant predictor gets the best {found.metric} there is")
     for name in study.methods:
         cls = _within(f"{where}: methods", method, name)
         method_resources(study, name, where)

@@ -1,4 +1,4 @@
-"""A study's plugins: files of the user's own, with methods, tasks, metrics and learning-rate schedules.
+"""A study's plugins: files of the user's own, with methods, tasks, metrics and whatever else there is a door for.
 
 `plugins: [./my_methods.py]` in a study file names them, from the study's folder. A stored study names them with a hash
 of their text and holds no code: reading one runs nothing, and what would train asks for the file.
@@ -40,6 +40,25 @@ def load_named(raw: Any, folder: Path, where: str) -> Any:
         (plugin,) = load_given([str(folder / one)])
         stored.append({"file": Path(one).name, "hash": plugin.hash})
     return raw | {"plugins": stored}
+
+
+def stored(raw: Any) -> dict[str, str]:
+    """The plugins that a stored study names, as files by the hash of their text; what is no plugin is passed over."""
+    given = raw.get("plugins") if isinstance(raw, Mapping) else None
+    listed = [one for one in given if isinstance(one, Mapping)] if isinstance(given, list) else []
+    return {str(one.get("hash")): str(one.get("file")) for one in listed}
+
+
+def missing(raw: Any) -> str | None:
+    """A sentence on the plugins that a stored study names and this process has not loaded; None where there is none."""
+    loaded = {plugin.hash for plugin in plugins()}
+    names = [shown(file) for code, file in stored(raw).items() if code not in loaded]
+    if not names:
+        return None
+    return (
+        f"what {', '.join(names)} adds to the study is not known here (a results folder keeps no code of plugins): "
+        "give each file, as it was, with --plugin FILE"
+    )
 
 
 def check_loaded(raw: Mapping[str, Any], where: str) -> None:

@@ -2,14 +2,15 @@
 
 In: nothing.
 Out: what a task reads and how it is scored.
-May import: util.
+May import: util, metrics.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Literal
 
+from finebench.bench.metrics import scored
 from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import StudyError, choose
 
@@ -74,8 +75,9 @@ class Task:
     """What is learnt and how it is scored.
 
     `text` holds one or two column names. `metrics` are names from bench.metrics, the main one first: it is the `score`,
-    and what is chosen by. `labels` are the class names in order (None: found in the data). `version` grows whenever
-    the same rows would be read or scored differently. `own` says that a study declares it.
+    and what is chosen by; of one that falls as predictions improve, its negative. `labels` are the class names in order
+    (None: found in the data). `version` grows whenever the same rows would be read or scored differently. `own` says
+    that a study declares it.
     """
 
     name: str
@@ -106,7 +108,7 @@ class Task:
 def _in(module: ModuleType) -> Iterator[tuple[str, Task]]:
     one = getattr(module, "TASK", None)
     if isinstance(one, Task):
-        yield one.name, one
+        yield one.name, replace(one, metrics=scored(one.metrics))
 
 
 TASKS: Door[Task] = Door("task", __name__, "finebench.tasks", _in)

@@ -75,7 +75,7 @@ def predict(job: Job, examples: Examples) -> Predictions:
     values = values[inverse]
     probability = None if probability is None else probability[inverse]
     loss = float(total) / len(examples.rows)
-    return Predictions(values, probability, loss, compute(job.metrics, examples.targets, values))
+    return Predictions(values, probability, loss, compute(job.metrics, examples.targets, values, probability))
 
 
 def _read(logits: Tensor, regression: bool) -> tuple[np.ndarray, np.ndarray | None]:

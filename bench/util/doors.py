@@ -106,6 +106,11 @@ def plugins() -> tuple[Plugin, ...]:
     return tuple(plugin for plugin, _ in _plugins.values())
 
 
+def outside(group: str) -> tuple[ModuleType, ...]:
+    """The modules from outside that a door of this group is open to: those of entry points, then the loaded plugins."""
+    return (*entry_points(group), *(module for _, module in _plugins.values()))
+
+
 def _place(error: Exception, file: str) -> str:
     """Where a module failed, and how: the last of its own lines."""
     if isinstance(error, SyntaxError) and error.lineno is not None:

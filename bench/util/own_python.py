@@ -3,13 +3,15 @@
 Python looks for modules in the folder of a script, in the working directory and along PYTHONPATH first, and Ray adds
 the driver's working directory to its workers' paths. A file of the user's called `random.py` or `tokenizers.py` would
 be imported in place of the library. Such folders are still searched, last.
+
+A process that is the user's, a script or a notebook, keeps its own order: only what finebench imports while one of its
+functions runs is found so (`libraries_first`). A module that is there already stays what it is.
 """
 
-import json
 import os
 import sys
-import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 _BOOT = """
 import json, os, sys
@@ -24,10 +26,32 @@ else:
     exec(compile(run, "<finebench>", "exec"), {"__name__": "__main__"})
 """
 
+_LAST = "PYTHONPATH_LAST"
+"""The user's PYTHONPATH, where PYTHONPATH itself names `every_python`."""
+
 
 def installed_first() -> None:
-    """Let this process find installed modules first: one of finebench's own, not a user's script."""
+    """Let this process find installed modules first: one of finebench's own, not a user's script.
+
+    One that was started under `every_python_installed_first` gets the user's PYTHONPATH back, for its children.
+    """
     sys.path[:] = reordered(sys.path)
+    if _LAST in os.environ:
+        os.environ["PYTHONPATH"] = os.environ.pop(_LAST)
+
+
+@contextmanager
+def libraries_first() -> Iterator[None]:
+    """Let what is imported in the block be found as in finebench's own processes: this one is the user's.
+
+    Also a decorator. Folders that are added to the path in the block stay.
+    """
+    before = list(sys.path)
+    ours = sys.path[:] = reordered(before)
+    try:
+        yield
+    finally:
+        sys.path[:] = [*(one for one in sys.path if one not in ours), *before]
 
 
 def reordered(path: Sequence[str]) -> list[str]:
@@ -35,19 +59,31 @@ def reordered(path: Sequence[str]) -> list[str]:
 
     What follows the standard library was put there by the installation: site-packages, and what their .pth files name.
     """
-    library = {os.path.realpath(sysconfig.get_paths()[name]) for name in ("stdlib", "platstdlib")}
+    places = _places()
+    library = {os.path.realpath(places[name]) for name in ("stdlib", "platstdlib")}
     begins = next((k for k, one in enumerate(path) if os.path.realpath(one) in library), 0)
     begins -= begins > 0 and path[begins - 1].endswith(".zip")  # the library, zipped
-    before = [one for one in path[:begins] if one and _installed(one)]
-    users = [one or os.getcwd() for one in path[:begins] if not (one and _installed(one))]
+    before = [one for one in path[:begins] if one and _installed(one, places)]
+    users = [one or os.getcwd() for one in path[:begins] if not (one and _installed(one, places))]
     return [*path[begins:], *before, *users]
 
 
-def _installed(folder: str) -> bool:
+def _places() -> Mapping[str, str]:
+    """Where this Python's library and packages are, asked of a module that is the library's own."""
+    before = list(sys.path)
+    sys.path.insert(0, os.path.dirname(os.__file__))
+    try:
+        import sysconfig
+
+        return sysconfig.get_paths()
+    finally:
+        sys.path[:] = before
+
+
+def _installed(folder: str, places: Mapping[str, str]) -> bool:
     """Whether a folder is part of the installation: Ray puts some of its own in front."""
     whole = os.path.realpath(folder) + os.sep
-    places = (sysconfig.get_paths()[name] for name in ("purelib", "platlib"))
-    return any(whole.startswith(os.path.realpath(place) + os.sep) for place in places)
+    return any(whole.startswith(os.path.realpath(places[name]) + os.sep) for name in ("purelib", "platlib"))
 
 
 def run_module(name: str, *arguments: str) -> list[str]:
@@ -66,5 +102,24 @@ def environment() -> dict[str, str]:
 
 
 def _command(code: str | None, argv: list[str]) -> list[str]:
+    import json
+
     told = json.dumps([reordered(sys.path), os.environ.get("PYTHONPATH"), code, argv])
     return [sys.executable, "-P", "-c", _BOOT, told]
+
+
+@contextmanager
+def every_python_installed_first() -> Iterator[None]:
+    """Let each Python that is started from the block, and from there, find installed modules first: those of a program
+    that builds its commands itself. See `every_python/sitecustomize.py`."""
+    given = os.environ.get("PYTHONPATH")
+    if not given:
+        yield
+        return
+    os.environ[_LAST] = os.pathsep.join(os.path.abspath(one) for one in given.split(os.pathsep))
+    os.environ["PYTHONPATH"] = os.path.join(os.path.dirname(os.path.realpath(__file__)), "every_python")
+    try:
+        yield
+    finally:
+        os.environ["PYTHONPATH"] = given
+        os.environ.pop(_LAST, None)

@@ -49,6 +49,7 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.notify: Callable[[str], None] = lambda text: None
+        self.patience = patience  # who cannot wait so long sets another
         self._down = False
         try:
             self.fs, root = _open(uri)
@@ -158,7 +159,7 @@ class Store:
     def _try(self, done: str, path: str, call: Callable[[], T]) -> T:
         """Call, again and again where an object store is in trouble; `done` says what could not be done."""
         # a store that has just been waited for in vain is asked once more, not waited for again
-        end, wait, told = time.monotonic() + (0.0 if self._down else patience()), FIRST_WAIT, False
+        end, wait, told = time.monotonic() + (0.0 if self._down else self.patience()), FIRST_WAIT, False
         while True:
             try:
                 made = call()
@@ -171,7 +172,9 @@ class Store:
                     self._down = not self.local
                     raise StorageError(f"{self._shown(path)}: cannot be {done}: {one_line(error)}") from error
                 if not told:
-                    self.notify(f"{self._shown(path)}: {one_line(error)}; trying again for up to {patience():.0f} s")
+                    self.notify(
+                        f"{self._shown(path)}: {one_line(error)}; trying again for up to {self.patience():.0f} s"
+                    )
                     told = True
             # spread out, so that many readers do not ask in step
             time.sleep(max(0.0, min(wait * random.uniform(0.5, 1.0), end - time.monotonic())))

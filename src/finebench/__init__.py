@@ -9,10 +9,17 @@
 What is asked for is imported when it is first asked for: `import finebench` itself stays cheap.
 """
 
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.__file__))  # not what lies beside the user's script under the same name
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from finebench.bench import __version__
+from finebench.bench.util.own_python import libraries_first
+
+sys.path.pop(0)
 
 if TYPE_CHECKING:
     from finebench import keys
@@ -59,7 +66,8 @@ def __getattr__(name: str) -> Any:
         return import_module("finebench.keys")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    with libraries_first():
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

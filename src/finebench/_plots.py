@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 
 from finebench.bench.util.errors import InputError, choose
+from finebench.bench.util.own_python import libraries_first
 
 
 class Plots(Mapping[str, Any]):
@@ -14,6 +15,7 @@ class Plots(Mapping[str, Any]):
     def __init__(self, specs: Mapping[str, dict[str, Any]]) -> None:
         self._specs = dict(specs)
 
+    @libraries_first()
     def __getitem__(self, name: str) -> Any:
         if name not in self._specs:
             raise InputError(choose("figure", str(name), self._specs))

@@ -24,7 +24,9 @@ from finebench.analysis.report.charts import figures
 from finebench.analysis.report.contents import Contents, analyse
 from finebench.bench.results.schema import STATUSES, TABLES
 from finebench.bench.results.within import outside_note
+from finebench.bench.study.plugins import load_given
 from finebench.bench.util.errors import InputError, ResultsError
+from finebench.bench.util.own_python import libraries_first
 from finebench.bench.util.storage import Store
 
 
@@ -235,11 +237,14 @@ class Results(Said):
         return pd.concat([frame for frame in named if len(frame)] or named[:1], ignore_index=True)
 
 
-def load(folder: str | Path, *more: str | Path) -> Results:
-    """One results folder or several, by path or URI.
+@libraries_first()
+def load(folder: str | Path, *more: str | Path, plugins: Iterable[str | Path] = ()) -> Results:
+    """One results folder or several, by path or URI; `plugins` are the files of those that their studies name.
 
-    Raises ResultsError where one does not exist, holds no finished trial, or is of a newer schema.
+    Raises ResultsError where one does not exist, holds no finished trial, or is of a newer schema, and StudyError where
+    a plugin fails.
     """
+    load_given(map(str, plugins))
     given = (folder, *more)
     wrong = next((one for one in given if not isinstance(one, str | os.PathLike)), None)
     if wrong is not None:

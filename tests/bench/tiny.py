@@ -9,6 +9,7 @@ from typing import Any
 from finebench.bench.driver.options import RunOptions, RunOutcome
 from finebench.bench.driver.run import run_study
 from finebench.bench.driver.validate import Prepared, prepare
+from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import build_study
@@ -43,6 +44,21 @@ def run_tiny(
     options = RunOptions(str(folder), debug=debug, limit=limit)
     observe = observer or (lambda scheduler: Observer())
     return run_study(tiny_study(**changes), options, observe, why or (lambda trial, reason, runs: None))
+
+
+TIMES = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
+TIMES |= {"exclusive"}  # measured, and so whatever else this machine does
+
+
+def science(folder: Path) -> dict[str, dict[str, Any]]:
+    """All rows without what a clock or a memory counter says."""
+    rows = ResultsFolder(str(folder)).rows()
+    return {row["trial_id"]: {k: v for k, v in row.items() if k not in TIMES} for row in rows}
+
+
+def predictions(folder: Path) -> dict[str, bytes]:
+    """Content of every predictions file."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "predictions").glob("*.parquet"))}
 
 
 class CtrlC(Observer):

@@ -5,7 +5,7 @@ python -m tests.faulty.drive STUDY RESULTS
 
 import sys
 
-from finebench.bench.driver.ray import local_ray, session  # noqa: F401  before ray: how Ray behaves
+from finebench.bench.driver.ray import session, workarounds  # noqa: F401  before ray: how Ray behaves
 
 import ray  # isort: skip
 
@@ -23,7 +23,7 @@ def main(study: str, results: str) -> int:
     hook = {"worker_process_setup_hook": "tests.faulty.faulty.register"}
     for attempt in range(ATTEMPTS):
         try:
-            with local_ray.loopback():
+            with workarounds.loopback():
                 ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=hook, address="local")
             break
         except Exception:  # the class that Ray raises where its node does not come up in half a minute

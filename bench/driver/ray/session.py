@@ -1,13 +1,10 @@
-"""The Ray that a run uses: started here, quietly and on localhost, or joined at an address; and whether it lives."""
+"""The Ray that a run uses: started here, quietly and on localhost, or joined at an address."""
 
 import importlib
 import logging
 import os
-import socket
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,22 +23,21 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from finebench.bench.driver.ray import local_ray
+from finebench.bench.driver.ray import local_ray, worker_start
+from finebench.bench.driver.ray.nodes import address as joining
 from finebench.bench.study.precision import PATIENCE, Gpus, gpus_of_node
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.quick_imports import uncollected
 
-GONE_AFTER = 10.0
-"""Seconds for which Ray's control service must not answer before it counts as gone; it can be slow under load."""
-
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray."""
+    """How to reach or start Ray; `places` are CPUs that an autoscaler may come to have."""
 
     address: str | None = None
     retries: int = 2
+    places: float = 0.0
 
 
 @contextmanager
@@ -55,6 +51,7 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     started_here = not ray.is_initialized()
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+        common["runtime_env"] = {"worker_process_setup_hook": worker_start.HOOK}
         if options.address is None:
             _start(num_cpus=cpus or slots(), **common)
         else:
@@ -95,8 +92,8 @@ def _start(**options: Any) -> None:
 
 def _join(address: str, **options: Any) -> None:
     """Join the cluster at an address; raises InputError where there is none."""
+    joining.check(address)
     try:
-        _must_answer(address)
         ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
@@ -131,79 +128,3 @@ def cpus_available() -> float:
 def gpus_available() -> float:
     """GPUs that the connected Ray has now."""
     return float(ray.cluster_resources().get("GPU", 0.0))
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """Where the connected Ray listens: its control service, and this node's own service, by host and port."""
-
-    control: tuple[str, int]
-    node: tuple[str, int]
-
-    @classmethod
-    def of_this_driver(cls) -> "Pulse":
-        """The Ray that is connected now."""
-        context = ray.get_runtime_context()
-        host, _, port = context.gcs_address.rpartition(":")
-        own = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
-        return cls((host.strip("[]"), int(port)), (own["NodeManagerAddress"], own["NodeManagerPort"]))
-
-    def dead(self) -> bool:
-        """Whether this node's own service has certainly ended: its port is closed. A driver cannot outlive it for long:
-        Ray ends the process without a word once the node is declared dead."""
-        return isinstance(_knock(*self.node), ConnectionRefusedError)
-
-    def answers(self) -> bool:
-        """Whether Ray answers and has a node; it may be slow to under load."""
-        return not self.dead() and _answers(*self.control) and _has_nodes()
-
-
-@contextmanager
-def watched(on_gone: Callable[[], None]) -> Iterator[None]:
-    """Call `on_gone`, from a thread, once the connected Ray is gone (`ray stop`, a crash of its services).
-
-    Ray itself would wait for its control service for a minute and then end this process without a word of ours.
-    """
-    ended, pulse = threading.Event(), Pulse.of_this_driver()
-
-    def watch() -> None:
-        heard = time.monotonic()
-        while not ended.wait(1.0):
-            if pulse.answers():
-                heard = time.monotonic()
-            elif (pulse.dead() or time.monotonic() - heard > GONE_AFTER) and not ended.is_set():
-                on_gone()
-                return
-
-    threading.Thread(target=watch, name="finebench-ray", daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
-
-
-def _must_answer(address: str) -> None:
-    """Raise ConnectionError where nothing listens at HOST:PORT: Ray itself would try for minutes, and print."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
-        raise ConnectionError("nothing answers")
-
-
-def _has_nodes() -> bool:
-    try:
-        return any(node["Alive"] for node in ray.nodes())
-    except (ray.exceptions.RayError, RuntimeError, ConnectionError):  # asked while it went down
-        return False
-
-
-def _knock(host: str, port: int) -> OSError | None:
-    """What keeps us from connecting; None where something listens."""
-    try:
-        socket.create_connection((host, port), timeout=2.0).close()
-    except OSError as error:
-        return error
-    return None
-
-
-def _answers(host: str, port: int) -> bool:
-    return _knock(host, port) is None

@@ -7,31 +7,40 @@ RESULTS.
 
 import logging
 import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from finebench.bench.driver.ray.session import Pulse, RayOptions  # before ray: how Ray behaves
+from finebench.bench.driver.ray.session import RayOptions  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
+from ray.exceptions import RayError  # isort: skip
 from ray.tune.experiment import Trial  # isort: skip
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
-from finebench.bench.driver.ray import local_ray
+from finebench.bench.driver.ray import local_ray, workarounds
+from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
+from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.pulse import Pulse
+from finebench.bench.driver.ray.standby import choose
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
-from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
-from finebench.bench.driver.ray.worker import Worker, placement
+from finebench.bench.driver.ray.worker import Worker
 from finebench.bench.results.leftovers import scratch
 from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Shipment
-from finebench.bench.util.errors import FinebenchError
+from finebench.bench.util.errors import FinebenchError, InputError, plain
 from finebench.bench.util.signals import Stop
+
+GROW_EVERY = 15.0
+"""Seconds between looks at whether the cluster has more places than before."""
 
 
 class _Searcher(Searcher):  # type: ignore[misc]
@@ -56,9 +65,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     more there were.
     """
 
-    def __init__(self, adapter: TuneAdapter) -> None:
+    def __init__(self, adapter: TuneAdapter, pending: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.adapter = adapter
+        self.adapter, self.pending = adapter, pending
         self.unfinished: list[Any] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -66,9 +75,10 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.unfinished.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest pack that has no worker, or None."""
+        """The oldest pack that has no worker and none getting ready, or None."""
         self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
-        return next((trial for trial in self.unfinished if trial.status == Trial.PENDING), None)
+        waiting = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
+        return choose(tune_controller, waiting, self.pending)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""
@@ -76,16 +86,16 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
 
-class _Done(Exception):
-    """All that there was to run has ended. Raised out of Ray Tune's loop, which would else write down and read back
-    every trial before it returns what nobody asks for: half a minute for ten thousand of them."""
-
-
 class _Callback(tune.Callback):  # type: ignore[misc]
     """Takes rows out of the reports and writes them."""
 
-    def __init__(self, adapter: TuneAdapter) -> None:
-        self.adapter = adapter
+    def __init__(self, adapter: TuneAdapter, grow: Callable[[], None]) -> None:
+        self.adapter, self.grow = adapter, grow
+        self._next = time.monotonic() + GROW_EVERY
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Ray Tune pickles its callbacks for its own restore, which is never used."""
+        return (object, ())
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A pack has its worker."""
@@ -101,20 +111,21 @@ class _Callback(tune.Callback):  # type: ignore[misc]
             self.adapter.finished(trial.trial_id, payload)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
-        nothing of ours reads and which take most of the tens of kilobytes that a trial costs the driver."""
-        for name in ("metric_analysis", "metric_n_steps"):  # which a later Ray need not have
-            getattr(getattr(trial, "run_metadata", None), name, {}).clear()
+        """Keep nothing of it: its rows are stored."""
+        workarounds.forget(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost."""
         self.adapter.lost(trial.trial_id, trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look after what runs; raises _Done where nothing does or will."""
+        """Look after what runs; leave where nothing does or will."""
         self.adapter.tick()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + GROW_EVERY
+            self.grow()
         if self.adapter.done:
-            raise _Done
+            workarounds.leave()
 
 
 def run_sweep(
@@ -125,31 +136,47 @@ def run_sweep(
     files: dict[str, bytes] | None,
     options: RayOptions,
     stop: Stop,
+    grow: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`)."""
+    """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`).
+
+    `grow` is called now and then, for what follows the cluster's places.
+    """
     kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
     answers = Pulse.of_this_driver().answers
-    adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel)
+    fitness = Fitness(recorder.observer.on_note)
+    adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel, fitness)
     # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
-    # second of two workers that end together is thrown away, and starting another costs several seconds.
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(max(2, int(ray.cluster_resources().get("CPU", 1)))))
-    trainable = tune.with_resources(tune.with_parameters(Worker, shipment=shipment, files=files), placement)
+    # second of two workers that end together is thrown away, and starting another costs several seconds. What waits is
+    # also what an autoscaler sees of the work that there is.
+    pending = max(2, int(options.places), int(ray.cluster_resources().get("CPU", 1)))
+    pending = int(os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(pending)))
+    if options.address is None:
+        worker = tune.with_parameters(Worker, shipment=shipment, files=files)
+    else:
+        cargo = [ray.put(shipment), ray.put(files)]
+        worker = tune.with_parameters(Gate, cargo=cargo, driver=fingerprint())
+    trainable = tune.with_resources(worker, placement)
     try:
         with (
             _quiet(),
             scratch(None if options.address else local_ray.session_folder()) as storage,
-            losses_are_outcomes(),
+            workarounds.losses_are_outcomes(),
+            sent_whole(),
         ):
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
-                    search_alg=_Searcher(adapter), scheduler=_Scheduler(adapter), num_samples=-1, reuse_actors=True
+                    search_alg=_Searcher(adapter),
+                    scheduler=_Scheduler(adapter, pending),
+                    num_samples=-1,
+                    reuse_actors=True,
                 ),
                 run_config=tune.RunConfig(
                     name="finebench",
                     storage_path=storage,
                     verbose=0,
-                    callbacks=[_Callback(adapter)],
+                    callbacks=[_Callback(adapter, grow)],
                     failure_config=tune.FailureConfig(max_failures=0),  # the adapter retries, also what dies starting
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
@@ -157,17 +184,23 @@ def run_sweep(
         if not adapter.done:  # Ray Tune was told to end: it takes a SIGUSR1 for that
             raise KeyboardInterrupt
     except Exception as error:
-        ours = _ours(error)
-        if ours is None:
+        inner = _unwrapped(error)
+        if inner is None:
             raise
-        if not isinstance(ours, _Done):
-            raise ours from error
+        if isinstance(inner, RayError):  # see workarounds.losses_are_outcomes
+            raise InputError(
+                f"Ray Tune ended the run: {type(inner).__name__}: {plain(str(inner))}; what is finished is stored, and "
+                "the same command goes on"
+            ) from error
+        if not isinstance(inner, workarounds.Done):
+            raise inner from error
 
 
-def _ours(error: BaseException) -> FinebenchError | _Done | None:
-    """What one of our callbacks raised (the end, the storage fails, the folder is lost), out of Ray's wrapping."""
+def _unwrapped(error: BaseException) -> FinebenchError | RayError | workarounds.Done | None:
+    """What one of our callbacks raised (the end, the storage fails, the folder is lost), or what Ray says of a lost
+    worker, out of Ray's wrapping."""
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, FinebenchError | _Done):
+    while inner is not None and not isinstance(inner, FinebenchError | RayError | workarounds.Done):
         inner = inner.__cause__ or inner.__context__
     return inner
 

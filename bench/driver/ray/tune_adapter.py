@@ -15,7 +15,9 @@ from typing import Any
 import ray
 from ray.tune.search import Searcher
 
+from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
+from finebench.bench.driver.ray.workarounds import actor_of
 from finebench.bench.results.record import Record
 from finebench.bench.scheduling.pack_benchmark import Timing
 from finebench.bench.scheduling.pack_size import PackSizes
@@ -41,7 +43,8 @@ STOP_GRACE = 60.0
 @dataclass
 class _Running:
     """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
-    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over."""
+    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over; `unfit` says that its
+    worker's node cannot train."""
 
     pack: Pack
     gpu: float
@@ -50,6 +53,7 @@ class _Running:
     trial: Any = None
     heard: float | None = None
     hung: bool = False
+    unfit: bool = False
 
 
 class TuneAdapter:
@@ -65,11 +69,13 @@ class TuneAdapter:
         stop: Stop | None = None,
         answers: Callable[[], bool] = lambda: True,
         kernel: KernelKills | None = None,
+        fitness: Fitness | None = None,
     ) -> None:
         self.scheduler, self.recorder, self.sizes = scheduler, recorder, sizes
         self.study, self.tasks, self.timeout = shipment.study, shipment.tasks, shipment.timeout
         self.retries, self.stop, self.answers = retries, stop or Stop(), answers
         self.kernel = kernel
+        self.fitness = fitness or Fitness(recorder.observer.on_note)
         self.running: dict[str, _Running] = {}
         self.again = Retries()
         self._losses: dict[str, int] = {}
@@ -101,6 +107,7 @@ class TuneAdapter:
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
             "cpus": self.sizes.shares.cpus(pack),
             "gpu": gpu,
+            "avoid": self.fitness.avoid,
         }
 
     @property
@@ -123,6 +130,9 @@ class TuneAdapter:
         one = self.running.get(trial_id)
         if one is not None:
             one.heard = time.monotonic()
+            if (unfit := payload.get("unfit")) is not None:
+                one.unfit = True
+                self.fitness.leave_out(unfit["node"], unfit["why"])
             self._take_in(one, payload.get("ended", []), payload.get("gpu_memory"))
 
     def rung(self, trial_id: str, index: int, value: float) -> bool:
@@ -192,7 +202,7 @@ class TuneAdapter:
         if one is None or self.stop.requested or not one.left:
             return
         pack = replace(one.pack, trials=one.left)
-        if not self.answers():
+        if one.unfit or not self.answers():
             self.again.again(pack)
             return
         status, reason = self._why(one, trial)
@@ -228,6 +238,8 @@ class TuneAdapter:
         Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost.
         """
         self.recorder.observer.tick()
+        if not any(one.heard is not None and not one.unfit for one in self.running.values()):
+            self.fitness.refuse()
         now = time.monotonic()
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
@@ -238,8 +250,8 @@ class TuneAdapter:
             self._stop(now)
 
     def _kill(self, one: _Running) -> None:
-        """End a worker that hangs, through Ray Tune's own handle of it, which is no public interface."""
-        actor = getattr(getattr(one.trial, "temporary_state", None), "ray_actor", None)
+        """End a worker that hangs."""
+        actor = actor_of(one.trial)
         if actor is None:
             what = (
                 f"{one.pack.name}: its worker hangs, and Ray {ray.__version__} says no more which it is; stop the run"

@@ -20,7 +20,7 @@ HEARTBEAT_SECONDS = 5.0
 """A pack that is not asked to report its rungs reports at most this often while it trains."""
 
 
-class Worker(tune.Trainable):  # type: ignore[misc]
+class PackWorker:
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
     `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
@@ -38,6 +38,16 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         self.cache = WorkerCache(localise(shipment, files), Share(config["cpus"], config["gpu"]))
         self._begin(config)
+
+    def prove(self) -> None:
+        """Compute a small step, with its gradient, on the device; raises RuntimeError where it comes out wrong."""
+        import torch
+
+        ones = torch.ones(8, 8, device=self.cache.device, requires_grad=True)
+        (ones @ ones).sum().backward()
+        found = None if ones.grad is None else float(ones.grad.sum())
+        if found != 16.0 * 64:
+            raise RuntimeError(f"a product of ones on {self.cache.device} has the gradient {found}, and not 1024")
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next pack in the same process."""
@@ -119,9 +129,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Nothing is held that the process's end does not free."""
 
 
-def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What a pack takes of the machine; here, since Ray asks for it in the worker's process too."""
-    return tune.PlacementGroupFactory([{"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})])
+class Worker(PackWorker, tune.Trainable):  # type: ignore[misc]
+    """The same as a trainable of Ray Tune, where driver and worker are one machine (else: bench.driver.ray.gate)."""
 
 
 def pack_files(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """Trackers for `--logger`, one class in one file each, and nothing else to edit: present means registered.
 
-Others are named by entry points `finebench.trackers`. A tracker runs in a process of its own (`finebench.bench.driver.
-logger_child`): what it prints goes nowhere, and what it raises is a note to the user.
+Others are named by entry points `finebench.trackers`, or stand in a plugin. A tracker runs in a process of its own
+(`finebench.bench.driver.logger_child`): what it prints goes nowhere, and what it raises is a note to the user.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ def _found(module: ModuleType) -> Iterator[tuple[str, type[Tracker]]]:
             yield value.name, value
 
 
-TRACKERS: Mapping[str, type[Tracker]] = Door("tracker", __name__, "finebench.trackers", _found)
+TRACKERS: Door[type[Tracker]] = Door("tracker", __name__, "finebench.trackers", _found)
 """All trackers by name."""
 
 

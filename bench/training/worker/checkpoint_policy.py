@@ -1,10 +1,12 @@
 """When a trial's state is written to RESULTS/checkpoints, and how a worker learns that its driver wants it to stop.
 
 Workers look at RESULTS/_driver.json now and then: the driver's token there says that the folder is reached and still
-the driver's, `stopping` that a checkpoint is wanted now.
+the driver's, `stopping` that a checkpoint is wanted now. An object store is looked at beside the training, which never
+waits for it: a trial whose RESULTS cannot be reached trains on, without checkpoints, and the user is told once a node.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -14,11 +16,21 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import read_owner
 from finebench.bench.training.worker.messages import Shipment
 from finebench.bench.util.errors import FinebenchError, ResultsError
+from finebench.bench.util.machine import hostname
 
 FOLDER = "checkpoints"
 
 LOOK, LOOK_REMOTE = 0.5, 10.0
 """Seconds between looks at the driver's file: on a disk (50 µs each), and in an object store (a request each)."""
+
+FIRST_LOOK = 5.0
+"""Seconds that a pack waits for its first look at an object store: a checkpoint may be there to go on from."""
+
+SHORT = 5.0
+"""Seconds for which a worker asks an object store in trouble again."""
+
+AFTER_TROUBLE = 60.0
+"""Seconds without a look after one that failed."""
 
 MOST_OF_TIME = 0.02
 """Share of a trial's time that periodic checkpoints may take."""
@@ -34,15 +46,21 @@ class Watch:
     def __init__(self, shipment: Shipment, asked: Callable[[], bool] = lambda: False) -> None:
         self.every, self.asked, self._token = shipment.checkpoint_seconds, asked, shipment.run
         self.folder = ResultsFolder(shipment.results) if shipment.run else None
+        if self.folder is not None:
+            self.folder.patience = lambda: SHORT
         self.reached = False
-        self._stop = self._lost = False
+        self.notes: list[str] = []
+        self._stop = self._lost = self._down = False
         self._next = 0.0
+        self._looking: threading.Thread | None = None
 
     def begin(self) -> None:
         """Look anew: a pack begins."""
         self._next = 0.0
-        self._stop = self._lost = self.reached = False
+        self._stop = self._lost = self._down = self.reached = False
         self._look()
+        if self._looking is not None:
+            self._looking.join(FIRST_LOOK)
 
     @property
     def stopping(self) -> bool:
@@ -53,18 +71,36 @@ class Watch:
     @property
     def mine(self) -> bool:
         """Whether checkpoints may be written: RESULTS is reached and still this driver's."""
-        return self.reached and not self._lost
+        return self.reached and not self._lost and not self._down
+
+    def trouble(self, error: Exception) -> None:
+        """RESULTS cannot be reached now: no reason to end a trial, nor to ask again soon."""
+        self._next, self._down = time.monotonic() + AFTER_TROUBLE, True
+        self.notes.append(
+            f"node {hostname()} cannot reach RESULTS, so its trials write no checkpoints, and begin anew after a stop: "
+            f"{error}"
+        )
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self.folder is None or now < self._next:
+        if self.folder is None or now < self._next or (self._looking is not None and self._looking.is_alive()):
             return
         self._next = now + (LOOK if self.folder.local else LOOK_REMOTE)
+        if self.folder.local:
+            self._ask(self.folder)
+        else:
+            self._looking = threading.Thread(
+                target=self._ask, args=(self.folder,), name="finebench-results", daemon=True
+            )
+            self._looking.start()
+
+    def _ask(self, folder: ResultsFolder) -> None:
         try:
-            owner = read_owner(self.folder)
-        except (ResultsError, OSError):  # storage in trouble: no reason to end a trial, nor to ask again soon
-            self._next = time.monotonic() + 60
+            owner = read_owner(folder)
+        except (ResultsError, OSError) as error:
+            self.trouble(error)
             return
+        self._down = False
         if owner is not None and owner.token == self._token:
             self.reached, self._stop = True, owner.stopping
         elif self.reached:
@@ -102,6 +138,7 @@ class TrialKeeper:
                     folder.write_bytes(file(self.trial_id), self.encode())
                 except (ResultsError, OSError) as error:
                     self.note(f"{self.trial_id}: no checkpoint: {error}")
+                    self.watch.trouble(error)
         self.last = time.monotonic()
         self.cost = self.last - begin
         if self.watch.stopping:

@@ -129,7 +129,7 @@ class PackRun:
 
     def notes(self) -> list[str]:
         """What the user should know of its trials and its process, since this was last asked."""
-        sources = [self.cache.notes, *(member.notes for member in self.members)]
+        sources = [self.cache.notes, self.cache.watch.notes, *(member.notes for member in self.members)]
         found = [note for notes in sources for note in notes]
         for notes in sources:
             notes.clear()

@@ -39,7 +39,7 @@ from finebench.bench.training.worker.weights import save_delta
 from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util import machine
 from finebench.bench.util.device_faults import lost, out_of_memory
-from finebench.bench.util.errors import MethodError, plain
+from finebench.bench.util.errors import MethodError, ResultsError, plain
 
 
 @dataclass
@@ -184,8 +184,13 @@ class Member:
 
     def _resume(self, job: Job, optimizer: torch.optim.AdamW) -> Measured:
         """Take up the trial's checkpoint, where there is one that can be used; returns what was measured before."""
-        before, watch = Measured(), self.cache.watch
-        data = watch.folder.read_bytes(checkpoint_policy.file(self.trial.id)) if watch.folder and watch.mine else None
+        before, watch, data = Measured(), self.cache.watch, None
+        if watch.folder is not None and watch.mine:
+            try:
+                data = watch.folder.read_bytes(checkpoint_policy.file(self.trial.id))
+            except (ResultsError, OSError) as error:
+                self.notes.append(f"{self.trial.id}: its checkpoint cannot be read, it starts anew: {error}")
+                watch.trouble(error)
         if data is not None:
             try:
                 identity = self._identity(job)

@@ -43,7 +43,7 @@ def run(folder: Path, limit: int | None = None, **changes: Any) -> tuple[RunOutc
     notes = Notes()
     options = RunOptions(str(folder), debug=True, limit=limit)
     made = run_study(tiny_study(**(STUDY | changes)), options, lambda c: notes, lambda *one: None, _settle)
-    return made, [note for note in notes.said if note.startswith("look ")]
+    return made, [note for note in notes.said if note.startswith("interim analysis ")]
 
 
 def rows(folder: Path) -> dict[str, tuple[Any, ...]]:
@@ -62,7 +62,7 @@ def seeds_of(folder: Path, task: str) -> set[int]:
 
 def test_a_settled_claim_s_cells_get_no_more_seeds(whole: tuple[Path, list[str]]) -> None:
     folder, said = whole
-    assert said[0].startswith("look 1 of 3, 6 seeds: wide supported, ")
+    assert said[0].startswith("interim analysis 1 of 3, 6 seeds: wide supported, ")
     assert seeds_of(folder, "mini-cola") == set(range(1, 7))
     taken = len(said)
     assert seeds_of(folder, "mini-mrpc") == set(range(1, LOOKS[taken - 1] + 1))
@@ -100,7 +100,7 @@ def test_the_report_says_which_look_decided(whole: tuple[Path, list[str]]) -> No
     assert wide["missing"] is None
     assert other["looks"]["taken"] > 1
     page = (folder / "out" / "report.md").read_text()
-    assert "Decided at look 1 of 3, 6 of at most 10 seeds." in page
+    assert "Decided at interim analysis 1 of 3, 6 of at most 10 seeds. Seeds saved in each of its cells: 4." in page
     assert (folder / "out" / "figures" / "claims-looks-01-open.svg").is_file()
     assert not [line for line in report.state if "not yet run" in line]
 
@@ -126,7 +126,7 @@ def test_looks_that_are_changed_after_one_are_told(tmp_path: Path) -> None:
     wide, _ = json.loads((tmp_path / "out" / "claims.json").read_text())
     assert wide["looks"]["schedule_changed"]
     page = (tmp_path / "out" / "report.md").read_text()
-    assert "The study was changed after a look (looks, claims or configurations)" in page
+    assert "The study was changed after an interim analysis (looks, claims or configurations)" in page
 
 
 def test_a_trial_of_such_a_study_can_be_rerun(

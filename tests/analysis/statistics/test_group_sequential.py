@@ -91,6 +91,15 @@ def test_the_integration_gives_published_constants() -> None:
         assert crossed(fifths, bounds) == pytest.approx(0.05, abs=2e-4)
 
 
+def test_the_integration_gives_what_rpact_tests() -> None:
+    """Kim's and DeMets' (1987) spending, ρ = 2.2, one-sided 3 % at 30, 70 and 100 %, and O'Brien's and Fleming's three
+    looks at 2.5 %: the numbers of the R package rpact's own tests (test-f_design_group_sequential.R). Both sides
+    together cross twice as often, up to what crosses both."""
+    kim_demets = normal_bounds([0.3, 0.7, 1.0], lambda share: float(spent(share, 0.06, rho=2.2)))
+    assert kim_demets == pytest.approx([2.8594012, 2.2435708, 1.9735737], abs=1e-4)
+    assert crossed([1 / 3, 2 / 3, 1.0], [3.4710914, 2.4544323, 2.0040356]) == pytest.approx(0.05, abs=1e-5)
+
+
 def crossed(shares: Sequence[float], bounds: Sequence[float]) -> float:
     """The probability that a normal study crosses any of these bounds."""
     nodes, weights, before = np.array([0.0]), np.array([1.0]), 0.0
@@ -125,6 +134,41 @@ def test_the_least_p_of_all_looks_is_a_p_value(alpha: float) -> None:
     critical = [levels.critical(look, alpha) for look in range(len(LOOKS))]
     share = float((drawn >= critical).any(axis=1).mean())
     assert share == pytest.approx(alpha, abs=4 * np.sqrt(alpha / 200_000))
+
+
+Shape = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
+SHAPES: dict[str, Shape] = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "heavy tails": lambda rng, size: rng.standard_t(3, size) / np.sqrt(3),
+    "skewed": lambda rng, size: (rng.exponential(size=size) - rng.exponential(size=size)) / np.sqrt(2),
+    "both collapse": lambda rng, size: (
+        (rng.standard_normal(size) + 15 * ((rng.random(size) < 0.1) * 1.0 - (rng.random(size) < 0.1))) / np.sqrt(41.5)
+    ),
+}
+"""Of a pair's difference: of two methods whose runs are so, each by itself."""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_side_is_crossed_too_often_whatever_the_shape_and_the_share_of_the_examples(
+    shape: str, share: float
+) -> None:
+    """`share`: of the examples in the variance of the last look's mean. They are the same at every look, so that looks
+    agree more and the levels are conservative; their error is known here, as it is nearly from hundreds of them."""
+    rng, number, levels = np.random.default_rng(17), 10_000, Levels(LOOKS)
+    pairs = SHAPES[shape](rng, (number, LOOKS[-1]))
+    of_examples = share / (1 - share) / LOOKS[-1]
+    moved = rng.normal(0, np.sqrt(of_examples), number)
+    for alpha in (0.05, 0.10):
+        above = below = np.zeros(number, dtype=bool)
+        for look, seeds in enumerate(LOOKS):
+            of_seeds = pairs[:, :seeds].var(axis=1, ddof=1) / seeds
+            df = (of_seeds + of_examples) / (of_seeds / (seeds - 1) + of_examples / 299)
+            t = (pairs[:, :seeds].mean(axis=1) + moved) / np.sqrt(of_seeds + of_examples)
+            critical = stats.t.isf(levels.at(look, alpha) / 2, df)
+            above, below = above | (t >= critical), below | (t <= -critical)
+        for side in (above, below):
+            assert side.mean() <= alpha / 2 + 4 * np.sqrt(alpha / 2 / number)
 
 
 def test_p_and_level_are_inverse_and_p_has_a_floor() -> None:

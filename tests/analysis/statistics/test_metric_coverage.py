@@ -1,16 +1,19 @@
-"""Whether intervals cover for metrics that are no means over examples: MCC, F1, Pearson's and Spearman's correlation.
+"""Whether intervals cover for metrics that are no means over examples (MCC, F1, Pearson's and Spearman's correlation,
+AUROC, ECE) and for log-loss, whose terms are skewed.
 
 The truth is known in closed form given a seed's effect, and by quadrature over seeds: the mean over all seeds of the
-metric on all examples. `python -m tests.analysis.statistics.test_metric_coverage` prints the rates of docs/verdicts.md.
+metric on all examples. ECE's is its mean over many sets of as many examples: it depends on their number.
+`python -m tests.analysis.statistics.test_metric_coverage` prints the rates of docs/verdicts.md.
 """
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from finebench.analysis.statistics.crossed import Scored, crossed_mean
 from finebench.analysis.statistics.design import independent
@@ -24,7 +27,7 @@ SHIFTS = (0.0, 0.25)
 
 
 class Drawn(NamedTuple):
-    """Labels [N] and the predictions [S, N] of two methods on the same examples."""
+    """Labels [N] and the predictions [S, N], or probabilities [S, N, 2], of two methods on the same examples."""
 
     labels: np.ndarray
     first: np.ndarray
@@ -48,6 +51,17 @@ def numbers(rng: np.random.Generator, seeds: int) -> Drawn:
     for shift in SHIFTS:
         size = np.exp(-0.5 - shift + 0.2 * rng.normal(size=(seeds, 1)))
         made.append(labels + common + size * rng.normal(size=(seeds, EXAMPLES)))
+    return Drawn(labels, *made)
+
+
+def probable(rng: np.random.Generator, seeds: int) -> Drawn:
+    """The true class's log-odds are an example's own ease, the seed's effect and noise, and something that is more."""
+    labels = (rng.random(EXAMPLES) < POSITIVE).astype(float)
+    ease, made = rng.normal(size=EXAMPLES), []
+    for shift in SHIFTS:
+        odds = 1.1 + shift + 0.2 * rng.normal(size=(seeds, 1)) + ease + 0.7 * rng.normal(size=(seeds, EXAMPLES))
+        second = special.expit(np.where(labels == 1, odds, -odds))
+        made.append(np.stack([1 - second, second], axis=2))
     return Drawn(labels, *made)
 
 
@@ -78,14 +92,37 @@ def spearman(size: np.ndarray) -> np.ndarray:
     return made
 
 
-EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {"f1": f1, "mcc": mcc, "pearson": pearson, "spearman": spearman}
+def log_loss(odds: np.ndarray) -> np.ndarray:
+    """The mean of log(1 + exp(−x)) for log-odds x around `odds` with variance 1.49, by quadrature."""
+    around = math.sqrt(1.49) * stats.norm.ppf((np.arange(500) + 0.5) / 500)
+    return np.array([np.logaddexp(0, -(one + around)).mean() for one in odds])
 
 
+def auroc(odds: np.ndarray) -> np.ndarray:
+    """Of two normals 2 · odds apart, each of variance 1.49."""
+    made: np.ndarray = stats.norm.cdf(2 * odds / math.sqrt(2 * 1.49))
+    return made
+
+
+EXACT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "f1": f1, "mcc": mcc, "pearson": pearson, "spearman": spearman, "log_loss": log_loss, "auroc": auroc,
+}  # fmt: skip
+COVERED = (*EXACT, "ece")
+DRAWN = {"f1": classes, "mcc": classes, "pearson": numbers, "spearman": numbers}
+
+
+@cache
 def truth(metric: str, shift: float) -> float:
-    """The mean over seeds, by quadrature over their effect."""
+    """The mean over seeds, by quadrature over their effect; of ECE by simulation."""
+    if metric == "ece":
+        rng, which, one = np.random.default_rng(9), SHIFTS.index(shift) + 1, np.ones((1, EXAMPLES))
+        drawn = [probable(rng, 4) for _ in range(1500)]
+        return float(np.mean([weighted(metric)(made[0], made[which], one) for made in drawn]))
     effect = 0.2 * stats.norm.ppf((np.arange(20000) + 0.5) / 20000)
     if metric in ("f1", "mcc"):
         return float(EXACT[metric](stats.norm.cdf((1.1 + shift + effect) / math.sqrt(1 + 0.49))).mean())
+    if metric in ("log_loss", "auroc"):
+        return float(EXACT[metric](1.1 + shift + effect).mean())
     return float(EXACT[metric](np.exp(-0.5 - shift + effect)).mean())
 
 
@@ -97,7 +134,7 @@ def weighted(metric: str) -> Any:
 def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
     """Share of simulated studies whose 95 % interval holds the true score, or the true difference of two methods."""
     rng = np.random.default_rng([seeds, paired])
-    draw = classes if metric in ("f1", "mcc") else numbers
+    draw = DRAWN.get(metric, probable)
     target = truth(metric, SHIFTS[1]) - paired * truth(metric, SHIFTS[0])
     (weights,), one, inside = counts(EXAMPLES), np.ones((1, EXAMPLES)), 0
     for _ in range(times):
@@ -115,13 +152,14 @@ def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
 @pytest.mark.parametrize("metric", sorted(EXACT))
 def test_the_truth_is_what_a_large_sample_says(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.EXAMPLES", 4000)
-    drawn = (classes if metric in ("f1", "mcc") else numbers)(np.random.default_rng(0), 100)
+    drawn = DRAWN.get(metric, probable)(np.random.default_rng(0), 100)
     found = weighted(metric)(drawn.labels, drawn.second, np.ones((1, 4000))).mean()
     assert found == pytest.approx(truth(metric, SHIFTS[1]), abs=0.02)
-    assert truth(metric, SHIFTS[1]) > truth(metric, SHIFTS[0]) + 0.02
+    gain = truth(metric, SHIFTS[1]) - truth(metric, SHIFTS[0])
+    assert gain * (1 if METRICS[metric].higher_is_better else -1) > 0.02
 
 
-@pytest.mark.parametrize("metric", sorted(EXACT))
+@pytest.mark.parametrize("metric", sorted(COVERED))
 def test_paired_intervals_cover(metric: str) -> None:
     times = 100
     assert covered(metric, 5, True, times) >= 0.92 - 2.6 * math.sqrt(0.05 * 0.95 / times) / 2
@@ -130,7 +168,7 @@ def test_paired_intervals_cover(metric: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("seeds", [3, 5, 10, 25])
-@pytest.mark.parametrize("metric", sorted(EXACT))
+@pytest.mark.parametrize("metric", sorted(COVERED))
 def test_intervals_cover_in_many_draws(metric: str, seeds: int, paired: bool) -> None:
     times = 300 if metric == "spearman" else 1000
     noise = 2 * math.sqrt(0.05 * 0.95 / times)
@@ -139,7 +177,7 @@ def test_intervals_cover_in_many_draws(metric: str, seeds: int, paired: bool) ->
 
 def main() -> None:
     """Print every rate."""
-    for metric in EXACT:
+    for metric in COVERED:
         for paired in (False, True):
             times = 600 if metric == "spearman" else 2000
             rates = [f"{seeds} seeds {covered(metric, seeds, paired, times):.3f}" for seeds in (3, 5, 10, 25)]

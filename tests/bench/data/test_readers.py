@@ -348,7 +348,10 @@ def declare(**changed: Any) -> Any:
     [
         ({"metrics": ["acuracy"]}, "task 'mine': unknown metric 'acuracy'; did you mean 'accuracy'"),
         ({"metrics": ["accuracy", "pearson"]}, "do not mix: accuracy (classification), pearson (regression)"),
-        ({"metrics": ["mse", "pearson"]}, "mse falls as predictions improve and cannot be the main metric"),
+        (
+            {"metrics": ["ece", "mcc"]},
+            "a constant predictor gets the best ece there is, so it cannot be the main metric",
+        ),
         ({"metrics": []}, "metric is a name or a list"),
         ({"metrics": ["mcc", "mcc"]}, "list of different names"),
         ({"name": "mrpc"}, "a built-in task has this name"),

@@ -26,7 +26,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
 
 METRIC = Metric(
     "above_chance",
-    "classification",
+    "classes",
     "recall of both classes, less one",
     "0",
     score,

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from finebench.bench.cli.app import app
+from finebench.bench.cli.entry import guarded
 from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Plan
 from finebench.bench.util import doors
@@ -60,7 +62,14 @@ def written(folder: Path, plugins: bool = True) -> Path:
     return folder / "outside.yaml"
 
 
-def test_plugins_of_each_kind_through_the_real_command(tmp_path: Path) -> None:
+def call(*arguments: str) -> int:
+    """The command in this process; returns its exit code."""
+    return guarded(lambda: app(list(arguments), standalone_mode=False))
+
+
+def test_plugins_of_each_kind_through_the_real_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Run, read without the code, and rerun with it."""
     written(tmp_path / "study")
     ran = finebench("run", "study/outside.yaml", "--debug", "--results", "out", folder=tmp_path)
@@ -73,14 +82,28 @@ def test_plugins_of_each_kind_through_the_real_command(tmp_path: Path) -> None:
     stored = (tmp_path / "out" / "study.yaml").read_text()
     assert "def apply" not in stored
     assert re.search(r"file: top_layers.py\n *hash: [0-9a-f]{16}", stored)
-    for command in ("report", "status", "verify"):
-        read = finebench(command, "out", folder=tmp_path)
-        assert read.returncode == 0, command + read.stdout + read.stderr
+    given = [word for name in FILES for word in ("--plugin", f"elsewhere/{name}")]
     trial = next(row["trial_id"] for row in rows if row["method"] == "top_layers")
+    monkeypatch.chdir(tmp_path)
+    for command in (["report", "out"], ["status", "out"], ["verify", "out"], ["compare", "out", "out"]):
+        doors._plugins.clear()
+        assert call(*command) == 0, command
+        read = capsys.readouterr()
+        assert "--plugin FILE" in read.out + read.err, command
+        assert call(*command, *given) == 0, command
+        read = capsys.readouterr()
+        assert "--plugin FILE" not in read.out + read.err, command
+    doors._plugins.clear()
+    assert call("plan", "out/study.yaml") == 2
+    assert "--plugin FILE" in capsys.readouterr().err
+    assert call("plan", "out/study.yaml", *given) == 0
+    capsys.readouterr()
+    assert call("trial", "out", trial, "--json") == 0
+    rerun = " ".join(f"--plugin {name}" for name in FILES)
+    assert json.loads(capsys.readouterr().out)["rerun"] == f"finebench rerun out {trial} {rerun}"
     without = finebench("rerun", "out", trial, folder=tmp_path)
     assert without.returncode == 2
     assert "--plugin FILE" in without.stderr
-    given = [word for name in FILES for word in ("--plugin", f"elsewhere/{name}")]
     again = finebench("rerun", "out", trial, *given, folder=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "bit-equal" in again.stdout
@@ -172,7 +195,22 @@ def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_docs_show_the_files_that_are_tested(kind: str, name: str) -> None:
     page = (ROOT / "docs" / "extending" / f"{kind}.md").read_text()
     snippets = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert snippets == [(HERE / name).read_text()]
+    shown = [name, "brier.py"] if kind == "metric" else [name]
+    assert snippets == [(HERE / one).read_text() for one in shown]
+
+
+def test_the_example_metric_of_probabilities_is_that_of_copies() -> None:
+    from finebench.bench.metrics import metric
+
+    load_plugin(Plugin("brier.py", (HERE / "brier.py").read_text()))
+    one, rng = metric("neg_brier"), np.random.default_rng(0)
+    labels, said = rng.integers(0, 3, 9), rng.dirichlet(np.ones(3), (2, 9))
+    chosen = rng.integers(0, 9, (50, 9))
+    counts = np.array([np.bincount(row, minlength=9) for row in chosen], dtype=float)
+    wanted = [[one.score(labels[row], run[row]) for run in said] for row in chosen]
+    assert one.weighted is not None
+    assert one.weighted(labels.astype(float), said, counts) == pytest.approx(np.array(wanted))
+    assert one.score(np.array([0]), np.array([[0.5, 0.5]])) == -0.5
 
 
 def test_the_example_metric_from_counts_is_that_of_copies() -> None:

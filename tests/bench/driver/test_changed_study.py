@@ -324,6 +324,22 @@ def test_a_study_goes_on_as_parallel_as_it_began(tmp_path: Path) -> None:
     assert widths == [({"full": 1}, {1})] * 3 + [({"full": 5}, {5})]
 
 
+def test_a_search_follows_the_places_of_its_cluster_and_never_shrinks(tmp_path: Path) -> None:
+    """A head without CPUs would run one configuration after the other, whatever the autoscaler brings."""
+    results, widths = ResultsFolder(str(tmp_path)), []
+    results.create()
+    ready = prepare(tiny_study(**searched({"loguniform": [1e-5, 1e-2]})), None)
+    opening = open_(results, ready)
+    recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
+    opening.begin(recorder, (0.0, 0.0))
+    for cpus in (0.0, 8.0, 2.0, 32.0):
+        opening.widen((cpus, 0.0))
+        plan = results.plan()
+        assert plan is not None
+        widths.append((plan["parallel"]["full"], {search.parallel for search in opening.searches.values()}))
+    assert widths == [(1, {1}), (8, {8}), (8, {8}), (32, {32})]
+
+
 def deltas(folder: Path) -> set[str]:
     return {path.stem for path in (folder / "deltas").glob("*.safetensors")}
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import struct
 import threading
 from collections import defaultdict
@@ -19,6 +20,8 @@ from finebench.bench.driver.trackers import LONGEST_GROUP, group
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record, empty_evals, empty_predictions
 from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.util import doors
+from finebench.bench.util.doors import Plugin, load_plugin
 from finebench.bench.util.errors import InputError
 from tests.bench.tiny import tiny_study
 
@@ -182,6 +185,19 @@ def test_wandb_gets_the_same(tmp_path: Path, fake: Callable[[], Calls]) -> None:
     assert [(c[0], c[1][0], c[2]) for c in calls[1:4]] == [("log", v, {"step": step}) for step, v in curves.items()]
     assert (calls[4][0], calls[4][1][0]["final/score"]) == ("update", row["score"])
     assert calls[5:] == [("end", [], {})]
+
+
+def test_a_tracker_of_a_plugin_reaches_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "_plugins", dict(doors._plugins))
+    page = (Path(__file__).parents[3] / "docs/extending/tracker.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    long = "# " + "x" * 200_000  # more than a pipe holds
+    load_plugin(Plugin("my_tracker.py", f"{code}\n{long}\n"))
+    _, notes = run(tmp_path / "r", "lines")
+    row, _ = stored(tmp_path / "r")
+    assert notes == []
+    (line,) = (tmp_path / "r/lines/trials.jsonl").read_text().splitlines()
+    assert json.loads(line)["trial"] == row["trial_id"]
 
 
 def test_what_a_tracker_prints_reaches_nobody(

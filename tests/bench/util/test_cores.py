@@ -145,7 +145,7 @@ def test_our_ray_gets_the_cores_that_this_process_may_use(monkeypatch: pytest.Mo
     monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(session.ray, "init", lambda **options: started.append(options))
     monkeypatch.setattr(session.ray, "shutdown", lambda: None)
-    monkeypatch.setattr(session, "_must_answer", lambda address: None)
+    monkeypatch.setattr(session.joining, "check", lambda address: None)
     monkeypatch.setattr(session.local_ray, "start", lambda meanwhile, **options: started.append(options))
     monkeypatch.setattr(machine, "allowed", lambda: 8)
     monkeypatch.setattr(machine, "quota", lambda: 0.5)

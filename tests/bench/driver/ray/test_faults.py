@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 import ray
-from ray.air.execution._internal import RayActorManager
-from ray.tune.execution import tune_controller
 
 from finebench.bench.driver.ray import tune_adapter as adapter
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
-from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.calibration import Calibration
@@ -210,30 +207,6 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_oom(groups: str, counter:
     assert [row["reason"] for row in rows if row["status"] == "oom"] == [
         "worker lost while the kernel's out-of-memory killer ended a process here: the actor died unexpectedly"
     ]
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (ray.exceptions.OutOfMemoryError("the node running low on memory"), ray.exceptions.RayActorError),
-        (ray.exceptions.ObjectLostError("a", None, ""), ray.exceptions.RayActorError),
-        (ray.exceptions.ActorDiedError(), ray.exceptions.ActorDiedError),
-        (ray.exceptions.RayTaskError("f", "x", ValueError()), ray.exceptions.RayTaskError),
-        (ValueError("not Ray's"), ValueError),
-    ],
-)
-def test_what_ray_says_of_a_lost_worker_is_its_trials_error(
-    error: Exception, kind: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Trap: for an error that is neither an actor's nor a task's, Ray Tune ends the experiment."""
-    taken: list[Exception] = []
-    monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, exception: taken.append(exception))
-    with losses_are_outcomes():
-        manager = tune_controller.RayActorManager(resource_manager=SimpleNamespace())
-        manager._actor_task_failed(None, error)
-    assert [type(one) for one in taken] == [kind]
-    assert str(error) in str(taken[0])
-    assert tune_controller.RayActorManager is RayActorManager
 
 
 def test_nothing_is_counted_where_the_kernel_counts_nothing(tmp_path: Path) -> None:

@@ -2,12 +2,11 @@
 
 import contextlib
 import gc
-import importlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,26 +14,19 @@ from typing import Any, cast
 import psutil
 import pytest
 import ray
-from ray._private.node import Node
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
 from finebench.bench.driver.options import RunOptions
-from finebench.bench.driver.ray import local_ray as own_ray
 from finebench.bench.driver.ray import session as cluster
 from finebench.bench.driver.ray import sweep
-from finebench.bench.driver.ray.ray_parts import part
-from finebench.bench.driver.ray.tune_patches import losses_are_outcomes
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import InputError, StudyError
-from tests.bench.tiny import run_tiny, tiny_study
-
-TIMES = {"train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "started_at", "finished_at"}
-TIMES |= {"exclusive"}  # measured, and so whatever else this machine does
+from tests.bench.tiny import predictions, run_tiny, science, tiny_study
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +34,6 @@ def local_ray() -> Iterator[None]:
     """One small Ray for this file's tests."""
     with cluster.ray_session(cluster.RayOptions(), cpus=2):
         yield
-
-
-def science(folder: Path) -> dict[str, dict[str, Any]]:
-    """All rows without what a clock or a memory counter says."""
-    rows = ResultsFolder(str(folder)).rows()
-    return {row["trial_id"]: {k: v for k, v in row.items() if k not in TIMES} for row in rows}
-
-
-def predictions(folder: Path) -> dict[str, bytes]:
-    """Content of every predictions file."""
-    return {path.name: path.read_bytes() for path in sorted((folder / "predictions").glob("*.parquet"))}
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -76,84 +57,6 @@ def test_ray_listens_on_localhost_only() -> None:
             listening |= {(one.laddr.ip, process.name()) for one in sockets if one.status == psutil.CONN_LISTEN}
     assert {name for _, name in listening} >= {"gcs_server", "raylet"}
     assert {ip for ip, _ in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_ray_runs_no_service_that_a_sweep_does_not_use() -> None:
-    """They would cost every run seconds; and what leaves them out has gone once Ray is there."""
-    commands = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # or a zombie, which an earlier test left
-            commands.append(" ".join(process.cmdline()))
-    assert any("gcs_server" in command for command in commands)
-    left_out = ["autoscaler/_private/monitor.py", "log_monitor.py", "ray::IDLE"]
-    left_out += ["dashboard/dashboard.py"] * (own_ray.API_SERVER in own_ray.left_out())
-    for script in left_out:
-        assert not [command for command in commands if script in command]
-    assert {getattr(Node, name).__name__ for name in own_ray.left_out()} == set(own_ray.left_out())
-    assert ray._private.services.get_node.__module__ == "ray._private.services"
-
-
-def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names inside Ray may go in a later version."""
-    name, _ = own_ray._NO_IDLE_WORKERS
-    seen: dict[str, Any] = {}
-
-    def init(**options: Any) -> Any:
-        seen.update(options, idle=os.environ.get(name))
-        return SimpleNamespace(address_info={"session_dir": "/there"})
-
-    monkeypatch.setattr(own_ray.ray, "init", init)
-    monkeypatch.setattr(own_ray, "_folders", [])
-    for method in (*own_ray.MONITORS, own_ray.API_SERVER):
-        monkeypatch.delattr(Node, method)
-    monkeypatch.delattr(own_ray.services, "get_node")
-    monkeypatch.delattr(own_ray.utils, "get_dashboard_dependency_error")
-    own_ray.start(lambda: None, num_cpus=1)
-    assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": "0"}
-    assert name not in os.environ
-    assert own_ray.session_folder() == Path("/there")
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "use"),
-    [
-        ("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", lambda: cluster._start(num_cpus=1)),
-        ("ray.air.execution._internal", "RayActorManager", lambda: losses_are_outcomes().__enter__()),
-        ("ray.tune.execution.tune_controller", "RayActorManager", lambda: losses_are_outcomes().__enter__()),
-    ],
-    ids=["loopback", "keeper", "controller"],
-)
-def test_a_ray_without_what_nothing_replaces_is_named(
-    monkeypatch: pytest.MonkeyPatch, module: str, name: str, use: Callable[[], object]
-) -> None:
-    monkeypatch.setattr(own_ray.ray, "init", lambda **options: pytest.fail("others could reach it"))
-    monkeypatch.delattr(importlib.import_module(module), name)
-    with pytest.raises(InputError, match=rf"^Ray {ray.__version__} has no {module}.{name}.*, by which .* --debug$"):
-        use()
-
-
-def test_a_part_of_ray_that_is_not_there_is_none() -> None:
-    assert part("ray._private.no_such_module") is None
-    assert part("ray._private.no_such_module", "Node") is None
-    assert part("ray._private.node", "NoSuchClass", "start") is None
-
-
-def test_what_goes_wrong_while_ray_starts_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The question for the node is put also where the wait for it, or what is done meanwhile, fails."""
-    monkeypatch.delattr(own_ray.state.GlobalState, "node_table")
-    asked = []
-    find = own_ray._found_at_once(lambda *words: asked.append(words) or "node", lambda: 1 / 0)
-    assert find("127.0.0.1:1", "id") == "node"
-    assert asked == [("127.0.0.1:1", "id")]
-
-
-def test_the_api_server_is_left_out_where_no_agent_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ray[default] the node's agent would log a traceback every second."""
-    monkeypatch.setattr(own_ray.utils, "get_dashboard_dependency_error", lambda: None)
-    assert own_ray.left_out() == own_ray.MONITORS
-    monkeypatch.setattr(own_ray.utils, "get_dashboard_dependency_error", lambda: ImportError("opencensus"))
-    assert own_ray.left_out() == (*own_ray.MONITORS, own_ray.API_SERVER)
 
 
 def test_ray_tune_is_imported_once() -> None:
@@ -362,7 +265,7 @@ class Asked(SimpleNamespace):
 
 def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again() -> None:
     """Ray's own scheduler looks through all trials there ever were, so that ten thousand cost their square."""
-    scheduler, packs = sweep._Scheduler(cast(Any, None)), [Asked(status=Trial.PENDING) for _ in range(4)]
+    scheduler, packs = sweep._Scheduler(cast(Any, None), 2), [Asked(status=Trial.PENDING) for _ in range(4)]
     assert scheduler.choose_trial_to_run(None) is None
     for pack in packs:
         scheduler.on_trial_add(None, pack)

@@ -1,0 +1,95 @@
+"""The worker of a cluster: proves that its node can train before it takes a pack, and says what keeps it from that.
+
+It is sent to nodes as it stands, not by its name, so that it runs where finebench is another one or missing. A node
+that cannot train is told of with a worker's ordinary report; then the worker ends, and its pack runs elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray import cloudpickle, tune
+
+from finebench.bench.driver.ray.nodes import proof
+from finebench.bench.driver.ray.nodes.proof import differences, fingerprint
+
+NODE_LABEL = "ray.io/node-id"
+"""Ray's own label of each node."""
+
+
+class Gate(tune.Trainable):  # type: ignore[misc]
+    """A worker behind its proof. `cargo` are references to the shipment and the model's files, which are fetched once
+    the node's code is known to be the driver's; `driver` is the driver's fingerprint."""
+
+    def setup(self, config: dict[str, Any], cargo: Any = None, driver: Mapping[str, str] | None = None) -> None:
+        """Prove, then start as any worker does; whatever keeps it from that is the node's fault, and is kept."""
+        self.told = False
+        self.worker: Any = None
+        try:
+            self.why = "; ".join(differences(own_fingerprint(), driver or {}))
+            if not self.why:
+                self._start(config, cargo)
+        except Exception as error:  # the node's fault, whatever it is: the study's inputs have been tried before
+            self.why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+
+    def _start(self, config: dict[str, Any], cargo: Any) -> None:
+        from finebench.bench.driver.ray.worker import PackWorker
+
+        worker = PackWorker()
+        worker.setup(config, *(ray.get(one) for one in cargo))
+        worker.prove()
+        self.worker = worker
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next pack; a worker that cannot train takes none."""
+        return self.worker is not None and bool(self.worker.reset_config(new_config))
+
+    def step(self) -> dict[str, Any]:
+        """As the worker's; of one that cannot train, first the reason. Raises RuntimeError then, so that Ray ends it
+        and its pack is free."""
+        if self.worker is not None:
+            return dict(self.worker.step())
+        if self.told:
+            raise RuntimeError(f"this node cannot train: {self.why}")
+        self.told = True
+        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why}
+        return {"done": False, "rung": 0, "value": 0.0, "payload": {"unfit": unfit}}
+
+    def cleanup(self) -> None:
+        """Nothing is held that the process's end does not free."""
+
+
+def own_fingerprint() -> dict[str, str]:
+    """This process's, with what is installed found before what Ray put in front: the driver's working directory."""
+    try:
+        from finebench.bench.util.own_python import installed_first
+    except ImportError:  # the fingerprint tells
+        pass
+    else:
+        installed_first()
+    return fingerprint()
+
+
+def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
+    bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})
+    if not config.get("avoid"):
+        return tune.PlacementGroupFactory([bundle])
+    elsewhere = {NODE_LABEL: f"!in({','.join(config['avoid'])})"}
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
+
+
+@contextmanager
+def sent_whole() -> Iterator[None]:
+    """Let Ray send the gate itself to its workers, and not its name."""
+    import sys
+
+    modules = (sys.modules[__name__], proof)
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)

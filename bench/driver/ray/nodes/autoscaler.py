@@ -1,0 +1,110 @@
+"""Whether an autoscaler adds nodes to the connected cluster, and which kinds of node it may add.
+
+Ray's monitor (up to 2.60 at least) runs on every head that `ray start` made. Without a cluster file it adds nothing: it
+gives each node a type of its own, named after the node. What a cluster file allows is no part of what Ray tells, and is
+read on the head, from the file that its monitor was started with.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_initialized
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from finebench.bench.driver.ray.nodes.roster import Node, offer
+from finebench.bench.util.errors import InputError
+from finebench.bench.util.safe_yaml import parse_yaml
+
+STATUS = "__autoscaling_status"
+"""Under which the monitor writes down what it does, every few seconds."""
+FIRST_STATUS = 6.0
+"""Seconds after which a monitor that has just started has done so."""
+PATIENCE = 20.0
+"""Seconds for which the head is waited for, to say what its cluster file allows."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of node that an autoscaler may start, up to `most` of it."""
+
+    name: str
+    cpus: float
+    gpus: float
+    most: int
+
+    @property
+    def shown(self) -> str:
+        """The type and what such a node has, for people."""
+        return f"{self.name} (up to {self.most}, each {offer(self.cpus, self.gpus)})"
+
+
+@dataclass(frozen=True)
+class Autoscaler:
+    """An autoscaler; `kinds` are None where they cannot be known from here, as on Kubernetes. `most` bounds its nodes
+    in all."""
+
+    kinds: tuple[Kind, ...] | None
+    most: int | None = None
+
+
+def find(nodes: Sequence[Node], patience: float = FIRST_STATUS) -> Autoscaler | None:
+    """The autoscaler of the connected cluster, which has these nodes; None where no node will ever be added.
+
+    A monitor that has told nothing is waited for, `patience` seconds long.
+    """
+    end = time.monotonic() + patience
+    while (types := _types()) is None and time.monotonic() < end:
+        time.sleep(0.5)
+    if types is None or all(one.startswith("node_") for one in types):
+        return None
+    head = next((node.id for node in nodes if node.head), None)
+    return Autoscaler(None) if head is None else _allowed(head)
+
+
+def _types() -> set[str] | None:
+    """Types of the nodes that the monitor knows of; None before it has written any down."""
+    said = _internal_kv_get(STATUS) if _internal_kv_initialized() else None
+    report = json.loads(said).get("autoscaler_report") if said else None
+    return None if report is None else {*report["active_nodes"], *report["pending_launches"]}
+
+
+def _allowed(head: str) -> Autoscaler:
+    """What the cluster file on the head allows."""
+    there = NodeAffinitySchedulingStrategy(head, soft=False)
+    ask = ray.remote(num_cpus=0, max_retries=0)(cluster_file).options(scheduling_strategy=there)
+    try:
+        text = ray.get(ask.remote(), timeout=PATIENCE)
+        return Autoscaler(None) if text is None else parsed(parse_yaml(text, "the head's cluster file"))
+    except (ray.exceptions.RayError, InputError, AttributeError, TypeError, ValueError):  # not to be known from here
+        return Autoscaler(None)
+
+
+def cluster_file(processes: Path = Path("/proc")) -> str | None:
+    """The cluster file that this machine's monitor was started with; None where there is none."""
+    option = "--autoscaling-config="
+    for process in processes.glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text(errors="replace").split("\0")
+            named = [word.removeprefix(option) for word in words if word.startswith(option)]
+            if named and any(word.endswith("monitor.py") for word in words):
+                return Path(named[0]).expanduser().read_text(encoding="utf-8")
+        except OSError:  # it has just ended, or is another user's
+            continue
+    return None
+
+
+def parsed(file: dict[str, Any]) -> Autoscaler:
+    """What a cluster file allows beside its head. Raises AttributeError, TypeError or ValueError for what is none."""
+    most = int(file.get("max_workers", 2))  # Ray's own default
+    kinds = []
+    for name, raw in file["available_node_types"].items():
+        if name != file.get("head_node_type"):
+            has = raw.get("resources", {})
+            number = min(most, int(raw.get("max_workers", most)))
+            kinds.append(Kind(name, float(has.get("CPU", 0)), float(has.get("GPU", 0)), number))
+    return Autoscaler(tuple(kinds), most)

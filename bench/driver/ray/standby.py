@@ -1,0 +1,29 @@
+"""Which waiting trial a free worker takes: not one that a worker of its own is getting ready for.
+
+Ray Tune hands a worker that has ended its pack to the first trial that waits, and throws away the worker that was being
+started for that trial (2.55 to 2.60). Where packs are shorter than a worker's start, a node that joins late would never
+get one. What this looks at is no public interface: in a Ray without it, workers are handed out as Ray does by itself.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def starting(controller: Any, trial: Any) -> bool:
+    """Whether a worker with resources of its own is getting ready for a trial that waits."""
+    actor = getattr(controller, "_trial_to_actor", {}).get(trial)
+    live = getattr(getattr(controller, "_actor_manager", None), "_live_actors_to_ray_actors_resources", {})
+    return actor is not None and actor in live
+
+
+def choose(controller: Any, waiting: Sequence[Any], most: int) -> Any:
+    """The oldest trial that waits and has no worker getting ready, else the oldest; None where none waits.
+
+    `most` trials may wait beside those whose worker is getting ready, so that free workers find one.
+    """
+    controller = getattr(controller, "_tune_controller", controller)  # Ray hands schedulers a wrapper of it
+    ready = [trial for trial in waiting if starting(controller, trial)]
+    widen = getattr(controller, "update_max_pending_trials", None)
+    if widen is not None and getattr(controller, "_max_pending_trials", None) != most + len(ready):
+        widen(most + len(ready))
+    return next((trial for trial in waiting if trial not in ready), waiting[0] if waiting else None)

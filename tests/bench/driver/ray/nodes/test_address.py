@@ -1,0 +1,56 @@
+"""An address that leads to no Ray, or to one that this machine is no node of, is refused soon, with the way that
+works."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from finebench.bench.driver.ray.nodes import address
+from finebench.bench.driver.ray.session import RayOptions, ray_session
+from finebench.bench.util.errors import InputError
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of something that listens, takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def refusal(given: str) -> str:
+    """Why a run does not start there."""
+    with pytest.raises(InputError) as refused, ray_session(RayOptions(given)):
+        pass
+    return str(refused.value)
+
+
+def test_what_is_not_ray_is_refused_soon(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray itself would ask for minutes, and then end this process."""
+    assert 2.0 + address.PATIENCE < 15.0  # a connection, and an answer
+    monkeypatch.setattr(address, "PATIENCE", 1.0)
+    begin = time.monotonic()
+    assert "what answers is not the control service of Ray's head" in refusal(silent)
+    assert time.monotonic() - begin < address.IMPORTED_WITHIN
+
+
+def test_nothing_there_is_refused_at_once(silent: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    assert f"--address 127.0.0.1:{free}: no Ray cluster can be reached there: nothing answers" in refusal(
+        f"127.0.0.1:{free}"
+    )
+
+
+def test_rays_client_is_told_the_way_that_works() -> None:
+    assert "--address ray://head:10001: ray:// is for programs outside" in refusal("ray://head:10001")
+    assert "--address head:6379, or --address auto" in refusal("ray://head:10001")
+
+
+def test_a_node_on_another_machine_is_none_here(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+    there = {"Alive": True, "NodeManagerHostname": "gpu1", "RayletSocketName": "/nowhere/raylet"}
+    monkeypatch.setattr(address, "_nodes", lambda place: [there])
+    said = refusal(silent)
+    assert "this machine is no node of that cluster" in said
+    assert "on a node (gpu1), or make this machine one that trains nothing: ray start --address=127.0.0.1:" in said

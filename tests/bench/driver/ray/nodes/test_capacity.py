@@ -1,0 +1,82 @@
+"""A study whose trials no node has room for is refused, or waits for what an autoscaler brings, and says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind, cluster_file, parsed
+from finebench.bench.driver.ray.nodes.capacity import busy, check, places
+from finebench.bench.driver.ray.nodes.roster import Node
+from finebench.bench.util.errors import StudyError
+from finebench.bench.util.safe_yaml import parse_yaml
+from tests.bench.tiny import tiny_study
+
+ROOT = Path(__file__).parents[5]
+HEAD = Node("0", "head", "10.0.0.1", 0, 0, head=True)
+SMALL = [HEAD, Node("1", "w1", "10.0.0.2", 2, 0), Node("2", "w2", "10.0.0.3", 2, 0)]
+WITH_GPU = [*SMALL, Node("3", "w3", "10.0.0.4", 1, 1)]
+
+
+def nothing() -> Autoscaler | None:
+    """No autoscaler."""
+    return None
+
+
+def test_each_node_counts_and_not_their_sum() -> None:
+    assert check(tiny_study(resources={"cpu": 2}), SMALL, nothing) == []
+    with pytest.raises(StudyError, match=r"resources: 3 CPUs on one node asked for, and the cluster has w1 \(2 CPUs\)"):
+        check(tiny_study(resources={"cpu": 3}), SMALL, nothing)
+
+
+def test_a_gpu_counts_with_the_cpus_beside_it() -> None:
+    asked: dict[str, Any] = {"resources": {"cpu": 2, "gpu": 1}}
+    with pytest.raises(StudyError, match=r"2 CPUs, 1 GPU on one node asked for.* w3 \(1 CPU, 1 GPU\)"):
+        check(tiny_study(**asked), WITH_GPU, nothing)
+    with pytest.raises(StudyError, match="2 CPUs, 1 GPU on one node"):  # auto takes a GPU where there is one
+        check(tiny_study(resources={"cpu": 2}), WITH_GPU, nothing)
+    assert check(tiny_study(resources={"gpu": 0.5}), WITH_GPU, nothing) == []
+
+
+def test_a_method_of_its_own_is_named() -> None:
+    methods = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"cpu": 9}}}
+    with pytest.raises(StudyError, match=r"methods\.bitfit\.resources: 9 CPUs on one node.*--set methods\.bitfit\."):
+        check(tiny_study(methods=methods), SMALL, nothing)
+
+
+def test_what_an_autoscaler_may_bring_is_waited_for() -> None:
+    study, l4 = tiny_study(resources={"gpu": 1}), Kind("l4", 4, 1, 8)
+    [note] = check(study, SMALL, lambda: Autoscaler((l4,)))
+    assert note.endswith(r"waiting for the autoscaler to bring l4 (up to 8, each 4 CPUs, 1 GPU)")
+    [note] = check(study, SMALL, lambda: Autoscaler(None))
+    assert "waiting for the autoscaler, which does not say" in note
+    for useless in (Kind("cpu", 16, 0, 8), Kind("l4", 4, 1, 0)):
+        with pytest.raises(StudyError, match=f"the cluster file allows {useless.name} .*never start"):
+            check(study, SMALL, lambda kind=useless: Autoscaler((kind,)))  # type: ignore[misc]
+
+
+def test_the_cluster_file_of_this_project_allows_what_it_says(tmp_path: Path) -> None:
+    """As the head's monitor is started with it."""
+    (tmp_path / "17").mkdir()
+    words = ["python", "/there/monitor.py", "--gcs-address=1:1", f"--autoscaling-config={ROOT / 'cluster.yaml'}"]
+    (tmp_path / "17/cmdline").write_text("\0".join(words))
+    text = cluster_file(tmp_path)
+    assert text is not None
+    found = parsed(parse_yaml(text, "cluster.yaml"))
+    assert found == Autoscaler((Kind("l4", 4, 1, 8), Kind("a10g", 4, 1, 8)), 8)
+    assert cluster_file(tmp_path / "17") is None
+
+
+def test_slots_in_use_by_others_are_told_from_slots_that_are_not_there() -> None:
+    study, full = tiny_study(resources={"cpu": 2}), [HEAD, Node("1", "w1", "10.0.0.2", 1, 0)]
+    assert busy(study, SMALL, full)
+    assert not busy(study, SMALL, SMALL)
+    assert not busy(study, full, full)  # no node has room for a trial, free or not
+
+
+def test_places_are_those_there_or_those_that_a_cluster_file_allows() -> None:
+    assert places(WITH_GPU, None) == (5, 1)
+    assert places([HEAD], Autoscaler(None)) == (0, 0)
+    l4, cpu = Kind("l4", 4, 1, 3), Kind("cpu", 16, 0, 10)
+    assert places([HEAD], Autoscaler((cpu, l4), 5)) == (3 * 4 + 2 * 16, 3)
+    assert places(WITH_GPU, Autoscaler((l4,), 1)) == (5, 1)

@@ -1,0 +1,68 @@
+"""A worker proves its node, also where finebench is missing; nodes that cannot train are left out."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle
+
+from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
+from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.proof import CODE, MISSING, differences, fingerprint
+from finebench.bench.driver.ray.nodes.roster import Node
+from finebench.bench.util.errors import InputError
+
+NODES = [Node("h", "head", "10.0.0.1", 0, 0, head=True), Node("a", "w1", "10.0.0.2", 1, 0)]
+NODES += [Node("b", "w2", "10.0.0.3", 1, 0)]
+
+
+def test_what_differs_is_told_and_builds_of_one_version_are_equal() -> None:
+    here = fingerprint()
+    assert differences(here, here) == []
+    assert "+" not in here["torch"]
+    assert MISSING not in here.values()
+    there = here | {CODE: "other", "torch": "2.0.0", "peft": MISSING}
+    told = ["another finebench is installed there", f"torch 2.0.0 there, {here['torch']} here"]
+    assert sorted(differences(there, here)) == sorted([*told, "peft is not installed there"])
+
+
+def test_the_gate_opens_where_there_is_no_finebench(tmp_path: Path) -> None:
+    """By its name it could not be found there."""
+    with sent_whole():
+        (tmp_path / "gate").write_bytes(cloudpickle.dumps((Gate, placement, fingerprint())))
+    code = f"""
+import sys
+sys.meta_path.insert(0, type("Lacking", (), {{"find_spec": staticmethod(lambda name, *rest: Lacking.deny(name)),
+    "deny": staticmethod(lambda name: (_ for _ in ()).throw(ModuleNotFoundError(name)) if name == "finebench" else None)
+}}))
+Lacking = sys.meta_path[0]
+import pickle
+gate, placement, driver = pickle.load(open({str(tmp_path / "gate")!r}, "rb"))
+one = object.__new__(gate)
+import importlib.util
+importlib.util.find_spec = lambda name: None
+gate.setup(one, {{}}, [], driver)
+print(one.why)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "finebench is not installed there", done.stderr
+
+
+def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
+    assert placement({"cpus": 1.0, "gpu": 0.0, "avoid": []}) == placement({"cpus": 1.0, "gpu": 0.0})
+    away = placement({"cpus": 1.0, "gpu": 0.0, "avoid": ["a", "b"]})
+    assert away._bound.arguments["bundle_label_selector"] == [{"ray.io/node-id": "!in(a,b)"}]
+
+
+def test_a_node_is_named_once_and_the_last_one_ends_the_run() -> None:
+    notes: list[str] = []
+    fitness = Fitness(notes.append, lambda: NODES)
+    for _ in range(2):
+        fitness.leave_out("a", "torch 2.0.0 there, 2.9.0 here")
+    fitness.refuse()
+    assert notes == ["node w1 is left out, its trials run elsewhere: torch 2.0.0 there, 2.9.0 here"]
+    assert fitness.avoid == ["a"]
+    fitness.leave_out("b", "peft is not installed there")
+    with pytest.raises(InputError, match=r"no node .*: w1: torch 2\.0\.0 there.*; w2: peft is not installed there\. "):
+        fitness.refuse()

@@ -1,0 +1,34 @@
+"""A worker that gets ready keeps its trial: one that is free takes another that waits."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from finebench.bench.driver.ray.standby import choose
+
+
+class Controller(SimpleNamespace):
+    """Ray Tune's, as far as it is looked at; `actors` by trial, `live` are those that have resources."""
+
+    def __init__(self, actors: dict[str, str], live: set[str]) -> None:
+        super().__init__(_trial_to_actor=actors, _max_pending_trials=2)
+        self._actor_manager = SimpleNamespace(_live_actors_to_ray_actors_resources=live)
+
+    def update_max_pending_trials(self, number: int) -> None:
+        """As Ray's own."""
+        self._max_pending_trials = number
+
+
+def test_a_free_worker_takes_a_trial_whose_own_is_not_getting_ready() -> None:
+    """Ray would throw away the worker that was being started on a node that has just joined."""
+    there = Controller({"one": "a", "two": "b"}, {"a"})
+    assert choose(SimpleNamespace(_tune_controller=there), ["one", "two"], 2) == "two"
+    assert there._max_pending_trials == 3  # one more waits beside the one that has a worker to come
+    assert choose(there, ["one"], 2) == "one"
+    assert choose(there, [], 2) is None
+    assert there._max_pending_trials == 2
+
+
+def test_a_ray_without_what_is_looked_at_hands_workers_out_as_it_does() -> None:
+    nothing: Any = object()
+    assert choose(nothing, ["one", "two"], 2) == "one"
+    assert choose(None, [], 2) is None
