@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from typer.models import OptionInfo
 
+import finebench as fb
 from finebench.bench.cli import app, exit_codes
 from finebench.bench.methods import TUNABLE
 from finebench.bench.results import schema
@@ -34,7 +35,24 @@ def surface() -> dict[str, Any]:
             "stages": list(schema.STAGES),
             "tables": {name: {f.name: str(f.type) for f in table} for name, table in schema.TABLES.items()},
         },
+        "python": {name: members(getattr(fb, name)) for name in fb.__all__ if name != "__version__"},
     }
+
+
+def members(found: Any) -> list[str]:
+    """What a public name of `import finebench` holds: methods with their arguments, and all else by name."""
+    if inspect.ismodule(found):
+        return sorted(name for name, one in vars(found).items() if getattr(one, "__module__", "") == found.__name__)
+    if not inspect.isclass(found):
+        return [f"{found.__name__}({', '.join(inspect.signature(found).parameters)})"]
+    if not found.__module__.startswith("finebench._"):  # what extensions are made of: each door has tests of its own
+        return []
+    own = {name: getattr(one, "__func__", one) for name, one in vars(found).items() if name[0] != "_"}
+    own |= {name: None for name in found.__annotations__ if name[0] != "_"}
+    return sorted(
+        f"{name}({', '.join(inspect.signature(one).parameters)})" if inspect.isfunction(one) else name
+        for name, one in own.items()
+    )
 
 
 def commands() -> dict[str, Any]:

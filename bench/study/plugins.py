@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from finebench.bench.study.schema import StoredPlugin
 from finebench.bench.util.doors import Plugin, load_plugin, plugins, read_plugin
 from finebench.bench.util.errors import PluginNotHere, StudyError, shown
@@ -67,7 +69,10 @@ def check_loaded(raw: Mapping[str, Any], where: str) -> None:
     for one in given if isinstance(given, list) else ():
         if isinstance(one, str):
             raise StudyError(f"{where}: plugins: {shown(one)} is a path; only the study file that is run names one")
-        stored = StoredPlugin.model_validate(one)
+        try:
+            stored = StoredPlugin.model_validate(one)
+        except ValidationError:  # which the study's own validation says, with its place
+            continue
         file, code = stored.file, stored.hash
         if code not in loaded:
             here = ", ".join(f"{plugin.file} of {plugin.hash}" for plugin in loaded.values()) or "none"

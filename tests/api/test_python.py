@@ -197,6 +197,8 @@ def test_what_is_wrong_is_one_message(tmp_path: Path) -> None:
         fb.Study(**{key: value for key, value in STUDY.items() if key != "name"})
     with pytest.raises(fb.InputError, match=r"claims\[0\].budget: unknown key 'stepz'; did you mean 'steps'"):
         fb.Study(**STUDY | {"claims": [STUDY["claims"][0] | {"budget": {"stepz": 1}}]})
+    with pytest.raises(fb.InputError, match=r"plugins\[0\]: a mapping such as .* \(given: 3\)"):
+        fb.Study(**STUDY | {"plugins": [3]})
     with pytest.raises(fb.InputError, match=r"^Study\('small'\): fractions: fraction 0.001"):
         fb.Study(**STUDY | {"fractions": [0.001]}).plan()
 
