@@ -27,7 +27,7 @@ METHODS: dict[str, Any] = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3]}, "lo
 CLAIMS = [
     {"id": "early", "says": "better", "a": "full", "b": "bitfit", "tasks": ["mini-cola"], "given": "not_collapsed"},
     {"id": "later", "says": "better", "a": "full", "b": "bitfit", "tasks": ["mini-mrpc"], "given": "not_collapsed"},
-    {"id": "open", "says": "matches", "a": "lora", "b": "full", "margin": 0.011, "given": "not_collapsed",
+    {"id": "open", "says": "matches", "a": "lora", "b": "full", "margin": 0.009, "given": "not_collapsed",
      "tasks": ["mini-mrpc"]},
 ]  # fmt: skip
 
@@ -87,7 +87,9 @@ def test_killed_at_every_look_it_ends_as_in_one_go(tmp_path: Path, changes: dict
     assert damage(tmp_path / "killed", tmp_path / "whole") == NOTHING
     both = [claims(tmp_path / name) for name in ("killed", "whole")]
     assert both[0] == both[1]
-    assert [one["looks"]["decided_at"] for one in both[0]] == [1, 3, None]  # what this is a test of: three ways to end
+    early, later, never = (one["looks"] for one in both[0])  # what this is a test of: claims that end in three ways
+    assert (early["decided_at"], later["decided_at"] in (2, 3), never["decided_at"]) == (1, True, None)
+    assert never["taken"] == len(LOOKS)
     there, also = (ResultsFolder(str(tmp_path / name)).plan() for name in ("killed", "whole"))
     assert there is not None
     assert also is not None
