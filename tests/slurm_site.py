@@ -62,7 +62,8 @@ mount --bind /mnt {folder}
 mount --bind {folder}/hosts /etc/hosts
 export SLURM_CONF={folder}/slurm.conf
 {controller}
-slurmd -D -N {node} # not exec: the first process of its space has to reap what Ray leaves
+slurmd -D -N {node} &
+wait # the first process of its space has to reap what Ray leaves
 """
 
 

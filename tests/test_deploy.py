@@ -20,6 +20,7 @@ from typer.main import get_command
 
 from finebench.bench import __version__
 from finebench.bench.cli.app import app
+from finebench.bench.driver.ray.tune_adapter import STOP_GRACE
 from finebench.bench.study.load import load_study
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +74,9 @@ RAYJOB = keys(
     apiVersion={"const": "ray.io/v1"},
     kind={"const": "RayJob"},
     metadata=keys("name", name={"type": "string", "pattern": r"^[a-z0-9-]{1,47}$"}),
-    spec=keys(entrypoint=TEXT, backoffLimit=NUMBER, shutdownAfterJobFinishes=FLAG, rayClusterSpec=CLUSTER),
+    spec=keys(
+        entrypoint=TEXT, runtimeEnvYAML=TEXT, backoffLimit=NUMBER, shutdownAfterJobFinishes=FLAG, rayClusterSpec=CLUSTER
+    ),
 )
 SKY = keys(
     name=TEXT,
@@ -141,6 +144,7 @@ def test_the_rayjob_runs_a_study_on_workers_alone() -> None:
     params = check_run(shlex.split(spec["entrypoint"]))
     assert params["address"] == "auto"
     assert "://" in params["results"]
+    assert int(YAML(typ="safe").load(spec["runtimeEnvYAML"])["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"]) > STOP_GRACE
     cluster = spec["rayClusterSpec"]
     assert cluster["rayVersion"] == pinned()
     assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
@@ -148,8 +152,7 @@ def test_the_rayjob_runs_a_study_on_workers_alone() -> None:
     [group] = cluster["workerGroupSpecs"]
     [worker] = group["template"]["spec"]["containers"]
     assert (group["minReplicas"], worker["resources"]["limits"]["nvidia.com/gpu"]) == (0, "1")
-    # a driver that is told to stop gives its workers a minute for their checkpoints
-    assert group["template"]["spec"]["terminationGracePeriodSeconds"] > 60
+    assert group["template"]["spec"]["terminationGracePeriodSeconds"] > STOP_GRACE
 
 
 def test_the_skypilot_task_runs_a_study_on_the_first_node() -> None:
@@ -174,7 +177,7 @@ def test_all_run_one_image() -> None:
     assert images | {read("skypilot.yaml")["resources"]["image_id"].removeprefix("docker:")} == {image}
     assert f"-t {image} " in (DEPLOY / "Containerfile").read_text(encoding="utf-8")
     page = (ROOT / "docs/how-to/containers.md").read_text(encoding="utf-8")
-    [section] = re.findall(r"```yaml\n(docker:.*?)```", page, re.DOTALL)
+    [section] = re.findall(r"```text\n(docker:.*?)```", page, re.DOTALL)
     given = YAML(typ="safe").load(section)
     assert given["docker"]["image"] == image
     launcher = YAML(typ="safe").load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,21 @@ def parse_offline(line: str) -> None:
     parse_run(line.partition(" ")[2])
 
 
+def names_what_is_there(line: str) -> None:
+    """The files of deploy/ that it names are there; job and image are theirs, and a script is one written above."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "deploy").iterdir())
+    program, *words = shlex.split(line)
+    named = [word for word in words if re.search(r"deploy/|doering2024|finebench:|\.sh$", word)]
+    assert named
+    for word in named:
+        if word.startswith("deploy/"):
+            assert (ROOT / word).is_file()
+        elif program == "sbatch":
+            assert any(f"--out {word} " in other for _, other in LINES)
+        else:
+            assert word.rpartition("=")[2] in text
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     r"finebench run ": parse_run,
     r"HF_HUB_OFFLINE=1 finebench run ": parse_offline,
@@ -66,6 +82,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     r"pip install -c ": extras,
     r"ray ": parse_ray,
     r"\. \.venv/bin/activate$": activate,
+    r"docker |kubectl |sky |sbatch ": names_what_is_there,
 }
 """How commands are checked, by how they begin; the first that fits."""
 

@@ -113,14 +113,13 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     why = lacks()
     if why is not None:
         pytest.skip(f"no Slurm here: {why}")
-    tools = tmp_path / "tools"
-    tools.mkdir()
+    folder = tmp_path / "site"
+    tools = folder / "tools"
+    tools.mkdir(parents=True)
     for name, module in (("ray", "ray.scripts.scripts"), ("finebench", "finebench")):
         (tools / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    folder = tmp_path / "site"
-    folder.mkdir()
     with site(folder) as made:
         yield made
 
