@@ -106,7 +106,9 @@ def cluster(folder: Path) -> Iterator[str]:
         [sys.executable, "-c", started], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
+        assert address, "no Ray could be started"
+        yield address
         process.communicate()  # which closes what it reads from: it ends
 
 
