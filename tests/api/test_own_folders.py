@@ -97,8 +97,10 @@ def cluster(folder: Path) -> Iterator[str]:
     """Another's Ray, in processes of its own; its address."""
     started = (
         "import ray.cluster_utils, sys\n"
-        "head = {'num_cpus': 2, 'include_dashboard': False}\n"
-        "cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)\n"
+        "from finebench.bench.driver.ray.workarounds import quick_start\n"
+        "with quick_start(lambda: None):\n"
+        "    head = {'num_cpus': 2, 'include_dashboard': False}\n"
+        "    cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)\n"
         "print(cluster.address, flush=True)\n"
         "sys.stdin.read()\n"
     )
