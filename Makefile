@@ -12,7 +12,7 @@ CORE   := $(patsubst %,tests/%.py,bench/models/test_attention bench/models/test_
           bench/methods/_peft/test_options bench/methods/_peft/test_effects bench/models/test_frozen_encoder \
           bench/training/packs/test_stacked_model bench/methods/cost/test_probe bench/training/worker/test_pack_runner \
           bench/training/test_checkpoint bench/training/worker/test_weights bench/data/test_tokenize \
-          bench/scheduling/test_optuna_search bench/driver/test_run bench/driver/ray/test_sweep bench/driver/ray/test_faults \
+          bench/scheduling/test_optuna_search bench/driver/test_run bench/driver/ray/test_sweep bench/driver/ray/test_faults bench/driver/ray/test_workarounds \
           bench/data/test_readers bench/study/test_load bench/cli/test_cli_bad_input \
           analysis/load/test_load analysis/report/test_report)
 

@@ -97,8 +97,10 @@ def cluster(folder: Path) -> Iterator[str]:
     """Another's Ray, in processes of its own; its address."""
     started = (
         "import ray.cluster_utils, sys\n"
-        "head = {'num_cpus': 2, 'include_dashboard': False}\n"
-        "cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)\n"
+        "from finebench.bench.driver.ray.workarounds import quick_start\n"
+        "with quick_start(lambda: None):\n"
+        "    head = {'num_cpus': 2, 'include_dashboard': False}\n"
+        "    cluster = ray.cluster_utils.Cluster(initialize_head=True, head_node_args=head)\n"
         "print(cluster.address, flush=True)\n"
         "sys.stdin.read()\n"
     )
@@ -106,7 +108,9 @@ def cluster(folder: Path) -> Iterator[str]:
         [sys.executable, "-c", started], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
+        assert address, "no Ray could be started"
+        yield address
         process.communicate()  # which closes what it reads from: it ends
 
 
