@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from finebench.analysis.claims.kinds import Kind
+from finebench.bench.study.findings import sentences
 from finebench.bench.study.parts.claim import Claim as Stated
 from finebench.bench.study.parts.claim_kinds import kind
 from finebench.bench.study.plugins import missing
@@ -20,6 +21,7 @@ Word = Literal["supported", "refuted", "inconclusive"]
 class Claim:
     """One sentence to be tested. `fraction` None: the study's largest; `budget` None: the study's first.
 
+    own: the further keys of its kind, an instance of its `more`.
     tasks: "all" (it must hold on each), "pooled" (on average over them), or the names of those it must hold on.
     """
 
@@ -37,6 +39,7 @@ class Claim:
     note: str = ""
     given: str = ""
     scale: str = "points"
+    own: Any = None
 
     @property
     def kind(self) -> Kind:
@@ -66,15 +69,18 @@ def _claim(raw: Any, at: str) -> Claim:
         stated = Stated.model_validate(raw)
     except ValidationError as error:
         raise ResultsError(f"{at}: {_first(error)}") from error
-    given = stated.model_dump(exclude={"budget", "tasks"}, exclude_none=True)
+    given = stated.model_dump(exclude={"budget", "tasks", *(stated.model_extra or {})}, exclude_none=True)
     tasks = stated.tasks if isinstance(stated.tasks, str) else tuple(stated.tasks)
     budget = None if stated.budget is None else stated.budget.canonical
-    return Claim(**given, budget=budget, tasks=tasks)
+    return Claim(**given, budget=budget, tasks=tasks, own=stated.own)
 
 
 def _first(error: ValidationError) -> str:
     """The first finding: its key, where the message does not name it, and what is wrong."""
     found = error.errors()[0]
+    within = found.get("ctx", {}).get("error")
+    if isinstance(within, ValidationError):
+        return sentences(within)[0]
     message = found["msg"].removeprefix("Value error, ")
     own = found["type"] == "value_error"
     return message if own else f"{'.'.join(map(str, found['loc']))}: {message}"
