@@ -70,7 +70,7 @@ CLAIM = {"id": "c", "says": "wins_more", "a": "a", "b": "b"}
 
 @pytest.mark.slow
 def test_a_kind_of_claim(tmp_path: Path, finebench: Finebench) -> None:
-    claims = [CLAIM, CLAIM | {"id": "d", "a": "b", "b": "a"}]
+    claims = [CLAIM, CLAIM | {"id": "d", "a": "b", "b": "a"}, CLAIM | {"id": "e", "ties": 0.5}]
     results = drawn(tmp_path / "r", {"a": {"mean": 0.9}, "b": {"mean": 0.8}}, claims).write()
     done = finebench("claim.md", "report", results, "--check-claims")
     assert done.returncode == 4, done.stderr
@@ -78,6 +78,8 @@ def test_a_kind_of_claim(tmp_path: Path, finebench: Finebench) -> None:
     assert (made["c"]["verdict"], made["c"]["estimate"], made["c"]["pairs"]) == ("supported", 1.0, 10)
     assert made["c"]["statement"].startswith("a is ahead of b on most seeds on every task")
     assert made["c"]["reason"] == "the 95 % interval lies above 0.5"
+    assert made["e"]["verdict"] == "inconclusive"  # no seed on which they differ by so much
+    assert made["e"]["statement"].startswith("a is ahead of b by more than 0.5 on most seeds")
     assert (made["d"]["verdict"], made["d"]["quantity"]) == ("refuted", "share of seeds on which a is ahead of b")
     assert "share of seeds on which b is ahead of a = 0" in (tmp_path / "r/report/report.md").read_text("utf-8")
     without = finebench(None, "report", results)

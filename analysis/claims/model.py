@@ -21,6 +21,7 @@ Word = Literal["supported", "refuted", "inconclusive"]
 class Claim:
     """One sentence to be tested. `fraction` None: the study's largest; `budget` None: the study's first.
 
+    own: the further keys of its kind, an instance of its `more`.
     tasks: "all" (it must hold on each), "pooled" (on average over them), or the names of those it must hold on.
     """
 
@@ -38,6 +39,7 @@ class Claim:
     note: str = ""
     given: str = ""
     scale: str = "points"
+    own: Any = None
 
     @property
     def kind(self) -> Kind:
@@ -67,10 +69,10 @@ def _claim(raw: Any, at: str) -> Claim:
         stated = Stated.model_validate(raw)
     except ValidationError as error:
         raise ResultsError(word(error, at, "", Stated)) from error
-    given = stated.model_dump(exclude={"budget", "tasks"}, exclude_none=True)
+    given = stated.model_dump(exclude={"budget", "tasks", *(stated.model_extra or {})}, exclude_none=True)
     tasks = stated.tasks if isinstance(stated.tasks, str) else tuple(stated.tasks)
     budget = None if stated.budget is None else stated.budget.canonical
-    return Claim(**given, budget=budget, tasks=tasks)
+    return Claim(**given, budget=budget, tasks=tasks, own=stated.own)
 
 
 @dataclass(frozen=True)

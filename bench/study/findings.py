@@ -155,7 +155,10 @@ def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: ty
         key = str(detail["loc"][-1])  # a key may look like one of Pydantic's labels, which are no part of a place
         wrong = choose("key", key, _keys(owner)) if owner else f"unknown key {key!r}"
         return f"{parent}: {wrong}" if parent else wrong
-    message = str(detail["ctx"]["error"])
+    error = detail["ctx"]["error"]
+    if isinstance(error, ValidationError):  # of a part that is checked on its own: the keys of a claim's kind
+        return sentences(error, full)[0]
+    message = str(error)
     given = "" if shown(detail["input"]) in message else _given(detail["input"])
     return f"{full}: {message[:1].lower()}{message[1:]}{given}" if full else message
 

@@ -2,11 +2,12 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.claim_kinds import KINDS, ClaimKind, kind
 from finebench.bench.study.parts.part import Part
+from finebench.bench.util.errors import choose
 
 COSTS = (
     "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
@@ -16,7 +17,9 @@ COSTS = (
 
 
 class Claim(Part):
-    """A sentence the study exists to test; the report gives it a verdict."""
+    """A sentence the study exists to test; the report gives it a verdict. Further keys are those of its kind alone."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     says: str
@@ -46,6 +49,18 @@ class Claim(Part):
         return value
 
     @model_validator(mode="after")
+    def _further(self) -> Self:
+        """A key that is neither a claim's nor its kind's is none."""
+        further = self.kind.more.model_fields
+        for key in self.model_extra or {}:
+            if key not in further:
+                raise ValueError(choose("key", key, (*type(self).model_fields, *further)))
+        self.kind.more.model_validate(
+            self.model_extra or {}
+        )  # what it raises is worded with the study's other findings
+        return self
+
+    @model_validator(mode="after")
     def _complete(self) -> Self:
         missing = [key for key in self.kind.needs if getattr(self, key) is None]
         if missing:
@@ -57,6 +72,11 @@ class Claim(Part):
             means = ", ".join(name for name, one in KINDS.items() if one.of_means)
             raise ValueError(f"a claim that says {self.says!r} has no {wrong[0]}; it is for {means}")
         return self
+
+    @property
+    def own(self) -> Part:
+        """The further keys of its kind, with their defaults."""
+        return self.kind.more.model_validate(self.model_extra or {})
 
     @property
     def kind(self) -> ClaimKind:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
+from finebench.bench.study.parts.part import Part
 from finebench.bench.util.doors import Door
 
 LEAST_PAIRS = 6
@@ -52,6 +53,10 @@ class Stated(Protocol):
     def over(self) -> str:
         """What a spread is over."""
 
+    @property
+    def own(self) -> Any:
+        """The kind's further keys, an instance of its `more`."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -75,6 +80,9 @@ class ClaimKind(ABC):
     """Keys that a claim must have beside id, says and a."""
     own_keys: ClassVar[tuple[str, ...]] = ()
     """Keys that mean something to this kind and not to every other: cost, over."""
+    more: ClassVar[type[Part]] = Part
+    """Further keys, which no other kind has: a closed model of them with their types and defaults. A claim's `own`
+    holds their values."""
     of_means: ClassVar[bool] = False
     """Whether it is about a difference of mean scores, whose unit and runs a claim can set (scale, given)."""
     of_collapses: ClassVar[bool] = False

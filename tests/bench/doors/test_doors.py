@@ -226,6 +226,40 @@ def test_the_example_metric_from_counts_is_that_of_copies() -> None:
     assert metric.weighted(labels.astype(float), predictions.astype(float), counts) == pytest.approx(np.array(wanted))
 
 
+def test_a_kind_of_claim_has_keys_of_its_own() -> None:
+    """Checked with the study, stored with it, and read again by the report; refused of every other kind."""
+    from finebench.analysis.claims.model import claims_of
+    from finebench.bench.study.load import build_study
+    from finebench.bench.util.errors import ResultsError
+
+    page = (ROOT / "docs/extending/claim.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    load_plugin(Plugin("wins_more.py", code))
+    claim = {"id": "c", "says": "wins_more", "a": "bitfit", "b": "full"}
+    raw = {"name": "t", "tasks": ["mini-cola"], "methods": {"bitfit": {}, "full": {}}, "budget": {"steps": 4}}
+
+    def stored(**keys: object) -> dict[str, object]:
+        return build_study(raw | {"claims": [claim | keys]}, "s.yaml", Path(".")).model_dump(mode="json")
+
+    for given, value in (({"ties": 0.5}, 0.5), ({}, 0.0)):
+        again = stored(**given)
+        assert build_study(again, "study.yaml", Path(".")).claims[0].own == claims_of(again)[0].own
+        assert claims_of(again)[0].own.ties == value
+    for keys, words in (
+        ({"ties": -1.0}, r"claims\[0\]\.ties: a number greater than or equal to 0 is needed \(given: -1\.0\)"),
+        ({"ties": "few"}, r"claims\[0\]\.ties: a number is needed"),
+        ({"tie": 0.5}, r"claims\[0\]: unknown key 'tie'; did you mean 'ties'\? choices: a, b, .*, ties$"),
+        ({"says": "better", "ties": 0.5}, r"claims\[0\]: unknown key 'ties'; choices: a, b, .*, tasks$"),
+    ):
+        with pytest.raises(StudyError, match=words):
+            stored(**keys)
+        with pytest.raises(ResultsError, match=r"ties?"):
+            claims_of({"claims": [claim | keys]})
+    doors._plugins.clear()
+    with pytest.raises(ResultsError, match=r"'wins_more' is not one of .*; what 'w.py' adds .* --plugin FILE"):
+        claims_of({"claims": [claim], "plugins": [{"file": "w.py", "hash": "0" * 16}]})
+
+
 def test_an_edited_plugin_takes_the_place_of_the_old_one() -> None:
     text = (HERE / "half_way.py").read_text()
     load_plugin(Plugin("half_way.py", text))
