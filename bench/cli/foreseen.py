@@ -49,8 +49,6 @@ def _price(seconds: float | None, price_per_hour: float | None) -> float | None:
 
 def print_waves(console: Console, found: dict[str, Any]) -> None:
     """The tables of seeds until settled; nothing of other studies, but a price where one is asked for."""
-    from finebench.bench.cli.show import hours
-
     waves = found["waves"]
     if waves is None:
         if found["price"] is not None:
@@ -110,6 +108,13 @@ def _taken(task: dict[str, Any]) -> str:
         for key in ("effect", "sd")
     )
     return f"difference {effect}, standard deviation of a pair {sd}"
+
+
+def hours(seconds: float | None) -> str:
+    """Seconds in hours, or in minutes where they are few."""
+    if seconds is None:
+        return "time unknown"
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
 
 
 def _money(price: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from finebench.bench.cli.foreseen import expected, hours, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
 from finebench.bench.cli.terminal.text_table import print_table
 from finebench.bench.study.parts.budget import budget_words
@@ -26,7 +27,6 @@ def print_plan(
 ) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study; of seeds until settled, what they will
     cost and decide as far as that is expected."""
-    from finebench.bench.cli.foreseen import expected, print_waves
     from finebench.bench.data.facts import lines
     from finebench.bench.driver.forecast import forecast
     from finebench.bench.study.load import find_study, load_study
@@ -83,13 +83,6 @@ def _count(value: int | None) -> str:
 
 def _flops(value: float | None) -> str:
     return "?" if value is None else f"{value:.2e}"
-
-
-def hours(seconds: float | None) -> str:
-    """Seconds in hours, or in minutes where they are few."""
-    if seconds is None:
-        return "time unknown"
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
 
 
 def print_status(results: str, as_json: bool) -> None:
