@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from finebench.bench.cli.foreseen import expected, hours, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
 from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.parts.budget import budget_words
@@ -27,7 +28,6 @@ def print_plan(
 ) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study; of seeds until settled, what they will
     cost and decide as far as that is expected."""
-    from finebench.bench.cli.foreseen import expected, print_waves
     from finebench.bench.data.facts import lines
     from finebench.bench.driver.forecast import forecast
     from finebench.bench.study.load import find_study, load_study
