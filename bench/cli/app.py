@@ -1,5 +1,6 @@
 """The `finebench` command: thin commands over the functions that do the work. Heavy imports happen inside them."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,7 +83,7 @@ def new(
     from finebench.bench.cli.new import write_new
 
     written = write_new(path, data)
-    typer.echo(f"wrote {written}; run it with: finebench run {written}")
+    typer.echo(f"wrote {written}; run it with: finebench run {shlex.quote(str(written))}")
 
 
 @app.command(rich_help_panel=RUN, epilog=_example("finebench plan doering2024 --json"))

@@ -1,5 +1,6 @@
 """What `run` and `report` do: run a study, print the summary table, say where the report is."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -182,7 +183,7 @@ def _tell(console: Console, results: str, report: "Report", note: str) -> None:
     for one in report.verdicts:
         console.print(Text(verdict_line(one)), soft_wrap=True)
     console.print(Text(f"report: {report.path}{note}"), soft_wrap=True)
-    console.print(Text(f"again with: finebench report {results}"), soft_wrap=True)
+    console.print(Text(f"again with: finebench report {shlex.quote(str(results))}"), soft_wrap=True)
 
 
 def verdict_line(one: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ def test_a_late_node_gets_trials(tmp_path_factory: pytest.TempPathFactory) -> No
     with Net(tmp_path_factory.mktemp("net")) as net:
         head, late = net.machine("head"), net.machine("late")
         head.ray(cpus=1)
-        seeds = 2000
+        seeds = 600
         run = head.begin(f"run {study(head, seeds=seeds, budget={'steps': 2})} --address {head.ip}:6379 --results out")
         until(lambda: len(list((head.tmp / "out/trials").glob("[0-9a-f]*.parquet"))) > 2, 120, "first rows")
         late.ray(head, cpus=1)

@@ -11,7 +11,8 @@ from typing import Any
 
 def starting(controller: Any, trial: Any) -> bool:
     """Whether a worker with resources of its own is getting ready for a trial that waits."""
-    actor = getattr(controller, "_trial_to_actor", {}).get(trial)
+    actors = getattr(controller, "_trial_to_actor", {})
+    actor = actors.get(trial) if actors else None
     live = getattr(getattr(controller, "_actor_manager", None), "_live_actors_to_ray_actors_resources", {})
     return actor is not None and actor in live
 

@@ -1,20 +1,21 @@
 """Between Ray Tune's trials and the scheduler's packs: what starts, what its end means, what is tried again.
 
-A lost worker or node is retried, `retries` times for a pack, and then trial by trial, and as often as it takes where
-Ray itself has gone with it (its end is the driver's: bench.driver.ray.session); what a trial by itself came to (also a
-divergence or an exception) is a row at once, what failed in a pack is tried in smaller ones (bench.scheduling.retries).
+A lost worker is retried, `retries` times for a pack, and then trial by trial; one that was lost with its node runs
+again without counting, and as often as it takes where Ray itself has gone with it (its end is the driver's:
+bench.driver.ray.pulse). What a trial by itself came to (also a divergence or an exception) is a row at once, what
+failed in a pack is tried in smaller ones (bench.scheduling.retries).
 A worker that says nothing for longer than its trials may take is killed: a trial by itself is then a `timeout`.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.tune.search import Searcher
 
+from finebench.bench.driver.ray import losses
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.workarounds import actor_of
@@ -79,6 +80,7 @@ class TuneAdapter:
         self.running: dict[str, _Running] = {}
         self.again = Retries()
         self._losses: dict[str, int] = {}
+        self._nodes_lost: dict[str, int] = {}
         self._stopped_at: float | None = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -213,9 +215,14 @@ class TuneAdapter:
             self.again.again(pack, most=size // 2, because=f"out of memory in a pack of {size}")
             return
         key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
-        losses = self._losses[key] = self._losses.get(key, 0) + 1
-        if not one.hung and losses <= self.retries:
-            self._note(pack, f"{reason[:200]}; trying again ({losses} of {self.retries})")
+        if not one.hung and losses.with_node(trial) and self._nodes_lost.get(key, 0) < losses.MOST_NODES:
+            self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
+            self._note(pack, f"its node {losses.node_name(trial) or ''} is gone; it runs again elsewhere")
+            self.again.again(pack)
+            return
+        lost = self._losses[key] = self._losses.get(key, 0) + 1
+        if not one.hung and lost <= self.retries:
+            self._note(pack, f"{reason[:200]}; trying again ({lost} of {self.retries})")
             self.again.again(pack)
         elif pack.measures is not None:
             self._measured(pack, {"failed": reason[:200]})
@@ -223,7 +230,8 @@ class TuneAdapter:
             self._note(pack, f"{reason[:200]}; its trials are tried one by one")
             self.again.again(pack, most=1)
         else:
-            rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason) for t in pack.trials]
+            host = losses.node_name(trial)
+            rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason, host) for t in pack.trials]
             self.recorder.store(pack, self.again.tell(rows))
 
     def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
@@ -277,9 +285,7 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
     other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
-    error = trial.get_pickled_error()
-    file = getattr(trial, "error_file", None)  # where a worker failed while it started, Ray leaves text only
-    text = str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
+    error, text = trial.get_pickled_error(), losses.said(trial)
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
     if struck and not memory:

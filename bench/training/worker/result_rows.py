@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,10 +152,10 @@ def _probability(scored: Predictions) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.ravel(), pa.float32())).cast(kind)
 
 
-def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: str) -> Record:
-    """The row of a trial whose worker was lost before it could report: what is known without it."""
+def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: str, host: str | None = None) -> Record:
+    """The row of a trial whose worker was lost, on `host` where that is known, before it could report."""
     now = datetime.now(UTC)
-    return make_record(
+    made = make_record(
         trial=trial,
         study=study,
         status=status,
@@ -167,3 +168,4 @@ def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: s
         device=None,
         started_at=now,
     )
+    return made if host is None else replace(made, trial=made.trial | {"hostname": host})

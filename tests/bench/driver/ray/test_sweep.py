@@ -190,7 +190,7 @@ def test_a_lost_node_costs_a_retry_and_no_trial(tmp_path: Path, monkeypatch: pyt
         study = tiny_study(**changes)
         outcome = run_study(study, options, lambda scheduler: Watch(), lambda trial, reason, runs: None)
         assert outcome.statuses == {"ok": 3}
-        assert sum("trying again (1 of 2)" in note for note in notes) == 1, notes
+        assert sum("is gone; it runs again elsewhere" in note for note in notes) == 1, notes
         assert any("goes on at step" in note for note in notes), notes
         assert science(tmp_path / "out") == science(tmp_path / "whole")
     finally:

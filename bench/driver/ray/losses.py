@@ -1,0 +1,38 @@
+"""What Ray says of a lost worker: on which node it was, and whether the node has gone with it.
+
+A node that goes (a spot instance that is taken back, a machine switched off) is no failure of the trials that it had.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import ray
+
+MOST_NODES = 10
+"""Nodes that one pack may lose without a retry: one that takes machine after machine with it has an end too."""
+
+_IP = re.compile(r"^\s*ip: (\S+)\s*$", re.MULTILINE)
+
+
+def said(trial: Any) -> str:
+    """Ray's last error of a trial, which it wrote down before it asked us; empty where there is none."""
+    error = trial.get_pickled_error()
+    file = getattr(trial, "error_file", None)  # where a worker failed while it started, Ray leaves text only
+    return str(error) if error is not None else Path(file).read_text() if file and Path(file).exists() else ""
+
+
+def with_node(trial: Any) -> bool:
+    """Whether a trial's worker was lost since its node has gone."""
+    return bool(getattr(trial.get_pickled_error(), "preempted", False)) or "its node has died" in said(trial)
+
+
+def node_name(trial: Any) -> str | None:
+    """The host name of the node, alive or not, on which a trial's worker was lost; None where that is not known."""
+    found = _IP.search(said(trial))
+    ip = found[1] if found else getattr(getattr(trial, "temporary_state", None), "location", None)
+    ip = getattr(ip, "hostname", ip)  # what a worker that has reported said of itself
+    if not ip or not ray.is_initialized():
+        return None
+    names = {one["NodeManagerAddress"]: one["NodeManagerHostname"] for one in ray.nodes()}
+    return names.get(ip, ip if ip in names.values() else None)

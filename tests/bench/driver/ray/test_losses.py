@@ -1,0 +1,69 @@
+"""A node that goes is no failure of its trials; a lost trial's row names the node."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+
+from finebench.bench.driver.ray import losses
+from finebench.bench.training.worker.result_rows import lost_record
+from tests.bench.driver.ray.test_faults import make_adapter
+
+DIED = "The actor died unexpectedly before finishing this task.\n\tclass_name: X\n\tip: 10.0.0.7\n"
+WITH_NODE = RuntimeError(f"{DIED}The actor died because its node has died. Node Id: ab12")
+ALONE = RuntimeError(f"{DIED}The actor is dead because its worker process has died.")
+NODES = [{"NodeManagerAddress": "10.0.0.7", "NodeManagerHostname": "w7", "Alive": False}]
+
+
+def trial(error: Exception) -> Any:
+    """Ray Tune's trial as it is once its worker is lost."""
+    return SimpleNamespace(get_pickled_error=lambda: error, error_file=None)
+
+
+@pytest.fixture(autouse=True)
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that remembers its dead node."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: NODES)
+
+
+def test_a_node_that_goes_is_told_from_a_worker_that_dies() -> None:
+    assert losses.with_node(trial(WITH_NODE))
+    assert losses.with_node(trial(ray.exceptions.RayActorError(preempted=True)))
+    assert not losses.with_node(trial(ALONE))
+    assert losses.node_name(trial(ALONE)) == "w7"
+    assert losses.node_name(trial(RuntimeError("nothing is known"))) is None
+
+
+def test_a_node_costs_no_retry_and_a_worker_does(tmp_path: Path) -> None:
+    """Of a pack without retries; its row has its node's name, not the driver's."""
+    adapter, watch = make_adapter(tmp_path, retries=0, methods={"bitfit": {"lr": [5e-3]}})
+    for number in range(3):
+        adapter.suggest(f"{number}")
+        adapter.lost(f"{number}", trial(WITH_NODE))
+        assert watch.notes[-1].endswith(": its node w7 is gone; it runs again elsewhere")
+    assert not adapter.recorder.statuses
+    adapter.suggest("last")
+    adapter.lost("last", trial(ALONE))
+    assert adapter.recorder.statuses == {"error": 1}
+    assert adapter.recorder.failures[0]["hostname"] == "w7"
+
+
+def test_what_takes_node_after_node_with_it_has_an_end(tmp_path: Path) -> None:
+    adapter, _ = make_adapter(tmp_path, retries=0, methods={"bitfit": {"lr": [5e-3]}})
+    for number in range(losses.MOST_NODES + 1):
+        assert not adapter.recorder.statuses
+        adapter.suggest(f"{number}")
+        adapter.lost(f"{number}", trial(WITH_NODE))
+    assert adapter.recorder.statuses == {"error": 1}
+
+
+def test_a_lost_record_without_a_known_node_has_the_drivers_name(tmp_path: Path) -> None:
+    adapter, _ = make_adapter(tmp_path)
+    config: Any = adapter.suggest("one")
+    assert config["avoid"] == []
+    one = adapter.running["one"].pack.trials[0]
+    made = lost_record(one, "tiny", adapter.tasks[one.task.name], "error", "gone")
+    assert made.trial["hostname"]
