@@ -168,7 +168,10 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(slurm: Slurm) -
 STUBS = {
     "srun": 'while [ "$1" != ray ]; do shift; done; exec "$@"',
     "ray": '[ -z "${NO_RAY:-}" ] || exit 0; while [ "$1" != -- ]; do shift; done; shift; "$@"; exit $?',
-    "finebench": 'trap "exit 130" TERM; echo "$*" > ran; [ -z "${ENDS:-}" ] || exit $ENDS\nwhile :; do sleep 0.05; done',
+    "finebench": """trap "exit 130" TERM
+echo "$*" > ran
+[ -z "${ENDS:-}" ] || exit $ENDS
+while :; do sleep 0.05; done""",
     "scontrol": 'echo "$*" > requeued',
 }
 """What the script calls, as it behaves; `ray symmetric-run` ends with 0 where its Ray does not start."""
