@@ -110,12 +110,5 @@ def _taken(task: dict[str, Any]) -> str:
     return f"difference {effect}, standard deviation of a pair {sd}"
 
 
-def hours(seconds: float | None) -> str:
-    """Seconds in hours, or in minutes where they are few."""
-    if seconds is None:
-        return "time unknown"
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
-
-
 def _money(price: float | None) -> str:
     return "?" if price is None else f"{price:,.2f}"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from finebench.bench.cli.foreseen import expected, hours, print_waves
+from finebench.bench.cli.foreseen import expected, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
 from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.parts.budget import budget_words

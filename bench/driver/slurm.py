@@ -57,6 +57,10 @@ wait $job
 while kill -0 $job 2>/dev/null; do wait $job; done # a signal ends a wait early
 wait $job
 code=$?
+if [ ! -s "$pid_file" ]; then # ray symmetric-run ends with 0 where its Ray does not start
+    echo "Ray did not start: nothing was run" >&2
+    code=1
+fi
 rm -f "$pid_file"
 
 if [ "$stopping" = requeue ] && [ $code -eq 130 ]; then

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -162,3 +163,55 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(slurm: Slurm) -
     assert f"{before} there before" in log
     assert len(list(results.rows())) == 40
     assert verify(results).problems == []
+
+
+STUBS = {
+    "srun": 'while [ "$1" != ray ]; do shift; done; exec "$@"',
+    "ray": '[ -z "${NO_RAY:-}" ] || exit 0; while [ "$1" != -- ]; do shift; done; shift; "$@"; exit $?',
+    "finebench": """trap "exit 130" TERM
+echo "$*" > ran
+[ -z "${ENDS:-}" ] || exit $ENDS
+while :; do sleep 0.05; done""",
+    "scontrol": 'echo "$*" > requeued',
+}
+"""What the script calls, as it behaves; `ray symmetric-run` ends with 0 where its Ray does not start."""
+
+
+def stubbed(folder: Path, script: str, **more: str) -> "subprocess.Popen[bytes]":
+    """The script under way, without Slurm and Ray."""
+    for name, text in STUBS.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    (folder / "run.sh").write_text(script)
+    env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
+    return subprocess.Popen(["bash", "run.sh"], cwd=folder, env=env | more)
+
+
+@pytest.fixture
+def script(capsys: pytest.CaptureFixture[str]) -> str:
+    """A script."""
+    return said(capsys, "quickstart", "--nodes", "1", "--time", "60")
+
+
+@pytest.mark.parametrize(("more", "code"), [({"ENDS": "0"}, 0), ({"ENDS": "3"}, 3), ({"NO_RAY": "1"}, 1)])
+def test_a_job_ends_as_its_run_does(tmp_path: Path, script: str, more: dict[str, str], code: int) -> None:
+    """And not well where Ray did not start."""
+    assert stubbed(tmp_path, script, **more).wait(timeout=60) == code
+    assert (tmp_path / "ran").exists() == ("ENDS" in more)
+    assert not (tmp_path / "requeued").exists()
+
+
+@pytest.mark.parametrize(("number", "code", "again"), [(signal.SIGUSR1, 0, True), (signal.SIGTERM, 130, False)])
+def test_a_job_that_is_told_to_stop(tmp_path: Path, script: str, number: int, code: int, again: bool) -> None:
+    """Out of time it goes back into the queue; ended by its user it does not."""
+    job = stubbed(tmp_path, script)
+    end = time.monotonic() + 60
+    while not (tmp_path / "ran").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    job.send_signal(number)
+    assert job.wait(timeout=60) == code
+    assert (tmp_path / "ran").read_text().startswith("run quickstart --address ")
+    assert (tmp_path / "requeued").exists() == again
+    if again:
+        assert (tmp_path / "requeued").read_text() == "requeue 7\n"
