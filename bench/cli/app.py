@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer.main import get_command
@@ -277,9 +277,7 @@ def studies(as_json: ask.JsonOption = False) -> None:
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench schema > finebench.schema.json"))
 def schema(
-    what: Annotated[
-        Literal["study", "results"], typer.Argument(help="Keys of a study file, or columns of the results' tables.")
-    ] = "study",
+    what: ask.SchemaArgument = "study",
 ) -> None:
     """Print a JSON schema: of the study file, for editors, or of the tables of a results folder."""
     from finebench.bench.cli.json_schema import results_schema, study_schema

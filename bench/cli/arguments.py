@@ -150,3 +150,8 @@ MethodArgument = Annotated[
 CountedModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="Hub id or folder on which parameters are counted.")
 ]
+
+# Of `schema`.
+SchemaArgument = Annotated[
+    Literal["study", "results"], typer.Argument(help="Keys of a study file, or columns of the results' tables.")
+]
