@@ -38,7 +38,7 @@ What is not defined is null. Keys may be added; none will change its meaning.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -120,12 +120,27 @@ def verdicts(
     found = judged(results, runs, scores, samples, expected)
     plan = Extension(results.study, runs, expected, results.uri)
     changed = len((results.plan or {}).get("looks", ())) > 1
+    decided = _decided(found, lambda looks: judged(results, runs, scores, samples, expected, looks))
     made = []
     for one, (on, budget) in zip(found.verdicts, found.places, strict=True):
-        looks = told(one, found.waves, changed)
+        looks = told(one, found.waves, decided.get(one.claim.id), changed)
         step = _next(one, plan, looks)
         made.append(_plain(one, on, budget, found.source) | step | {"looks": looks})
     return made
+
+
+def _decided(found: Judged, after: Callable[[int], Judged]) -> dict[str, int]:
+    """The look (from 1) at which each claim that is looked at got its verdict, corrected over all claims as they stood
+    `after` so many."""
+    at: dict[str, int] = {}
+    open_ = {one.claim.id for one in found.verdicts if one.claim.id in found.followed and one.verdict != "inconclusive"}
+    for number in range(1, 1 + len(found.waves.levels.looks if found.waves else ())):
+        if not open_:
+            break
+        now = {one.claim.id for one in after(number).verdicts if one.verdict != "inconclusive"} & open_
+        at |= dict.fromkeys(now, number)
+        open_ -= now
+    return at
 
 
 def _key(row: dict[str, Any]) -> Key:

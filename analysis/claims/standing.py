@@ -78,22 +78,20 @@ TOLD = ("pairs", "estimate", "low", "high", "p", "p_against", "held")
 """What claims.json has of each look."""
 
 
-def told(one: Verdict, waves: Schedule | None, changed: bool) -> dict[str, Any] | None:
+def told(one: Verdict, waves: Schedule | None, decided_at: int | None, changed: bool) -> dict[str, Any] | None:
     """A claim's way through its looks, as claims.json has it; None for a claim that is looked at once.
 
-    `changed`: the schedule was changed after a look.
+    `decided_at`: the look (from 1) that gave it its verdict; `changed`: the schedule was changed after a look.
     """
     if waves is None or not any(found.path for found in one.findings):
         return None
     looks, paths = waves.levels.looks, [found.path for found in one.findings]
-    ends = [next((step.look for step in own if step.supports or step.refutes), len(own) - 1) for own in paths]
-    last = max(ends) if one.verdict == "supported" else min(ends)
     decided = one.verdict != "inconclusive"
     futile = not decided and is_futile(one)
     return {
         "planned": list(looks),
         "taken": len(paths[0]),
-        "decided_at": last + 1 if decided else None,
+        "decided_at": decided_at,
         "futile": futile,
         "seeds_saved": looks[-1] - looks[len(paths[0]) - 1] if decided or futile else 0,
         "schedule_changed": changed,

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from finebench.analysis.claims import judge
 from finebench.analysis.report.write import write_report
 from finebench.bench.cli.commands import _settle
 from finebench.bench.cli.rerun import rerun_command
@@ -134,3 +136,19 @@ def test_a_trial_of_such_a_study_can_be_rerun(
 ) -> None:
     assert rerun_command(str(whole[0]), next(iter(rows(whole[0])))) == 0
     assert ": bit-equal" in capsys.readouterr().out
+
+
+def test_a_claim_is_decided_at_the_analysis_whose_correction_let_it_be() -> None:
+    """Its own interval may be beyond the bound before Holm's correction over the other claims allows a verdict."""
+    waves = SimpleNamespace(levels=SimpleNamespace(looks=(6, 9, 14)))
+    after = {1: ["inconclusive"] * 3, 2: ["supported", "inconclusive", "inconclusive"]}
+    after[3] = ["supported", "refuted", "inconclusive"]
+
+    def of(looks: int) -> Any:
+        made = [SimpleNamespace(claim=SimpleNamespace(id=f"c{k}"), verdict=one) for k, one in enumerate(after[looks])]
+        return SimpleNamespace(verdicts=made, waves=waves, followed={"c0", "c1", "c2"})
+
+    assert judge._decided(of(3), of) == {"c0": 2, "c1": 3}
+    single = of(3)
+    single.waves, single.followed = None, frozenset()
+    assert judge._decided(single, of) == {}
