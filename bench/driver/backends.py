@@ -148,7 +148,7 @@ def _run_ray(
         if options.address is not None and capacity.busy(ready.study, roster.there(), roster.free()):
             waits = capacity.BUSY
         recorder.observer.on_wait(waits)
-        longest = pulse.QUIET if options.address is None else pulse.patience()
+        longest = pulse.OWN_RAY if options.address is None else pulse.patience()
         with pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest):
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
             sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop, grow)

@@ -5,7 +5,7 @@ python -m tests.faulty.drive STUDY RESULTS
 
 import sys
 
-from finebench.bench.driver.ray import session, workarounds  # noqa: F401  before ray: how Ray behaves
+from finebench.bench.driver.ray import session, workarounds  # before ray: how Ray behaves
 
 import ray  # isort: skip
 
@@ -30,6 +30,7 @@ def main(study: str, results: str) -> int:
             ray.shutdown()
             if attempt == ATTEMPTS - 1:
                 raise
+    session._sessions.append(session.RayOptions())  # the command takes this Ray for its own
     try:
         return guarded(lambda: app(["run", study, "--results", results], standalone_mode=False))
     finally:

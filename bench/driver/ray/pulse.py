@@ -4,6 +4,7 @@ Ray waits for a control service that does not answer, for a minute where it is n
 process without a word. A run says that it waits, and ends itself a little before that, in good order.
 """
 
+import math
 import os
 import threading
 import time
@@ -19,8 +20,10 @@ QUIET = 10.0
 """Seconds without an answer after which the user is told; Ray can be slow under load."""
 BEFORE_RAY = 5.0
 """Seconds before Ray would end this process at which the run ends itself."""
-NODES_EVERY = 10.0
-"""Seconds between questions for the nodes: a head that was started anew has none."""
+OWN_RAY = 30.0
+"""Seconds for which a Ray of this run's own may not answer; of one that has ended the port is closed."""
+NODES_EVERY, ONCE_MORE = 10.0, 1.0
+"""Seconds between questions for the nodes, which a head that was started anew has none of; and after such an answer."""
 
 
 def patience() -> float:
@@ -75,16 +78,16 @@ class _Nodes:
     """Asks for the nodes now and then, in threads of their own."""
 
     def __init__(self) -> None:
-        self._next, self._there = 0.0, True
+        self._asked, self._there = -math.inf, True
         self._asking: threading.Thread | None = None
 
     def there(self) -> bool:
         """What the last answer was; False while one is overdue."""
         now = time.monotonic()
         if self._asking is not None and self._asking.is_alive():
-            return now < self._next - NODES_EVERY + QUIET and self._there
-        if now >= self._next:
-            self._next = now + NODES_EVERY
+            return now < self._asked + QUIET and self._there
+        if now >= self._asked + (NODES_EVERY if self._there else ONCE_MORE):
+            self._asked = now
             self._asking = threading.Thread(target=self._ask, name="finebench-nodes", daemon=True)
             self._asking.start()
         return self._there

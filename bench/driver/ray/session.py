@@ -40,15 +40,25 @@ class RayOptions:
     places: float = 0.0
 
 
+_sessions: list[RayOptions] = []
+"""Of this process, each within the one before."""
+
+
 @contextmanager
 def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
     """Start Ray here, quietly and bound to localhost, or join the cluster at `options.address`; shut down at the end.
 
     Without an address a Ray of our own is started also where another one runs, which Ray would otherwise join. It is
     given `cpus`, by default those that this process may use: Ray itself would count all of the host's under an affinity
-    or, under a quota of half a one, none. Ray Tune is imported by the time the block begins.
+    or, under a quota of half a one, none. Ray Tune is imported by the time the block begins. Within another session's
+    block it is that one's Ray; raises InputError where this process is connected to one that is not of finebench's.
     """
     started_here = not ray.is_initialized()
+    if not started_here and not _sessions:
+        raise InputError(
+            "this process is connected to a Ray already, of which finebench knows nothing: call ray.shutdown() first; "
+            "a cluster is joined with its address (--address, address=)"
+        )
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         common["runtime_env"] = {"worker_process_setup_hook": worker_start.HOOK}
@@ -56,10 +66,12 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             _start(num_cpus=cpus or slots(), **common)
         else:
             _join(options.address, **common)
+    _sessions.append(options)
     try:
         import_tune()
         yield
     finally:
+        _sessions.pop()
         if started_here:
             ray.shutdown()
 

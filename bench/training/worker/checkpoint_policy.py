@@ -51,16 +51,24 @@ class Watch:
         self.reached = False
         self.notes: list[str] = []
         self._stop = self._lost = self._down = False
-        self._next = 0.0
+        self._next = self._write_after = 0.0
         self._looking: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Look anew: a pack begins."""
-        self._next = 0.0
-        self._stop = self._lost = self._down = self.reached = False
+        """Look anew: a pack begins. A store that was in trouble a moment ago is not waited for again."""
+        self._stop = self._lost = self.reached = False
+        if self._down and time.monotonic() < self._next:
+            return
+        self._next, self._down = 0.0, False
         self._look()
-        if self._looking is not None:
-            self._looking.join(FIRST_LOOK)
+        if self._looking is None:
+            return
+        self._looking.join(FIRST_LOOK)
+        if self._looking.is_alive():
+            self.notes.append(
+                f"node {hostname()} has had no answer from RESULTS for {FIRST_LOOK:g} s: trials that left a checkpoint "
+                "begin anew"
+            )
 
     @property
     def stopping(self) -> bool:
@@ -70,16 +78,21 @@ class Watch:
 
     @property
     def mine(self) -> bool:
-        """Whether checkpoints may be written: RESULTS is reached and still this driver's."""
+        """Whether checkpoints may be read and written: RESULTS is reached and still this driver's."""
         return self.reached and not self._lost and not self._down
 
+    @property
+    def writable(self) -> bool:
+        """Whether one may be written now: the last try did not fail a moment ago, or it is the last chance."""
+        return self.mine and (time.monotonic() >= self._write_after or self._stop or self.asked())
+
     def trouble(self, error: Exception) -> None:
-        """RESULTS cannot be reached now: no reason to end a trial, nor to ask again soon."""
-        self._next, self._down = time.monotonic() + AFTER_TROUBLE, True
-        self.notes.append(
-            f"node {hostname()} cannot reach RESULTS, so its trials write no checkpoints, and begin anew after a stop: "
-            f"{error}"
-        )
+        """A checkpoint could not be written or read: no reason to end a trial, nor to try again soon."""
+        self._write_after = time.monotonic() + AFTER_TROUBLE
+        if self.folder is not None and not self.folder.local:
+            self.notes.append(
+                f"node {hostname()} cannot use checkpoints in RESULTS; it tries again in {AFTER_TROUBLE:g} s: {error}"
+            )
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -98,13 +111,24 @@ class Watch:
         try:
             owner = read_owner(folder)
         except (ResultsError, OSError) as error:
-            self.trouble(error)
+            self._unreached(folder, error)
             return
         self._down = False
         if owner is not None and owner.token == self._token:
             self.reached, self._stop = True, owner.stopping
         elif self.reached:
             self._lost = True
+
+    def _unreached(self, folder: ResultsFolder, error: Exception) -> None:
+        """RESULTS cannot be reached now. A disk costs nothing to ask again; a store is left alone for a while."""
+        if not self._down:
+            self.notes.append(
+                f"node {hostname()} cannot reach RESULTS, so its trials write no checkpoints, and begin anew after a "
+                f"stop: {error}"
+            )
+        self._down = True
+        if not folder.local:
+            self._next = time.monotonic() + AFTER_TROUBLE
 
 
 @dataclass
@@ -127,12 +151,12 @@ class TrialKeeper:
         if self.watch.stopping:
             return True
         every = max(self.watch.every, self.together * self.cost / MOST_OF_TIME) if self.watch.every else 0.0
-        return self.watch.mine and time.monotonic() - self.last >= every
+        return self.watch.writable and time.monotonic() - self.last >= every
 
     def save(self) -> None:
         """Write the state; raises Stopped where the run is to stop."""
         folder, begin = self.watch.folder, time.monotonic()
-        if folder is not None and self.watch.mine:
+        if folder is not None and self.watch.writable:
             with self.aside():
                 try:
                     folder.write_bytes(file(self.trial_id), self.encode())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import ray
 
+from finebench.bench.driver.ray import session
 from finebench.bench.driver.ray import tune_adapter as adapter
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
@@ -53,7 +54,9 @@ def faults() -> Iterator[None]:
         log_to_driver=False,
         runtime_env={"worker_process_setup_hook": hook, "env_vars": {"PYTHONPATH": root}},
     )
+    session._sessions.append(session.RayOptions())  # runs take this Ray for their own
     yield
+    session._sessions.clear()
     ray.shutdown()
     forget()
 

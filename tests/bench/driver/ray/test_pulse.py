@@ -83,6 +83,22 @@ def test_a_question_for_the_nodes_that_hangs_counts_as_silence(monkeypatch: pyte
     assert nodes.there()
 
 
+def test_one_answer_without_nodes_is_asked_about_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One failed question is no silence: the next one does not wait for its turn."""
+    answers = [False, True, True]
+    monkeypatch.setattr(pulse, "has_nodes", lambda: answers.pop(0))
+    monkeypatch.setattr(pulse, "ONCE_MORE", 0.05)
+    nodes = pulse._Nodes()
+    nodes.there()
+    cast(threading.Thread, nodes._asking).join(5)
+    assert not nodes.there()
+    time.sleep(0.1)
+    nodes.there()
+    cast(threading.Thread, nodes._asking).join(5)
+    assert nodes.there()
+    assert len(answers) == 1
+
+
 def test_the_end_comes_where_results_cannot_be_reached_either(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock's release waits for storage for two minutes, and the heartbeat may hold it."""
     held = threading.Event()

@@ -99,6 +99,18 @@ def test_a_ray_that_does_not_start_is_one_message(monkeypatch: pytest.MonkeyPatc
         pass
 
 
+def test_a_ray_that_is_somebody_elses_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script has connected this process: neither its cluster nor another address is what a run was asked to use."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(cluster, "_sessions", [])
+    for options in (cluster.RayOptions(), cluster.RayOptions("10.255.255.1:6379")):
+        with (
+            pytest.raises(InputError, match=r"connected to a Ray already.*ray\.shutdown\(\)"),
+            cluster.ray_session(options),
+        ):
+            pass
+
+
 class Killer(Observer):
     """Kills the next worker process that begins a pack, `times` times."""
 
