@@ -311,7 +311,7 @@ def test_a_plan_tries_a_small_folder_and_says_where_it_has_not(tmp_path: Path, m
     monkeypatch.setattr(forecast, "SMALL", 0)
     assert any("its files are there, it was not tried" in note for note in forecast.forecast(broken, None)["notes"])
     known = build_study(study(model="google-bert/bert-base-uncased"), "tiny.yaml", Path("."))
-    notes = forecast.forecast(known, None)["notes"]
+    notes = [note for note in forecast.forecast(known, None)["notes"] if "AMX" not in note]  # not every CPU has it
     assert [note.partition(":")[0] for note in notes] == ["model google-bert/bert-base-uncased was not tried"]
 
 

@@ -70,6 +70,7 @@ STATUS |= {"study": "x", "cells": CELLS, "other_precision": 0, "notes": ["a note
 
 METHOD = {"configurations": 3, "trials": 1200, "total_params": 109_483_778, "head_params": 1538, "seconds": 7.2e6}
 PLAN: dict[str, Any] = {
+    "waves": None,
     "study": "x", "trials": 2400, "cells": 12, "model": "google-bert/bert-base-uncased", "tasks": {}, "cores": 2.0,
     "methods": [
         METHOD | {"name": "full", "trainable_params": 109_483_778, "train_flops": 6.75e16},
@@ -91,7 +92,7 @@ def plan_in(width: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     console = window(width)
     monkeypatch.setattr(show, "make_console", lambda: console)
     monkeypatch.setattr(forecasts, "forecast", lambda study, data: PLAN)
-    print_plan("quickstart", [], None, None, [], as_json=False)
+    print_plan("quickstart", [], None, None, [], [], None, as_json=False)
     return text(console)
 
 

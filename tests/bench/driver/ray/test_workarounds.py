@@ -17,7 +17,7 @@ from ray.air.execution._internal import RayActorManager
 from ray.tune.execution import tune_controller
 
 from finebench.bench.driver.ray import local_ray, session, sweep, workarounds
-from finebench.bench.scheduling.recorder import Recorder
+from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.util.errors import InputError
 from tests.bench.tiny import predictions, run_tiny, science
 
@@ -192,8 +192,9 @@ def test_a_run_that_rays_own_keeper_ends_is_one_message(monkeypatch: pytest.Monk
     shipment = cast(Any, SimpleNamespace(study=None, tasks={}, timeout=1.0))
     says = r"^Ray Tune ended the run: OutOfMemoryError: the node running low on memory; what is finished is stored"
     nothing = cast(Any, None)
+    recorder = cast(Recorder, SimpleNamespace(observer=Observer()))
     with pytest.raises(InputError, match=says):
-        sweep.run_sweep(nothing, cast(Recorder, None), nothing, shipment, None, session.RayOptions(), nothing)
+        sweep.run_sweep(nothing, recorder, nothing, shipment, None, session.RayOptions(), nothing)
 
 
 def test_a_trial_of_ray_tunes_that_keeps_other_things_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
