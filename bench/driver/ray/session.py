@@ -33,7 +33,7 @@ from finebench.bench.util.quick_imports import uncollected
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray; `places` are CPUs that an autoscaler may come to have."""
+    """How to reach or start Ray; `places` are packs for which an autoscaler may come to have nodes."""
 
     address: str | None = None
     retries: int = 2
