@@ -55,14 +55,45 @@ def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
     assert away._bound.arguments["bundle_label_selector"] == [{"ray.io/node-id": "!in(a,b)"}]
 
 
+def look_twice(fitness: Fitness, *asked: tuple[float, float]) -> None:
+    """As the driver does while nothing trains, with packs that ask for this."""
+    for _ in range(2):
+        fitness.refuse({str(number): one for number, one in enumerate(asked)})
+
+
 def test_a_node_is_named_once_and_the_last_one_ends_the_run() -> None:
     notes: list[str] = []
     fitness = Fitness(notes.append, lambda: NODES)
     for _ in range(2):
         fitness.leave_out("a", "torch 2.0.0 there, 2.9.0 here")
-    fitness.refuse()
+    look_twice(fitness, (1, 0))
     assert notes == ["node w1 is left out, its trials run elsewhere: torch 2.0.0 there, 2.9.0 here"]
     assert fitness.avoid == ["a"]
     fitness.leave_out("b", "peft is not installed there")
     with pytest.raises(InputError, match=r"no node .*: w1: torch 2\.0\.0 there.*; w2: peft is not installed there\. "):
-        fitness.refuse()
+        look_twice(fitness, (1, 0))
+
+
+def test_a_head_without_a_gpu_does_not_keep_packs_for_gpus_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its CPUs are no place for them: all nodes that have one are left out."""
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    nodes = [Node("h", "head", "10.0.0.1", 8, 0, head=True), Node("a", "w1", "10.0.0.2", 4, 1)]
+    fitness = Fitness(lambda note: None, lambda: nodes)
+    fitness.leave_out("a", "its GPU is broken")
+    look_twice(fitness, (1, 1), (1, 0))  # the head has room for one of them
+    look_twice(fitness, (1, 2))  # no node ever had two: an autoscaler is to bring one
+    fitness.refuse({"one": (1, 1)})  # Ray Tune may ask for more packs yet
+    with pytest.raises(InputError, match="no node of the cluster can train this study: w1: its GPU is broken"):
+        fitness.refuse({"one": (1, 1)})
+
+
+def test_the_last_fit_node_may_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    nodes = [Node("a", "w1", "10.0.0.2", 4, 1), Node("b", "w2", "10.0.0.3", 4, 1)]
+    fitness = Fitness(lambda note: None, lambda: nodes)
+    look_twice(fitness, (1, 1))
+    fitness.leave_out("a", "its GPU is broken")
+    look_twice(fitness, (1, 1))
+    nodes.pop()
+    with pytest.raises(InputError, match=r"no node of the cluster can train this study: w1: its GPU is broken\."):
+        look_twice(fitness, (1, 1))
