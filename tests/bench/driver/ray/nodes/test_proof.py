@@ -1,16 +1,20 @@
 """A worker proves its node, also where finebench is missing; nodes that cannot train are left out."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import ray
+import torch
 from ray import cloudpickle
 
 from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import CODE, MISSING, differences, fingerprint
 from finebench.bench.driver.ray.nodes.roster import Node
+from finebench.bench.driver.ray.worker import PackWorker
 from finebench.bench.util.errors import InputError
 
 NODES = [Node("h", "head", "10.0.0.1", 0, 0, head=True), Node("a", "w1", "10.0.0.2", 1, 0)]
@@ -47,6 +51,51 @@ print(one.why)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "finebench is not installed there", done.stderr
+
+
+def set_up(monkeypatch: pytest.MonkeyPatch, error: Exception) -> str:
+    """Why a node is left out whose worker meets this as it starts; raises it where the node is not."""
+
+    def start(self: PackWorker, *rest: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PackWorker, "setup", start)
+    one = object.__new__(Gate)
+    one.setup({}, [], {})
+    return str(one.why)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ray.exceptions.ObjectFetchTimedOutError("ab12", "", ""),
+    ],
+)
+def test_what_passes_is_a_worker_lost_and_not_a_node(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    with pytest.raises(type(error)):
+        set_up(monkeypatch, error)
+
+
+def test_what_stays_leaves_the_node_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = RuntimeError("a product of ones on cuda:0 has the gradient 0.0, and not 1024")
+    assert set_up(monkeypatch, wrong).startswith("RuntimeError: a product of ones")
+    assert set_up(monkeypatch, ModuleNotFoundError("peft")) == "ModuleNotFoundError: peft"
+    with monkeypatch.context() as broken:
+        broken.delitem(sys.modules, "torch")
+        broken.setattr(sys, "meta_path", [NoLibrary(), *sys.meta_path])
+        assert set_up(broken, wrong) == "ImportError: libcudart.so: cannot open shared object file"
+
+
+class NoLibrary:
+    """Finds torch where one of its libraries is missing."""
+
+    def find_spec(self, name: str, *rest: object) -> None:
+        """As Python's finders; raises OSError."""
+        if name == "torch":
+            raise OSError("libcudart.so: cannot open shared object file")
 
 
 def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
