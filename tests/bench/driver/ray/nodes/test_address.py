@@ -35,6 +35,19 @@ def test_what_is_not_ray_is_refused_soon(silent: str, monkeypatch: pytest.Monkey
     assert time.monotonic() - begin < address.IMPORTED_WITHIN
 
 
+@pytest.mark.parametrize(
+    "asks", ["import nowhere_installed", "print('ready', flush=True)\nraise RuntimeError('no token')"]
+)
+def test_what_ray_says_of_a_head_that_does_not_answer_is_told(
+    silent: str, monkeypatch: pytest.MonkeyPatch, asks: str
+) -> None:
+    """A token, another Ray on the head, or a Ray that cannot be imported here: each is mended in another way."""
+    monkeypatch.setattr(address, "_ASK", asks)
+    said = refusal(silent)
+    assert "it takes no driver with this Ray (" in said
+    assert said.endswith((": ModuleNotFoundError: No module named 'nowhere_installed'", ": RuntimeError: no token"))
+
+
 def test_nothing_there_is_refused_at_once(silent: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
