@@ -21,6 +21,8 @@ PATIENCE = 10.0
 """Seconds that a control service has to name its nodes; one under load takes one or two."""
 IMPORTED_WITHIN = 60.0
 """Seconds that Ray may take to be imported."""
+STACK = "*** StackTrace Information ***"
+"""After which Ray, where it ends a process, writes where in its own code that was."""
 
 _ASK = """
 import json, sys
@@ -105,4 +107,11 @@ def _nodes(address: str) -> list[dict[str, Any]] | str:
             found: list[dict[str, Any]] = json.loads(answers[1])
             return found
         said.seek(0)
-        return plain(next((line for line in reversed(said.read().splitlines()) if line.strip()), ""), 300)
+        return reason(said.read())
+
+
+def reason(said: str) -> str:
+    """The last line of what a process wrote that ended, without Ray's own remarks and its stack of C++; empty where it
+    wrote nothing."""
+    lines = [line for line in said.partition(STACK)[0].splitlines() if line.strip()]
+    return plain(lines[-1].rpartition("Check failed: ")[2], 400) if lines else ""
