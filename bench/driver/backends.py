@@ -119,8 +119,9 @@ def _run_ray(
         else:
             for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
                 recorder.observer.on_note(note)
-            places = capacity.places(nodes, autoscaler.find(nodes, patience=0.0))
-            ray_options = replace(ray_options, places=places[0])
+            brings = autoscaler.find(nodes, patience=0.0)
+            places = capacity.places(nodes, brings)
+            ray_options = replace(ray_options, places=capacity.demand(places[0], brings))
         if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"

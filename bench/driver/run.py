@@ -93,7 +93,8 @@ def run_study(
     waits(f"looking at the results folder {options.results}")
     claim_folder(folder, study)
     waits("asking which GPUs there are" if options.address is None else f"asking the cluster at {options.address}")
-    precision = resolve(study, lambda: _gpus(options.address))
+    notes: list[str] = []
+    precision = resolve(study, lambda: _gpus(options.address, notes.append))
     waits(f"loading the data and model {study.model}")
     ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
@@ -103,7 +104,6 @@ def run_study(
     _try(ready, options)
     waits("reading what the results folder holds")
     folder.create()
-    notes: list[str] = []
     with Stop() as stop, claim(folder, notes.append) as lock:
         inputs, written = _inputs(ready, options, known), dump_study(ready.study)
         opening = Opening(folder, ready, written, inputs, options.keep, settle, options.shard)
@@ -134,13 +134,13 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _gpus(address: str | None) -> list[Gpus]:
+def _gpus(address: str | None, note: Callable[[str], None]) -> list[Gpus]:
     """The GPUs of each machine that trials may run on: of this one, or of a cluster's nodes."""
     if address is None:
         return [gpus_here()]
     from finebench.bench.driver.ray import session
 
-    return session.gpus_at(address)
+    return session.gpus_at(address, note)
 
 
 def _try(ready: Prepared, options: RunOptions) -> None:

@@ -23,19 +23,28 @@ class Gate(tune.Trainable):  # type: ignore[misc]
     the node's code is known to be the driver's; `driver` is the driver's fingerprint."""
 
     def setup(self, config: dict[str, Any], cargo: Any = None, driver: Mapping[str, str] | None = None) -> None:
-        """Prove, then start as any worker does; whatever keeps it from that is the node's fault, and is kept."""
+        """Prove, then start as any worker does; what keeps it from that and is the node's fault is kept.
+
+        Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere.
+        """
         self.told = False
         self.worker: Any = None
         try:
             self.why = "; ".join(differences(own_fingerprint(), driver or {}))
             if not self.why:
                 self._start(config, cargo)
-        except Exception as error:  # the node's fault, whatever it is: the study's inputs have been tried before
+        except Exception as error:  # the node's fault, if it does not pass: the study's inputs have been tried before
+            if passes(error):
+                raise
             self.why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
 
     def _start(self, config: dict[str, Any], cargo: Any) -> None:
-        from finebench.bench.driver.ray.worker import PackWorker
+        try:
+            import torch  # noqa: F401  which the worker imports
 
+            from finebench.bench.driver.ray.worker import PackWorker
+        except OSError as error:  # a library that torch loads is not there or is another one's
+            raise ImportError(str(error)) from error
         worker = PackWorker()
         worker.setup(config, *(ray.get(one) for one in cargo))
         worker.prove()
@@ -58,6 +67,18 @@ class Gate(tune.Trainable):  # type: ignore[misc]
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""
+
+
+def passes(error: Exception) -> bool:
+    """Whether what went wrong may be another in a minute: memory or a disk that others fill, or what Ray says of a
+    cable that is cut."""
+    if isinstance(error, OSError | MemoryError | ray.exceptions.RayError):
+        return True
+    try:
+        from finebench.bench.util.device_faults import out_of_memory
+    except Exception:  # where torch itself cannot be imported, that does not pass
+        return False
+    return out_of_memory(error)
 
 
 def own_fingerprint() -> dict[str, str]:

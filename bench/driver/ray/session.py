@@ -4,7 +4,8 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ from finebench.bench.util.quick_imports import uncollected
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How to reach or start Ray; `places` are CPUs that an autoscaler may come to have."""
+    """How to reach or start Ray; `places` are packs for which an autoscaler may come to have nodes."""
 
     address: str | None = None
     retries: int = 2
@@ -111,25 +112,34 @@ def _join(address: str, **options: Any) -> None:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
 
 
-def gpus_at(address: str) -> list[Gpus]:
-    """What the GPUs of each node of the Ray at an address can do, asked there; raises InputError where a node does not
-    say."""
+def gpus_at(address: str, note: Callable[[str], None]) -> list[Gpus]:
+    """What the GPUs of each node of the Ray at an address can do, asked there; a node that does not say is passed over
+    with a note. Raises InputError where none says."""
     with ray_session(RayOptions(address)):
-        return _gpus_of_nodes()
+        return _gpus_of_nodes(note)
 
 
-def _gpus_of_nodes() -> list[Gpus]:
+def _gpus_of_nodes(note: Callable[[str], None]) -> list[Gpus]:
     ask = ray.remote(num_cpus=0, max_retries=0)(gpus_of_node)
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) > 0]
-    there = [ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(one, soft=False)).remote() for one in nodes]
-    try:
-        return list(ray.get(there, timeout=2 * PATIENCE))
-    except ray.exceptions.RayError as error:
-        why = " ".join(str(getattr(error, "cause", None) or error).split())[:400]
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) > 0]
+    there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    answers = [ask.options(scheduling_strategy=one).remote() for one in there]
+    until = time.monotonic() + 2 * PATIENCE
+    found, silent = [], []
+    for node, answer in zip(nodes, answers, strict=True):
+        try:
+            found.append(ray.get(answer, timeout=max(1.0, until - time.monotonic())))
+        except ray.exceptions.RayError as error:  # it is proved again, and left out, where a trial is to run there
+            why = " ".join(str(getattr(error, "cause", None) or error).split())[:400]
+            silent.append(f"{node['NodeManagerHostname']}: {why}")
+    if silent and not found:
         raise InputError(
-            f"training.precision: auto is what the cluster's GPUs can do, and a node does not say: {why}. "
+            f"training.precision: auto is what the cluster's GPUs can do, and no node says: {'; '.join(silent)}. "
             "--set training.precision=fp32 or --set training.precision=bf16 decides it"
-        ) from error
+        )
+    for one in silent:
+        note(f"precision auto is decided without a node that does not say what its GPUs can do: {one}")
+    return found
 
 
 def cpus_available() -> float:

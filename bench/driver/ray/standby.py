@@ -1,12 +1,36 @@
-"""Which waiting trial a free worker takes: not one that a worker of its own is getting ready for.
+"""Which waiting trial a free worker takes: not one that a worker of its own is getting ready for; how many wait.
 
 Ray Tune hands a worker that has ended its pack to the first trial that waits, and throws away the worker that was being
 started for that trial (2.55 to 2.60). Where packs are shorter than a worker's start, a node that joins late would never
 get one. What this looks at is no public interface: in a Ray without it, workers are handed out as Ray does by itself.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
+
+MOST = "TUNE_MAX_PENDING_TRIALS_PG"
+"""By which Ray Tune is told how many trials may wait; a number that the user has set there stands."""
+
+
+class Most:
+    """How many trials may wait: one for each of `places` and of the CPUs that there are or have been, two at least.
+
+    Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
+    second of two workers that end together is thrown away, and starting another costs several seconds. What waits is
+    also what an autoscaler sees of the work that there is.
+    """
+
+    def __init__(self, places: float, cpus: Callable[[], float]) -> None:
+        said = os.environ.get(MOST, "")  # Ray's own word for no number is auto
+        self._cpus, self._stands = cpus, said.isdecimal()
+        self.number = int(said) if self._stands else max(2, int(places))
+        self.look()
+
+    def look(self) -> None:
+        """The cluster may have more CPUs than before."""
+        if not self._stands:
+            self.number = max(self.number, int(self._cpus()))
 
 
 def starting(controller: Any, trial: Any) -> bool:

@@ -6,14 +6,13 @@ RESULTS.
 """
 
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from finebench.bench.driver.ray.session import RayOptions  # before ray: how Ray behaves
+from finebench.bench.driver.ray.session import RayOptions, cpus_available  # before ray: how Ray behaves
 
 import ray  # isort: skip
 from ray import tune  # isort: skip
@@ -28,7 +27,7 @@ from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.pulse import Pulse
-from finebench.bench.driver.ray.standby import choose
+from finebench.bench.driver.ray.standby import MOST, Most, choose
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.driver.ray.worker import Worker
 from finebench.bench.results.leftovers import scratch
@@ -65,9 +64,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     more there were.
     """
 
-    def __init__(self, adapter: TuneAdapter, pending: int) -> None:
+    def __init__(self, adapter: TuneAdapter, most: Most) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.adapter, self.pending = adapter, pending
+        self.adapter, self.most = adapter, most
         self.unfinished: list[Any] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -78,7 +77,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         """The oldest pack that has no worker and none getting ready, or None."""
         self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
         waiting = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
-        return choose(tune_controller, waiting, self.pending)
+        return choose(tune_controller, waiting, self.most.number)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""
@@ -146,11 +145,12 @@ def run_sweep(
     answers = Pulse.of_this_driver().answers
     fitness = Fitness(recorder.observer.on_note)
     adapter = TuneAdapter(scheduler, recorder, sizes, shipment, options.retries, stop, answers, kernel, fitness)
-    # Ray keeps a worker for reuse only while a trial waits for it. With one waiting (its default for a searcher), the
-    # second of two workers that end together is thrown away, and starting another costs several seconds. What waits is
-    # also what an autoscaler sees of the work that there is.
-    pending = max(2, int(options.places), int(ray.cluster_resources().get("CPU", 1)))
-    pending = int(os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(pending)))
+    most = Most(options.places, cpus_available)
+
+    def widen() -> None:
+        grow()
+        most.look()
+
     if options.address is None:
         worker = tune.with_parameters(Worker, shipment=shipment, files=files)
     else:
@@ -162,13 +162,14 @@ def run_sweep(
             _quiet(),
             scratch(None if options.address else local_ray.session_folder()) as storage,
             workarounds.losses_are_outcomes(),
+            workarounds.environment(MOST, str(most.number)),
             sent_whole(),
         ):
             tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=_Searcher(adapter),
-                    scheduler=_Scheduler(adapter, pending),
+                    scheduler=_Scheduler(adapter, most),
                     num_samples=-1,
                     reuse_actors=True,
                 ),
@@ -176,7 +177,7 @@ def run_sweep(
                     name="finebench",
                     storage_path=storage,
                     verbose=0,
-                    callbacks=[_Callback(adapter, grow)],
+                    callbacks=[_Callback(adapter, widen)],
                     failure_config=tune.FailureConfig(max_failures=0),  # the adapter retries, also what dies starting
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),

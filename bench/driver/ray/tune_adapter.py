@@ -246,8 +246,11 @@ class TuneAdapter:
         Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost.
         """
         self.recorder.observer.tick()
-        if not any(one.heard is not None and not one.unfit for one in self.running.values()):
-            self.fitness.refuse()
+        if self.fitness.avoid:
+            waits = {key: one for key, one in self.running.items() if one.heard is None or one.unfit}
+            stands = len(waits) == len(self.running)
+            asked = {key: (self.sizes.shares.cpus(one.pack), one.gpu) for key, one in waits.items() if stands}
+            self.fitness.refuse(asked)
         now = time.monotonic()
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE

@@ -8,17 +8,21 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 from finebench.bench.util import own_python
-from finebench.bench.util.errors import InputError
+from finebench.bench.util.errors import InputError, plain
 
 PATIENCE = 10.0
 """Seconds that a control service has to name its nodes; one under load takes one or two."""
 IMPORTED_WITHIN = 60.0
 """Seconds that Ray may take to be imported."""
+STACK = "*** StackTrace Information ***"
+"""After which Ray, where it ends a process, writes where in its own code that was."""
 
 _ASK = """
 import json, sys
@@ -50,10 +54,12 @@ def check(address: str) -> None:
     if failed is not None:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: nothing answers ({failed})")
     nodes = _nodes(f"{host}:{port}")
-    if nodes is None:
+    if isinstance(nodes, str):
         raise InputError(
             f"--address {address}: no Ray cluster can be reached there: what answers is not the control service of "
-            "Ray's head, which `ray start --head` names when it starts (port 6379 where none is asked for)"
+            "Ray's head, which `ray start --head` names when it starts (port 6379 where none is asked for), or it "
+            f"takes no driver with this Ray ({version('ray')}) and token (RAY_AUTH_MODE, RAY_AUTH_TOKEN)"
+            + (f": {nodes}" if nodes else "")
         )
     if not here(nodes):
         names = sorted(node["NodeManagerHostname"] for node in nodes if node["Alive"])
@@ -79,11 +85,15 @@ def knock(host: str, port: int) -> OSError | None:
     return None
 
 
-def _nodes(address: str) -> list[dict[str, Any]] | None:
-    """The nodes of the cluster whose control service is at an address; None where it does not say."""
+def _nodes(address: str) -> list[dict[str, Any]] | str:
+    """The nodes of the cluster whose control service is at an address; where it does not say, the last that Ray wrote
+    about it, empty where that is nothing."""
     command, pipe = own_python.run_code(_ASK, address), subprocess.PIPE
     environment = own_python.environment()
-    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment) as asking:
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as said,  # a pipe that nobody reads would fill
+        subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=environment) as asking,
+    ):
         assert asking.stdout is not None
         answers = []
         for patience in (IMPORTED_WITHIN, PATIENCE):
@@ -92,5 +102,16 @@ def _nodes(address: str) -> list[dict[str, Any]] | None:
             answers.append(asking.stdout.readline())
             clock.cancel()
         asking.kill()
-    found: list[dict[str, Any]] | None = json.loads(answers[1]) if answers[1].endswith("]\n") else None
-    return found
+        asking.wait()
+        if answers[1].endswith("]\n"):
+            found: list[dict[str, Any]] = json.loads(answers[1])
+            return found
+        said.seek(0)
+        return reason(said.read())
+
+
+def reason(said: str) -> str:
+    """The last line of what a process wrote that ended, without Ray's own remarks and its stack of C++; empty where it
+    wrote nothing."""
+    lines = [line for line in said.partition(STACK)[0].splitlines() if line.strip()]
+    return plain(lines[-1].rpartition("Check failed: ")[2], 400) if lines else ""

@@ -1,11 +1,15 @@
 """Whether an autoscaler adds nodes to the connected cluster, and which kinds of node it may add.
 
-Ray's monitor (up to 2.60 at least) runs on every head that `ray start` made. Without a cluster file it adds nothing: it
-gives each node a type of its own, named after the node. What a cluster file allows is no part of what Ray tells, and is
-read on the head, from the file that its monitor was started with.
+Ray's monitor (up to 2.60 at least) runs on every head that `ray start` made. Without a cluster file it adds nothing:
+the first one gives each node a type of its own, named after the node; the second one (`ray up` since 2.50, KubeRay's
+v2) writes nothing where that could be seen. What a cluster file allows is no part of what Ray tells, and is read on the
+head, from the file that its monitor was started with. On Kubernetes the head runs no monitor where KubeRay's, beside
+it, adds pods.
 """
 
+import importlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +25,13 @@ from finebench.bench.util.errors import InputError
 from finebench.bench.util.safe_yaml import parse_yaml
 
 STATUS = "__autoscaling_status"
-"""Under which the monitor writes down what it does, every few seconds."""
+"""Under which the first monitor writes down what it does, every few seconds."""
 FIRST_STATUS = 6.0
 """Seconds after which a monitor that has just started has done so."""
 PATIENCE = 20.0
 """Seconds for which the head is waited for, to say what its cluster file allows."""
+KUBERNETES = "KUBERNETES_SERVICE_HOST"
+"""Set in every pod: a driver is on a node of its cluster, so that what it runs on the cluster does too."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +61,25 @@ class Autoscaler:
 def find(nodes: Sequence[Node], patience: float = FIRST_STATUS) -> Autoscaler | None:
     """The autoscaler of the connected cluster, which has these nodes; None where no node will ever be added.
 
-    A monitor that has told nothing is waited for, `patience` seconds long.
+    A first monitor that has told nothing is waited for, `patience` seconds long.
     """
-    end = time.monotonic() + patience
-    while (types := _types()) is None and time.monotonic() < end:
-        time.sleep(0.5)
-    if types is None or all(one.startswith("node_") for one in types):
-        return None
     head = next((node.id for node in nodes if node.head), None)
-    return Autoscaler(None) if head is None else _allowed(head)
+    end = time.monotonic() + patience
+    while (types := _types()) is None and not (second := _second()) and time.monotonic() < end:
+        time.sleep(0.5)
+    if types is None:
+        return _allowed(head, KUBERNETES in os.environ) if second else None
+    return None if all(one.startswith("node_") for one in types) else _allowed(head, True)
+
+
+def _second() -> bool:
+    """Whether the cluster's monitor is Ray's second one, which writes nothing under STATUS; not in a Ray without it."""
+    try:
+        utils = importlib.import_module("ray.autoscaler.v2.utils")
+    except ImportError:
+        return False
+    ask = getattr(utils, "is_autoscaler_v2", None)
+    return ask is not None and bool(_internal_kv_initialized() and ask(fetch_from_server=True))
 
 
 def _types() -> set[str] | None:
@@ -73,29 +89,37 @@ def _types() -> set[str] | None:
     return None if report is None else {*report["active_nodes"], *report["pending_launches"]}
 
 
-def _allowed(head: str) -> Autoscaler:
-    """What the cluster file on the head allows."""
+def _allowed(head: str | None, elsewhere: bool) -> Autoscaler | None:
+    """What the cluster file on the head allows; None where its monitor has none, or where there is no monitor and none
+    may run `elsewhere`."""
+    if head is None:
+        return Autoscaler(None)
     there = NodeAffinitySchedulingStrategy(head, soft=False)
     ask = ray.remote(num_cpus=0, max_retries=0)(cluster_file).options(scheduling_strategy=there)
     try:
         text = ray.get(ask.remote(), timeout=PATIENCE)
-        return Autoscaler(None) if text is None else parsed(parse_yaml(text, "the head's cluster file"))
+        if not text:
+            return Autoscaler(None) if text is None and elsewhere else None
+        return parsed(parse_yaml(text, "the head's cluster file"))
     except (ray.exceptions.RayError, InputError, AttributeError, TypeError, ValueError):  # not to be known from here
         return Autoscaler(None)
 
 
 def cluster_file(processes: Path = Path("/proc")) -> str | None:
-    """The cluster file that this machine's monitor was started with; None where there is none."""
-    option = "--autoscaling-config="
+    """The cluster file that this machine's monitor was started with, empty where it was started without; None where no
+    monitor runs here, as far as is known. Raises OSError where the file cannot be read."""
+    option, found = "--autoscaling-config=", None
     for process in processes.glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_text(errors="replace").split("\0")
-            named = [word.removeprefix(option) for word in words if word.startswith(option)]
-            if named and any(word.endswith("monitor.py") for word in words):
-                return Path(named[0]).expanduser().read_text(encoding="utf-8")
         except OSError:  # it has just ended, or is another user's
             continue
-    return None
+        if any(word.endswith("/monitor.py") for word in words):
+            named = [word.removeprefix(option) for word in words if word.startswith(option)]
+            if named:
+                return Path(named[0]).expanduser().read_text(encoding="utf-8")
+            found = ""
+    return found
 
 
 def parsed(file: dict[str, Any]) -> Autoscaler:

@@ -10,6 +10,9 @@ from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import StudyError
 
 BUSY = "waiting: all slots are in use by other work"
+UNKNOWN = 32.0
+"""Packs that wait for an autoscaler of which nothing is known: as many as may bring nodes at a time; it has a bound of
+its own, and what it brings lets more wait."""
 
 
 class Wish(NamedTuple):
@@ -79,6 +82,12 @@ def places(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> tuple[float,
         more_cpus += number * kind.cpus
         more_gpus += number * kind.gpus
     return max(cpus, more_cpus), max(gpus, more_gpus)
+
+
+def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
+    """Packs that are to wait, where trials have so many CPUs or may come to have them (`places`), so that an autoscaler
+    sees what it could bring nodes for."""
+    return max(cpus, UNKNOWN) if autoscaler is not None and autoscaler.kinds is None else cpus
 
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:

@@ -1,9 +1,13 @@
 """Which nodes of a cluster are left out of a run, because a worker there could not train."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from finebench.bench.driver.ray.nodes.roster import Node, there
 from finebench.bench.util.errors import InputError
+
+LOOK_EVERY = 2.0
+"""Seconds between looks at the nodes while nothing trains."""
 
 
 class Fitness:
@@ -12,8 +16,9 @@ class Fitness:
     def __init__(self, note: Callable[[str], None], nodes: Callable[[], Sequence[Node]] = there) -> None:
         self._note, self._nodes = note, nodes
         self._out: dict[str, str] = {}
-        self.none_left = False
-        """Whether every node that has CPUs is left out."""
+        self._were: dict[str, Node] = {}
+        self._asked: dict[str, tuple[float, float]] = {}
+        self._next = 0.0
 
     @property
     def avoid(self) -> list[str]:
@@ -22,17 +27,34 @@ class Fitness:
 
     def leave_out(self, node: str, why: str) -> None:
         """A worker on a node, by Ray's id, has said why it cannot train."""
-        nodes = self._nodes()
-        if node not in self._out:
-            name = next((one.name for one in nodes if one.id == node), node[:8])
-            self._out[node] = f"{name}: {why}"
-            self._note(f"node {name} is left out, its trials run elsewhere: {why}")
-        self.none_left = all(one.id in self._out for one in nodes if one.cpus > 0)
+        if node in self._out:
+            return
+        one = next((one for one in self._nodes() if one.id == node), None)
+        if one is not None:
+            self._were[node] = one
+        name = one.name if one else node[:8]
+        self._out[node] = f"{name}: {why}"
+        self._next = 0.0
+        self._note(f"node {name} is left out, its trials run elsewhere: {why}")
 
-    def refuse(self) -> None:
-        """Raise InputError where no node is left to train on."""
-        if self.none_left:
+    def refuse(self, asked: Mapping[str, tuple[float, float]]) -> None:
+        """Raise InputError where each of the packs that wait, by what it asks of one node (CPUs and GPUs), would have
+        room on a node that is left out and has none on any other. Nothing trains, or `asked` is empty.
+
+        Between two calls Ray Tune asks for more packs, which may have room: only what both have stands.
+        """
+        stands, self._asked = asked == self._asked, dict(asked)
+        if not (stands and asked and self._out) or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOOK_EVERY
+        fit = [one for one in self._nodes() if one.id not in self._out]
+        if all(_room(wish, self._were.values()) and not _room(wish, fit) for wish in asked.values()):
             raise InputError(
                 f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Install on each node "
                 "what this command runs with, and run the same command again"
             )
+
+
+def _room(wish: tuple[float, float], nodes: Collection[Node]) -> bool:
+    """Whether one of these nodes has so many CPUs and GPUs."""
+    return any(one.cpus >= wish[0] and one.gpus >= wish[1] for one in nodes)

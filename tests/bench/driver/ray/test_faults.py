@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
 
 from finebench.bench.driver.ray import session
 from finebench.bench.driver.ray import tune_adapter as adapter
+from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
 from finebench.bench.results.folder import ResultsFolder
@@ -24,6 +26,7 @@ from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
+from finebench.bench.util.errors import InputError
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.faulty.faulty import forget, register
 
@@ -125,6 +128,24 @@ def make_adapter(tmp_path: Path, retries: int = 0, **changes: Any) -> tuple[Tune
     recorder = Recorder(Writer(folder), scheduler, watch, "tiny")
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0)
     return TuneAdapter(scheduler, recorder, sizes, shipment, retries), watch
+
+
+def test_packs_that_no_node_has_room_for_any_more_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only node with a GPU cannot train, and the head, which has CPUs, has none."""
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    adapter, watch = make_adapter(tmp_path, resources={"gpu": 1})
+    nodes = [Node("h", "head", "10.0.0.1", 8, 0, head=True), Node("a", "w1", "10.0.0.2", 4, 1)]
+    adapter.fitness = Fitness(watch.on_note, lambda: nodes)
+    adapter.suggest("one")
+    adapter.started("one", None)
+    adapter.heard("one", {"unfit": {"node": "a", "why": "its GPU is broken"}})
+    adapter.lost("one", None)
+    assert cast(dict[str, Any], adapter.suggest("two"))["avoid"] == ["a"]
+    adapter.tick()
+    with pytest.raises(InputError, match="no node of the cluster can train this study: w1: its GPU is broken"):
+        adapter.tick()
+    nodes.append(Node("b", "w2", "10.0.0.3", 4, 1))
+    adapter.tick()
 
 
 def test_a_stop_with_nothing_in_flight_ends_the_run_at_once(tmp_path: Path) -> None:

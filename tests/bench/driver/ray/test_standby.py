@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from finebench.bench.driver.ray.standby import choose
+import pytest
+
+from finebench.bench.driver.ray.standby import MOST, Most, choose
 
 
 class Controller(SimpleNamespace):
@@ -32,3 +34,19 @@ def test_a_ray_without_what_is_looked_at_hands_workers_out_as_it_does() -> None:
     nothing: Any = object()
     assert choose(nothing, ["one", "two"], 2) == "one"
     assert choose(None, [], 2) is None
+
+
+def test_as_many_trials_wait_as_there_are_cpus_also_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MOST, "auto")  # Ray's own word
+    cpus = [1.0]
+    most = Most(0.0, lambda: cpus[-1])
+    assert most.number == 2
+    for now, number in ((16.0, 16), (4.0, 16)):
+        cpus.append(now)
+        most.look()
+        assert most.number == number
+    assert Most(32.0, lambda: 4.0).number == 32
+    monkeypatch.setenv(MOST, "5")
+    most = Most(32.0, lambda: 64.0)
+    most.look()
+    assert most.number == 5

@@ -14,12 +14,14 @@ from typing import Any, cast
 import psutil
 import pytest
 import ray
+from ray import tune
 from ray.cluster_utils import Cluster
 from ray.tune.experiment import Trial
 
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import session as cluster
 from finebench.bench.driver.ray import sweep
+from finebench.bench.driver.ray.standby import MOST, Most
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
@@ -74,6 +76,28 @@ def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
     assert outcome.skipped == 2
     assert outcome.statuses == {"ok": 1}
     assert len(science(tmp_path)) == 3
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_cluster_that_grows_has_more_packs_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a run leave Ray's variable behind for the next one."""
+    cpus, told = iter(range(3, 1000)), []
+
+    class Tuner(tune.Tuner):  # type: ignore[misc]
+        """Ray's, which tells what it was given."""
+
+        def __init__(self, *given: Any, tune_config: Any, **more: Any) -> None:
+            super().__init__(*given, tune_config=tune_config, **more)
+            told.append((tune_config.scheduler, os.environ[MOST]))
+
+    monkeypatch.setenv(MOST, "auto")
+    monkeypatch.setattr(sweep, "GROW_EVERY", 0.0)
+    monkeypatch.setattr(sweep, "cpus_available", lambda: float(next(cpus)))
+    monkeypatch.setattr(tune, "Tuner", Tuner)
+    assert run_tiny(tmp_path, debug=False).statuses == {"ok": 2}
+    [(scheduler, at_first)] = told
+    assert (at_first, os.environ[MOST]) == ("3", "auto")
+    assert scheduler.most.number > 3
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -277,7 +301,10 @@ class Asked(SimpleNamespace):
 
 def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again() -> None:
     """Ray's own scheduler looks through all trials there ever were, so that ten thousand cost their square."""
-    scheduler, packs = sweep._Scheduler(cast(Any, None), 2), [Asked(status=Trial.PENDING) for _ in range(4)]
+    scheduler, packs = (
+        sweep._Scheduler(cast(Any, None), Most(2, lambda: 2.0)),
+        [Asked(status=Trial.PENDING) for _ in range(4)],
+    )
     assert scheduler.choose_trial_to_run(None) is None
     for pack in packs:
         scheduler.on_trial_add(None, pack)

@@ -35,6 +35,32 @@ def test_what_is_not_ray_is_refused_soon(silent: str, monkeypatch: pytest.Monkey
     assert time.monotonic() - begin < address.IMPORTED_WITHIN
 
 
+@pytest.mark.parametrize(
+    "asks", ["import nowhere_installed", "print('ready', flush=True)\nraise RuntimeError('no token')"]
+)
+def test_what_ray_says_of_a_head_that_does_not_answer_is_told(
+    silent: str, monkeypatch: pytest.MonkeyPatch, asks: str
+) -> None:
+    """A token, another Ray on the head, or a Ray that cannot be imported here: each is mended in another way."""
+    monkeypatch.setattr(address, "_ASK", asks)
+    said = refusal(silent)
+    assert "it takes no driver with this Ray (" in said
+    assert said.endswith((": ModuleNotFoundError: No module named 'nowhere_installed'", ": RuntimeError: no token"))
+
+
+def test_a_missing_token_is_told_and_not_where_in_ray_that_was() -> None:
+    """As Ray 2.60 writes it, before it ends the process."""
+    said = (
+        "[2026-01-01 10:00:00,000 W 1 1] rpc_client.h:153: Failed to connect to GCS within 5 seconds.\n"
+        "[2026-01-01 10:00:05,000 C 1 1] authentication_token_loader.cc:115:  An unexpected system state has occurred. "
+        "Check failed: has_token || ignore_auth_mode Token authentication is enabled but Ray couldn't find one.\n"
+        "*** StackTrace Information ***\n/ray/_raylet.so(+0x1812b9a) [0x7f96db612b9a] ray::operator<<()\n"
+    )
+    found = address.reason(said)
+    assert found == "has_token || ignore_auth_mode Token authentication is enabled but Ray couldn't find one."
+    assert address.reason("\n") == ""
+
+
 def test_nothing_there_is_refused_at_once(silent: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]

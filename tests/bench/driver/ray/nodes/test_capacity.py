@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind, cluster_file, parsed
-from finebench.bench.driver.ray.nodes.capacity import busy, check, places
+from finebench.bench.driver.ray.nodes.capacity import busy, check, demand, places
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import StudyError
 from finebench.bench.util.safe_yaml import parse_yaml
@@ -80,3 +80,11 @@ def test_places_are_those_there_or_those_that_a_cluster_file_allows() -> None:
     l4, cpu = Kind("l4", 4, 1, 3), Kind("cpu", 16, 0, 10)
     assert places([HEAD], Autoscaler((cpu, l4), 5)) == (3 * 4 + 2 * 16, 3)
     assert places(WITH_GPU, Autoscaler((l4,), 1)) == (5, 1)
+
+
+def test_an_autoscaler_of_unknown_kinds_sees_more_than_two_packs() -> None:
+    """A head that offers no CPU, as on Kubernetes, and no worker yet."""
+    assert demand(0, Autoscaler(None)) == 32
+    assert demand(100, Autoscaler(None)) == 100
+    assert demand(8, Autoscaler((Kind("l4", 4, 1, 2),))) == 8
+    assert demand(3, None) == 3

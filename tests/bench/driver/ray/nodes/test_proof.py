@@ -1,16 +1,20 @@
 """A worker proves its node, also where finebench is missing; nodes that cannot train are left out."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import ray
+import torch
 from ray import cloudpickle
 
 from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import CODE, MISSING, differences, fingerprint
 from finebench.bench.driver.ray.nodes.roster import Node
+from finebench.bench.driver.ray.worker import PackWorker
 from finebench.bench.util.errors import InputError
 
 NODES = [Node("h", "head", "10.0.0.1", 0, 0, head=True), Node("a", "w1", "10.0.0.2", 1, 0)]
@@ -49,10 +53,61 @@ print(one.why)
     assert done.stdout.strip() == "finebench is not installed there", done.stderr
 
 
+def set_up(monkeypatch: pytest.MonkeyPatch, error: Exception) -> str:
+    """Why a node is left out whose worker meets this as it starts; raises it where the node is not."""
+
+    def start(self: PackWorker, *rest: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PackWorker, "setup", start)
+    one = object.__new__(Gate)
+    one.setup({}, [], {})
+    return str(one.why)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        ray.exceptions.ObjectFetchTimedOutError("ab12", "", ""),
+    ],
+)
+def test_what_passes_is_a_worker_lost_and_not_a_node(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    with pytest.raises(type(error)):
+        set_up(monkeypatch, error)
+
+
+def test_what_stays_leaves_the_node_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = RuntimeError("a product of ones on cuda:0 has the gradient 0.0, and not 1024")
+    assert set_up(monkeypatch, wrong).startswith("RuntimeError: a product of ones")
+    assert set_up(monkeypatch, ModuleNotFoundError("peft")) == "ModuleNotFoundError: peft"
+    with monkeypatch.context() as broken:
+        broken.delitem(sys.modules, "torch")
+        broken.setattr(sys, "meta_path", [NoLibrary(), *sys.meta_path])
+        assert set_up(broken, wrong) == "ImportError: libcudart.so: cannot open shared object file"
+
+
+class NoLibrary:
+    """Finds torch where one of its libraries is missing."""
+
+    def find_spec(self, name: str, *rest: object) -> None:
+        """As Python's finders; raises OSError."""
+        if name == "torch":
+            raise OSError("libcudart.so: cannot open shared object file")
+
+
 def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
     assert placement({"cpus": 1.0, "gpu": 0.0, "avoid": []}) == placement({"cpus": 1.0, "gpu": 0.0})
     away = placement({"cpus": 1.0, "gpu": 0.0, "avoid": ["a", "b"]})
     assert away._bound.arguments["bundle_label_selector"] == [{"ray.io/node-id": "!in(a,b)"}]
+
+
+def look_twice(fitness: Fitness, *asked: tuple[float, float]) -> None:
+    """As the driver does while nothing trains, with packs that ask for this."""
+    for _ in range(2):
+        fitness.refuse({str(number): one for number, one in enumerate(asked)})
 
 
 def test_a_node_is_named_once_and_the_last_one_ends_the_run() -> None:
@@ -60,9 +115,34 @@ def test_a_node_is_named_once_and_the_last_one_ends_the_run() -> None:
     fitness = Fitness(notes.append, lambda: NODES)
     for _ in range(2):
         fitness.leave_out("a", "torch 2.0.0 there, 2.9.0 here")
-    fitness.refuse()
+    look_twice(fitness, (1, 0))
     assert notes == ["node w1 is left out, its trials run elsewhere: torch 2.0.0 there, 2.9.0 here"]
     assert fitness.avoid == ["a"]
     fitness.leave_out("b", "peft is not installed there")
     with pytest.raises(InputError, match=r"no node .*: w1: torch 2\.0\.0 there.*; w2: peft is not installed there\. "):
-        fitness.refuse()
+        look_twice(fitness, (1, 0))
+
+
+def test_a_head_without_a_gpu_does_not_keep_packs_for_gpus_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its CPUs are no place for them: all nodes that have one are left out."""
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    nodes = [Node("h", "head", "10.0.0.1", 8, 0, head=True), Node("a", "w1", "10.0.0.2", 4, 1)]
+    fitness = Fitness(lambda note: None, lambda: nodes)
+    fitness.leave_out("a", "its GPU is broken")
+    look_twice(fitness, (1, 1), (1, 0))  # the head has room for one of them
+    look_twice(fitness, (1, 2))  # no node ever had two: an autoscaler is to bring one
+    fitness.refuse({"one": (1, 1)})  # Ray Tune may ask for more packs yet
+    with pytest.raises(InputError, match="no node of the cluster can train this study: w1: its GPU is broken"):
+        fitness.refuse({"one": (1, 1)})
+
+
+def test_the_last_fit_node_may_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    nodes = [Node("a", "w1", "10.0.0.2", 4, 1), Node("b", "w2", "10.0.0.3", 4, 1)]
+    fitness = Fitness(lambda note: None, lambda: nodes)
+    look_twice(fitness, (1, 1))
+    fitness.leave_out("a", "its GPU is broken")
+    look_twice(fitness, (1, 1))
+    nodes.pop()
+    with pytest.raises(InputError, match=r"no node of the cluster can train this study: w1: its GPU is broken\."):
+        look_twice(fitness, (1, 1))
