@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import tempfile
+from dataclasses import astuple
 from functools import cache
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -39,7 +40,7 @@ def probe(
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
     code = METHODS.code(name)
     key = [PROBE_VERSION, _versions(), method(name).version, request, *([] if code is None else [code])]
-    found = _kept(key, request if code is None else request | {"plugins": [[p.file, p.source] for p in plugins()]})
+    found = _kept(key, request if code is None else request | {"plugins": [astuple(p) for p in plugins()]})
     parts = found["head_step"]
     step = None if parts is None else tuple(tuple(part) for part in parts)
     return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")} | {"head_step": step})

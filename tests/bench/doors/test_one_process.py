@@ -1,5 +1,6 @@
 """Plugins in one process that makes several studies: edited, named in two ways, not named, faulty."""
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 import finebench as fb
+from finebench.bench.methods import methods
 from finebench.bench.util import doors
 
 METHOD = '''
@@ -51,3 +53,52 @@ def test_a_study_whose_plugin_has_changed_since_is_not_run() -> None:
         first.plan()
     assert not Path("out").exists()
     assert second.plan().n_trials == 1
+
+
+@pytest.mark.parametrize("edited", ["", "# edited\n"])
+def test_a_plugin_is_one_however_its_path_is_spelt(
+    edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative, absolute, from another folder, through a link; also where it was edited in between."""
+    Path("meth.py").write_text(METHOD)
+    fb.Study(**STUDY, plugins=["meth.py"])
+    Path("link.py").symlink_to("meth.py")
+    Path("sub").mkdir()
+    monkeypatch.chdir("sub")
+    for number, spelling in enumerate([str(tmp_path / "meth.py"), "../meth.py", "../link.py"]):
+        (tmp_path / "meth.py").write_text(METHOD + edited * number)
+        made = fb.Study(**STUDY, plugins=[spelling])
+        assert made.spec.plugins[0].hash in {plugin.hash for plugin in doors.plugins()}
+    assert len(doors.plugins()) == 1
+
+
+def test_files_of_one_name_in_two_folders_are_two_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, and in a worker, which has neither folder."""
+    for name in ("one", "two"):
+        Path(name).mkdir()
+        monkeypatch.chdir(name)
+        Path("meth.py").write_text(METHOD.replace("topx", name))
+        fb.Study(**STUDY | {"methods": {name: {}}}, plugins=["meth.py"])
+        monkeypatch.chdir("..")
+    sent = pickle.loads(pickle.dumps(doors.plugins()))
+    doors._plugins.clear()
+    for plugin in sent:
+        doors.load_plugin(plugin)
+    assert {"one", "two"} <= set(methods())
+
+
+def test_a_plugin_that_clashes_is_taken_out_again() -> None:
+    """The study that names it is refused; no other study is."""
+    Path("meth.py").write_text(METHOD)
+    Path("twin.py").write_text(METHOD + "# another text\n")
+    first = fb.Study(**STUDY, plugins=["meth.py"])
+    with pytest.raises(fb.InputError, match=r"'topx' is in two files: meth\.py and twin\.py; rename one of them"):
+        fb.Study(**STUDY, plugins=["meth.py", "twin.py"])
+    fb.Study(**STUDY | {"methods": {"bitfit": {}}})
+    assert first.plan().n_trials == 1
+    Path("sub").mkdir()
+    Path("sub/meth.py").write_text(METHOD + "# a third text\n")
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir("sub")
+        with pytest.raises(fb.InputError, match=r"in two files: /.*/meth\.py and /.*/sub/meth\.py"):
+            fb.Study(**STUDY, plugins=["meth.py"])
