@@ -15,7 +15,8 @@ from functools import cache
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from finebench.bench.methods import METHODS, method
+from finebench.bench.methods import code as method_code
+from finebench.bench.methods import method
 from finebench.bench.methods.cost.answer import ProbeAnswer
 from finebench.bench.util import own_python
 from finebench.bench.util.doors import plugins
@@ -38,7 +39,7 @@ def probe(
     """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
-    code = METHODS.code(name)
+    code = method_code(name)
     key = [PROBE_VERSION, _versions(), method(name).version, request, *([] if code is None else [code])]
     found = _kept(key, request if code is None else request | {"plugins": [astuple(p) for p in plugins()]})
     parts = found["head_step"]

@@ -6,7 +6,7 @@ What evidence a kind rests on is the business of the analysis (`finebench.analys
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
@@ -136,7 +136,7 @@ def _found(module: ModuleType) -> Iterator[tuple[str, ClaimKind]]:
             yield value.says, value()
 
 
-KINDS: Mapping[str, ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
+KINDS: Door[ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
 """All kinds by name."""
 
 

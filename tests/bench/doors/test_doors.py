@@ -234,9 +234,11 @@ def test_a_kind_of_claim_has_keys_of_its_own() -> None:
 
     page = (ROOT / "docs/extending/claim.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    load_plugin(Plugin("wins_more.py", code))
+    plugin = Plugin("wins_more.py", code)
+    load_plugin(plugin)
     claim = {"id": "c", "says": "wins_more", "a": "bitfit", "b": "full"}
     raw = {"name": "t", "tasks": ["mini-cola"], "methods": {"bitfit": {}, "full": {}}, "budget": {"steps": 4}}
+    raw |= {"plugins": [{"file": plugin.file, "hash": plugin.hash}]}
 
     def stored(**keys: object) -> dict[str, object]:
         return build_study(raw | {"claims": [claim | keys]}, "s.yaml", Path(".")).model_dump(mode="json")

@@ -1,6 +1,8 @@
 """Plugins in one process that makes several studies: edited, named in two ways, not named, faulty."""
 
+import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 import finebench as fb
+from finebench.bench.driver.run import dump_study
 from finebench.bench.methods import methods
 from finebench.bench.util import doors
 
@@ -102,3 +105,51 @@ def test_a_plugin_that_clashes_is_taken_out_again() -> None:
         there.chdir("sub")
         with pytest.raises(fb.InputError, match=r"in two files: /.*/meth\.py and /.*/sub/meth\.py"):
             fb.Study(**STUDY, plugins=["meth.py"])
+
+
+OTHERS = {
+    "task": "from dataclasses import replace\nfrom finebench.bench.tasks import task\n"
+    'TASK = replace(task("mini-cola"), name="own_task")\n',
+    "metric": "from finebench.bench.metrics._info import Metric\n"
+    'METRIC = Metric("own_metric", "classes", "One.", "any", lambda labels, said: float((labels == said).mean()))\n',
+    "schedule": "from finebench.bench.study.schedules import Schedule\n"
+    'SCHEDULE = Schedule("own_schedule", "Constant.", lambda done: 1.0)\n',
+    "claim": re.findall(
+        r"```python\n(.*?)```", (Path(__file__).parents[3] / "docs/extending/claim.md").read_text("utf-8"), re.DOTALL
+    )[0],
+    "family": "from typing import ClassVar\nfrom finebench.bench.methods import Method\n\n"
+    'class Family(Method):\n    name: ClassVar[str] = "own:"\n\n    @classmethod\n    def member(cls, suffix):\n'
+    '        return type(f"Own_{suffix}", (Method,), {"name": f"own:{suffix}", "__module__": "x"})\n',
+}
+FILES = {"train": "train.csv", "validation": "validation.csv"}
+OWN_TASK = {"name": "t", "data": FILES, "text": "text", "label": "label", "metric": ["accuracy", "own_metric"]}
+CLAIM = {"id": "c", "says": "wins_more", "a": "bitfit", "b": "full"}
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "what"),
+    [
+        (METHOD, {"methods": {"topx": {}}}, "method 'topx'"),
+        (OTHERS["family"], {"methods": {"own:x": {}}}, "method 'own:x'"),
+        (OTHERS["task"], {"tasks": ["own_task"]}, "task 'own_task'"),
+        (OTHERS["metric"], {"tasks": [OWN_TASK]}, "metric 'own_metric'"),
+        (OTHERS["schedule"], {"training": {"schedule": "own_schedule"}}, "schedule 'own_schedule'"),
+        (OTHERS["claim"], {"claims": [CLAIM]}, "kind of claim 'wins_more'"),
+    ],
+)
+def test_what_is_of_a_plugin_that_the_study_does_not_name_is_refused(
+    text: str, keys: dict[str, Any], what: str
+) -> None:
+    """It was loaded for another study, or with `--plugin`: the stored study would not say what it rests on."""
+    raw = STUDY | {"methods": {"bitfit": {}, "full": {}}} | keys
+    Path("meth.py").write_text(text)
+    made = fb.Study(**raw, plugins=["meth.py"]).spec
+    words = rf"{what} is of meth\.py, which the study does not name: plugins: \[\./meth\.py\]"
+    with pytest.raises(fb.InputError, match=words):
+        fb.Study(**raw)
+    Path("s.yaml").write_text(json.dumps(raw))
+    with pytest.raises(fb.InputError, match=words):
+        fb.Study.from_yaml("s.yaml", plugins=["meth.py"])
+    Path("stored.yaml").write_text(dump_study(made))
+    assert fb.Study.from_yaml("stored.yaml", plugins=["meth.py"]).spec == made
+    fb.Study(**STUDY | {"methods": {"bitfit": {}}})
