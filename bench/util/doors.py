@@ -132,8 +132,8 @@ def _place(error: Exception, file: str) -> str:
 class Door(Mapping[str, T]):
     """All things of one kind by name, sorted as their places are: ours, those of entry points, those of plugins.
 
-    `find` lists what a module holds, with names. A name that stands in two files is an error that names both, after
-    which the plugin that came last is not loaded any more: what does not name it goes on.
+    `find` lists what a module holds, with names. A name that stands in two files is an error that names both. A
+    plugin that makes such an error is not loaded any more: what does not name it goes on.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Door(Mapping[str, T]):
             found: dict[str, T] = {}
             files: dict[str, ModuleType] = {}
             for module in (*modules(self._package), *entry_points(self._group), *outside):
-                for name, value in self._find(module):
+                for name, value in self._in(module):
                     if name in found:
                         both = " and ".join(_told_apart(files[name], module))
                         _take_out(module)
@@ -158,6 +158,16 @@ class Door(Mapping[str, T]):
                     found[name], files[name] = value, module
             self._seen, self._found, self._files = outside, found, files
         return self._found
+
+    def _in(self, module: ModuleType) -> list[tuple[str, T]]:
+        """What a module holds. Raises StudyError where one from outside holds something that cannot be used."""
+        try:
+            return list(self._find(module))
+        except Exception as error:  # a stranger's module may hold anything
+            if module.__name__.startswith(self._package + "."):
+                raise
+            _take_out(module)
+            raise StudyError(f"plugin {module.__file__}: {type(error).__name__}: {plain(str(error))}") from error
 
     def __getitem__(self, name: str) -> T:
         return self._all()[name]

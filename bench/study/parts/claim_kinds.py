@@ -131,8 +131,10 @@ class ClaimKind(ABC):
 
 
 def _found(module: ModuleType) -> Iterator[tuple[str, ClaimKind]]:
+    """The kinds that a module defines; a class without a name of its own is a base of others."""
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ClaimKind) and value.__module__ == module.__name__:
+        is_kind = isinstance(value, type) and issubclass(value, ClaimKind) and value.__module__ == module.__name__
+        if is_kind and "says" in vars(value):
             yield value.says, value()
 
 

@@ -11,7 +11,9 @@ import pytest
 
 import finebench as fb
 from finebench.bench.driver.run import dump_study
+from finebench.bench.driver.trackers import TRACKERS
 from finebench.bench.methods import methods
+from finebench.bench.study.parts.claim_kinds import KINDS
 from finebench.bench.util import doors
 
 METHOD = '''
@@ -153,3 +155,45 @@ def test_what_is_of_a_plugin_that_the_study_does_not_name_is_refused(
     Path("stored.yaml").write_text(dump_study(made))
     assert fb.Study.from_yaml("stored.yaml", plugins=["meth.py"]).spec == made
     fb.Study(**STUDY | {"methods": {"bitfit": {}}})
+
+
+KIND = '''
+from abc import abstractmethod
+from finebench.analysis.claims.kinds import Kind
+
+class _Base(Kind):
+    """What several have in common."""
+
+    @abstractmethod
+    def weight(self): ...
+'''
+TRACKER = '''
+from finebench.bench.driver.trackers import Tracker
+
+class _Base(Tracker):
+    """What several have in common."""
+    package = "json"
+
+class Mine(_Base):
+    name = "mine"
+    def log(self, record): ...
+'''
+
+
+def test_a_base_class_in_a_plugin_is_no_kind_of_claim_and_no_tracker() -> None:
+    """It has no name of its own."""
+    Path("kind.py").write_text(KIND)
+    Path("tracker.py").write_text(TRACKER)
+    before = set(KINDS), set(TRACKERS)
+    fb.Study(**STUDY | {"methods": {"bitfit": {}}}, plugins=["kind.py", "tracker.py"])
+    assert (set(KINDS), set(TRACKERS)) == (before[0], before[1] | {"mine"})
+
+
+def test_a_kind_that_lacks_a_part_is_one_message_and_taken_out_again() -> None:
+    """Not a traceback in every later study."""
+    Path("kind.py").write_text(KIND + '    says = "half"\n')
+    claims = [{"id": "c", "says": "better", "a": "bitfit", "b": "full"}]
+    raw = STUDY | {"methods": {"bitfit": {}, "full": {}}, "claims": claims}
+    with pytest.raises(fb.InputError, match=r"plugin kind\.py: TypeError: Can't instantiate abstract class _Base"):
+        fb.Study(**raw, plugins=["kind.py"])
+    assert fb.Study(**raw).spec.claims[0].says == "better"
