@@ -15,6 +15,7 @@ from finebench.bench.driver.trackers import TRACKERS
 from finebench.bench.methods import methods
 from finebench.bench.study.parts.claim_kinds import KINDS
 from finebench.bench.util import doors
+from tests.analysis.fixtures import empty
 
 METHOD = '''
 from finebench.bench.methods import Method
@@ -197,3 +198,30 @@ def test_a_kind_that_lacks_a_part_is_one_message_and_taken_out_again() -> None:
     with pytest.raises(fb.InputError, match=r"plugin kind\.py: TypeError: Can't instantiate abstract class _Base"):
         fb.Study(**raw, plugins=["kind.py"])
     assert fb.Study(**raw).spec.claims[0].says == "better"
+
+
+def test_a_task_of_a_plugin_has_each_metric_once() -> None:
+    """Of a main metric that falls as predictions improve, the negative is what is scored."""
+    text = OTHERS["task"].replace(', name="own_task"', ', name="own_task", metrics=("log_loss", "ece", "neg_log_loss")')
+    Path("meth.py").write_text(text)
+    words = r"plugin meth\.py: StudyError: task 'own_task': metrics log_loss, neg_log_loss are one metric twice"
+    with pytest.raises(fb.InputError, match=words):
+        fb.Study(**STUDY | {"methods": {"bitfit": {}}, "tasks": ["own_task"]}, plugins=["meth.py"])
+
+
+def test_one_plugin_may_be_one_path(tmp_path: Path) -> None:
+    """As one override may; a folder whose plugins are not loaded says so in its notes, too."""
+    Path("meth.py").write_text(METHOD)
+    raw = dict(STUDY)
+    stored = fb.Study(**raw, plugins=["meth.py"]).spec
+    folder = empty(tmp_path / "out", plugins=[one.model_dump() for one in stored.plugins])
+    folder.add(seed=1)
+    where = folder.write()
+    Path("stored.yaml").write_text(dump_study(stored))
+    for given in ("meth.py", Path("meth.py"), ["meth.py"]):
+        doors._plugins.clear()
+        (note,) = fb.load(where).notes
+        assert "what 'meth.py' adds to the study is not known here" in note
+        assert fb.load(where, plugins=given).notes == ()
+        doors._plugins.clear()
+        assert fb.Study.from_yaml("stored.yaml", plugins=given).spec == stored
