@@ -9,7 +9,7 @@ from finebench.bench.data.class_labels import read_classes, unlabelled
 from finebench.bench.data.leakage import texts_of
 from finebench.bench.data.rows import RawSplit, Split, TaskData, fingerprint, is_missing, read_scores, read_texts
 from finebench.bench.data.splits import hold_out
-from finebench.bench.metrics import METRICS, metric, scored
+from finebench.bench.metrics import METRICS, metric, scored_once
 from finebench.bench.tasks import Files, HeldOut, Hub, OneFile, Task
 from finebench.bench.util.errors import DataError, StudyError
 
@@ -43,7 +43,7 @@ def user_task(
             f"put another one first, e.g. metric: [accuracy, {found[0].name}]"
         )
     summary = "a task of your own"
-    return Task(name, found[0].kind, tuple(text), label, scored(metrics), source, summary=summary, own=True)
+    return Task(name, found[0].kind, tuple(text), label, scored_once(where, metrics), source, summary=summary, own=True)
 
 
 def columns_of(task: Task) -> tuple[str, ...]:

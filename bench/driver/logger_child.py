@@ -25,8 +25,8 @@ def main() -> None:
     os.dup2(nothing, 1)
     name, study, folder = sys.argv[1:]
     try:
-        for file, source in json.loads(trials.read(int.from_bytes(trials.read(8), "big"))):
-            load_plugin(Plugin(file, source))
+        for one in json.loads(trials.read(int.from_bytes(trials.read(8), "big"))):
+            load_plugin(Plugin(*one))
         made = tracker(name)(study, folder)
     except Exception as error:  # trackers raise many kinds
         _say(answers, error)

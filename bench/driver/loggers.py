@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from typing import IO
 
 from finebench.bench.driver.trackers import TRACKERS, tracker
@@ -53,7 +54,7 @@ class _Child:
             start_new_session=True,  # Ctrl-C is this process's; and a session without a terminal cannot ask for a login
         )
         with suppress(OSError):  # it has died: `ready` says of what
-            self._send(json.dumps([[one.file, one.source] for one in _plugins(name)]).encode())
+            self._send(json.dumps([astuple(one) for one in _plugins(name)]).encode())
 
     def ready(self, seconds: float) -> None:
         """Return once it can log; raises TrackerError where it cannot, or has not said so in time."""

@@ -22,6 +22,7 @@ from finebench.bench.results.recompute_id import check_identity, identity
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
+from finebench.bench.study.plugins import check_unchanged
 from finebench.bench.study.precision import Gpus, gpus_here, resolve
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
@@ -87,6 +88,7 @@ def run_study(
     `waits` is told what the run waits for until there is an observer, which is told so from then on.
     """
     begin = time.monotonic()
+    check_unchanged(study)
     folder = ResultsFolder(options.results)
     check_temporary(ray=not options.debug and options.address is None)
     check_tracker(options.logger, study.name, folder)

@@ -192,6 +192,12 @@ def method(name: str) -> type[Method]:
     raise MethodError(choose("method", name, (n + "<TYPE>" if n.endswith(":") else n for n in METHODS)))
 
 
+def code(name: str) -> str | None:
+    """The hash of the file that a method, or its family, from outside comes from; None for ours."""
+    prefix, colon, _ = name.partition(":")
+    return METHODS.code(name if name in METHODS else prefix + colon)
+
+
 @cache
 def _member(family: type[Method], suffix: str) -> type[Method]:
     return family.member(suffix)

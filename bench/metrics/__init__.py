@@ -66,6 +66,16 @@ def scored(names: Sequence[str]) -> tuple[str, ...]:
     return (names[0] if main is None or main.higher_is_better else main.negative.name, *names[1:])
 
 
+def scored_once(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """As `scored`; raises StudyError, which begins with `what`, where one metric then stands twice."""
+    found = scored(names)
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice is not None:
+        same = [given for given, name in zip(names, found, strict=True) if name == twice]
+        raise StudyError(f"{what}: metrics {', '.join(same)} are one metric twice")
+    return found
+
+
 def compute(
     names: Sequence[str], labels: Array, predictions: Array, probabilities: Array | None = None
 ) -> dict[str, float]:

@@ -2,24 +2,29 @@
 key."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from finebench.bench.methods import code as method_code
 from finebench.bench.methods import method
+from finebench.bench.metrics import code as metric_code
 from finebench.bench.metrics import metric
 from finebench.bench.study.claim_seeds import with_enough_seeds
 from finebench.bench.study.findings import RESERVED, word
 from finebench.bench.study.parts.claim import COSTS, Claim
+from finebench.bench.study.parts.claim_kinds import KINDS
 from finebench.bench.study.parts.own_task import DataFiles, DataSplit, OwnTask
 from finebench.bench.study.parts.training import Resources, Training, split_point
 from finebench.bench.study.plugins import check_loaded, load_given, load_named
+from finebench.bench.study.schedules import SCHEDULES
 from finebench.bench.study.schema import Study
 from finebench.bench.study.search_space import Space, parse_space
-from finebench.bench.tasks import task, tasks
+from finebench.bench.tasks import TASKS, task, tasks
+from finebench.bench.util.doors import plugins
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, override_key, parse_yaml
 
@@ -146,7 +151,8 @@ def method_resources(study: Study, name: str, where: str = "study") -> Resources
 
 
 def check(study: Study, where: str) -> None:
-    """Check what needs the registries: task and method names, every hyperparameter value, claims."""
+    """Check what needs the registries: task and method names, every hyperparameter value, claims, and that the plugins
+    are named that all this comes from."""
     _unique("tasks", study.task_names, where)
     _unique("fractions", study.fractions, where)
     _unique("budget", [budget.canonical for budget in study.budget], where)
@@ -164,6 +170,35 @@ def check(study: Study, where: str) -> None:
     names = set(study.task_names)
     for index, claim in enumerate(study.claims):
         check_claim(claim, study.methods, names, f"{where}: claims[{index}]")
+    _check_named(study, where)
+
+
+def _check_named(study: Study, where: str) -> None:
+    """Raise StudyError for what is of a plugin that is loaded and not named: a stored study would not say that it rests
+    on it. A process loads plugins for other studies too, and `--plugin` gives those that a stored study names."""
+    named = {plugin.hash for plugin in study.plugins}
+    others = {plugin.hash: plugin.file for plugin in plugins() if plugin.hash not in named}
+    for what, name, code in _parts(study):
+        if code in others:
+            file = others[code]
+            raise StudyError(
+                f"{where}: {what} {name!r} is of {file}, which the study does not name: "
+                f"plugins: [./{os.path.basename(file)}]"
+            )
+
+
+def _parts(study: Study) -> Iterator[tuple[str, str, str | None]]:
+    """What of a study there is a door for: its kind, its name, and the hash of its file where that is not ours."""
+    for name in study.methods:
+        yield "method", name, method_code(name)
+    for entry in study.tasks:
+        if isinstance(entry, str):
+            yield "task", entry, TASKS.code(entry)
+        for metric_name in task(entry).metrics if isinstance(entry, str) else entry.metric:
+            yield "metric", metric_name, metric_code(metric_name)
+    yield "schedule", study.training.schedule, SCHEDULES.code(study.training.schedule)
+    for claim in study.claims:
+        yield "kind of claim", claim.says, KINDS.code(claim.says)
 
 
 def check_claim(claim: Claim, methods: Collection[str], names: set[str], at: str) -> None:

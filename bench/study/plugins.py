@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from finebench.bench.study.schema import StoredPlugin
+from finebench.bench.study.schema import StoredPlugin, Study
 from finebench.bench.util.doors import Plugin, load_plugin, plugins, read_plugin
 from finebench.bench.util.errors import PluginNotHere, StudyError, shown
 
@@ -81,3 +81,12 @@ def check_loaded(raw: Mapping[str, Any], where: str) -> None:
                 "folder keeps no code: give the file with --plugin FILE, or run the study that names it; a file that "
                 "has changed needs another results folder"
             )
+
+
+def check_unchanged(study: Study) -> None:
+    """Raise StudyError where a plugin of a study is no longer what this process has loaded: another text has taken its
+    place since, and it is that one which would train."""
+    loaded = {plugin.hash for plugin in plugins()}
+    for one in study.plugins:
+        if one.hash not in loaded:
+            raise StudyError(f"plugin {shown(one.file)} has changed since this study was made; make it anew")

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from finebench.bench.methods import METHODS, method
+from finebench.bench.methods import code as method_code
+from finebench.bench.methods import method
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.parts.training import Select, Training
@@ -58,7 +59,7 @@ class Trial:
         fields = cls.model_fields
         defaults = {name: field.default for name, field in fields.items()}
         changed = {k: v for k, v in self.hyperparameters.items() if k not in defaults or v != defaults[k]}
-        code = {"method": METHODS.code(self.method), "schedule": SCHEDULES.code(self.training.schedule)}
+        code = {"method": method_code(self.method), "schedule": SCHEDULES.code(self.training.schedule)}
         outside = {kind: value for kind, value in code.items() if value is not None}
         content = {
             "training_version": TRAINING_VERSION,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Literal
 
-from finebench.bench.metrics import scored
+from finebench.bench.metrics import scored_once
 from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import StudyError, choose
 
@@ -108,7 +108,7 @@ class Task:
 def _in(module: ModuleType) -> Iterator[tuple[str, Task]]:
     one = getattr(module, "TASK", None)
     if isinstance(one, Task):
-        yield one.name, replace(one, metrics=scored(one.metrics))
+        yield one.name, replace(one, metrics=scored_once(f"task {one.name!r}", one.metrics))
 
 
 TASKS: Door[Task] = Door("task", __name__, "finebench.tasks", _in)

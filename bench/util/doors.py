@@ -10,6 +10,7 @@ code is looked for anywhere else.
 import hashlib
 import importlib
 import linecache
+import os
 import pkgutil
 import sys
 import traceback
@@ -30,10 +31,12 @@ LARGEST_PLUGIN = 2**20
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file of the user's: the name under which messages speak of it, and its text."""
+    """A file of the user's: the name under which messages speak of it, its text, and where it lies (a path without
+    links; empty: as `file` says)."""
 
     file: str
     source: str
+    place: str = ""
 
     @cached_property
     def hash(self) -> str:
@@ -42,6 +45,7 @@ class Plugin:
 
 
 _plugins: dict[str, tuple[Plugin, ModuleType]] = {}
+"""Those that are loaded by where they lie, the latest last."""
 
 
 def modules(package: str) -> list[ModuleType]:
@@ -76,18 +80,18 @@ def read_plugin(file: str, shown: str | None = None) -> Plugin:
             data = stream.read(LARGEST_PLUGIN + 1)
         if len(data) > LARGEST_PLUGIN:
             raise StudyError(f"plugin {name!r}: a plugin has at most {LARGEST_PLUGIN:,} bytes")
-        return Plugin(name, data.decode("utf-8-sig"))
+        return Plugin(name, data.decode("utf-8-sig"), os.path.realpath(file))
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"plugin {name!r} cannot be read: {error}") from error
 
 
 def load_plugin(plugin: Plugin) -> None:
-    """Run a plugin once in this process and open every door to it; one of the same name takes an older one's place.
+    """Run a plugin once in this process, however its path is spelt, and open every door to it; an edited one takes the
+    place of its older text.
 
     Raises StudyError with file and line where it fails.
     """
-    known = _plugins.get(plugin.file)
-    if known is not None and known[0].hash == plugin.hash:
+    if any(known.hash == plugin.hash for known in plugins()):
         return
     module = ModuleType(f"finebench_plugin_{plugin.hash}")
     module.__file__ = plugin.file
@@ -98,7 +102,9 @@ def load_plugin(plugin: Plugin) -> None:
     except Exception as error:  # a stranger's code may raise anything
         del sys.modules[module.__name__]
         raise StudyError(f"plugin {_place(error, plugin.file)}") from error
-    _plugins[plugin.file] = (plugin, module)
+    place = plugin.place or os.path.realpath(plugin.file)
+    _plugins.pop(place, None)
+    _plugins[place] = (plugin, module)
 
 
 def plugins() -> tuple[Plugin, ...]:
@@ -126,7 +132,8 @@ def _place(error: Exception, file: str) -> str:
 class Door(Mapping[str, T]):
     """All things of one kind by name, sorted as their places are: ours, those of entry points, those of plugins.
 
-    `find` lists what a module holds, with names. A name that stands in two files is an error that names both.
+    `find` lists what a module holds, with names. A name that stands in two files is an error that names both. A
+    plugin that makes such an error is not loaded any more: what does not name it goes on.
     """
 
     def __init__(
@@ -143,13 +150,24 @@ class Door(Mapping[str, T]):
             found: dict[str, T] = {}
             files: dict[str, ModuleType] = {}
             for module in (*modules(self._package), *entry_points(self._group), *outside):
-                for name, value in self._find(module):
+                for name, value in self._in(module):
                     if name in found:
-                        both = " and ".join(str(one.__file__) for one in (files[name], module))
+                        both = " and ".join(_told_apart(files[name], module))
+                        _take_out(module)
                         raise StudyError(f"{self.kind} {name!r} is in two files: {both}; rename one of them")
                     found[name], files[name] = value, module
             self._seen, self._found, self._files = outside, found, files
         return self._found
+
+    def _in(self, module: ModuleType) -> list[tuple[str, T]]:
+        """What a module holds. Raises StudyError where one from outside holds something that cannot be used."""
+        try:
+            return list(self._find(module))
+        except Exception as error:  # a stranger's module may hold anything
+            if module.__name__.startswith(self._package + "."):
+                raise
+            _take_out(module)
+            raise StudyError(f"plugin {module.__file__}: {type(error).__name__}: {plain(str(error))}") from error
 
     def __getitem__(self, name: str) -> T:
         return self._all()[name]
@@ -175,3 +193,17 @@ def _hash_of(module: ModuleType) -> str:
         if loaded is module:
             return plugin.hash
     return read_plugin(str(module.__file__)).hash
+
+
+def _take_out(module: ModuleType) -> None:
+    """Forget the plugin that a module was made of, if it was."""
+    for place, (_, loaded) in list(_plugins.items()):
+        if loaded is module:
+            del _plugins[place]
+
+
+def _told_apart(*two: ModuleType) -> list[str]:
+    """The files of two modules as they were named, or where they lie if that is the same name."""
+    names = [str(one.__file__) for one in two]
+    places = {id(module): place for place, (_, module) in _plugins.items()}
+    return names if names[0] != names[1] else [places.get(id(one), str(one.__file__)) for one in two]

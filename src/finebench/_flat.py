@@ -50,6 +50,11 @@ def check_names(
             raise InputError(where + choose(what, str(one), names[:most]) + more)
 
 
+def paths(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Paths as texts; one may stand for a list of one."""
+    return [os.fspath(one) for one in ([given] if isinstance(given, str | os.PathLike) else given)]
+
+
 def plain(value: Any) -> Any:
     """A value as a study file would have it: lists, mappings, numbers and texts."""
     if isinstance(value, Mapping):

@@ -18,6 +18,7 @@ from finebench.bench.results.folder import KEPT, Done, ResultsFolder
 from finebench.bench.results.scope import Scope
 from finebench.bench.results.within import beyond, same, within
 from finebench.bench.study import plan as planning
+from finebench.bench.study.plugins import check_unchanged
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.study.unsettled import sentence
@@ -91,6 +92,7 @@ def _unsettled(row: dict[str, Any]) -> str:
 
 def make_plan(study: Study, data: Path | None, results: str | None) -> Plan:
     """The plan of a study; raises InputError where its model, data or the results folder cannot be used for it."""
+    check_unchanged(study)
     found = forecast(study, data)
     plan = planning.Plan(study)
     there = _there(study, plan, found["precision"], results)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from finebench import keys
 from finebench._claim import Claim, judge_one
-from finebench._flat import MOST_NAMED, check_names, flat, plain
+from finebench._flat import MOST_NAMED, check_names, flat, paths, plain
 from finebench._plots import Plots
 from finebench._said import Said, counted
 from finebench.analysis.compare.compare import compare
@@ -24,7 +24,7 @@ from finebench.analysis.report.charts import figures
 from finebench.analysis.report.contents import Contents, analyse
 from finebench.bench.results.schema import STATUSES, TABLES
 from finebench.bench.results.within import outside_note
-from finebench.bench.study.plugins import load_given
+from finebench.bench.study.plugins import load_given, missing
 from finebench.bench.util.errors import InputError, ResultsError
 from finebench.bench.util.own_python import libraries_first
 from finebench.bench.util.storage import Store
@@ -43,8 +43,8 @@ class Results(Said):
     FLOPs and joules are of one trial, and so named. What could not be measured is missing, never 0.
 
     `notes` say what was left out: damaged files, trials of another precision, trials that are no part of the study as
-    it now is. Frames raise ResultsError where a folder cannot be analysed: of its trials none is part of its study, or
-    two results are of one configuration and seed.
+    it now is, what plugins would add that are not loaded. Frames raise ResultsError where a folder cannot be analysed:
+    of its trials none is part of its study, or two results are of one configuration and seed.
     """
 
     def __init__(self, loaded: Sequence[read.Results]) -> None:
@@ -61,7 +61,9 @@ class Results(Said):
         found = []
         for one in self._loaded:
             outside = sum(one.part.outside.values())
+            unknown = missing(one.study)
             found += [*one.damaged, *one.left_out, *([outside_note(outside)] if outside else [])]
+            found += [] if unknown is None else [unknown]
         return tuple(found)
 
     def trials_df(self) -> pd.DataFrame:
@@ -238,13 +240,13 @@ class Results(Said):
 
 
 @libraries_first()
-def load(folder: str | Path, *more: str | Path, plugins: Iterable[str | Path] = ()) -> Results:
+def load(folder: str | Path, *more: str | Path, plugins: str | Path | Iterable[str | Path] = ()) -> Results:
     """One results folder or several, by path or URI; `plugins` are the files of those that their studies name.
 
     Raises ResultsError where one does not exist, holds no finished trial, or is of a newer schema, and StudyError where
     a plugin fails.
     """
-    load_given(map(str, plugins))
+    load_given(paths(plugins))
     given = (folder, *more)
     wrong = next((one for one in given if not isinstance(one, str | os.PathLike)), None)
     if wrong is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Self, Unpack, get_type_hints
 
 from finebench import keys
-from finebench._flat import plain
+from finebench._flat import paths, plain
 from finebench._plan import Plan, make_plan
 from finebench._results import Results, load
 from finebench._said import Said, counted
@@ -53,7 +53,7 @@ class Study(Said):
         *,
         set: str | Iterable[str] = (),
         model: str | os.PathLike[str] | None = None,
-        plugins: Iterable[str | os.PathLike[str]] = (),
+        plugins: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     ) -> Self:
         """A study file, or one of finebench's own by its bare name.
 
@@ -64,8 +64,7 @@ class Study(Said):
         made = cls.__new__(cls)
         sets = [set] if isinstance(set, str) else set
         made._where = str(find_study(os.fspath(study)))
-        files = [os.fspath(one) for one in plugins]
-        made._study = load_study(os.fspath(study), sets, None if model is None else os.fspath(model), files)
+        made._study = load_study(os.fspath(study), sets, None if model is None else os.fspath(model), paths(plugins))
         return made
 
     @property

@@ -44,8 +44,10 @@ class Tracker(ABC):
 
 
 def _found(module: ModuleType) -> Iterator[tuple[str, type[Tracker]]]:
+    """The trackers that a module defines; a class without a name of its own is a base of others."""
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Tracker) and value.__module__ == module.__name__:
+        is_tracker = isinstance(value, type) and issubclass(value, Tracker) and value.__module__ == module.__name__
+        if is_tracker and "name" in vars(value):
             yield value.name, value
 
 

@@ -10,11 +10,13 @@ import select
 import subprocess
 import sys
 import tempfile
+from dataclasses import astuple
 from functools import cache
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from finebench.bench.methods import METHODS, method
+from finebench.bench.methods import code as method_code
+from finebench.bench.methods import method
 from finebench.bench.methods.cost.answer import ProbeAnswer
 from finebench.bench.util import own_python
 from finebench.bench.util.doors import plugins
@@ -37,9 +39,9 @@ def probe(
     """
     shape = {key: value for key, value in hyperparameters.items() if key != "lr"}
     request = {"config": config, "method": name, "hyperparameters": shape, "num_labels": num_labels, "pooler": pooler}
-    code = METHODS.code(name)
+    code = method_code(name)
     key = [PROBE_VERSION, _versions(), method(name).version, request, *([] if code is None else [code])]
-    found = _kept(key, request if code is None else request | {"plugins": [[p.file, p.source] for p in plugins()]})
+    found = _kept(key, request if code is None else request | {"plugins": [astuple(p) for p in plugins()]})
     parts = found["head_step"]
     step = None if parts is None else tuple(tuple(part) for part in parts)
     return ProbeAnswer(**found | {part: tuple(found[part]) for part in ("forward", "train")} | {"head_step": step})

@@ -32,8 +32,8 @@ _LENGTHS = (8, 16, 32)
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What is asked: the options of a tuner, or what a method makes of a model."""
-    for file, source in request.get("plugins", ()):
-        load_plugin(Plugin(file, source))
+    for one in request.get("plugins", ()):
+        load_plugin(Plugin(*one))
     return _describe(request["describe"]) if "describe" in request else _try(request)
 
 

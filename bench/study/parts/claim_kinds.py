@@ -6,7 +6,7 @@ What evidence a kind rests on is the business of the analysis (`finebench.analys
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
@@ -131,12 +131,14 @@ class ClaimKind(ABC):
 
 
 def _found(module: ModuleType) -> Iterator[tuple[str, ClaimKind]]:
+    """The kinds that a module defines; a class without a name of its own is a base of others."""
     for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, ClaimKind) and value.__module__ == module.__name__:
+        is_kind = isinstance(value, type) and issubclass(value, ClaimKind) and value.__module__ == module.__name__
+        if is_kind and "says" in vars(value):
             yield value.says, value()
 
 
-KINDS: Mapping[str, ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
+KINDS: Door[ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
 """All kinds by name."""
 
 

@@ -354,6 +354,7 @@ def declare(**changed: Any) -> Any:
         ),
         ({"metrics": []}, "metric is a name or a list"),
         ({"metrics": ["mcc", "mcc"]}, "list of different names"),
+        ({"metrics": ["log_loss", "neg_log_loss"]}, "log_loss, neg_log_loss are one metric twice"),
         ({"name": "mrpc"}, "a built-in task has this name"),
         ({"text": ["a", "a"]}, "text is one or two columns, none twice and none the label"),
         ({"text": ["label"]}, "none the label"),

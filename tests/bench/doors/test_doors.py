@@ -157,7 +157,7 @@ def test_only_what_comes_from_a_plugin_changes_with_it(tmp_path: Path) -> None:
 
 def test_a_name_in_two_files_is_an_error_that_names_both(tmp_path: Path) -> None:
     study = written(tmp_path)
-    shutil.copy(HERE / "top_layers.py", tmp_path / "twin.py")
+    (tmp_path / "twin.py").write_text((HERE / "top_layers.py").read_text() + "# another text\n")
     study.write_text(study.read_text().replace("./half_way.py", "./half_way.py, ./twin.py"))
     with pytest.raises(StudyError, match=r"'top_layers' is in two files: .*top_layers\.py and .*twin\.py"):
         load_study(str(study))
@@ -234,9 +234,11 @@ def test_a_kind_of_claim_has_keys_of_its_own() -> None:
 
     page = (ROOT / "docs/extending/claim.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    load_plugin(Plugin("wins_more.py", code))
+    plugin = Plugin("wins_more.py", code)
+    load_plugin(plugin)
     claim = {"id": "c", "says": "wins_more", "a": "bitfit", "b": "full"}
     raw = {"name": "t", "tasks": ["mini-cola"], "methods": {"bitfit": {}, "full": {}}, "budget": {"steps": 4}}
+    raw |= {"plugins": [{"file": plugin.file, "hash": plugin.hash}]}
 
     def stored(**keys: object) -> dict[str, object]:
         return build_study(raw | {"claims": [claim | keys]}, "s.yaml", Path(".")).model_dump(mode="json")
