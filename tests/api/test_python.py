@@ -135,6 +135,8 @@ def test_figures_are_charts(run: tuple[fb.Results, str]) -> None:
         results.plot.overvieww  # noqa: B018
     with pytest.raises(fb.InputError, match="overview"):
         results.plot["overvieww"]
+    assert results.plot.get("overvieww") is None
+    assert results.plot.get("overview").to_dict() == results.plot.overview.to_dict()
 
 
 def test_a_kept_model_comes_back(run: tuple[fb.Results, str]) -> None:
@@ -300,6 +302,17 @@ def test_failed_trials_are_there_with_their_reasons(tmp_path: Path) -> None:
     assert "(2 ok, 1 diverged, 1 oom)" in str(results)
     with pytest.raises(fb.InputError, match="no delta was kept"):
         results.model(kept[0])
+
+
+def test_folders_are_compared_as_they_were_when_they_were_loaded(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    folder.add()
+    where = folder.write()
+    both = fb.load(where, where)
+    folder.add(method="two")
+    folder.write()
+    assert list(both.changes_df()["method"]) == list(both.trials_df()["method"].unique()) == ["one"]
+    assert list(fb.load(where, where).changes_df()["method"]) == ["one", "two"]
 
 
 def test_a_folder_in_which_all_failed_can_be_looked_into(tmp_path: Path) -> None:
