@@ -19,7 +19,7 @@ def no_verdict(results: Results) -> list[str]:
         found = needs(Study.model_validate(results.study))
     except (ValidationError, StudyError) as error:
         return [f"which claims can get a verdict is not known: study.yaml: {_first(error)}"]
-    return [sentence(uncosted(need), run_into(results.uri)) for need in found]
+    return [sentence(uncosted(need), run_into(results.uri, results.study)) for need in found]
 
 
 def _first(error: ValidationError | StudyError) -> str:

@@ -18,6 +18,7 @@ from finebench.bench.study.claim_needs import Need, needs
 from finebench.bench.study.claim_seeds import Scoring, more_seeds, scoring
 from finebench.bench.study.parts.search import CrossedSeeds
 from finebench.bench.study.schema import Study
+from finebench.bench.study.unsettled import given_plugins
 from finebench.bench.util.errors import InputError, StudyError
 
 NEVER = "no number of seeds"
@@ -123,7 +124,7 @@ class Extension:
     """What more seeds of a study would cost, and the command that runs them into its folder."""
 
     def __init__(self, study: Mapping[str, Any], runs: pd.DataFrame, expected: Expectation, uri: str) -> None:
-        self._command = run_into(uri)
+        self._command = run_into(uri, study)
         self._study = valid_study(study)
         self._needs = _needs(self._study)
         planned: dict[bool, int] = {}
@@ -192,10 +193,10 @@ def _needs(study: Study | None) -> dict[str, Need]:
         return {}
 
 
-def run_into(uri: str) -> list[str]:
-    """What runs more into a folder: by its own study file, where that is a path."""
-    study = "STUDY" if "://" in uri else f"{uri.rstrip('/')}/study.yaml"
-    return ["finebench", "run", study, "--results", uri]
+def run_into(uri: str, study: Mapping[str, Any]) -> list[str]:
+    """What runs more into a folder: by its own study file, where that is a path; `study` is what stands in it."""
+    file = "STUDY" if "://" in uri else f"{uri.rstrip('/')}/study.yaml"
+    return ["finebench", "run", file, "--results", uri, *given_plugins(study)]
 
 
 def valid_study(study: Mapping[str, Any]) -> Study | None:

@@ -57,8 +57,9 @@ class Comparison:
     equal_trials: int
 
 
-def compare(a: str, b: str) -> Comparison:
-    """Compare two results folders (local paths or URIs); raises ResultsError where one cannot be read."""
+def compare(a: str | Results, b: str | Results) -> Comparison:
+    """Compare two results folders (local paths, URIs, or as they were loaded); raises ResultsError where one cannot be
+    read."""
     left, right = _side(a), _side(b)
     common, differing = _again(left.runs, right.runs)
     changes = _changes(left, right)
@@ -71,11 +72,11 @@ def compare(a: str, b: str) -> Comparison:
         "settings": settings(left.results, left.runs, right.results, right.runs),
     }
     methods = tuple(dict.fromkeys([*left.runs["method"], *right.runs["method"]]))
-    return Comparison(a, b, frames, methods, common, common - len(differing))
+    return Comparison(left.results.uri, right.results.uri, frames, methods, common, common - len(differing))
 
 
-def _side(uri: str) -> Side:
-    results = load_results(uri)
+def _side(given: str | Results) -> Side:
+    results = load_results(given) if isinstance(given, str) else given
     table = runs(results)
     return Side(results, table, Samples(results, table))
 

@@ -5,6 +5,7 @@ A study has one space per method; a task whose best differs from the method's co
 
 import io
 import json
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -14,10 +15,11 @@ from ruamel.yaml import YAML
 from finebench.analysis.load.frames import records
 from finebench.bench.study.parts.search import UntilSettled, number_of
 from finebench.bench.study.search_space import as_space
+from finebench.bench.study.unsettled import given_plugins
 
 Point = dict[str, Any]
 
-KEPT = ("model", "tasks", "seeds", "select", "training", "resources", "trial_timeout", "retries")
+KEPT = ("model", "tasks", "seeds", "select", "training", "resources", "trial_timeout", "retries", "plugins")
 """Keys taken over from the study as they are."""
 
 
@@ -81,7 +83,7 @@ def _dump(made: dict[str, Any]) -> str:
     text = io.StringIO()
     text.write(
         "# The best configuration per method and task, chosen on `select` at the largest fraction of each task.\n"
-        "# Run it: finebench run best.yaml\n"
+        f"# Run it: {shlex.join(['finebench', 'run', 'best.yaml', *given_plugins(made)])}\n"
     )
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False

@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS, EXIT_REFUTED
+from finebench.bench.cli.one_trial import plugins_of
 from finebench.bench.cli.terminal.console import finite, make_console, print_json
 from finebench.bench.cli.terminal.progress import failure_line, make_progress
 from finebench.bench.cli.terminal.waiting import Waiting
+from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import find_study, load_study
@@ -183,7 +185,8 @@ def _tell(console: Console, results: str, report: "Report", note: str) -> None:
     for one in report.verdicts:
         console.print(Text(verdict_line(one)), soft_wrap=True)
     console.print(Text(f"report: {report.path}{note}"), soft_wrap=True)
-    console.print(Text(f"again with: finebench report {shlex.quote(str(results))}"), soft_wrap=True)
+    again = ["finebench", "report", results, *plugins_of(ResultsFolder(results))]
+    console.print(Text(f"again with: {shlex.join(again)}"), soft_wrap=True)
 
 
 def verdict_line(one: dict[str, Any]) -> str:

@@ -78,7 +78,9 @@ def _within(rows: pa.Table, scope: Scope) -> pa.Table:
     places = scope.places(rows_of(rows[name].to_pylist() for name in ROW_COLUMNS))
     written = pa.array([place.configuration if place else None for place in places], pa.string())
     at = rows.schema.get_field_index("hyperparameters")
-    return rows.set_column(at, "hyperparameters", written).filter(pa.array([one is not None for one in places]))
+    return rows.set_column(at, "hyperparameters", written).filter(
+        pa.array([one is not None for one in places], pa.bool_())
+    )
 
 
 def _grouped(rows: pa.Table, by: str) -> list[dict[str, Any]]:

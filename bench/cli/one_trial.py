@@ -13,7 +13,7 @@ from finebench.bench.results.deltas import FOLDER as DELTAS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import record_name
 from finebench.bench.results.schema import TRIALS
-from finebench.bench.study.plugins import stored
+from finebench.bench.study.unsettled import given_plugins
 from finebench.bench.util.errors import ResultsError, StudyError, choose, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
@@ -85,11 +85,11 @@ def describe(folder: ResultsFolder, given: str) -> dict[str, Any]:
             "file": folder.record_file("predictions", record),
         },
         "delta": delta,
-        "rerun": shlex.join(["finebench", "rerun", folder.uri, row["trial_id"], *_plugins(folder)]),
+        "rerun": shlex.join(["finebench", "rerun", folder.uri, row["trial_id"], *plugins_of(folder)]),
     }
 
 
-def _plugins(folder: ResultsFolder) -> list[str]:
+def plugins_of(folder: ResultsFolder) -> list[str]:
     """What gives the plugins of the folder's study to a command, whose files the user has."""
     data = folder.read_bytes("study.yaml", MAX_BYTES)
     if data is None:
@@ -98,7 +98,7 @@ def _plugins(folder: ResultsFolder) -> list[str]:
         raw = parse_yaml(data.decode("utf-8", errors="replace"), folder.shown("study.yaml"))
     except StudyError:  # `verify` says so, and `rerun`
         return []
-    return [word for file in stored(raw).values() for word in ("--plugin", file)]
+    return given_plugins(raw)
 
 
 def _plain(value: Any, key: str) -> Any:

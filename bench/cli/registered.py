@@ -64,8 +64,7 @@ def print_metrics(as_json: bool) -> None:
         return
     rows = []
     for one in found:
-        low, high = one["range"]
-        ends = f"{low:g} to {'any' if high is None else f'{high:g}'}"
+        ends = " to ".join("any" if end is None else f"{end:g}" for end in one["range"])
         better = "higher" if one["higher_is_better"] else "lower"
         rows.append([one["name"], one["needs"], ends, better, f"{one['summary']}; a constant gets {one['constant']}"])
     columns = ["metric", "needs", "range", "better", "what it is"]

@@ -1,8 +1,11 @@
 """What `verify` and `compact` print, and their exit codes."""
 
+import shlex
+
 from rich.text import Text
 
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
+from finebench.bench.cli.one_trial import plugins_of
 from finebench.bench.cli.terminal.console import make_console, print_json
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import claim
@@ -70,5 +73,6 @@ def merge_command(sources: list[str], into: str, as_json: bool) -> int:
     for uri, count in made.copied.items():
         console.print(Text(f"{uri}: {count:,} trials copied"), soft_wrap=True)
     console.print(Text(f"{into}: {made.trials:,} trials"), soft_wrap=True)
-    console.print(Text(f"report with: finebench report {into}"), soft_wrap=True)
+    report = ["finebench", "report", into, *plugins_of(ResultsFolder(into))]
+    console.print(Text(f"report with: {shlex.join(report)}"), soft_wrap=True)
     return 0

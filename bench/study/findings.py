@@ -13,7 +13,7 @@ from finebench.bench.methods import TUNABLE, Method
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.claim import Claim
 from finebench.bench.study.parts.own_task import DATA, OwnTask
-from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, OptunaSearch, Search
+from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, OptunaSearch, Search, UntilSettled
 from finebench.bench.study.parts.training import Resources, Select, Training
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import choose, guess, shown
@@ -79,23 +79,25 @@ def _one_of(choices: list[str]) -> str:
     return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
 
 
-def _model_at(path: list[str]) -> type[BaseModel] | None:
-    """The Pydantic model whose keys stand at this path of a study."""
-    known: dict[str, type[BaseModel]] = {
-        "": Study,
-        "training": Training,
-        "select": Select,
-        "resources": Resources,
-        "search": Search,
-        "search.grid": GridSearch,
-        "search.optuna": OptunaSearch,
-        "seeds": CrossedSeeds,
-        "budget": Budget,
-        "tasks": OwnTask,
-        "claims": Claim,
-        "claims.budget": Budget,
+def _models_at(path: list[str]) -> tuple[type[BaseModel], ...]:
+    """The Pydantic models whose keys may stand at this path of a study."""
+    known: dict[str, tuple[type[BaseModel], ...]] = {
+        "": (Study,),
+        "training": (Training,),
+        "select": (Select,),
+        "resources": (Resources,),
+        "search": (Search,),
+        "search.grid": (GridSearch,),
+        "search.grid.confirm_seeds": (UntilSettled,),
+        "search.optuna": (OptunaSearch,),
+        "search.optuna.confirm_seeds": (UntilSettled,),
+        "seeds": (CrossedSeeds, UntilSettled),
+        "budget": (Budget,),
+        "tasks": (OwnTask,),
+        "claims": (Claim,),
+        "claims.budget": (Budget,),
     }
-    return known.get(".".join(path))
+    return known.get(".".join(path), ())
 
 
 def word(error: ValidationError, where: str, prefix: str = "", model: type[BaseModel] | None = None) -> str:
@@ -117,7 +119,8 @@ def sentences(error: ValidationError, prefix: str = "", model: type[BaseModel] |
         if not stated and deeper:  # one member of a union has this type, and what is wrong is further down
             continue
         path = ".".join(filter(None, (prefix, _path(place))))
-        found += [_stated(one, place, path, model) for one in stated] or [_needed(details, path)]
+        said = [line for one in stated for line in _stated(one, place, path, model)]
+        found += said or [_needed(details, path)]
     return found
 
 
@@ -143,24 +146,26 @@ def _path(place: tuple[Any, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
 
 
-def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: type[BaseModel] | None) -> str:
-    """An unknown or missing key, or what a validator of ours says."""
+def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: type[BaseModel] | None) -> list[str]:
+    """An unknown or missing key, or what a validator of ours says: of a part that is checked on its own, all of it."""
     if detail["type"] == "missing":
-        return f"{full}: this key is missing"
+        return [f"{full}: this key is missing"]
     if detail["type"] == "extra_forbidden":
         tagged = next((DATA[part] for part in detail["loc"] if part in DATA), None)
         names = [part for part in place if isinstance(part, str)]
-        owner = tagged or (model if model is not None and len(names) == 1 else _model_at(names[:-1]))
+        own = tagged or (model if len(names) == 1 else None)
+        owners = _models_at(names[:-1]) if own is None else (own,)
         parent = full.rpartition(".")[0]
         key = str(detail["loc"][-1])  # a key may look like one of Pydantic's labels, which are no part of a place
-        wrong = choose("key", key, _keys(owner)) if owner else f"unknown key {key!r}"
-        return f"{parent}: {wrong}" if parent else wrong
+        known = [name for owner in owners for name in _keys(owner)]
+        wrong = choose("key", key, known) if owners else f"unknown key {key!r}"
+        return [f"{parent}: {wrong}" if parent else wrong]
     error = detail["ctx"]["error"]
-    if isinstance(error, ValidationError):  # of a part that is checked on its own: the keys of a claim's kind
-        return sentences(error, full)[0]
+    if isinstance(error, ValidationError):  # the keys of a claim's kind
+        return sentences(error, full)
     message = str(error)
     given = "" if shown(detail["input"]) in message else _given(detail["input"])
-    return f"{full}: {message[:1].lower()}{message[1:]}{given}" if full else message
+    return [f"{full}: {message[:1].lower()}{message[1:]}{given}" if full else message]
 
 
 def _needed(details: list[dict[str, Any]], full: str) -> str:

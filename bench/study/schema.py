@@ -64,6 +64,9 @@ class Study(Part):
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds(cls, value: Any) -> Any:
+        parts = (CrossedSeeds, UntilSettled)
+        if isinstance(value, Mapping) and all(value.keys() & part.model_fields for part in parts):
+            raise ValueError("either {init: n, order: n, subset: n} or {most: 30, until: settled} is needed, not both")
         if isinstance(value, UntilSettled) or (isinstance(value, Mapping) and value.keys() & UntilSettled.model_fields):
             return UntilSettled.model_validate(value)
         if isinstance(value, Mapping | CrossedSeeds):

@@ -1,4 +1,5 @@
-"""What it would take to give a verdict on each claim that gets none as planned: settings, trials, time."""
+"""What it would take to give a verdict on each claim that gets none as planned: settings, trials, time; and what every
+command on a stored study takes."""
 
 import math
 import shlex
@@ -7,6 +8,7 @@ from typing import Any
 
 from finebench.bench.study.claim_needs import Need, more_trials, needs, with_sets
 from finebench.bench.study.plan import Cell, Plan
+from finebench.bench.study.plugins import stored
 from finebench.bench.util.errors import StudyError
 
 Seconds = Callable[[Plan, Cell], float | None]
@@ -40,6 +42,11 @@ def uncosted(need: Need) -> dict[str, Any]:
     """The row of a need whose trials and seconds are not looked into."""
     row: dict[str, Any] = {"claims": list(need.claims), "why": need.why, "set": list(need.arguments)}
     return row | {"trials": None, "seconds": None}
+
+
+def given_plugins(study: Any) -> list[str]:
+    """The words that give a stored study's plugins to a command; the user has their files, a folder only names."""
+    return [word for file in stored(study).values() for word in ("--plugin", file)]
 
 
 def sentence(row: dict[str, Any], command: Sequence[str], time: str = "") -> str:

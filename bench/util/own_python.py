@@ -10,6 +10,7 @@ functions runs is found so (`libraries_first`). A module that is there already s
 
 import os
 import sys
+from _thread import allocate_lock  # built in: no file of the user's is found in its place
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -40,18 +41,31 @@ def installed_first() -> None:
         os.environ["PYTHONPATH"] = os.environ.pop(_LAST)
 
 
+_lock = allocate_lock()
+_open, _given, _ours = 0, list[str](), list[str]()
+"""Blocks of `libraries_first` that are open, in all threads; the path before the first of them, and as it made it."""
+
+
 @contextmanager
 def libraries_first() -> Iterator[None]:
     """Let what is imported in the block be found as in finebench's own processes: this one is the user's.
 
-    Also a decorator. Folders that are added to the path in the block stay.
+    Also a decorator. Folders that are added to the path in the block stay. The path is the whole process's: it is
+    reordered by the first of the blocks that are open, in whichever thread, and the last one gives it back.
     """
-    before = list(sys.path)
-    ours = sys.path[:] = reordered(before)
+    global _open, _given, _ours
+    with _lock:
+        if not _open:
+            _given = list(sys.path)
+            _ours = sys.path[:] = reordered(_given)
+        _open += 1
     try:
         yield
     finally:
-        sys.path[:] = [*(one for one in sys.path if one not in ours), *before]
+        with _lock:
+            _open -= 1
+            if not _open:
+                sys.path[:] = [*(one for one in sys.path if one not in _ours), *_given]
 
 
 def reordered(path: Sequence[str]) -> list[str]:

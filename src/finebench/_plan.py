@@ -22,6 +22,7 @@ from finebench.bench.study.plugins import check_unchanged
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.study.unsettled import sentence
+from finebench.bench.study.waves import asked_of
 
 Place = tuple[str, CellKey]
 """A stage and a cell."""
@@ -31,10 +32,11 @@ Place = tuple[str, CellKey]
 class Plan(Said):
     """What a study would run.
 
-    `n_trials` in all, of which a results folder has `n_there` already (0 where none was named). `seconds` that the rest
-    takes on the `cores` of this machine, None where that cannot be told; `notes` say why, and what else there is to
-    know. `no_verdict` has a dict for each reason why claims can get no verdict as planned: `claims`, `why`, and what to
-    `set` for one.
+    `n_trials` in all, of which a results folder has `n_there` already (0 where none was named). Of seeds in waves those
+    count that the folder's interim analyses have let come, as in `finebench status`; all where it has none. `seconds`
+    that the rest takes on the `cores` of this machine, None where that cannot be told; `notes` say why, and what else
+    there is to know. `no_verdict` has a dict for each reason why claims can get no verdict as planned: `claims`, `why`,
+    and what to `set` for one.
 
     `cells` has a row per cell and stage: `stage` (grid, search or confirm), `task`, `method`, `fraction` (share of the
     data), `budget_…`, `trials`, `there` (those that are there), `configurations`; of one trial `steps`, `train_flops`
@@ -96,23 +98,42 @@ def make_plan(study: Study, data: Path | None, results: str | None) -> Plan:
     found = forecast(study, data)
     plan = planning.Plan(study)
     there = _there(study, plan, found["precision"], results)
+    planned, waves = _planned(study, plan, results)
     cells, seconds = pd.DataFrame(found["per_cell"]), found["seconds"]
-    keys: list[Place] = [(count.stage, count.cell.key) for count in plan.counts()]  # in the order of `per_cell`
+    keys = list(planned)  # in the order of `per_cell`
+    cells["trials"] = list(planned.values())
     done = pd.Series([sum(map(_lasts, there.get(key, ()))) for key in keys])
     cells.insert(list(cells.columns).index("trials") + 1, "there", done.clip(upper=cells["trials"]))
     if seconds is not None:
         seconds = math.fsum(cells["seconds"] * (cells["trials"] - cells["there"])) / found["cores"]
     each = dict(zip(keys, cells["seconds"], strict=True))
     return Plan(
-        n_trials=found["trials"],
+        n_trials=sum(planned.values()),
         n_there=int(cells["there"].sum()),
         seconds=seconds,
         cores=found["cores"],
-        notes=tuple(found["notes"]),
+        notes=(*found["notes"], *waves),
         no_verdict=tuple(found["no_verdict"]),
         cells=flat(cells[["stage", *(column for column in cells if column != "stage")]]),
-        _list=lambda: list(_rows(plan, there, each)),
+        _list=lambda: list(_rows(plan, planned, there, each)),
     )
+
+
+def _planned(study: Study, plan: planning.Plan, results: str | None) -> tuple[dict[Place, int], list[str]]:
+    """The number of trials of each stage and cell, in the order of `counts`; of seeds in waves those that have come by
+    the folder's last look at these claims, with a note."""
+    planned: dict[Place, int] = {(count.stage, count.cell.key): count.planned for count in plan.counts()}
+    if study.waves is None:
+        return planned, []
+    stored = None if results is None else ResultsFolder(results).plan()
+    asked = (list(study.waves.schedule), asked_of(study))
+    if stored is None or [asked] != list(zip(stored["looks"], stored["asked"], strict=False))[-1:]:
+        return planned, ["seeds come in waves: those after an interim analysis run only where it leaves a claim open"]
+    keys = ("task", "method", "fraction", "budget")
+    come = {(cell["stage"], tuple(cell[key] for key in keys)): cell["planned"] for cell in stored["cells"]}
+    return {place: min(come.get(place, most), most) for place, most in planned.items()}, [
+        "seeds come in waves: counted as far as the interim analyses have let them come; a further one may bring more"
+    ]
 
 
 def _lasts(one: Done) -> bool:
@@ -139,7 +160,10 @@ def _there(study: Study, plan: planning.Plan, precision: str | None, results: st
 
 
 def _rows(
-    plan: planning.Plan, there: Mapping[Place, list[Done]], seconds: Mapping[Place, float | None]
+    plan: planning.Plan,
+    planned: Mapping[Place, int],
+    there: Mapping[Place, list[Done]],
+    seconds: Mapping[Place, float | None],
 ) -> Iterator[dict[str, Any]]:
     for count in plan.counts():
         cell, place = count.cell, (count.stage, count.cell.key)
@@ -149,13 +173,13 @@ def _rows(
         if count.stage == "grid":
             known = {(one.configuration, one.seed): one for one in ran}
             points = [json.dumps(point, sort_keys=True) for point in plan.points(cell)]
-            for seeds in plan.seeds(cell.fraction):
+            for seeds in list(plan.seeds(cell.fraction))[: planned[place] // count.configurations]:
                 for point in points:
                     one = known.get((point, seeds.code))
                     yield head | {"hyperparameters": point, "seed": seeds.code} | (_ended(one) if one else {})
         else:
             yield from (head | _ended(one) for one in ran)
-            yield from (head for _ in range(count.planned - len(ran)))
+            yield from (head for _ in range(planned[place] - len(ran)))
 
 
 def _ended(one: Done) -> dict[str, Any]:

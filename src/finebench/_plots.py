@@ -21,6 +21,12 @@ class Plots(Mapping[str, Any]):
             raise InputError(choose("figure", str(name), self._specs))
         return alt.Chart.from_dict(self._specs[name])
 
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The figure, or `default` where there is none: a mapping's own waits for a KeyError."""
+        if name not in self:
+            return default
+        return self[name]
+
     def __getattr__(self, name: str) -> Any:
         specs = self.__dict__.get("_specs", {})
         found = next((one for one in specs if one.replace("-", "_") == name), None)

@@ -177,7 +177,7 @@ class Results(Said):
             raise InputError(
                 f"changes_df compares two results folders, and {len(self.folders)} were loaded: fb.load(A, B)"
             )
-        return flat(compare(*self.folders).frames["changes"])
+        return flat(compare(*self._loaded).frames["changes"])
 
     def claim(self, **claim: Unpack[keys.Statement]) -> Claim:
         """A claim of the reader's own, with the keys of a study's claims, judged on one folder.

@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,23 @@ def test_libraries_come_first_in_the_block_and_the_users_order_comes_back(
     with pytest.raises(ValueError, match="after it was added"):
         fails()
     assert sys.path == ["/added", *before]
+
+
+def test_blocks_of_two_threads_that_end_in_the_order_of_their_start_give_the_users_order_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study runs in the background while its results are loaded: neither block is inside the other."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = list(sys.path)
+    run, load = libraries_first(), libraries_first()
+    thread = threading.Thread(target=run.__enter__)
+    thread.start()
+    thread.join()
+    with ExitStack() as main:
+        main.enter_context(load)
+        run.__exit__(None, None, None)
+        assert sys.path == reordered(before)
+    assert sys.path == before
 
 
 def test_what_stands_before_the_library_goes_last() -> None:

@@ -10,6 +10,11 @@ import pandas as pd
 import pytest
 
 import finebench as fb
+from finebench.bench.cli.show import status
+from finebench.bench.driver.run import dump_study
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.study import plan as planning
+from finebench.bench.study.waves import Waves, asked_of
 from tests.analysis.fixtures import empty
 
 STUDY: dict[str, Any] = {
@@ -130,6 +135,8 @@ def test_figures_are_charts(run: tuple[fb.Results, str]) -> None:
         results.plot.overvieww  # noqa: B018
     with pytest.raises(fb.InputError, match="overview"):
         results.plot["overvieww"]
+    assert results.plot.get("overvieww") is None
+    assert results.plot.get("overview").to_dict() == results.plot.overview.to_dict()
 
 
 def test_a_kept_model_comes_back(run: tuple[fb.Results, str]) -> None:
@@ -165,6 +172,29 @@ def test_a_plan_knows_what_a_folder_has(run: tuple[fb.Results, str]) -> None:
     assert more.seconds == pytest.approx(trials.loc[~trials["there"], "seconds"].sum() / more.cores)
     with pytest.raises(fb.InputError, match="holds another study"):
         fb.Study(**STUDY | {"name": "another"}).plan(where)
+
+
+def test_a_plan_of_seeds_in_waves_counts_what_the_interim_analyses_have_let_come(tmp_path: Path) -> None:
+    """As `status` does: the first look of two has let one cell alone go on."""
+    study = fb.Study(**STUDY | {"seeds": {"looks": [6, 9]}})
+    most = study.plan(tmp_path)
+    assert (most.n_trials, most.cells["trials"].sum()) == (18, 18)
+    assert "run only where it leaves a claim open" in str(most)
+    plan = planning.Plan(study.spec)
+    keys = [cell.key for cell in plan.cells()]
+    waves = Waves(study.spec, keys, lambda look: keys[:1])
+    waves.look()
+    looks = {"looks": [[6, 9]], "asked": [asked_of(study.spec)]}
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    folder.write_bytes("study.yaml", dump_study(study.spec).encode())
+    folder.write_json("plan.json", plan.to_json(waves, {}) | looks)
+    come = study.plan(tmp_path)
+    assert come.n_trials == status(str(tmp_path))["planned"] == 15
+    assert len(come.trials_df()) == come.cells["trials"].sum() == 15
+    assert come.trials_df().groupby("method")["seed"].max().tolist() == [9, 6]
+    assert come.seconds == pytest.approx(come.trials_df()["seconds"].sum() / come.cores)
+    assert "a further one may bring more" in str(come)
 
 
 def test_a_plan_of_a_search_counts_what_it_cannot_know() -> None:
@@ -272,6 +302,17 @@ def test_failed_trials_are_there_with_their_reasons(tmp_path: Path) -> None:
     assert "(2 ok, 1 diverged, 1 oom)" in str(results)
     with pytest.raises(fb.InputError, match="no delta was kept"):
         results.model(kept[0])
+
+
+def test_folders_are_compared_as_they_were_when_they_were_loaded(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    folder.add()
+    where = folder.write()
+    both = fb.load(where, where)
+    folder.add(method="two")
+    folder.write()
+    assert list(both.changes_df()["method"]) == list(both.trials_df()["method"].unique()) == ["one"]
+    assert list(fb.load(where, where).changes_df()["method"]) == ["one", "two"]
 
 
 def test_a_folder_in_which_all_failed_can_be_looked_into(tmp_path: Path) -> None:

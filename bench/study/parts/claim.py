@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.claim_kinds import KINDS, ClaimKind, kind
@@ -52,9 +52,13 @@ class Claim(Part):
     def _further(self) -> Self:
         """A key that is neither a claim's nor its kind's is none."""
         further = self.kind.more.model_fields
-        for key in self.model_extra or {}:
-            if key not in further:
-                raise ValueError(choose("key", key, (*type(self).model_fields, *further)))
+        known = (*type(self).model_fields, *further)
+        wrong = [key for key in self.model_extra or {} if key not in further]
+        if wrong:
+            raise ValidationError.from_exception_data(
+                "claim",
+                [{"type": "value_error", "input": key, "ctx": {"error": choose("key", key, known)}} for key in wrong],
+            )
         self.kind.more.model_validate(
             self.model_extra or {}
         )  # what it raises is worded with the study's other findings

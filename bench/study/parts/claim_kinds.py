@@ -147,5 +147,5 @@ def kind(says: object) -> ClaimKind:
     if not isinstance(says, str) or says not in KINDS:
         near = get_close_matches(str(says)[:200], list(KINDS), n=1)
         guess = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"says {says!r} is not one of {', '.join(sorted(KINDS))}{guess}")
+        raise ValueError(f"{says!r} is not one of {', '.join(sorted(KINDS))}{guess}")
     return KINDS[says]

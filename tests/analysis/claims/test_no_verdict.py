@@ -30,6 +30,14 @@ def test_each_reason_has_its_claims_and_the_command_that_ends_it(tmp_path: Path)
     assert spread.endswith(f"{command}8")
 
 
+def test_the_command_gives_the_studys_plugins(tmp_path: Path) -> None:
+    """By their names: a folder keeps no code."""
+    plugins = [{"file": name, "hash": "0" * 15 + code} for name, code in (("my tasks.py", "1"), ("mine.py", "2"))]
+    (line,) = lines(tmp_path, [BETTER], 5, plugins=plugins)
+    given = "--plugin 'my tasks.py' --plugin mine.py"
+    assert line.endswith(f" --results {tmp_path} {given} --set seeds=6")
+
+
 @pytest.mark.parametrize(("claims", "seeds"), [([BETTER], 6), ([BETTER, VARIES], 8), ([], 2)])
 def test_nothing_is_said_where_every_claim_can_get_one(tmp_path: Path, claims: list[Any], seeds: int) -> None:
     assert lines(tmp_path, claims, seeds) == []

@@ -61,6 +61,17 @@ def test_own_tasks_keep_their_declaration_and_unscored_ones_go(tmp_path: Path) -
     assert best(folder)["tasks"] == [own]
 
 
+def test_the_plugins_that_it_rests_on_are_named_and_given_to_its_command(tmp_path: Path) -> None:
+    plugins = [{"file": "mine.py", "hash": "0123456789abcdef"}]
+    folder = empty(tmp_path, plugins=plugins)
+    folder.add()
+    results = load_results(folder.write())
+    table = runs(results)
+    text = best_study(results.study, scores(table, Expectation(results.plan, table))) or ""
+    assert YAML(typ="safe", pure=True).load(io.StringIO(text))["plugins"] == plugins
+    assert text.splitlines()[1] == "# Run it: finebench run best.yaml --plugin mine.py"
+
+
 @pytest.mark.parametrize("text", ["off", "1e-5", "null", "a: b", "#x", "é"])
 def test_text_settings_read_back_as_text(tmp_path: Path, text: str) -> None:
     folder = empty(tmp_path)

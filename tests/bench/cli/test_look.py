@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_every_metric_is_told(capsys: Caught) -> None:
     assert (found["mcc"]["range"], found["mse"]["range"]) == ([-1.0, 1.0], [0.0, None])
     assert call("metrics") == 0
     assert "lower   mean squared error" in capsys.readouterr().out
+
+
+def test_a_metric_without_a_least_value_is_told(capsys: Caught, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As R² of a plugin, which can be as bad as one likes."""
+    one = replace(METRICS["mse"], name="r2", higher_is_better=True, range=(-float("inf"), 1.0))
+    monkeypatch.setattr("finebench.bench.metrics.METRICS", {"r2": one})
+    assert document(capsys, "metrics")[0]["range"] == [None, 1.0]
+    assert call("metrics") == 0
+    assert "any to 1" in capsys.readouterr().out
 
 
 def test_every_study_is_told_with_its_question(capsys: Caught, tmp_path: Path) -> None:

@@ -85,11 +85,14 @@ def test_plugins_of_each_kind_through_the_real_command(
     given = [word for name in FILES for word in ("--plugin", f"elsewhere/{name}")]
     trial = next(row["trial_id"] for row in rows if row["method"] == "top_layers")
     monkeypatch.chdir(tmp_path)
+    named = " ".join(f"--plugin {name}" for name in FILES)
     for command in (["report", "out"], ["status", "out"], ["verify", "out"], ["compare", "out", "out"]):
         doors._plugins.clear()
         assert call(*command) == 0, command
         read = capsys.readouterr()
         assert "--plugin FILE" in read.out + read.err, command
+        if command[0] == "report":
+            assert read.out.endswith(f"again with: finebench report out {named}\n")
         assert call(*command, *given) == 0, command
         read = capsys.readouterr()
         assert "--plugin FILE" not in read.out + read.err, command
@@ -99,8 +102,7 @@ def test_plugins_of_each_kind_through_the_real_command(
     assert call("plan", "out/study.yaml", *given) == 0
     capsys.readouterr()
     assert call("trial", "out", trial, "--json") == 0
-    rerun = " ".join(f"--plugin {name}" for name in FILES)
-    assert json.loads(capsys.readouterr().out)["rerun"] == f"finebench rerun out {trial} {rerun}"
+    assert json.loads(capsys.readouterr().out)["rerun"] == f"finebench rerun out {trial} {named}"
     without = finebench("rerun", "out", trial, folder=tmp_path)
     assert without.returncode == 2
     assert "--plugin FILE" in without.stderr

@@ -12,6 +12,8 @@ from finebench.bench.methods import Method, methods
 from finebench.bench.study.findings import NEEDED, STATED, sentences
 from finebench.bench.study.load import build_study
 from finebench.bench.study.parts.budget import Budget
+from finebench.bench.study.parts.claim import Claim
+from finebench.bench.study.parts.claim_kinds import KINDS
 from finebench.bench.study.parts.part import Part
 from finebench.bench.util.errors import InputError, MethodError, guess
 
@@ -131,6 +133,27 @@ def test_odd_values_are_answered_in_our_words(part: type[BaseModel]) -> None:
             {"training": {"class_weights": [0]}},
             "training.class_weights[0]: a number greater than 0 is needed (given: 0)",
         ),
+        (
+            {"seeds": {"mosst": 6}},
+            "seeds: unknown key 'mosst'; did you mean 'most'? choices: init, looks, most, order, subset, until",
+        ),
+        (
+            {"seeds": {"most": 9, "init": 3}},
+            "seeds: either {init: n, order: n, subset: n} or {most: 30, until: settled} is needed, not both",
+        ),
+        (
+            {"search": {"optuna": {"confirm_seeds": {"moost": 4}}}},
+            "search.optuna.confirm_seeds: unknown key 'moost'; did you mean 'most'? choices: looks, most, until",
+        ),
+        (
+            {"search": {"grid": {"confirm_seeds": {"untill": "settled"}}}},
+            "search.grid.confirm_seeds: unknown key 'untill'; did you mean 'until'? choices: looks, most, until",
+        ),
+        (
+            {"claims": [{"id": "c", "says": "matchs", "a": "full"}]},
+            "claims[0].says: 'matchs' is not one of better, cheaper, collapses_more, matches, saturates_by, "
+            "varies_more; did you mean 'matches'?",
+        ),
         ({"tasks": []}, "tasks: a list or mapping with at least one entry is needed (given: [])"),
         ({"training": {3: 1}}, "training[3]: text as a key is needed (given: 3)"),
         ({"name": 3}, "name: text is needed (given: 3)"),
@@ -141,6 +164,27 @@ def test_messages_name_the_key_what_is_needed_and_what_was_given(changes: dict[s
     with pytest.raises(InputError) as caught:
         build_study(raw | changes, "x.yaml", Path("."))
     assert str(caught.value) == f"x.yaml: {says}"
+
+
+def test_every_wrong_key_of_a_claim_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that no claim has, and values of those that its kind has."""
+
+    class More(Part):
+        ties: float = 0.0
+        draws: int = 0
+
+    claim = {"id": "c", "says": "better", "a": "full", "b": "head"}
+    monkeypatch.setattr(type(KINDS["better"]), "more", More)
+    with pytest.raises(ValidationError) as unknown:
+        Claim.model_validate(claim | {"tie": 1, "mergin": 2})
+    about = [line.partition("? choices: ")[0] for line in sentences(unknown.value)]
+    assert about == ["unknown key 'tie'; did you mean 'ties'", "unknown key 'mergin'; did you mean 'margin'"]
+    with pytest.raises(ValidationError) as wrong:
+        Claim.model_validate(claim | {"ties": "few", "draws": 0.5})
+    assert sentences(wrong.value) == [
+        "ties: a number is needed (given: 'few')",
+        "draws: a whole number is needed (given: 0.5)",
+    ]
 
 
 @pytest.mark.parametrize(
