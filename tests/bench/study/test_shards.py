@@ -71,7 +71,11 @@ def test_shards_have_as_many_crossed_seeds_where_all_of_the_data_has_fewer(of: i
 
 
 def test_no_shard_is_empty() -> None:
-    given = {"fractions": [0.5, 1.0], "methods": {"full": {"lr": [1e-3]}}, "seeds": {"init": 1, "order": 1, "subset": 3}}
+    given = {
+        "fractions": [0.5, 1.0],
+        "methods": {"full": {"lr": [1e-3]}},
+        "seeds": {"init": 1, "order": 1, "subset": 3},
+    }
     assert all(part.count() == 1 for part in shards(4, tasks=["mini-cola"], **given))
 
 
