@@ -125,10 +125,11 @@ def _shown(claim: Claim, tasks: list[str], budget: str, source: Source) -> Expec
         return found.reason or "the pilot's pairs have no spread"
     sides: list[Side] = [(), ()]
     if not claim.given:
-        rates = [
-            (one.collapsed / one.runs, one.cost) for one in found.collapses if one.runs and math.isfinite(one.cost)
+        # By side before any is left out: what it costs a method that always collapsed is not known.
+        sides = [
+            tuple((one.collapsed / one.runs, one.cost) for one in own if one.runs and math.isfinite(one.cost))
+            for own in (found.collapses[0::2], found.collapses[1::2])
         ]
-        sides = [tuple(rates[0::2]), tuple(rates[1::2])]
     error, df = math.sqrt(parts.from_seeds + parts.choice), parts.seeds_df
     noise = (parts.examples, parts.n_examples, error, df)
     return Expected(found.task, found.estimate, math.sqrt(parts.of_seeds), found.bound, *noise, *sides)

@@ -226,11 +226,13 @@ def compact(results: ask.ResultsArgument, as_json: ask.JsonOption = False) -> No
 def merge(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Folders or URIs of one study.")],
     into: Annotated[str, typer.Option(metavar="OUT", help="Folder or URI to copy into; it may hold some already.")],
+    plugin: ask.PluginOption = None,
     as_json: ask.JsonOption = False,
 ) -> None:
     """Copy the trials of several results folders of one study into one; refuses folders that contradict each other."""
     from finebench.bench.cli.upkeep import merge_command
 
+    _load(plugin)
     raise typer.Exit(merge_command(results, into, as_json))
 
 
@@ -276,9 +278,7 @@ def studies(as_json: ask.JsonOption = False) -> None:
 
 
 @app.command(rich_help_panel=EXTEND, epilog=_example("finebench schema > finebench.schema.json"))
-def schema(
-    what: ask.SchemaArgument = "study",
-) -> None:
+def schema(what: ask.SchemaArgument = "study") -> None:
     """Print a JSON schema: of the study file, for editors, or of the tables of a results folder."""
     from finebench.bench.cli.json_schema import results_schema, study_schema
     from finebench.bench.cli.terminal.console import print_json

@@ -9,6 +9,7 @@ A merge that is killed has copied some of the folders; the next one goes on, and
 stands there twice until the tables are compacted, at the end.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
 MACHINE = ("resources", "trial_timeout", "retries")
 """What of a study, and of a method's space, is its machine's and may differ: no result rests on it."""
+
+FOLDER = "sha256:"
+"""How the revision of a model begins that lies in a folder (bench.models.hub)."""
 
 SHOWN = 5
 """Contradictions that a message names."""
@@ -102,9 +106,9 @@ def _read(folder: ResultsFolder, note: Callable[[str], None], new: Source | None
     """Read a folder, every byte of its tables; `new` is what one that holds no study yet will hold."""
     text, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if new is not None and text is None and plan is None:
-        text, plan = new.text, new.plan | {"shards": []}
+        text, plan = new.text, new.plan | {"shards": [], "copying": []}
     if new is not None and plan is None:
-        plan = new.plan | {"shards": []}
+        plan = new.plan | {"shards": [], "copying": []}
     if text is None or plan is None:
         lacks = "plan.json" if text else "study.yaml"
         raise ResultsError(f"results folder {folder.uri!r} does not exist or holds no study (no {lacks})")
@@ -132,7 +136,7 @@ def _check_alike(sources: Sequence[Source]) -> None:
     """Raise ResultsError where two folders do not hold the same study on the same data, model and precision."""
     first = sources[0]
     for one in sources[1:]:
-        there, here = _asked(first.study), _asked(one.study)
+        there, here = _asked(first), _asked(one)
         different = [key for key in there if there[key] != here[key]]
         if different:
             said = "; ".join(f"{key}: {_short(there[key])} there, {_short(here[key])} here" for key in different)
@@ -154,9 +158,17 @@ def _check_alike(sources: Sequence[Source]) -> None:
         )
 
 
-def _asked(study: Study) -> dict[str, Any]:
-    """A study without what is its machine's."""
+def _asked(source: Source) -> dict[str, Any]:
+    """A study without what is its machine's, which is also where the user's files and a model's folder lie: what is in
+    them `check_identity` compares."""
+    study = source.study
     raw = study.model_dump(mode="json", exclude=set(MACHINE)) | {"model": model_place(study.model)}
+    if any(known["model"].startswith(FOLDER) for known in source.plan["identities"]):
+        raw["model"] = "a folder"
+    for task in raw["tasks"]:
+        if not isinstance(task, str) and "hub" not in task["data"]:
+            paths = [key for key in ("train", "validation", "file") if isinstance(task["data"].get(key), str)]
+            task["data"] |= dict.fromkeys(paths, "a file")
     raw["methods"] = {
         name: {key: value for key, value in space.items() if key not in MACHINE}
         for name, space in raw["methods"].items()
@@ -254,7 +266,9 @@ def _write_plan(there: Source, every: Sequence[Source], done: bool) -> None:
     beyond = [{key: set(cell["beyond"]) for key, cell in _cells(one.plan).items()} for one in every]
     for key, cell in _cells(plan).items():
         cell["beyond"] = sorted(set[str]().union(*(one[key] for one in beyond)))
-    plan["shards"] = _shards([one.plan["shards"] for one in every if one is not there or there.rows], done)
+    told = [one.plan for one in every if one is not there or there.rows]
+    copied = [one for one in told if done or one is there.plan]
+    plan["shards"], plan["copying"] = _shards(told, copied)
     plan["trials"] = sum(cell["planned"] for cell in plan["cells"])
     there.folder.write_json("plan.json", plan)
 
@@ -264,15 +278,16 @@ def _cells(plan: Mapping[str, Any]) -> dict[tuple[Any, ...], dict[str, Any]]:
     return {tuple(cell[key] for key in keys): cell for cell in plan["cells"]}
 
 
-def _shards(held: Sequence[Sequence[str]], done: bool) -> list[str]:
-    """The shards of all folders; none where one of them was run whole, or all shards are there."""
-    listed = list(dict.fromkeys(shard for shards in held for shard in shards))
-    parts: dict[str, set[str]] = {}
-    for shard in listed:
-        number, _, of = shard.partition("/")
-        parts.setdefault(of, set()).add(number)
-    whole = not all(held) or any(len(numbers) == int(of) for of, numbers in parts.items())
-    return [] if done and whole else sorted(listed, key=lambda shard: [int(part) for part in shard.split("/")[::-1]])
+def _shards(plans: Sequence[Mapping[str, Any]], copied: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The shards of all folders, and those of them that `copied` do not hold whole: a merge that is killed leaves them,
+    and the next one may be of other folders. None where one of these was run whole, or all shards are there."""
+    listed = {shard for one in plans for shard in one["shards"]}
+    here = {shard for one in copied for shard in one["shards"] if shard not in one["copying"]}
+    whole = not all(one["shards"] for one in copied)
+    if whole or any(n == int(of) for of, n in Counter(shard.partition("/")[2] for shard in here).items()):
+        return [], []
+    ordered = sorted(listed, key=lambda shard: [int(part) for part in shard.split("/")[::-1]])
+    return ordered, [shard for shard in ordered if shard not in here]
 
 
 def _copy(source: Source, there: Source, chosen: Mapping[str, Source]) -> int:

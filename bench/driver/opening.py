@@ -138,7 +138,8 @@ class Opening:
         tasks = (self.stored["tasks"] if self.stored else {}) | self.inputs["tasks"]
         self._beside = dict(self.inputs) | {"identities": identities, "tasks": tasks, "parallel": width}
         if self.shard:
-            before = self.stored["shards"] if self.stored else []
+            before, copying = (self.stored["shards"], self.stored["copying"]) if self.stored else ([], [])
+            self._beside["copying"] = [one for one in copying if one != str(self.shard)]
             self._beside["shards"] = list(dict.fromkeys([*before, str(self.shard)]))
         folder.write_bytes("study.yaml", self.study.encode())
         self._write_plan()

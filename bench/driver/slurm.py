@@ -38,11 +38,12 @@ address=$head:$((20000 + SLURM_JOB_ID % 10000))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')
 
-# Only finebench is told to stop, not Ray under it.
+# Only finebench is told to stop, not Ray under it; where Ray is still starting, before it begins.
 pid_file=$(mktemp)
 stopping=
 stop() {{
-    stopping=$1
+    [ "$stopping" = end ] || stopping=$1 # who ended the job does not want it back
+    : > "$pid_file.stop"
     kill -TERM "$(cat "$pid_file")" 2>/dev/null
 }}
 trap 'stop requeue' USR1
@@ -50,7 +51,7 @@ trap 'stop end' TERM
 
 srun --cpu-bind=none --wait=60 ray symmetric-run --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" \\
     {ray} -- \\
-    bash -c 'echo $$ > "$0"; exec "$@"' "$pid_file" \\
+    bash -c 'echo $$ > "$0"; [ ! -e "$0.stop" ] || exit 130; exec "$@"' "$pid_file" \\
     {command} --address "$address" &
 job=$!
 wait $job
@@ -61,7 +62,7 @@ if [ ! -s "$pid_file" ]; then # ray symmetric-run ends with 0 where its Ray does
     echo "Ray did not start: nothing was run" >&2
     code=1
 fi
-rm -f "$pid_file"
+rm -f "$pid_file" "$pid_file.stop"
 
 if [ "$stopping" = requeue ] && [ $code -eq 130 ]; then
     echo "out of time: back into the queue"

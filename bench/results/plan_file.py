@@ -65,6 +65,8 @@ class _Plan(_Part):
     """A digest of what each of those looks was of: the claims, and what decides their configurations."""
     shards: list[Annotated[str, Field(pattern=r"^\d{1,9}/\d{1,9}$")]] = []
     """Which parts of the study were run into this folder, where that was not all of it."""
+    copying: list[str] = []
+    """Those of them that a merge has begun to copy, and has not told the end of."""
     parallel: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = {}
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import accumulate
 from math import gcd
 from typing import NamedTuple
 
@@ -68,12 +69,24 @@ class ShardPlan(Plan):
         ranked = sorted(super().cells(), key=lambda cell: -float(f"{self._weigh(cell):.2e}"))
         return {cell.key: place for place, cell in enumerate(ranked)}
 
+    @cached_property
+    def _before(self) -> dict[CellKey, int]:
+        """How many seeds the cells before each have together; empty where all cells have as many."""
+        if len({self.n_seeds(fraction) for fraction in self.study.fractions}) == 1:
+            return {}
+        ends = accumulate((self.n_seeds(fraction) for _, _, fraction, _ in self._order), initial=0)
+        return dict(zip(self._order, ends, strict=False))
+
     def _deals(self, cell: Cell, wave: int) -> int:
         """The shard, from 0, of a cell's seeds in a wave (its first seed is in wave 0).
 
         Cells are dealt out one after the other, wave after wave, and once more shifted where the waves would begin to
-        repeat: shards differ by one in the number of seeds, and a cell's first `of` seeds stand in as many shards.
+        repeat: shards differ by one in the number of seeds, and a cell's first `of` seeds stand in as many shards. An
+        added seed leaves the others where they are. Of crossed seeds a cell with all of the data has fewer: there cells
+        are dealt out whole, one after the other, since waves of unequal length would not come out even.
         """
+        if self._before:
+            return (self._before[cell.key] + wave) % self.shard.of
         of, cells = self.shard.of, len(self._order)
         return (self._order[cell.key] + wave * cells + wave * gcd(cells, of) // of) % of
 

@@ -78,6 +78,16 @@ def test_the_correction_is_over_all_claims() -> None:
     assert beside["seeds"] > alone["seeds"] + 1
 
 
+def test_what_is_counted_is_no_hypothesis_of_the_correction() -> None:
+    """As the judged study has it: a count has no p-value."""
+    counts = ("trainable_params", "encoder_params", "delta_bytes")
+    exact = [{"id": cost, "says": "cheaper", "a": "bitfit", "b": "full", "factor": 2, "cost": cost} for cost in counts]
+    timed = exact[0] | {"id": "timed", "cost": "train_seconds"}
+    alone, beside, tested = (told(study(CLAIM, *more), "c=0.8,1")["claims"][0] for more in ([], exact, [timed]))
+    assert beside == alone
+    assert tested["supported"] < alone["supported"]
+
+
 def test_a_collapse_that_costs_much_holds_a_claim_up() -> None:
     free, dear = (told(study(CLAIM), text)["claims"][0]["seeds"] for text in ("1,0.5", "1,0.5,10"))
     assert free < 10
@@ -170,6 +180,14 @@ def test_a_pilot_shows_difference_and_spread_with_what_it_knows_of_them(tmp_path
     more, rows = of_pilot(tmp_path / "n", seeds=40, gap=0.02)
     narrow = foresee(more, expectations(more, [str(tmp_path / "n")]), rows)
     assert narrow["trials_high"] - narrow["trials_low"] < made["trials_high"] - made["trials_low"]
+
+
+def test_collapses_are_of_the_method_that_had_them(tmp_path: Path) -> None:
+    """Of one that collapsed in every run nobody knows what that costs it; the other's are not taken for its own."""
+    found, _ = of_pilot(tmp_path, gap=-0.4)
+    claim = found.claims[0].model_copy(update={"given": None})
+    (one,) = expectations(found.model_copy(update={"claims": [claim]}), [str(tmp_path)]).of["c"]
+    assert (one.first, one.second) == ((), ((0.0, pytest.approx(0.3)),))
 
 
 def test_a_pilot_without_a_claim_s_cells_says_so(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.util import doors
 from finebench.bench.util.doors import Plugin, load_plugin
 from finebench.bench.util.errors import PluginNotHere, StudyError
+from tests.bench.stored import fill
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -191,6 +192,18 @@ def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(error, match="plugin"):
             build_study(parse_yaml(STUDY + f"plugins: {listed}\n", "study.yaml"), "study.yaml", Path("."))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_that_rests_on_a_plugin_is_merged_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = Plugin("half_way.py", (HERE / "half_way.py").read_text())
+    one = fill(tmp_path / "one", [1])
+    text = STUDY.replace("top_layers: {lr: [1e-3], layers: 2}, ", "").replace("short-cola", "mini-cola")
+    one.write_bytes("study.yaml", f"{text}plugins: [{{file: half_way.py, hash: {plugin.hash}}}]\n".encode())
+    words = ["merge", one.root, "--into", str(tmp_path / "out")]
+    assert guarded(lambda: app(words, standalone_mode=False)) == 2
+    assert "give the file with --plugin FILE" in capsys.readouterr().err
+    assert guarded(lambda: app([*words, "--plugin", str(HERE / "half_way.py")], standalone_mode=False)) == 0
+    assert "1 trials" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("kind", "name"), list(zip(("method", "task", "metric", "schedule"), FILES, strict=True)))

@@ -13,6 +13,7 @@ from finebench.analysis.report.write import write_report
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.show import status
+from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.driver.join import join
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
@@ -166,6 +167,58 @@ def test_a_merge_killed_at_any_moment_goes_on(two: Path, tmp_path: Path, monkeyp
         assert verify(ResultsFolder(str(out))).problems == []
         moments += 1
     assert moments > 15
+
+
+def test_a_killed_merge_does_not_take_a_shard_for_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the folders the next merge is of."""
+    sources = [fill(tmp_path / name, numbers) for name, numbers in (("a", [1, 2]), ("b", [3, 4]))]
+    for number, one in enumerate(sources, 1):
+        one.write_json(
+            "plan.json", json.loads((Path(one.root) / "plan.json").read_text()) | {"shards": [f"{number}/2"]}
+        )
+    moments, both = 0, [one.root for one in sources]
+    while True:
+        outs = [ResultsFolder(str(tmp_path / f"{moments}-{one}")) for one in range(2)]
+        if not any(killed_after(monkeypatch, moments, lambda out=out: join(both, out.root)) for out in outs):  # type: ignore[misc]
+            break
+        for one, out in zip(sources, outs, strict=True):
+            trials = join([one.root], out.root).trials
+            plan = out.plan()
+            assert plan is not None
+            assert plan["shards"] or trials == 4, f"after {moments} changes, then {one.uri}"
+            join(both, out.root)
+            assert status(out.root)["notes"] == []
+        moments += 1
+    assert moments > 8
+
+
+def own_data(folder: Path, text: str = "good") -> dict[str, Any]:
+    """A study of one's own data and model, at a place of this machine's own."""
+    folder.mkdir()
+    for name, rows in (("train", 40), ("validation", 8)):
+        lines = [f"{text} {name} {k},yes" if k % 2 else f"bad {name} {k},no" for k in range(rows)]
+        (folder / f"{name}.csv").write_text("\n".join(["text,label", *lines]))
+    shutil.copytree(MODEL_DIR, folder / "model")
+    data = {name: str(folder / f"{name}.csv") for name in ("train", "validation")}
+    task = {"name": "own", "data": data, "text": "text", "label": "label", "metric": "accuracy"}
+    return SEEDS | {"tasks": [task], "model": str(folder / "model"), "fractions": [1.0]}
+
+
+def test_own_data_and_a_model_s_folder_may_lie_elsewhere_on_each_machine(tmp_path: Path) -> None:
+    assert run(tmp_path / "a", "1/2", **own_data(tmp_path / "alice")) == 3
+    assert run(tmp_path / "b", "2/2", **own_data(tmp_path / "bob")) == 3
+    shutil.rmtree(tmp_path / "alice")  # they may be on neither
+    shutil.rmtree(tmp_path / "bob")
+    assert join([str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "out")).trials == 6
+    assert verify(ResultsFolder(str(tmp_path / "out"))).problems == []
+    run(tmp_path / "other", "2/2", **own_data(tmp_path / "carol", text="fair"))
+    with pytest.raises(ResultsError, match="another version of task 'own'"):
+        join([str(tmp_path / "a"), str(tmp_path / "other")], str(tmp_path / "out2"))
+    changed = own_data(tmp_path / "dan")
+    (tmp_path / "dan" / "model" / "config.json").write_text((MODEL_DIR / "config.json").read_text() + " ")
+    run(tmp_path / "model", "2/2", **changed)
+    with pytest.raises(ResultsError, match="another version of the model"):
+        join([str(tmp_path / "a"), str(tmp_path / "model")], str(tmp_path / "out3"))
 
 
 def test_a_result_is_taken_for_a_failure(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -167,7 +167,9 @@ def test_a_job_that_runs_out_of_time_is_queued_again_and_goes_on(slurm: Slurm) -
 
 STUBS = {
     "srun": 'while [ "$1" != ray ]; do shift; done; exec "$@"',
-    "ray": '[ -z "${NO_RAY:-}" ] || exit 0; while [ "$1" != -- ]; do shift; done; shift; "$@"; exit $?',
+    "ray": """[ -z "${NO_RAY:-}" ] || exit 0
+[ -z "${SLOW_RAY:-}" ] || { touch starting; while [ ! -e started ]; do sleep 0.05; done; }
+while [ "$1" != -- ]; do shift; done; shift; "$@"; exit $?""",
     "finebench": """trap "exit 130" TERM
 echo "$*" > ran
 [ -z "${ENDS:-}" ] || exit $ENDS
@@ -215,3 +217,39 @@ def test_a_job_that_is_told_to_stop(tmp_path: Path, script: str, number: int, co
     assert (tmp_path / "requeued").exists() == again
     if again:
         assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for it, a minute at most."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code", "again"),
+    [
+        ([signal.SIGUSR1], 0, True),
+        ([signal.SIGTERM], 130, False),
+        ([signal.SIGTERM, signal.SIGUSR1], 130, False),
+        ([signal.SIGUSR1, signal.SIGTERM], 130, False),
+    ],
+)
+def test_a_job_that_is_told_to_stop_while_ray_starts_runs_nothing(
+    tmp_path: Path, script: str, numbers: list[int], code: int, again: bool
+) -> None:
+    """And goes back into the queue only where its user has not ended it, whatever came first."""
+    job = stubbed(tmp_path, script, SLOW_RAY="1", TMPDIR=str(tmp_path))
+    until((tmp_path / "starting").exists)
+    for number in numbers:
+        job.send_signal(number)
+        until(lambda: list(tmp_path.glob("*.stop")))
+        (heard,) = tmp_path.glob("*.stop")
+        if number != numbers[-1]:
+            heard.unlink()
+    (tmp_path / "started").touch()
+    assert job.wait(timeout=60) == code
+    assert not (tmp_path / "ran").exists()
+    assert (tmp_path / "requeued").exists() == again
+    assert not list(tmp_path.glob("tmp.*"))

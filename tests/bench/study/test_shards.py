@@ -57,6 +57,28 @@ def test_shards_have_as_many_seeds_and_a_cells_seeds_are_spread(of: int, seeds: 
         assert max(own) - min(own) <= 1
 
 
+@pytest.mark.parametrize("of", [2, 3, 4, 5, 6, 7, 12])
+@pytest.mark.parametrize(
+    "seeds", [{"init": 1, "order": 1, "subset": 6}, {"init": 2, "order": 2, "subset": 3}, {"init": 3, "order": 2}]
+)
+def test_shards_have_as_many_crossed_seeds_where_all_of_the_data_has_fewer(of: int, seeds: dict[str, int]) -> None:
+    parts = shards(of, **WIDE, seeds=seeds)
+    units = [{(trial.cell, trial.seeds) for trial in part.grid(KNOWN)} for part in parts]
+    assert max(map(len, units)) - min(map(len, units)) <= 1
+    for cell in {cell for cell, _ in set[Any]().union(*units)}:
+        own = [sum(one == cell for one, _ in part) for part in units]
+        assert max(own) - min(own) <= 1
+
+
+def test_no_shard_is_empty() -> None:
+    given = {
+        "fractions": [0.5, 1.0],
+        "methods": {"full": {"lr": [1e-3]}},
+        "seeds": {"init": 1, "order": 1, "subset": 3},
+    }
+    assert all(part.count() == 1 for part in shards(4, tasks=["mini-cola"], **given))
+
+
 def test_shards_cost_about_as_much() -> None:
     """Six seeds of 18 cells on four machines: none has more than a dearest cell's seed above its share."""
     parts = shards(4, **WIDE, seeds=6)
