@@ -137,7 +137,7 @@ def _check_alike(sources: Sequence[Source]) -> None:
     first = sources[0]
     for one in sources[1:]:
         there, here = _asked(first), _asked(one)
-        different = [key for key in there if there[key] != here[key]]
+        different = [key for key in there if there[key] != here[key] and FOLDER not in (there[key], here[key])]
         if different:
             said = "; ".join(f"{key}: {_short(there[key])} there, {_short(here[key])} here" for key in different)
             raise ResultsError(f"{first.uri} (there) and {one.uri} (here) hold different studies: {said}")
@@ -164,7 +164,7 @@ def _asked(source: Source) -> dict[str, Any]:
     study = source.study
     raw = study.model_dump(mode="json", exclude=set(MACHINE)) | {"model": model_place(study.model)}
     if any(known["model"].startswith(FOLDER) for known in source.plan["identities"]):
-        raw["model"] = "a folder"
+        raw["model"] = FOLDER
     for task in raw["tasks"]:
         if not isinstance(task, str) and "hub" not in task["data"]:
             paths = [key for key in ("train", "validation", "file") if isinstance(task["data"].get(key), str)]
