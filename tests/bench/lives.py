@@ -59,10 +59,13 @@ def science(folder: Path) -> dict[str, Any]:
     rows = {r["trial_id"]: {k: v for k, v in r.items() if k not in CLOCKS} for r in ResultsFolder(str(folder)).rows()}
     found: dict[str, list[Any]] = {one: [row] for one, row in rows.items()}
     for table in ("evals", "predictions"):
-        for path in files(folder, table):
+        of: dict[str, list[Any]] = {}
+        for path in files(folder, table):  # of one trial, or of many that were merged into a segment
             content = pq.read_table(path)
-            kept = content.drop_columns([name for name in content.column_names if name in CLOCKS]).to_pylist()
-            found.setdefault(path.name.partition(".")[0], []).append(kept)
+            for row in content.drop_columns([name for name in content.column_names if name in CLOCKS]).to_pylist():
+                of.setdefault(row["trial_id"], []).append(row)
+        for one, kept in of.items():
+            found.setdefault(one, []).append(kept)
     return found
 
 
