@@ -239,19 +239,19 @@ class Results(Said):
         return pd.concat([frame for frame in named if len(frame)] or named[:1], ignore_index=True)
 
 
-@libraries_first()
 def load(folder: str | Path, *more: str | Path, plugins: str | Path | Iterable[str | Path] = ()) -> Results:
     """One results folder or several, by path or URI; `plugins` are the files of those that their studies name.
 
     Raises ResultsError where one does not exist, holds no finished trial, or is of a newer schema, and StudyError where
     a plugin fails.
     """
-    load_given(paths(plugins))
     given = (folder, *more)
     wrong = next((one for one in given if not isinstance(one, str | os.PathLike)), None)
     if wrong is not None:
         raise InputError(f"fb.load takes folders one by one, fb.load(a, b), not {type(wrong).__name__}")
-    return Results([read.load_results(str(one)) for one in given])
+    with libraries_first():
+        load_given(paths(plugins))
+        return Results([read.load_results(str(one)) for one in given])
 
 
 def _failed(trials: pd.DataFrame) -> pd.DataFrame:

@@ -105,7 +105,7 @@ def test_a_claim_of_the_readers_own_is_marked_as_exploratory(run: tuple[fb.Resul
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"says": "wins"}, "claim: says: says 'wins' is not one of .*better"),
+        ({"says": "wins"}, "claim: says: 'wins' is not one of .*better"),
         ({"says": None}, "claim: says: text is needed"),
         ({"margn": 1}, "claim: unknown key 'margn'; did you mean 'margin'"),
         ({"b": "haed"}, "claim: unknown method 'haed'; did you mean 'head'"),

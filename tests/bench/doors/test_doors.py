@@ -68,6 +68,7 @@ def call(*arguments: str) -> int:
     return guarded(lambda: app(list(arguments), standalone_mode=False))
 
 
+@pytest.mark.slow
 def test_plugins_of_each_kind_through_the_real_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -154,6 +154,7 @@ def killed_after(monkeypatch: pytest.MonkeyPatch, calls: int, do: Callable[[], o
     return False
 
 
+@pytest.mark.slow
 def test_a_merge_killed_at_any_moment_goes_on(two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, sources, moments = held(two / "whole"), [str(two / "a"), str(two / "b")], 0
     while True:

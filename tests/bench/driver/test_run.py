@@ -65,6 +65,7 @@ def test_search_prunes_learning_rates_and_confirms_on_fresh_seeds(tmp_path: Path
         assert best in {r["hyperparameters"] for r in confirm if r["method"] == method}
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_ends_with_the_same_rows(tmp_path: Path) -> None:
     """A search replays its recorded suggestions."""
     run_tiny(tmp_path / "whole", **SEARCH)

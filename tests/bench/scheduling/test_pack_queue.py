@@ -200,8 +200,9 @@ def test_a_line_keeps_the_order_whoever_is_passed_over() -> None:
     assert (queue.first(), len(queue)) == (None, 0)
 
 
-def test_the_plan_says_how_many_are_trained_together() -> None:
+def test_the_plan_says_how_many_are_trained_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the study gives a number; auto is not known before it is measured."""
+    monkeypatch.setattr("finebench.bench.driver.forecast.has_amx", lambda: False)  # else a note says so
     methods = {"full": {"lr": 1e-3}, "bitfit": {"lr": 1e-3, "resources": {"pack": 3}}}
     told = "trained together after the first seed of each cell and shape, except in a search: "
     assert forecast(tiny_study(methods=methods), None)["notes"] == [told + "bitfit 3"]

@@ -79,6 +79,7 @@ def test_extending_a_study_runs_only_what_is_new(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
+@pytest.mark.slow
 def test_a_cluster_that_grows_has_more_packs_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does a run leave Ray's variable behind for the next one."""
     cpus, told = iter(range(3, 1000)), []
@@ -234,6 +235,7 @@ def test_a_lost_node_costs_a_retry_and_no_trial(tmp_path: Path, monkeypatch: pyt
         cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_three_nodes_with_logical_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an address: rows reach the folder through the driver, from every node; GPUs are what the workers hold."""
     if ray.is_initialized():
