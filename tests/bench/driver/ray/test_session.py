@@ -35,6 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, notes: list[str], **answers: Answer) 
     monkeypatch.setattr(ray, "remote", lambda **how: lambda function: SimpleNamespace(options=options))
     monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(session, "_sessions", [session.RayOptions("10.0.0.1:6379")])  # a run has joined it
     return session.gpus_at("10.0.0.1:6379", notes.append)
 
 
