@@ -36,6 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, notes: list[str], **answers: Answer) 
     monkeypatch.setattr(ray, "get", get)
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(session, "_sessions", [session.RayOptions("10.0.0.1:6379")])  # a run has joined it
+    monkeypatch.setattr(session, "import_tune", lambda: None)  # which has remote functions of its own
     return session.gpus_at("10.0.0.1:6379", notes.append)
 
 
