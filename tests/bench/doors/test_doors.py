@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +35,7 @@ training: {evals: 2, batch_size: 8, schedule: half_way}
 """
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays() -> Iterator[None]:
-    """A plugin that one test loads is not there for the next."""
-    before = dict(doors._plugins)
-    yield
-    doors._plugins.clear()
-    doors._plugins.update(before)
+pytestmark = pytest.mark.usefixtures("plugins_go")
 
 
 def finebench(*arguments: str, folder: Path, path: str = "") -> "subprocess.CompletedProcess[str]":

@@ -3,7 +3,6 @@
 import json
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,13 @@ STUDY: dict[str, Any] = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("plugins_go")
+
+
 @pytest.fixture(autouse=True)
-def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A plugin that one test loads is not there for the next; each test works in its own folder."""
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in its own folder."""
     monkeypatch.chdir(tmp_path)
-    before = dict(doors._plugins)
-    yield
-    doors._plugins.clear()
-    doors._plugins.update(before)
 
 
 def test_a_study_whose_plugin_has_changed_since_is_not_run() -> None:

@@ -3,7 +3,6 @@ its negative, from inside and from a plugin."""
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,7 @@ METHODS: dict[str, Any] = {"bitfit": {"lr": [5e-4, 5e-2]}, "head": {"lr": [1e-2]
 CLAIM = {"id": "c", "says": "better", "a": "bitfit", "b": "head"}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays() -> Iterator[None]:
-    """A plugin that one test loads is not there for the next."""
-    before = dict(doors._plugins)
-    yield
-    doors._plugins.clear()
-    doors._plugins.update(before)
+pytestmark = pytest.mark.usefixtures("plugins_go")
 
 
 def written(folder: Path, metric: list[str], **changes: Any) -> Path:
