@@ -17,8 +17,8 @@ from finebench.analysis.statistics.power import Needed, seeds_for_margin, seeds_
 from finebench.bench.study.claim_needs import Need, needs
 from finebench.bench.study.claim_seeds import Scoring, more_seeds, scoring
 from finebench.bench.study.parts.search import CrossedSeeds
+from finebench.bench.study.plugins import given_plugins
 from finebench.bench.study.schema import Study
-from finebench.bench.study.unsettled import given_plugins
 from finebench.bench.util.errors import InputError, StudyError
 
 NEVER = "no number of seeds"

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from finebench.analysis.load.frames import records
 from finebench.bench.study.parts.search import UntilSettled, number_of
+from finebench.bench.study.plugins import given_plugins
 from finebench.bench.study.search_space import as_space
-from finebench.bench.study.unsettled import given_plugins
 
 Point = dict[str, Any]
 

@@ -13,7 +13,7 @@ from finebench.bench.results.deltas import FOLDER as DELTAS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import record_name
 from finebench.bench.results.schema import TRIALS
-from finebench.bench.study.unsettled import given_plugins
+from finebench.bench.study.plugins import given_plugins
 from finebench.bench.util.errors import ResultsError, StudyError, choose, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 

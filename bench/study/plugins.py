@@ -90,3 +90,8 @@ def check_unchanged(study: Study) -> None:
     for one in study.plugins:
         if one.hash not in loaded:
             raise StudyError(f"plugin {shown(one.file)} has changed since this study was made; make it anew")
+
+
+def given_plugins(study: Any) -> list[str]:
+    """The words that give a stored study's plugins to a command; the user has their files, a folder only names."""
+    return [word for file in stored(study).values() for word in ("--plugin", file)]

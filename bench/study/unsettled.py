@@ -8,7 +8,6 @@ from typing import Any
 
 from finebench.bench.study.claim_needs import Need, more_trials, needs, with_sets
 from finebench.bench.study.plan import Cell, Plan
-from finebench.bench.study.plugins import stored
 from finebench.bench.util.errors import StudyError
 
 Seconds = Callable[[Plan, Cell], float | None]
@@ -42,11 +41,6 @@ def uncosted(need: Need) -> dict[str, Any]:
     """The row of a need whose trials and seconds are not looked into."""
     row: dict[str, Any] = {"claims": list(need.claims), "why": need.why, "set": list(need.arguments)}
     return row | {"trials": None, "seconds": None}
-
-
-def given_plugins(study: Any) -> list[str]:
-    """The words that give a stored study's plugins to a command; the user has their files, a folder only names."""
-    return [word for file in stored(study).values() for word in ("--plugin", file)]
 
 
 def sentence(row: dict[str, Any], command: Sequence[str], time: str = "") -> str:
