@@ -11,6 +11,7 @@ import pandas as pd
 from finebench.analysis.load.frames import finite, records
 from finebench.analysis.load.read import Results
 from finebench.analysis.statistics.design import CROSSED, level_of
+from finebench.bench.metrics import NEGATIVE
 from finebench.bench.results.within import outside_note
 from finebench.bench.util.errors import ResultsError
 
@@ -33,7 +34,7 @@ def runs(results: Results) -> pd.DataFrame:
     """`results.trials` with the columns that every table rests on.
 
     is_result, is_failed: by status; a pruned row is neither.
-    constant: score of the best constant predictor (0 where the metric is undefined for one, as correlations are).
+    constant: score of the best constant predictor (0 where the row has none, as of correlations, which are undefined).
     collapsed: it predicted one constant for every example, or its metric is undefined (infinite counts as that).
     entered: the score that enters the analysis: where the run diverged or collapsed `constant`, or its own where that
     is lower (a collapse onto the wrong class earns no more than it scored), else `score`; NaN for non-results.
@@ -42,7 +43,8 @@ def runs(results: Results) -> pd.DataFrame:
     same without lr; budget_label: the budget in words.
 
     Rows that the study no longer contains are left out; `attrs[OUTSIDE]` counts them by cell. Raises ResultsError where
-    that leaves none, and where two results are of one configuration and seed.
+    that leaves none, where two results are of one configuration and seed, and where a metric that is the negative of an
+    error has no constant predictor's score: 0, the best there is of it, cannot stand for one.
     """
     part = results.part
     if part.trials.empty:
@@ -52,6 +54,7 @@ def runs(results: Results) -> pd.DataFrame:
         frame = of_study(frame, results.study.get("seeds"))
     frame["is_result"] = frame["status"].isin(RESULT)
     frame["is_failed"] = frame["status"].isin(FAILED)
+    _refuse_errors_without_constant(frame, results.uri)
     frame["constant"] = frame["majority_score"].astype("float64").fillna(0.0)
     score = frame["score"].astype("float64")
     diverged = frame["status"].eq("diverged")
@@ -67,6 +70,15 @@ def runs(results: Results) -> pd.DataFrame:
     if part.outside:
         frame.attrs[OUTSIDE] = [[*key, count] for key, count in part.outside.items()]  # attrs are written as JSON
     return frame
+
+
+def _refuse_errors_without_constant(frame: pd.DataFrame, uri: str) -> None:
+    lacking = frame[frame["majority_score"].isna() & frame["metric"].str.startswith(NEGATIVE)]
+    if len(lacking):
+        raise ResultsError(
+            f"{uri}: trial {lacking['trial_id'].iloc[0]} has no majority_score, and of {lacking['metric'].iloc[0]} "
+            "nothing else can stand for a constant predictor's score"
+        )
 
 
 def of_study(trials: pd.DataFrame, seeds: Any) -> pd.DataFrame:

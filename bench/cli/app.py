@@ -125,14 +125,14 @@ def slurm(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it here [default: print it].")] = None,
 ) -> None:
     """Write a Slurm batch script that runs a study on several nodes, and queues itself again until it is done."""
-    from finebench.bench.driver.slurm import Job, slurm_script, write_script
+    from finebench.bench.cli.new import write_script
+    from finebench.bench.driver.slurm import Job, slurm_script
 
     job = Job(nodes, time, partition, account, gpus_per_node, cpus_per_node, sbatch or [])
     given = [study, *(options or [])]
     params = get_command(app).commands["run"].make_context("run", given).params  # type: ignore[attr-defined]
-    written = write_script(slurm_script(study, job, options or [], params, setup or []), out)
-    if written is not None:
-        typer.echo(written)
+    script = slurm_script(study, job, options or [], params, setup or [])
+    typer.echo(script.rstrip("\n") if out is None else write_script(out, script))
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))

@@ -13,9 +13,10 @@ _TASKS = re.compile(r"(?m)^tasks:\n(?:  - .*\n)+")
 
 
 def write_new(path: Path, data: Path | None = None) -> Path:
-    """Write the template to `path`, which gets `.yaml` where it has no suffix; raises StudyError where it exists.
+    """Write the template to `path`, which gets `.yaml` where it has no suffix.
 
-    With `data` it has one task, which is proposed for that file.
+    With `data` it has one task, which is proposed for that file. Raises StudyError where the file exists or cannot be
+    written.
     """
     path = path if path.suffix else path.with_suffix(".yaml")
     if not path.parent.is_dir():
@@ -26,6 +27,18 @@ def write_new(path: Path, data: Path | None = None) -> Path:
     if data is not None:
         task = _task(data, path.parent)
         text = _TASKS.sub(lambda match: f"tasks:\n{task}\n", text, count=1)
+    _write(path, text)
+    return path
+
+
+def write_script(path: Path, text: str) -> str:
+    """Write a batch script to a new file and say what to do with it; raises StudyError as `write_new` does."""
+    _write(path, text)
+    path.chmod(0o755)
+    return f"wrote {path}; submit it with: sbatch {shlex.quote(str(path))}"
+
+
+def _write(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
@@ -33,7 +46,6 @@ def write_new(path: Path, data: Path | None = None) -> Path:
         raise StudyError(f"{str(path)!r} exists; give another path") from error
     except OSError as error:
         raise StudyError(f"{str(path)!r} cannot be written: {error.strerror}") from error
-    return path
 
 
 def _task(data: Path, folder: Path) -> str:

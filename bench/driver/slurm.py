@@ -155,19 +155,3 @@ def slurm_script(study: str, job: Job, options: Sequence[str], params: Mapping[s
         ray=shlex.join([*cpus, "--disable-usage-stats"]),
         command=shlex.join(command),
     )
-
-
-def write_script(text: str, out: Path | None) -> str | None:
-    """Write the script to a new file and return what to do with it; without one return None, having printed it."""
-    if out is None:
-        print(text, end="")
-        return None
-    try:
-        with out.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError as error:
-        raise InputError(f"--out {out}: exists; give another path") from error
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from error
-    out.chmod(0o755)
-    return f"wrote {out}; submit it with: sbatch {shlex.quote(str(out))}"

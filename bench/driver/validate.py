@@ -1,6 +1,7 @@
 """Everything that can go wrong before a trial starts is found here: data, model, methods, splits, the results
 folder."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from finebench.bench.data.leakage import check_own
-from finebench.bench.data.splits import draw
+from finebench.bench.data.splits import Draw, draw
 from finebench.bench.data.task_data import TaskData, load_task, user_task
 from finebench.bench.metrics import code as metric_code
+from finebench.bench.metrics import majority_score
 from finebench.bench.models.architecture import Architecture, read_architecture
 from finebench.bench.models.checkpoint_checks import check_folder
 from finebench.bench.models.hub import ModelRef, resolve_model
@@ -134,7 +136,7 @@ def check_weights(study: Study, task: Task, classes: int) -> None:
 def _check_draw(study: Study, name: str, found: TaskData, fraction: float) -> None:
     select, regression = study.select, found.task.kind == "regression"
     try:
-        draw(
+        drawn = draw(
             found.train.labels,
             regression,
             fraction,
@@ -147,6 +149,25 @@ def _check_draw(study: Study, name: str, found: TaskData, fraction: float) -> No
         )
     except DataError as error:
         raise StudyError(f"fractions: {error}") from error
+    if metric_code(found.task.metric) is not None:  # ours have a value
+        _check_constant(found, drawn)
+
+
+def _check_constant(found: TaskData, drawn: Draw) -> None:
+    """Raise StudyError where the main metric has no value for a constant predictor: runs that collapse or diverge count
+    as that, and a stand-in for it, such as 0, would be the best there is of a metric that is negative."""
+    where = f"task {found.task.name!r}: metric {found.task.metric!r} of a constant prediction"
+    labels = found.train.labels
+    scored = (labels[drawn.select], found.score.labels)
+    try:
+        value = sum(majority_score(found.task.metrics, labels[drawn.fit], one) for one in scored)
+    except Exception as error:  # whatever a plugin's code raises
+        raise StudyError(f"{where} fails: {type(error).__name__}: {error}") from error
+    if not math.isfinite(value):
+        raise StudyError(
+            f"{where} is {value}, and runs that collapse or diverge count as that: let it return a number, "
+            "as a correlation returns 0"
+        )
 
 
 def claim_folder(folder: "ResultsFolder", study: Study) -> None:

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finebench.bench.metrics._info import NEGATIVE, Array, Metric
+from finebench.bench.metrics._info import NEGATIVE as NEGATIVE
+from finebench.bench.metrics._info import Array as Array
+from finebench.bench.metrics._info import Metric as Metric
 from finebench.bench.util.doors import Door
 from finebench.bench.util.errors import StudyError, choose
 

@@ -50,3 +50,8 @@ def per_value(terms: Floats, order: NDArray[np.intp], starts: NDArray[np.intp]) 
     ordered = np.take(terms, order, axis=1)
     made: Floats = ordered if starts.size == order.size else np.add.reduceat(ordered, starts, axis=1)
     return made
+
+
+def mean_of_finite(finite: NDArray[np.bool_], terms: Floats, counts: Floats) -> Floats:
+    """Means of per-example terms [S, N] in resamples [R, N]; NaN for the runs [S] that are not finite."""
+    return np.where(finite, (counts @ terms.T) / counts.sum(axis=1)[:, None], np.nan)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from finebench.bench.metrics._counts import Floats, all_finite
+from finebench.bench.metrics._counts import Floats, all_finite, mean_of_finite
 from finebench.bench.metrics._info import Array, Metric
 
 FLOOR = float(np.finfo(np.float32).eps)
@@ -19,7 +19,7 @@ def weighted(labels: Floats | Array, probabilities: Floats | Array, counts: Floa
     finite = all_finite(probabilities)
     true = np.take_along_axis(probabilities, labels.astype(np.intp)[None, :, None], axis=2)[..., 0]
     losses = -np.log(np.maximum(np.where(finite[:, None], true, 1.0).astype(np.float64), FLOOR))
-    return np.where(finite, (counts @ losses.T) / counts.sum(axis=1)[:, None], np.nan)
+    return mean_of_finite(finite, losses, counts)
 
 
 METRIC = Metric(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from finebench.bench.metrics._counts import Floats, all_finite
+from finebench.bench.metrics._counts import Floats, all_finite, mean_of_finite
 from finebench.bench.metrics._info import Array, Metric
 
 
@@ -17,7 +17,7 @@ def weighted(labels: Floats, predictions: Floats, counts: Floats) -> Floats:
     """Mean squared error; NaN in every resample for a run with a prediction that is not finite."""
     finite = all_finite(predictions)
     squares = (np.where(finite[:, None], predictions, 0.0) - labels) ** 2
-    return np.where(finite, (counts @ squares.T) / counts.sum(axis=1)[:, None], np.nan)
+    return mean_of_finite(finite, squares, counts)
 
 
 METRIC = Metric(

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from finebench.analysis.load.read import load_results
+from finebench.analysis.load.runs import runs
 from finebench.bench.util.errors import ResultsError
 from tests.analysis.fixtures import START, empty, write_rows
 
@@ -167,3 +168,10 @@ def test_a_file_uri_is_the_same_as_its_path(tmp_path: Path) -> None:
     folder.add()
     path = folder.write()
     assert load_results(tmp_path.as_uri()).trials.equals(load_results(path).trials)
+
+
+def test_an_error_without_a_constant_predictors_score_is_not_held_against_the_best_there_is(tmp_path: Path) -> None:
+    folder = empty(tmp_path)
+    trial = folder.add(metric="neg_rmse", score=-0.4, majority_score=None)
+    with pytest.raises(ResultsError, match=rf"trial {trial} has no majority_score, and of neg_rmse nothing else"):
+        runs(load_results(folder.write()))

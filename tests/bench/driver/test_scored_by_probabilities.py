@@ -155,3 +155,30 @@ def test_what_a_constant_predictor_is_best_at_is_no_main_metric(tmp_path: Path) 
         StudyError, match=r"a constant predictor gets the best ece there is.* metric: \[accuracy, ece\]"
     ):
         run(written(tmp_path / "s", ["ece"]), tmp_path / "r")
+
+
+UNDEFINED = """
+from finebench.bench.metrics import Metric
+
+def score(labels, predictions):
+    {body}
+
+METRIC = Metric("spread", "classes", "a ratio", "nothing", score, higher_is_better=False, range=(0.0, 9.0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return 1.0 if predictions.std() else float('nan')", "of a constant prediction is nan, and runs that"),
+        ("return 1 // int(predictions.std() > 0)", "of a constant prediction fails: ZeroDivisionError"),
+    ],
+)
+def test_a_metric_without_a_value_for_a_constant_is_refused_before_the_start(
+    tmp_path: Path, body: str, words: str
+) -> None:
+    study = written(tmp_path / "s", ["spread"], plugins=["./spread.py"], seeds=1)
+    (tmp_path / "s/spread.py").write_text(UNDEFINED.format(body=body))
+    with pytest.raises(StudyError, match=rf"task 'mine': metric 'neg_spread' {words}"):
+        run(study, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
