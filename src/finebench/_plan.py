@@ -36,7 +36,8 @@ class Plan(Said):
     count that the folder's interim analyses have let come, as in `finebench status`; all where it has none. `seconds`
     that the rest takes on the `cores` of this machine, None where that cannot be told; `notes` say why, and what else
     there is to know. `no_verdict` has a dict for each reason why claims can get no verdict as planned: `claims`, `why`,
-    and what to `set` for one.
+    and what to `set` for one. `waves`, None where the seeds do not come until claims are settled, has the `looks`, and
+    `trials` and `seconds` where the first of them settles all (`fewest`) and where the last is needed (`most`).
 
     `cells` has a row per cell and stage: `stage` (grid, search or confirm), `task`, `method`, `fraction` (share of the
     data), `budget_…`, `trials`, `there` (those that are there), `configurations`; of one trial `steps`, `train_flops`
@@ -49,6 +50,7 @@ class Plan(Said):
     cores: float
     notes: tuple[str, ...]
     no_verdict: tuple[dict[str, Any], ...]
+    waves: dict[str, Any] | None
     cells: pd.DataFrame
     _list: Callable[[], list[dict[str, Any]]] = field(compare=False)
 
@@ -114,6 +116,7 @@ def make_plan(study: Study, data: Path | None, results: str | None) -> Plan:
         cores=found["cores"],
         notes=(*found["notes"], *waves),
         no_verdict=tuple(found["no_verdict"]),
+        waves=found["waves"] and {key: found["waves"][key] for key in ("looks", "fewest", "most")},
         cells=flat(cells[["stage", *(column for column in cells if column != "stage")]]),
         _list=lambda: list(_rows(plan, planned, there, each)),
     )

@@ -21,6 +21,7 @@ from finebench.bench.study import plan as planning
 from finebench.bench.study import schema
 from finebench.bench.study.load import build_study, find_study, load_study
 from finebench.bench.study.plugins import load_named
+from finebench.bench.study.shards import Shard
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, StudyError
 
@@ -95,18 +96,22 @@ class Study(Said):
         keep: Literal["none", "best", "all"] = "none",
         logger: str | None = None,
         limit: int | None = None,
+        shard: str | None = None,
     ) -> Results:
         """Run what is missing in a results folder (path or URI), as `finebench run` does, and load it.
 
         `progress` shows what the command shows: a table that is redrawn on a terminal, a line every ten seconds in a
         notebook or a log, and each failure. `keep` says which trained deltas are kept (for `Results.model`), `limit`
-        starts at most so many trials; `data`, `address`, `debug` and `logger` are the command's options.
+        starts at most so many trials, `shard` ("2/4") runs one of so many parts, which `finebench merge` puts together;
+        `data`, `address`, `debug` and `logger` are the command's options.
 
         A trial that fails is a row with its reason (`Results.failures_df`), not an exception. Raises InputError before
         anything starts, and KeyboardInterrupt on Ctrl-C, after which the same call goes on; signals reach the main
         thread only.
         """
-        options = RunOptions(str(results), None if data is None else Path(data), limit, address, debug, keep, logger)
+        where = None if data is None else Path(data)
+        part = None if shard is None else Shard.parse(shard)
+        options = RunOptions(str(results), where, limit, address, debug, keep, logger, part)
         with self._named():
             if progress:
                 from finebench._progress import run_shown

@@ -149,7 +149,7 @@ def test_a_kept_model_comes_back(run: tuple[fb.Results, str]) -> None:
 
 def test_a_plan_trains_nothing_and_lists_its_trials() -> None:
     plan = fb.Study(**STUDY).plan()
-    assert (plan.n_trials, plan.n_there, len(plan.cells), plan.no_verdict) == (12, 0, 2, ())
+    assert (plan.n_trials, plan.n_there, len(plan.cells), plan.no_verdict, plan.waves) == (12, 0, 2, (), None)
     assert str(plan).startswith("12 trials in 2 cells, about ")
     trials = plan.trials_df()
     assert len(trials) == 12
@@ -174,11 +174,23 @@ def test_a_plan_knows_what_a_folder_has(run: tuple[fb.Results, str]) -> None:
         fb.Study(**STUDY | {"name": "another"}).plan(where)
 
 
+def test_a_shard_is_a_part_of_the_trials(run: tuple[fb.Results, str], tmp_path: Path) -> None:
+    results, _ = run
+    parts = [fb.Study(**STUDY).run(tmp_path / number, debug=True, shard=f"{number}/2") for number in ("1", "2")]
+    ids = [set(one.trials_df()["trial_id"]) for one in parts]
+    assert ids[0].isdisjoint(ids[1])
+    assert ids[0] | ids[1] == set(results.trials_df()["trial_id"])
+    with pytest.raises(fb.InputError, match=r"'3/2': give a shard's number"):
+        fb.Study(**STUDY).run(tmp_path / "none", debug=True, shard="3/2")
+
+
 def test_a_plan_of_seeds_in_waves_counts_what_the_interim_analyses_have_let_come(tmp_path: Path) -> None:
     """As `status` does: the first look of two has let one cell alone go on."""
     study = fb.Study(**STUDY | {"seeds": {"looks": [6, 9]}})
     most = study.plan(tmp_path)
     assert (most.n_trials, most.cells["trials"].sum()) == (18, 18)
+    assert most.waves is not None
+    assert [most.waves["looks"], most.waves["fewest"]["trials"], most.waves["most"]["trials"]] == [[6, 9], 12, 18]
     assert "run only where it leaves a claim open" in str(most)
     plan = planning.Plan(study.spec)
     keys = [cell.key for cell in plan.cells()]
