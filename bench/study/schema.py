@@ -75,7 +75,7 @@ class Study(Part):
         whole = all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one < CONFIRM_BASE for one in named)
         if not whole or not named or len(set(named)) < len(named):
             raise ValueError(
-                f"seeds is a number from 1 to {CONFIRM_BASE - 1}, a list of different ones (e.g. [3, 7, 11]), "
+                f"a number from 1 to {CONFIRM_BASE - 1}, a list of different ones (e.g. [3, 7, 11]), "
                 f"{{init: n, order: n, subset: n}}, or {{most: 30, until: settled}}"
             )
         return value

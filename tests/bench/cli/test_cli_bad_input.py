@@ -119,7 +119,7 @@ def test_bad_input_is_one_message_and_nothing_starts(
         (["run", "quickstart", "--set", "seeds"], "write key.path=value"),
         (
             ["run", "quickstart", "--set", "seeds=true"],
-            "seeds: seeds is a number from 1 to 999, a list of different ones (e.g. [3, 7, 11]), {init: n",
+            "seeds: a number from 1 to 999, a list of different ones (e.g. [3, 7, 11]), {init: n",
         ),
         (["run", "quickstart", "--data", "nowhere"], "nowhere"),
         (["run", "quickstart", "--reslts", "x"], "--reslts"),

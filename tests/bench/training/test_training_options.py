@@ -191,7 +191,7 @@ def test_a_run_over_training_options_can_be_verified_and_repeated(
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"seeds": [3, 3]}, "seeds: seeds is a number from 1 to 999, a list of different ones"),
+        ({"seeds": [3, 3]}, "seeds: a number from 1 to 999, a list of different ones"),
         ({"seeds": []}, "a list of different ones"),
         ({"seeds": [0]}, "a list of different ones"),
         ({"seeds": [True]}, "a list of different ones"),
