@@ -16,6 +16,9 @@ CORE   := $(patsubst %,tests/%.py,bench/models/test_attention bench/models/test_
           bench/data/test_readers bench/study/test_load bench/cli/test_cli_bad_input \
           analysis/load/test_load analysis/report/test_report)
 
+# A file to a process, the dearest first (tests/conftest.py); xdist alone would start those with most tests first.
+SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 # One thread per process: tests and trials run side by side, one to a core.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -37,17 +40,17 @@ quickstart: install ## run the quickstart study and write its report
 	$(BIN)/finebench run quickstart
 
 test: lint ## ruff, mypy and the tests that are not slow
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest $(SPREAD) -m 'not slow'
 
 test-long: lint ## every test, fuzzing with them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-bounds: $(LOWEST)/.installed ## the suite's core with the lowest and the newest versions that are allowed
 	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
 	$(NEWEST)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
-	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(CORE)
-	$(NEWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(CORE)
+	$(LOWEST)/bin/python -m pytest $(SPREAD) -m 'not slow' $(CORE)
+	$(NEWEST)/bin/python -m pytest $(SPREAD) -m 'not slow' $(CORE)
 
 $(LOWEST)/.installed: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
