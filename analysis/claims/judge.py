@@ -46,7 +46,7 @@ import pandas as pd
 
 from finebench.analysis.claims.evidence import Source, cells_of
 from finebench.analysis.claims.evidence_collapse import told as told_collapses
-from finebench.analysis.claims.judging import Schedule, judge_claim, waves_of
+from finebench.analysis.claims.judging import LookSchedule, judge_claim, waves_of
 from finebench.analysis.claims.kinds import Words
 from finebench.analysis.claims.model import Claim, Finding, Word, claims_of
 from finebench.analysis.claims.settling import Extension, next_look, next_step
@@ -70,7 +70,7 @@ class Judged(NamedTuple):
     verdicts: list[Verdict]
     places: list[tuple[list[str], str]]
     source: Source
-    waves: Schedule | None
+    waves: LookSchedule | None
     followed: frozenset[str]
 
 

@@ -24,7 +24,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LookSchedule:
     """A study whose seeds come in waves: in their order, with the looks after which it may stop."""
 
     seeds: tuple[int, ...]
@@ -54,16 +54,18 @@ def _ended(key: Key, source: Source) -> set[int]:
     return ended | set(sample.seeds.tolist())
 
 
-def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[Schedule | None, frozenset[str]]:
+def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[LookSchedule | None, frozenset[str]]:
     """The looks of a study whose seeds come in waves, and the claims (ids) that are judged at them."""
     found = valid_study(study)
     if found is None or found.waves is None:
         return None, frozenset()
     followed = frozenset(claim.id for claim in found.claims if in_waves(found, claim))
-    return Schedule(wave_seeds(found), kept_levels(found.waves.schedule), looks), followed
+    return LookSchedule(wave_seeds(found), kept_levels(found.waves.schedule), looks), followed
 
 
-def judge_claim(claim: Claim, tasks: list[str], budget: str, source: Source, waves: Schedule | None = None) -> Verdict:
+def judge_claim(
+    claim: Claim, tasks: list[str], budget: str, source: Source, waves: LookSchedule | None = None
+) -> Verdict:
     """The verdict on one claim, before correction over the study's claims; of seeds in waves, that of the looks so
     far."""
     held = source.costs if claim.kind.rests_on(claim) == "costs" else source.samples

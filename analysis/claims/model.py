@@ -103,7 +103,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Step:
+class InterimResult:
     """What one look of several saw: the pairs that it had, the estimate with its interval, and the p-values so far.
 
     held: that look could not stop the study, since a rate of collapse that its runs do not exclude would change what it
@@ -156,5 +156,5 @@ class Finding:
     reason: str = ""
     collapses: tuple[Collapses, ...] = ()
     effect: Effect | None = None
-    path: tuple[Step, ...] = ()
+    path: tuple[InterimResult, ...] = ()
     reach: tuple[float, float] = (math.nan, math.nan)

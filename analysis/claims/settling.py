@@ -14,7 +14,7 @@ from finebench.analysis.claims.model import Claim, Finding
 from finebench.analysis.load.expected import Expectation
 from finebench.analysis.statistics.crossed import Components
 from finebench.analysis.statistics.power import Needed, seeds_for_margin, seeds_range
-from finebench.bench.study.claim_needs import Need, needs
+from finebench.bench.study.claim_needs import Lack, needs
 from finebench.bench.study.claim_seeds import Scoring, more_seeds, scoring
 from finebench.bench.study.parts.search import CrossedSeeds
 from finebench.bench.study.plugins import given_plugins
@@ -52,7 +52,7 @@ def _needed(made: Finding, needed: Needed, ends: tuple[int | None, int | None]) 
 
 
 @dataclass(frozen=True)
-class Step:
+class NextStep:
     """What would settle an inconclusive claim next: in words, the seeds it takes, the command, its trials and
     seconds."""
 
@@ -63,18 +63,18 @@ class Step:
     seconds: float | None = None
 
 
-def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: "Extension") -> Step:
+def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: "Extension") -> NextStep:
     """The next step of an inconclusive claim with these findings; `missing`: runs of its cells are."""
     known = [one for one in findings if not one.exact]
     if missing:
         return plan.again()
     have = plan.have(claim)
     if not known or have is None:
-        return Step("")
+        return NextStep("")
     if plan.crossed(claim):
         return plan.needed(claim) or plan.wider("more levels of each source narrow it")
     if any(one.reason for one in known):  # it says what is wrong, which more seeds do not cure
-        return plan.needed(claim) or Step("")
+        return plan.needed(claim) or NextStep("")
     least, pairs = max(one.needs for one in known), min(one.pairs for one in known)
     if pairs < least and have >= least:  # pairs are lost to collapses, or never had their costs measured
         return plan.more(
@@ -90,7 +90,7 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     target = max([least, *(one.seeds_to_settle or 0 for one in known)])
     if never and pairs >= least:
         leaning = any(one.p_against < one.p for one in known)
-        return plan.more(claim, f"{never}; more seeds may refute it", 2 * have) if leaning else Step(never)
+        return plan.more(claim, f"{never}; more seeds may refute it", 2 * have) if leaning else NextStep(never)
     if target > have:
         return plan.more(claim, _about(known, target), target)
     if all(one.seeds_to_settle for one in known):
@@ -101,14 +101,14 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     return plan.more(claim, "twice as many seeds narrow the interval by 30 %", 2 * have)
 
 
-def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> Step:
+def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> NextStep:
     """The next step of an inconclusive claim that is looked at several times; `looks` as in claims.json."""
     seeds, taken = looks["planned"], looks["taken"]
     if taken == len(seeds):
-        return Step("its interim analyses are used up; more seeds take a new study, whose seeds are others")
+        return NextStep("its interim analyses are used up; more seeds take a new study, whose seeds are others")
     if looks["futile"]:
         never = next((f": {found.settling}" for found in findings if found.settling), "")
-        return Step(f"{seeds[-1]} seeds would decide it neither way{never}")
+        return NextStep(f"{seeds[-1]} seeds would decide it neither way{never}")
     return plan.look(f"its next interim analysis is at {seeds[taken]} seeds")
 
 
@@ -149,43 +149,43 @@ class Extension:
         found = self._scoring(claim)
         return None if found is None else found.given if isinstance(found.given, int) else 0
 
-    def needed(self, claim: Claim) -> Step | None:
+    def needed(self, claim: Claim) -> NextStep | None:
         """What a claim that can get no verdict as planned needs; None for one that can."""
         need = self._needs.get(claim.id)
         if need is None:
             return None
-        return Step(need.why, None, self._with(need.arguments) if need.arguments else "")
+        return NextStep(need.why, None, self._with(need.arguments) if need.arguments else "")
 
-    def wider(self, said: str) -> Step:
+    def wider(self, said: str) -> NextStep:
         """Half as many levels again of each source that varies."""
         given = self._study.seeds if self._study else None
         levels = given.model_dump() if isinstance(given, CrossedSeeds) else {}
-        return Step(said, None, self._with([f"seeds.{key}={n + n // 2}" for key, n in levels.items() if n > 1]))
+        return NextStep(said, None, self._with([f"seeds.{key}={n + n // 2}" for key, n in levels.items() if n > 1]))
 
-    def more(self, claim: Claim, said: str, seeds: int) -> Step:
+    def more(self, claim: Claim, said: str, seeds: int) -> NextStep:
         """So many seeds, for the whole study: a seed is one for every cell."""
         found = self._scoring(claim)
         if found is None or not isinstance(found.given, int):
-            return Step(said, seeds)
+            return NextStep(said, seeds)
         named = self._study.seeds if self._study and found.key == "seeds" else None
         value = json.dumps(more_seeds(named, seeds)) if isinstance(named, list) else str(seeds)
         command, planned = self._with([f"{found.key}={value}"]), self._planned.get("confirm" in found.key, 0)
         trials = max(0, round(planned / found.given * seeds) - planned) if found.given else 0
-        return Step(said, seeds, command, trials or None, trials * self._seconds or None)
+        return NextStep(said, seeds, command, trials or None, trials * self._seconds or None)
 
-    def look(self, said: str) -> Step:
+    def look(self, said: str) -> NextStep:
         """The next look of a study whose seeds come in waves."""
-        return Step(said, None, shlex.join(self._command))
+        return NextStep(said, None, shlex.join(self._command))
 
-    def again(self) -> Step:
+    def again(self) -> NextStep:
         """The runs that are missing."""
-        return Step("the runs that are missing have to be there", None, shlex.join(self._command))
+        return NextStep("the runs that are missing have to be there", None, shlex.join(self._command))
 
     def _with(self, settings: Sequence[str]) -> str:
         return shlex.join([*self._command, *(part for one in settings for part in ("--set", one))])
 
 
-def _needs(study: Study | None) -> dict[str, Need]:
+def _needs(study: Study | None) -> dict[str, Lack]:
     """By claim, what those need that can get no verdict as planned; nothing where the study names what is not here."""
     try:
         return {name: one for one in needs(study) for name in one.claims} if study else {}

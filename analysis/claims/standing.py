@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finebench.analysis.claims.evidence import Source, cells_of
-from finebench.analysis.claims.judging import Schedule
+from finebench.analysis.claims.judging import LookSchedule
 from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.verdicts import Verdict
 from finebench.analysis.load.expected import Key
@@ -78,7 +78,7 @@ TOLD = ("pairs", "estimate", "low", "high", "p", "p_against", "held")
 """What claims.json has of each look."""
 
 
-def told(one: Verdict, waves: Schedule | None, decided_at: int | None, changed: bool) -> dict[str, Any] | None:
+def told(one: Verdict, waves: LookSchedule | None, decided_at: int | None, changed: bool) -> dict[str, Any] | None:
     """A claim's way through its looks, as claims.json has it; None for a claim that is looked at once.
 
     `decided_at`: the look (from 1) that gave it its verdict; `changed`: the schedule was changed after a look.

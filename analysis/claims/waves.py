@@ -12,7 +12,7 @@ the estimate stays on its side of the bound if each method collapsed as often as
 from collections.abc import Sequence
 from dataclasses import replace
 
-from finebench.analysis.claims.model import Claim, Finding, Step
+from finebench.analysis.claims.model import Claim, Finding, InterimResult
 from finebench.analysis.statistics.group_sequential import Levels
 
 
@@ -25,14 +25,16 @@ def together(claim: Claim, findings: Sequence[Finding], levels: Levels) -> Findi
         raise ValueError("a claim that was never looked at has no finding")
     if any(one.exact for one in findings):  # a count does not change with the seeds
         return findings[-1]
-    p, against, path, tested = 1.0, 1.0, list[Step](), False
+    p, against, path, tested = 1.0, 1.0, list[InterimResult](), False
     for look, one in enumerate(findings):
         told = not one.reason and one.pairs >= one.needs
         held = told and look < len(levels.looks) - 1 and not stays(claim, one)
         if told and not held:
             p, against, tested = min(p, one.p), min(against, one.p_against), True
         sides = (told and one.supports and not held, told and one.refutes and not held)
-        path.append(Step(look, one.pairs, one.estimate, one.low, one.high, one.level, p, against, *sides, held))
+        path.append(
+            InterimResult(look, one.pairs, one.estimate, one.low, one.high, one.level, p, against, *sides, held)
+        )
     decided = next((step.look for step in path if step.supports or step.refutes), None)
     made = replace(findings[-1 if decided is None else decided], path=tuple(path))
     if decided is None and not (tested or path[-1].held):

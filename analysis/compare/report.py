@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from finebench.analysis.compare.compare import ALPHA, FEWEST, Comparison, compare
-from finebench.analysis.figures.base import Look
+from finebench.analysis.figures.base import Style
 from finebench.analysis.figures.changes import changes
 from finebench.analysis.load.frames import records
 from finebench.analysis.load.words import missing
@@ -39,7 +39,7 @@ CAVEATS = (
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonReport:
     """What a comparison found: sentences, tables by name, and the page's path where one was written."""
 
     comparison: Comparison
@@ -54,19 +54,19 @@ class Compared:
         return {"a": self.comparison.a, "b": self.comparison.b, "trials": trials, "findings": self.findings} | frames
 
 
-def write_comparison(a: str, b: str, out: str | None = None) -> Compared:
+def write_comparison(a: str, b: str, out: str | None = None) -> ComparisonReport:
     """Compare two results folders, and write page, Markdown, tables and figures into `out` where it is given."""
     made = compare(a, b)
     tables, said = _tables(made), findings(made)
     if out is None:
-        return Compared(made, said, tables, None)
+        return ComparisonReport(made, said, tables, None)
     frame = made.frames["changes"]
-    look = Look(made.methods, not frame.empty and frame["budget"].nunique() > 1)
+    look = Style(made.methods, not frame.empty and frame["budget"].nunique() > 1)
     drawn = draw_all(changes(frame, look)) if not frame.empty else []
     files = file_contents(tables, drawn)
     files["compare.md"] = render.markdown(_words(made, said), ORDER, tables, drawn).encode()
     files["index.html"] = render.html(_words(made, said), ORDER, tables, drawn).encode()
-    return Compared(made, said, tables, write_files(Store(out), files))
+    return ComparisonReport(made, said, tables, write_files(Store(out), files))
 
 
 def findings(made: Comparison) -> list[str]:

@@ -52,7 +52,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """What all charts of a report share: the methods, in a fixed order with fixed marks."""
 
     methods: tuple[str, ...]
@@ -76,7 +76,7 @@ class Look:
 
 
 def panels(
-    draw: Callable[[Rows, Look], Figure], kind: str, frame: pd.DataFrame, look: Look, value: str = "score"
+    draw: Callable[[Rows, Style], Figure], kind: str, frame: pd.DataFrame, look: Style, value: str = "score"
 ) -> Iterator[Figure]:
     """A figure per task and budget of the rows that have a `value`."""
     if frame.empty:
@@ -133,7 +133,7 @@ def score_axis(title: str | None, key: str = "score") -> alt.Y:
     return alt.Y(f"{key}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
 
 
-def line(rows: Rows, x: alt.X, look: Look, keep: Iterable[str] = KEPT) -> alt.Chart:
+def line(rows: Rows, x: alt.X, look: Style, keep: Iterable[str] = KEPT) -> alt.Chart:
     """A line per method through complete points."""
     title = rows[0]["metric"] if rows else None
     base = chart(rows, keep).mark_line(strokeWidth=1.8)
@@ -141,7 +141,7 @@ def line(rows: Rows, x: alt.X, look: Look, keep: Iterable[str] = KEPT) -> alt.Ch
     return made
 
 
-def interval(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
+def interval(rows: Rows, x: alt.X, look: Style) -> alt.Chart:
     """Vertical intervals where there are any."""
     rule = chart([row for row in rows if row["low"] is not None]).mark_rule(strokeWidth=1.6)
     low = score_axis(rows[0]["metric"], "low")
@@ -149,7 +149,7 @@ def interval(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
     return made
 
 
-def band(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
+def band(rows: Rows, x: alt.X, look: Style) -> alt.Chart:
     """Intervals as a pale band per method."""
     area = chart([row for row in rows if row["low"] is not None]).mark_area(opacity=0.13)
     made: alt.Chart = area.encode(x=x, y=score_axis(rows[0]["metric"], "low"), y2="high:Q", color=look.colour())
@@ -157,7 +157,7 @@ def band(rows: Rows, x: alt.X, look: Look) -> alt.Chart:
 
 
 def points(
-    rows: Rows, x: alt.X, look: Look, tips: list[alt.Tooltip], size: int = 80, keep: Iterable[str] = KEPT
+    rows: Rows, x: alt.X, look: Style, tips: list[alt.Tooltip], size: int = 80, keep: Iterable[str] = KEPT
 ) -> alt.Chart:
     """A mark per row, hollow where the cell is incomplete; hover tells its numbers, the legend picks methods."""
     mark = chart(rows, keep).mark_point(size=size, filled=False, strokeWidth=1.6).add_params(PICK, ZOOM)

@@ -6,12 +6,12 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures.base import Figure, Rows, Style
 
 KEPT = ("method", "score", "tries", "cost", "complete")
 
 
-def expected_best(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def expected_best(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """Two figures per task and budget at the largest fraction, where the search was random."""
     if frame.empty or "expected" not in frame:
         return
@@ -21,19 +21,19 @@ def expected_best(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
     yield from base.panels(_by_seconds, "best-of-seconds", timed, look, "expected")
 
 
-def _by_tries(rows: Rows, look: Look) -> Figure:
+def _by_tries(rows: Rows, look: Style) -> Figure:
     x = alt.X("tries:Q", title="tries", axis=alt.Axis(format="d"))
     return _draw(rows, look, x, "number of tries", [base.tip("tries", "tries", "d")])
 
 
-def _by_seconds(rows: Rows, look: Look) -> Figure:
+def _by_seconds(rows: Rows, look: Style) -> Figure:
     for row in rows:
         row["cost"] = row["train_seconds"]
     x = alt.X("cost:Q", title="seconds of training, all tries together", scale=alt.Scale(zero=False))
     return _draw(rows, look, x, "seconds of search", [base.tip("cost", "seconds", ",.3~r")])
 
 
-def _draw(rows: Rows, look: Look, x: alt.X, what: str, tips: list[alt.Tooltip]) -> Figure:
+def _draw(rows: Rows, look: Style, x: alt.X, what: str, tips: list[alt.Tooltip]) -> Figure:
     shown = [row | {"score": row["expected"], "low": None, "high": None, "complete": True} for row in rows]
     shown.sort(key=lambda row: row["tries"])
     drawn = alt.layer(base.line(shown, x, look, KEPT), base.points(shown, x, look, tips, size=36, keep=KEPT))

@@ -4,12 +4,12 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures.base import Figure, Rows, Style
 
 KEEP = ("place", "method", "difference", "low", "high", "complete", "n", "how")
 
 
-def changes(frame: pd.DataFrame, look: Look) -> list[Figure]:
+def changes(frame: pd.DataFrame, look: Style) -> list[Figure]:
     """B less A per cell, a figure per metric, since differences of two metrics share no axis."""
     made = []
     judged = frame[frame["difference"].notna()]
@@ -20,7 +20,7 @@ def changes(frame: pd.DataFrame, look: Look) -> list[Figure]:
     return made
 
 
-def _changes(rows: Rows, look: Look) -> Figure:
+def _changes(rows: Rows, look: Style) -> Figure:
     for row in rows:
         row["place"] = f"{look.where([row])}, {row['fraction']:.3g}"
         row |= {"complete": row["low"] is not None, "n": row["pairs"]}
@@ -31,7 +31,7 @@ def _changes(rows: Rows, look: Look) -> Figure:
     return base.finish(drawn, title, said, height(rows, look))
 
 
-def height(rows: Rows, look: Look) -> int:
+def height(rows: Rows, look: Style) -> int:
     """Pixels for a row per place and, in it, one per method."""
     return len({row["place"] for row in rows}) * (14 * len(look.methods) + 22)
 
@@ -43,7 +43,7 @@ def _zero(title: str) -> alt.Chart:
     return made
 
 
-def _marks(rows: Rows, look: Look, title: str) -> list[alt.Chart]:
+def _marks(rows: Rows, look: Style, title: str) -> list[alt.Chart]:
     y = alt.Y("place:N", title=None, sort=None, axis=alt.Axis(ticks=False, domain=False))
     aside = alt.YOffset("method:N", sort=list(look.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
     spans = base.chart([row for row in rows if row["low"] is not None], KEEP).mark_rule(strokeWidth=2)

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 from finebench.analysis.load.words import word
 
 UNITS = {
@@ -25,7 +25,7 @@ ALIKE = 1.02
 KEPT = (*base.KEPT, "likely", "probability")
 
 
-def pareto(fronts: pd.DataFrame, scores: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def pareto(fronts: pd.DataFrame, scores: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure per task, budget and cost in which methods differ; `fronts` as `analysis.costs.pareto` makes it."""
     if fronts.empty:
         return
@@ -38,7 +38,7 @@ def pareto(fronts: pd.DataFrame, scores: pd.DataFrame, look: Look) -> Iterator[F
             yield from base.panels(_pareto, f"pareto-{cost.replace('_', '-')}", part, look)
 
 
-def _pareto(rows: Rows, look: Look) -> Figure:
+def _pareto(rows: Rows, look: Style) -> Figure:
     """A mark per method, labelled with its probability of being on the front, and the front as a staircase."""
     for row in rows:
         row |= {"kind": row["cost"], "cost": row["value"]}

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 from finebench.analysis.figures.pairs import FAINT, INK
 from finebench.analysis.tables.formats import plain
 
@@ -16,7 +16,7 @@ MOST_FIGURES = 18
 """As many as a page holds of one kind: those of the largest fractions, couples in the study's order."""
 
 
-def forests(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def forests(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure per couple, fraction and budget that have a difference on two tasks or more; `frame` as `pairs`."""
     if frame.empty:
         return
@@ -29,7 +29,7 @@ def forests(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
         yield base.named(_draw(rows, look), name, "forest")
 
 
-def _draw(rows: Rows, look: Look) -> Figure:
+def _draw(rows: Rows, look: Style) -> Figure:
     several = len({row["metric"] for row in rows}) > 1
     shown = [row | {"place": _place(row, several), "judged": row["p_holm"] is not None} for row in rows]
     couple = plain(f"{rows[0]['a']} − {rows[0]['b']}")

@@ -3,10 +3,10 @@
 import altair as alt
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures.base import Figure, Rows, Style
 
 
-def by_lr(rows: Rows, look: Look) -> Figure:
+def by_lr(rows: Rows, look: Style) -> Figure:
     """Score against learning rate at the largest fraction, a line per method; the chosen one is ringed."""
     tried = sorted({row["lr"] for row in rows})
     axis = alt.Axis(values=tried, format=".2~e", labelOverlap=True, grid=False)

@@ -6,11 +6,11 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 from finebench.analysis.tables.formats import plain
 
 
-def over_tasks(aggregates: pd.DataFrame, profiles: pd.DataFrame, ranks: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def over_tasks(aggregates: pd.DataFrame, profiles: pd.DataFrame, ranks: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure of each kind per fraction and budget that all tasks have."""
     yield from _each(_means, "aggregates", aggregates, "iqm", look)
     yield from _each(_profile, "profiles", profiles, "share", look)
@@ -18,7 +18,7 @@ def over_tasks(aggregates: pd.DataFrame, profiles: pd.DataFrame, ranks: pd.DataF
 
 
 def _each(
-    draw: Callable[[Rows, Look], Figure], kind: str, frame: pd.DataFrame, value: str, look: Look
+    draw: Callable[[Rows, Style], Figure], kind: str, frame: pd.DataFrame, value: str, look: Style
 ) -> Iterator[Figure]:
     if frame.empty or value not in frame:
         return
@@ -28,12 +28,12 @@ def _each(
         yield base.named(draw(rows, look), f"{kind}-{number:02d}", kind)
 
 
-def _where(rows: Rows, look: Look) -> str:
+def _where(rows: Rows, look: Style) -> str:
     share = f"{100 * rows[0]['fraction']:.4g} % of the data"
     return f"{share}, {rows[0]['budget_label']}" if look.several_budgets else share
 
 
-def _means(rows: Rows, look: Look) -> Figure:
+def _means(rows: Rows, look: Style) -> Figure:
     keep = ("method", "iqm", "low", "high")
     title = "normalised score, IQM over tasks"
     x = alt.X("iqm:Q", title=title, scale=alt.Scale(zero=False, padding=8))
@@ -51,7 +51,7 @@ def _means(rows: Rows, look: Look) -> Figure:
     return base.finish(drawn, heading, said, 28 * len(rows) + 20)
 
 
-def _profile(rows: Rows, look: Look) -> Figure:
+def _profile(rows: Rows, look: Style) -> Figure:
     keep = ("method", "level", "share", "low", "high")
     x = alt.X("level:Q", title="normalised score τ", scale=alt.Scale(nice=False))
     y = alt.Y("share:Q", title="share of runs above τ", axis=alt.Axis(format=".0%"))
@@ -70,7 +70,7 @@ def _profile(rows: Rows, look: Look) -> Figure:
     return base.finish(drawn, f"{_where(rows, look)}: performance profiles over {rows[0]['tasks']} tasks", said)
 
 
-def _ranks(rows: Rows, look: Look) -> Figure:
+def _ranks(rows: Rows, look: Style) -> Figure:
     """Demšar's diagram: mean ranks, and a bar under every group that the critical difference does not tell apart."""
     rows.sort(key=lambda row: row["rank"])
     groups = [{"from": part[0]["rank"], "to": part[-1]["rank"], "group": letter} for letter, part in _groups(rows)]

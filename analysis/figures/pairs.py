@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 from finebench.analysis.statistics.superiority import GAMMA, LEAST
 from finebench.analysis.tables.formats import plain
 
@@ -18,12 +18,12 @@ TALLEST = 24
 """Couples above which a figure is left to its table: 7 methods give 21."""
 
 
-def differences(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def differences(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A forest plot per task and budget at the largest fraction: a − b of every couple with its interval."""
     yield from base.panels(_forest, "pair-differences", _drawn(frame), look, "difference")
 
 
-def superiority(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def superiority(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """P(A > B) per couple with its interval, beside an even chance and the threshold of a meaningful one."""
     yield from base.panels(_superiority, "superiority", _drawn(frame), look, "superiority")
 
@@ -35,7 +35,7 @@ def _drawn(frame: pd.DataFrame) -> pd.DataFrame:
     return top[top.groupby(["task", "budget"])["a"].transform("size") <= TALLEST]
 
 
-def _forest(rows: Rows, look: Look) -> Figure:
+def _forest(rows: Rows, look: Style) -> Figure:
     shown = [_row(row, "difference", "low", "high", " − ", row["p_holm"] is not None) for row in rows]
     for one in shown:
         one["verdict"] = "differs (Holm)" if one["p_holm"] is not None and one["p_holm"] < 0.05 else "not separated"
@@ -45,7 +45,7 @@ def _forest(rows: Rows, look: Look) -> Figure:
     return base.finish(_chart(shown, f"difference in {metric}", (0.0,), "+.4f"), title, said, _height(shown))
 
 
-def _superiority(rows: Rows, look: Look) -> Figure:
+def _superiority(rows: Rows, look: Style) -> Figure:
     shown = [
         _row(row, "superiority", "superiority_low", "superiority_high", " > ", row["pairs"] >= LEAST) for row in rows
     ]

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures.base import Figure, Rows, Style
 
 KEPT = ("method", "seed", "score", "whole", "setting")
 
@@ -21,7 +21,7 @@ MOST_LETTERS = 54
 """Letters that stand side by side under the axis; longer names are tilted."""
 
 
-def per_seed(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def per_seed(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure per task, budget and fraction with two methods or more, the largest fraction first."""
     if frame.empty:
         return
@@ -37,7 +37,7 @@ def _fits(part: pd.DataFrame) -> bool:
     return 1 < part["method"].nunique() <= MOST_METHODS and part["seed"].nunique() <= MOST_SEEDS
 
 
-def _draw(rows: Rows, look: Look) -> Figure:
+def _draw(rows: Rows, look: Style) -> Figure:
     shown = [row | {"whole": not row["degenerate"]} for row in rows]
     present = {row["method"] for row in rows}
     methods = [name for name in look.methods if name in present]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import altair as alt
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Rows
+from finebench.analysis.figures.base import Figure, Rows, Style
 
 
-def overview(rows: Rows, look: Look) -> Figure:
+def overview(rows: Rows, look: Style) -> Figure:
     """All tasks in one picture: a row per task (and budget), in it a mark per method with its interval."""
     rows = [row | {"place": look.where([row])} for row in rows]
     keep = (*base.KEPT, "place", "metric")
@@ -37,7 +37,7 @@ def _hole(row: base.Row) -> str:
     return "" if row["complete"] else ", incomplete"
 
 
-def by_fraction(rows: Rows, look: Look) -> Figure:
+def by_fraction(rows: Rows, look: Style) -> Figure:
     """Score against data fraction, a line per method with its interval."""
     fractions = sorted({row["fraction"] for row in rows})
     for row in rows:

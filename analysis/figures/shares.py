@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 from finebench.analysis.tables.formats import plain
 
 BETWEEN = "all methods"
@@ -15,7 +15,7 @@ BETWEEN = "all methods"
 KEPT = ("method", "source", "share", "low", "high", "sd", "levels", "runs")
 
 
-def variance_shares(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def variance_shares(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure per task and budget at the largest fraction: each source's share with its interval, by method."""
     if frame.empty or "share" not in frame:
         return
@@ -23,7 +23,7 @@ def variance_shares(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
     yield from base.panels(_draw, "variance-shares", base.top(known), look, "share")
 
 
-def _draw(rows: Rows, look: Look) -> Figure:
+def _draw(rows: Rows, look: Style) -> Figure:
     """Points, not stacked bars: estimated shares have intervals, and a stack would hide them."""
     shown = [row | {"low": row["share_low"], "high": row["share_high"], "source": plain(row["source"])} for row in rows]
     shown = _methods_first(shown, look)
@@ -31,7 +31,7 @@ def _draw(rows: Rows, look: Look) -> Figure:
     axis = alt.Axis(format=".0%")
     x = alt.X("share:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=axis)
     y = alt.Y("source:N", title=None, sort=None)
-    known = Look((*look.methods, BETWEEN), look.several_budgets)
+    known = Style((*look.methods, BETWEEN), look.several_budgets)
     aside = alt.YOffset("method:N", sort=list(known.methods), scale=alt.Scale(paddingInner=0.2, paddingOuter=0.5))
     tips = [alt.Tooltip("method:N"), alt.Tooltip("source:N"), base.tip("share", "share", ".0%")]
     tips += [base.tip("low", "95 % from", ".0%"), base.tip("high", "95 % to", ".0%"), base.tip("sd", "sd", ".4f")]
@@ -54,7 +54,7 @@ def _draw(rows: Rows, look: Look) -> Figure:
     return base.finish(drawn, heading, " ".join(map(_said, shown)), height)
 
 
-def _methods_first(rows: Rows, look: Look) -> Rows:
+def _methods_first(rows: Rows, look: Style) -> Rows:
     """Sources in the order of their first method, those between methods last."""
     rank = {name: place for place, name in enumerate((*look.methods, BETWEEN))}
     return sorted(rows, key=lambda row: rank.get(row["method"], len(rank)))

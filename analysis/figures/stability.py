@@ -6,18 +6,18 @@ import altair as alt
 import pandas as pd
 
 from finebench.analysis.figures import base
-from finebench.analysis.figures.base import Figure, Look, Row, Rows
+from finebench.analysis.figures.base import Figure, Row, Rows, Style
 
 KEPT = ("method", "disagreement", "low", "high", "unanimous", "n", "examples")
 
 
-def disagreement(frame: pd.DataFrame, look: Look) -> Iterator[Figure]:
+def disagreement(frame: pd.DataFrame, look: Style) -> Iterator[Figure]:
     """A figure per task and budget at the largest fraction: mean disagreement, and its range over pairs of seeds."""
     if not frame.empty:
         yield from base.panels(_draw, "disagreement", base.top(frame), look, "disagreement")
 
 
-def _draw(rows: Rows, look: Look) -> Figure:
+def _draw(rows: Rows, look: Style) -> Figure:
     shown: Rows = [row | {"low": row["disagreement_min"], "high": row["disagreement_max"]} for row in rows]
     classes = rows[0]["kind"] == "classes"
     title = "share of examples on which two seeds disagree" if classes else "disagreement of two seeds"

@@ -16,7 +16,7 @@ EMPTY: Mapping[tuple[str, float, str, str], int] = {}
 
 
 @dataclass(frozen=True)
-class Part:
+class StudyRows:
     """The rows of `trials` that are part of the study, configuration and seed as the study writes them; the number of
     others by (task, fraction, budget, method); and why that cannot be told here, where it cannot: then every row is
     taken."""
@@ -26,14 +26,16 @@ class Part:
     unknown: str | None = None
 
 
-def part_of_study(trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[str, Any] | None, where: str) -> Part:
+def part_of_study(
+    trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[str, Any] | None, where: str
+) -> StudyRows:
     """Set the trials of `study` apart, a parsed study.yaml; `where` is what messages call it."""
     if not study or plan is None:
-        return Part(trials, EMPTY, f"there is no {'plan.json' if study else 'study.yaml'}")
+        return StudyRows(trials, EMPTY, f"there is no {'plan.json' if study else 'study.yaml'}")
     try:
         scope = scope_of(study, where, plan)
     except InputError as error:
-        return Part(trials, EMPTY, str(error))
+        return StudyRows(trials, EMPTY, str(error))
     rows = rows_of(trials[name] for name in ROW_COLUMNS)
     places = scope.places(rows)
     made = trials[[place is not None for place in places]].copy()
@@ -41,4 +43,4 @@ def part_of_study(trials: pd.DataFrame, study: Mapping[str, Any], plan: Mapping[
     made["hyperparameters"] = [place.configuration for place in kept]
     made["seed"] = [place.seed for place in kept]
     cells = [row.cell for row, place in zip(rows, places, strict=True) if place is None]
-    return Part(made, Counter((task, fraction, budget, method) for task, method, fraction, budget in cells))
+    return StudyRows(made, Counter((task, fraction, budget, method) for task, method, fraction, budget in cells))

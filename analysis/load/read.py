@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from finebench.analysis.load.part import Part, part_of_study
+from finebench.analysis.load.part import StudyRows, part_of_study
 from finebench.bench.results import plan_file
 from finebench.bench.results.parquet_tables import read_parts
 from finebench.bench.results.schema import TABLES
@@ -57,7 +57,7 @@ class Results:
         return said_of((self.plan or {}).get("shards", []))
 
     @cached_property
-    def part(self) -> Part:
+    def part(self) -> StudyRows:
         """The trials that the study contains as it now is."""
         return part_of_study(self.trials, self.study, self.plan, Store(self.uri).shown("study.yaml"))
 

@@ -23,7 +23,7 @@ from finebench.analysis.figures import (
     stability,
     verdicts,
 )
-from finebench.analysis.figures.base import Figure, Look, named, panels, safe_rows, top
+from finebench.analysis.figures.base import Figure, Style, named, panels, safe_rows, top
 from finebench.analysis.load.frames import largest
 from finebench.analysis.report.contents import Contents
 
@@ -31,12 +31,12 @@ from finebench.analysis.report.contents import Contents
 def figures(contents: Contents) -> list[Figure]:
     """All figures that the frames have rows for, in the order of the report."""
     several = contents.frames["scores"]["budget"].nunique() > 1
-    look = Look(contents.methods, several)
+    look = Style(contents.methods, several)
     with debug_mode(False):  # the grammar's own check of every part takes two thirds of the time; a test has it on
         return [*_answer(contents, look), *_scores(contents, look), *_variance(contents, look), *_costs(contents, look)]
 
 
-def _answer(contents: Contents, look: Look) -> Iterator[Figure]:
+def _answer(contents: Contents, look: Style) -> Iterator[Figure]:
     frame = largest(contents.frames["scores"])
     scored = safe_rows(frame[frame["score"].notna()])
     if scored:
@@ -45,7 +45,7 @@ def _answer(contents: Contents, look: Look) -> Iterator[Figure]:
     yield from interim.looks(list(contents.verdicts))
 
 
-def _scores(contents: Contents, look: Look) -> Iterator[Figure]:
+def _scores(contents: Contents, look: Style) -> Iterator[Figure]:
     frame = contents.frames["scores"]
     if frame.groupby(["task", "budget"])["fraction"].nunique().max() > 1:
         yield from panels(scores.by_fraction, "score-by-fraction", frame, look)
@@ -53,7 +53,7 @@ def _scores(contents: Contents, look: Look) -> Iterator[Figure]:
     yield from panels(learning_rate.by_lr, "score-by-lr", top(contents.frames["sensitivity"]), look)
 
 
-def _variance(contents: Contents, look: Look) -> Iterator[Figure]:
+def _variance(contents: Contents, look: Style) -> Iterator[Figure]:
     frames = contents.frames
     yield from pairs.differences(frames["pairs"], look)
     yield from forest.forests(frames["pairs"], look)
@@ -64,7 +64,7 @@ def _variance(contents: Contents, look: Look) -> Iterator[Figure]:
     yield from best_of.expected_best(frames["best_of"], look)
 
 
-def _costs(contents: Contents, look: Look) -> Iterator[Figure]:
+def _costs(contents: Contents, look: Style) -> Iterator[Figure]:
     yield from cost.pareto(contents.frames["fronts"], contents.frames["scores"], look)
     curves = top(contents.frames["curves"])
     yield from panels(learning_curves.by_step, "learning-curve", curves, look)

@@ -29,7 +29,7 @@ WARNING = (
 
 
 @dataclass(frozen=True)
-class Look:
+class Rendering:
     """One report of one state of the results.
 
     trials: how many were finished; planned: how many the plan then held (None without one); digest: which were
@@ -42,38 +42,38 @@ class Look:
     until: str
 
 
-def look(trials: pd.DataFrame, plan: dict[str, Any] | None) -> Look:
+def look(trials: pd.DataFrame, plan: dict[str, Any] | None) -> Rendering:
     """The state that a report of these trials sees; equal trials give an equal look."""
     ids, last = "\n".join(sorted(trials["trial_id"])), trials["finished_at"].max()
     planned = None if plan is None else sum(int(cell["planned"]) for cell in plan["cells"])
     digest = blake2b(ids.encode(), digest_size=8).hexdigest()
-    return Look(len(trials), planned, digest, "" if pd.isna(last) else last.isoformat())
+    return Rendering(len(trials), planned, digest, "" if pd.isna(last) else last.isoformat())
 
 
-def read_looks(store: Store, prefix: str = "") -> list[Look]:
+def read_looks(store: Store, prefix: str = "") -> list[Rendering]:
     """The looks on record, oldest first; none where there is no record. Raises ResultsError for a broken one."""
     data = store.read_bytes(prefix + FILE, MAX_BYTES)
     if data is None:
         return []
     try:
-        return [Look(**one) for one in json.loads(data)["looks"]]
+        return [Rendering(**one) for one in json.loads(data)["looks"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"{store.shown(prefix + FILE)}: not a record of looks ({error}); move it away to start anew"
         ) from error
 
 
-def with_look(before: list[Look], now: Look) -> list[Look]:
+def with_look(before: list[Rendering], now: Rendering) -> list[Rendering]:
     """The record after this report; the same trials seen again are no further look."""
     return before if before and before[-1].digest == now.digest else [*before, now]
 
 
-def to_json(looks: list[Look]) -> bytes:
+def to_json(looks: list[Rendering]) -> bytes:
     """The record as the file holds it."""
     return (json.dumps({"looks": [asdict(one) for one in looks]}, indent=1) + "\n").encode()
 
 
-def said(looks: list[Look]) -> list[str]:
+def said(looks: list[Rendering]) -> list[str]:
     """A plain sentence where more than one set of trials was reported: whether the plan had grown in between."""
     if len(looks) < 2:
         return []

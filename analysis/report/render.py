@@ -56,7 +56,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One shown table cell; `value` sorts it where it is a number."""
 
     text: str
@@ -125,7 +125,7 @@ def _cut(table: Table) -> Table:
     return Table(table.name, table.title, note, table.frame.head(SHOWN_RUNS), table.columns)
 
 
-def _cells(table: Table) -> list[list[Cell]]:
+def _cells(table: Table) -> list[list[TableCell]]:
     """The shown cells of a table, for the page."""
     kinds = [column.kind for column in table.shown]
     frame = table.frame[[column.key for column in table.shown]].head(SHOWN_RUNS)
@@ -136,10 +136,10 @@ def _cells(table: Table) -> list[list[Cell]]:
     ]
 
 
-def _cell(value: Any, text: str, kind: str) -> Cell:
+def _cell(value: Any, text: str, kind: str) -> TableCell:
     numeric = kind not in ("text", "prose")
     exact = "" if missing(value) or not numeric else repr(float(value))
-    return Cell(text, exact, "num" if numeric else kind)
+    return TableCell(text, exact, "num" if numeric else kind)
 
 
 def _script_json(value: Any) -> Markup:

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 _SEED = 20210303
 
 
-class Scored(NamedTuple):
+class SeedValues(NamedTuple):
     """What a mean over seeds rests on: `values` [S], of a score or a difference, from seeds that stand to each other as
     `of` says.
 
@@ -98,7 +98,7 @@ def degrees(of_seeds: float, seeds_df: float, of_examples: float, n_examples: in
     return whole / inverse
 
 
-def components(scored: Scored) -> Components:
+def components(scored: SeedValues) -> Components:
     """Components of the mean of `scored`, of two seeds at least.
 
     ANOVA estimators of a crossed design, from bootstrap moments (factor N/(N − 1) for the bootstrap's own bias). An
@@ -109,7 +109,7 @@ def components(scored: Scored) -> Components:
     return _with_choice(scored, interaction, examples, scored.n_examples)
 
 
-def over_tasks(parts: Sequence[Scored]) -> Components:
+def over_tasks(parts: Sequence[SeedValues]) -> Components:
     """Components of the mean over tasks, each task's `parts` on the same seeds, in the same order.
 
     A seed is the same subset, order and dropout on every task: its tasks move together. So the mean over tasks is made
@@ -121,13 +121,13 @@ def over_tasks(parts: Sequence[Scored]) -> Components:
     choices = tuple(one for part in parts for one in part.choices or ((alone(part.values), None),))
     told = choices if any(part.choices for part in parts) else ()
     counts = [part.n_examples for part in parts if part.n_examples]
-    together = Scored(mean, parts[0].of, None, min(counts, default=0), told)
+    together = SeedValues(mean, parts[0].of, None, min(counts, default=0), told)
     return _with_choice(
         together, sum(i for i, _ in found) / square, sum(e for _, e in found) / square, min(counts, default=0)
     )
 
 
-def _with_choice(scored: Scored, interaction: float, examples: float, n_examples: int) -> Components:
+def _with_choice(scored: SeedValues, interaction: float, examples: float, n_examples: int) -> Components:
     values, of = scored.values, scored.of
     if of.why or flat(values):
         from_seeds, df, one_seed = (math.nan,) * 3 if of.why else (0.0, float(max(1, min(of.counts) - 1)), 0.0)
@@ -143,7 +143,7 @@ def _with_choice(scored: Scored, interaction: float, examples: float, n_examples
     return made._replace(choice=again.variance, same=again.same)
 
 
-def _from_examples(scored: Scored) -> tuple[float, float]:
+def _from_examples(scored: SeedValues) -> tuple[float, float]:
     """Interaction of seeds and examples, per seed, and variance of the mean from examples, both from replicates."""
     replicates, n = scored.replicates, scored.n_examples
     if replicates is None or n < 2:
@@ -154,7 +154,7 @@ def _from_examples(scored: Scored) -> tuple[float, float]:
     return interaction, max(0.0, mean_moves - interaction / moves.shape[1])
 
 
-def crossed_mean(scored: Scored, level: float = 0.95) -> Estimate:
+def crossed_mean(scored: SeedValues, level: float = 0.95) -> Estimate:
     """Mean of `scored` with an interval over seeds and examples; without replicates over seeds, saying why.
 
     mean ± t · √variance at the components' degrees of freedom, at any number of seeds, so that no p-value of the same
@@ -173,7 +173,7 @@ def crossed_mean(scored: Scored, level: float = 0.95) -> Estimate:
     return Estimate(mean, mean - half, mean + half, values.size, _method(level, found, scored))
 
 
-def _method(level: float, found: Components, scored: Scored) -> str:
+def _method(level: float, found: Components, scored: SeedValues) -> str:
     """The interval in words."""
     seeds = seeds_in_words(found.seeds, scored.of)
     if found.n_examples:
@@ -186,7 +186,7 @@ def _method(level: float, found: Components, scored: Scored) -> str:
     return f"{said}; choice repeated on resampled select scores, the same in {found.same:.0%}"
 
 
-def p_value(scored: Scored) -> float:
+def p_value(scored: SeedValues) -> float:
     """Two-sided p of a mean of 0, by the same variance and degrees of freedom; NaN where there is no variance."""
     if scored.values.size < 2:
         return math.nan

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finebench.analysis.statistics.crossed import Scored
+from finebench.analysis.statistics.crossed import SeedValues
 from finebench.analysis.statistics.design import Design, design
 from finebench.analysis.statistics.resample import Weighted, resampled
 from finebench.analysis.statistics.reselect import Choice, Choices, alone
@@ -95,7 +95,7 @@ class Sample:
         return made
 
     @cached_property
-    def scored(self) -> Scored:
+    def scored(self) -> SeedValues:
         """The sample as a mean over its seeds."""
         choices = () if self.choice is None else ((self.choice, None),)
         return _scored(self.entered, self.seeds, self.replicates, self.n_examples, choices, self.why)
@@ -156,13 +156,13 @@ def _longer(choice: Choice, more: int, constant: float, order: NDArray[np.intp])
 
 def _scored(
     values: Array, seeds: NDArray[np.int64], replicates: Array | None, n: int, choices: tuple[Choices, ...], why: str
-) -> Scored:
+) -> SeedValues:
     """What a mean rests on; examples are left out where fewer than two seeds have predictions."""
     if replicates is not None:
         replicates = replicates[:, ~np.isnan(replicates).all(axis=0)]
     if replicates is None or replicates.shape[1] < 2:
-        return Scored(values, design(seeds), None, 0, choices, why or "no predictions")
-    return Scored(values, design(seeds), replicates, n, choices, why)
+        return SeedValues(values, design(seeds), None, 0, choices, why or "no predictions")
+    return SeedValues(values, design(seeds), replicates, n, choices, why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +199,7 @@ class Pairs:
         return design(self.seeds)
 
     @cached_property
-    def scored(self) -> Scored:
+    def scored(self) -> SeedValues:
         """The difference as a mean over its seeds."""
         choices = () if self.choice is None else ((self.choice, self.against),)
         return _scored(self.difference, self.seeds, self.replicates, self.n_examples, choices, self.why)

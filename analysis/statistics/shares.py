@@ -17,7 +17,7 @@ Term = tuple[int, ...]
 DRAWS = 4000
 
 
-class Share(NamedTuple):
+class VarianceShare(NamedTuple):
     """One source: the factors it stands for, its variance, and its share of the total with a 95 % interval.
 
     `negative` where the unbiased estimate was below 0 and is given as 0.
@@ -56,7 +56,7 @@ def components(scores: Array) -> dict[Term, float]:
     return {term: float(_component(scores.shape, term, observed)[0]) for term in observed}
 
 
-def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list[Share]:
+def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list[VarianceShare]:
     """Components of `scores` [n_1, …, n_K], every factor random with at least 2 levels and no value missing.
 
     σ²_u = Σ_{v ⊇ u} (−1)^(|v| − |u|) MS_v / (levels of the factors outside u), unbiased. Intervals are generalised ones
@@ -76,7 +76,7 @@ def shares(scores: Array, rng: np.random.Generator, level: float = 0.95) -> list
         share_low, share_high = np.quantile(draws[term] / np.where(totals > 0, totals, 1.0), tails)
         share = value / total if total > 0 else float("nan")
         ends = (float(low), float(high), share, float(share_low), float(share_high))
-        made.append(Share(term, value, *ends, df, values[term] < 0))
+        made.append(VarianceShare(term, value, *ends, df, values[term] < 0))
     return made
 
 

@@ -28,7 +28,7 @@ LEAST_ABOVE = 0.01
 """A reference less than this above the constant predictor sets no scale."""
 
 
-class Block(NamedTuple):
+class ScoreBlock(NamedTuple):
     """What can be compared at one fraction and budget: scores [S, T] per method, on tasks and seeds that all have."""
 
     fraction: float
@@ -57,7 +57,7 @@ class Block(NamedTuple):
         return made | {"tasks": len(self.tasks), "seeds": self.seeds, "scale": scale, "why": self.why}
 
 
-def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[Block]:
+def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlock]:
     """One block per fraction and budget with at least two methods. Normalised as (score − constant) / (reference −
     constant), per task and budget, the reference being the method that trains most parameters, at the largest fraction.
 
@@ -92,7 +92,7 @@ def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float,
     return made
 
 
-def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], scales: dict[Any, Any]) -> Block:
+def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], scales: dict[Any, Any]) -> ScoreBlock:
     every = {task for tasks in have.values() for task in tasks}
     common = sorted(task for task in every if all(task in tasks for tasks in have.values()))
     flat = [task for task in common if scales[task, budget][1] - scales[task, budget][0] < LEAST_ABOVE]
@@ -105,7 +105,7 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
     why += [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(flat)
     if not tasks or not seeds:
         why.append("no task in common" if not tasks else "no seed in common")
-        return Block(fraction, budget, {}, {}, tasks, len(seeds), "", "; ".join(why))
+        return ScoreBlock(fraction, budget, {}, {}, tasks, len(seeds), "", "; ".join(why))
     raw, scores = {}, {}
     for method, by_task in have.items():
         columns = [by_task[task] for task in tasks]
@@ -117,12 +117,12 @@ def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], sca
     why += ["crossed seeds: no interval"] * crossed
     references = sorted({scales[task, budget][2] for task in tasks})
     gains = ", ".join(f"{task} +{scales[task, budget][1] - scales[task, budget][0]:.3f}" for task in tasks)
-    return Block(
+    return ScoreBlock(
         fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), crossed, gains
     )
 
 
-def aggregate(found: list[Block]) -> pd.DataFrame:
+def aggregate(found: list[ScoreBlock]) -> pd.DataFrame:
     """One row per block × method: the interquartile mean of normalised scores over all runs of all common tasks.
 
     Columns: fraction, budget, budget_label, tasks, seeds, scale, why, method, iqm, low, high, interval. With one task
@@ -141,23 +141,23 @@ def aggregate(found: list[Block]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def _without(value: float, block: Block) -> Estimate | None:
+def _without(value: float, block: ScoreBlock) -> Estimate | None:
     """The value alone where no interval can be had of these seeds."""
     return Estimate(value, math.nan, math.nan, block.seeds, "crossed seeds: no interval") if block.crossed else None
 
 
-def _few(block: Block) -> str:
+def _few(block: ScoreBlock) -> str:
     said = f"needs two tasks and two seeds that all methods have; {len(block.tasks)} and {block.seeds} are there"
     return "; ".join(filter(None, [said, block.why]))
 
 
-def _draws(block: Block, method: str) -> np.ndarray:
+def _draws(block: ScoreBlock, method: str) -> np.ndarray:
     scores = block.scores[method]
     rng = generator("aggregate", block.fraction, block.budget, method)
     return expand(within_tasks(scores, rng), scores)
 
 
-def improvements(found: list[Block]) -> pd.DataFrame:
+def improvements(found: list[ScoreBlock]) -> pd.DataFrame:
     """One row per block × two methods: probability that a run of `a` beats one of `b` on a task drawn at random.
 
     Columns: as `aggregate`, with a, b, probability, low, high.
@@ -174,7 +174,7 @@ def improvements(found: list[Block]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def profiles(found: list[Block]) -> pd.DataFrame:
+def profiles(found: list[ScoreBlock]) -> pd.DataFrame:
     """One row per block × method × level: the share of runs whose normalised score is above the level.
 
     Columns: as `aggregate`, with method, level, share, low, high.
@@ -197,7 +197,7 @@ def profiles(found: list[Block]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def critical(found: list[Block]) -> pd.DataFrame:
+def critical(found: list[ScoreBlock]) -> pd.DataFrame:
     """One row per block × method: mean rank over tasks and the critical difference; below 5 tasks a row that says so.
 
     Columns: as `aggregate`, with method, rank (1 is best), difference (two mean ranks further apart differ at 5 %), p

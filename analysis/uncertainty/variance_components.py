@@ -14,7 +14,7 @@ from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.scores.selected_configuration import CHOOSING
 from finebench.analysis.statistics.design import CROSSED, INCOMPLETE, SOURCES, level_of
 from finebench.analysis.statistics.sample import Sample
-from finebench.analysis.statistics.shares import Share, shares
+from finebench.analysis.statistics.shares import VarianceShare, shares
 
 TOGETHER = (
     "a seed sets head initialisation, data order and subset at once, which cannot be told apart; cross them in seeds"
@@ -63,7 +63,7 @@ def _scope(key: Key, scope: str, method: str | None, label: str, table: pd.DataF
     return [head | _row(one, axes) | {"levels": levels, "runs": scores.size, "why": note} for one in found]
 
 
-def _row(one: Share, axes: Axes) -> dict[str, Any]:
+def _row(one: VarianceShare, axes: Axes) -> dict[str, Any]:
     name = " × ".join(axes[axis][0] for axis in one.term)
     if len(one.term) == len(axes):
         name += " and what is left" if len(axes) > 1 else ""

@@ -126,9 +126,9 @@ def slurm(
 ) -> None:
     """Write a Slurm batch script that runs a study on several nodes, and queues itself again until it is done."""
     from finebench.bench.cli.new import write_script
-    from finebench.bench.driver.slurm import Job, slurm_script
+    from finebench.bench.driver.slurm import SlurmJob, slurm_script
 
-    job = Job(nodes, time, partition, account, gpus_per_node, cpus_per_node, sbatch or [])
+    job = SlurmJob(nodes, time, partition, account, gpus_per_node, cpus_per_node, sbatch or [])
     given = [study, *(options or [])]
     params = get_command(app).commands["run"].make_context("run", given).params  # type: ignore[attr-defined]
     script = slurm_script(study, job, options or [], params, setup or [])

@@ -23,7 +23,7 @@ CELL = ["task", "method", "fraction", "budget"]
 
 
 @dataclass(frozen=True)
-class Counts:
+class StatusCounts:
     """By cell: `statuses` counts how trials ended, `confirmed` those of the confirm stage by configuration. A trial
     that was run whole after a search had stopped it is counted as that alone.
 
@@ -44,7 +44,7 @@ class Counts:
         return [one for one, done in zip(asked, there, strict=True) if not done]
 
 
-def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, stored: Stored) -> Counts:
+def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, stored: Stored) -> StatusCounts:
     """Count a folder's rows, those trained in the precision that its study trains in `now` (None: all), and of them
     those in the scope of the study as `stored`; damaged files are noted in `damaged`."""
     schema = pa.schema([(name, TYPES.get(name, pa.string())) for name in COLUMNS])
@@ -70,7 +70,7 @@ def count(folder: ResultsFolder, damaged: dict[str, str], now: str | None, store
     for row in _grouped(rows.filter(pc.equal(rows["stage"], "confirm")), "hyperparameters"):
         confirmed.setdefault(_cell(row), Counter())[row["hyperparameters"]] = row["n"]
     outside = None if stored.scope is None else known - len(rows)
-    return Counts(statuses, confirmed, every - known, outside, rows["trial_id"])
+    return StatusCounts(statuses, confirmed, every - known, outside, rows["trial_id"])
 
 
 def _within(rows: pa.Table, scope: Scope) -> pa.Table:

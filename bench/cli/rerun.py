@@ -53,7 +53,7 @@ def rerun_command(results: str, trial_id: str, as_json: bool = False) -> int:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RerunResult:
     """Whether a trial came out the same, in the words for what the same means here."""
 
     equal: bool
@@ -71,16 +71,16 @@ def _changes(row: dict[str, Any], trial: Trial, record: Record) -> list[str]:
     return notes
 
 
-def _compare(folder: ResultsFolder, row: dict[str, Any], record: Record) -> Comparison:
+def _compare(folder: ResultsFolder, row: dict[str, Any], record: Record) -> RerunResult:
     equal = row["status"] == record.trial["status"] and all(_same(row[key], record.trial[key]) for key in COMPARED)
-    return Comparison(equal and _same_predictions(folder, row, record), "bit-equal")
+    return RerunResult(equal and _same_predictions(folder, row, record), "bit-equal")
 
 
-def _compare_packed(row: dict[str, Any], record: Record) -> Comparison:
+def _compare_packed(row: dict[str, Any], record: Record) -> RerunResult:
     """A trial stored from a pack, whose sums were taken in another order than alone."""
     alike = row["status"] == record.trial["status"] and all(_near(row[key], record.trial[key]) for key in COMPARED)
     note = f"stored from a pack of {row['pack_size']}; alone a trial is the same up to rounding only"
-    return Comparison(alike, f"equal to {PACKED_TOLERANCE:g}", (note,))
+    return RerunResult(alike, f"equal to {PACKED_TOLERANCE:g}", (note,))
 
 
 def _near(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ from finebench.bench.cli.terminal.console import make_console, print_json
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import claim
 from finebench.bench.results.merge import compact
-from finebench.bench.results.verify import Finding, verify
+from finebench.bench.results.verify import Remark, verify
 from finebench.bench.util.errors import ResultsError
 
 SHOWN = 50
@@ -35,7 +35,7 @@ def verify_command(results: str, as_json: bool) -> int:
     return EXIT_FAILED_TRIALS if found.problems else 0
 
 
-def _lines(word: str, findings: list[Finding]) -> list[str]:
+def _lines(word: str, findings: list[Remark]) -> list[str]:
     shown = [f"{word}: {one.kind}: {one.where}: {one.what}" for one in findings[:SHOWN]]
     return shown if len(findings) <= SHOWN else [*shown, f"… and {len(findings) - SHOWN:,} more ({word}s); see --json"]
 

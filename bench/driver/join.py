@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Source:
+class ReadFolder:
     """One folder as it was read: `text` is its study.yaml, `rows` has its whole trials by record name."""
 
     folder: ResultsFolder
@@ -102,7 +102,7 @@ def _check_different(folders: Sequence[ResultsFolder]) -> None:
         seen.add(one.root)
 
 
-def _read(folder: ResultsFolder, note: Callable[[str], None], new: Source | None = None) -> Source:
+def _read(folder: ResultsFolder, note: Callable[[str], None], new: ReadFolder | None = None) -> ReadFolder:
     """Read a folder, every byte of its tables; `new` is what one that holds no study yet will hold."""
     text, plan = folder.read_bytes("study.yaml", MAX_BYTES), folder.plan()
     if new is not None and text is None and plan is None:
@@ -129,10 +129,10 @@ def _read(folder: ResultsFolder, note: Callable[[str], None], new: Source | None
     names = [name for name in folder.files(SEARCH, recursive=True) if name.endswith(".json")]
     documents = {f"{SEARCH}/{name}": folder.read_json(f"{SEARCH}/{name}") for name in names}
     documents[CALIBRATION] = folder.read_json(CALIBRATION) or {}
-    return Source(folder, text, study, plan, {k: row for k, row in named.items() if k in whole}, documents)
+    return ReadFolder(folder, text, study, plan, {k: row for k, row in named.items() if k in whole}, documents)
 
 
-def _check_alike(sources: Sequence[Source]) -> None:
+def _check_alike(sources: Sequence[ReadFolder]) -> None:
     """Raise ResultsError where two folders do not hold the same study on the same data, model and precision."""
     first = sources[0]
     for one in sources[1:]:
@@ -158,7 +158,7 @@ def _check_alike(sources: Sequence[Source]) -> None:
         )
 
 
-def _asked(source: Source) -> dict[str, Any]:
+def _asked(source: ReadFolder) -> dict[str, Any]:
     """A study without what is its machine's, which is also where the user's files and a model's folder lie: what is in
     them `check_identity` compares."""
     study = source.study
@@ -181,9 +181,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 
-def _choose(sources: Sequence[Source]) -> dict[str, Source]:
+def _choose(sources: Sequence[ReadFolder]) -> dict[str, ReadFolder]:
     """Which folder each record comes from; raises ResultsError where two results of one differ."""
-    chosen: dict[str, Source] = {}
+    chosen: dict[str, ReadFolder] = {}
     clashes: list[str] = []
     for source in sources:
         for record, row in source.rows.items():
@@ -211,9 +211,9 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b or (a != a and b != b))
 
 
-def _documents(sources: Sequence[Source]) -> dict[str, Any]:
+def _documents(sources: Sequence[ReadFolder]) -> dict[str, Any]:
     """All suggestions and one calibration; raises ResultsError where two folders say different things."""
-    found: dict[str, tuple[Source, Any]] = {}
+    found: dict[str, tuple[ReadFolder, Any]] = {}
     calibration: dict[str, Any] = {}
     for source in sources:
         for name, value in source.documents.items():
@@ -231,7 +231,7 @@ def _documents(sources: Sequence[Source]) -> dict[str, Any]:
     return documents | ({CALIBRATION: calibration} if calibration else {})
 
 
-def _calibrate(into: dict[str, Any], more: Mapping[str, Any], source: Source) -> None:
+def _calibrate(into: dict[str, Any], more: Mapping[str, Any], source: ReadFolder) -> None:
     """Take in a calibration: of what was measured in two folders, the first one's counts. Speeds decide how many steps
     a seconds budget has: two of one shape are refused."""
     speeds, known = more.get("steps_per_second", {}), into.get("steps_per_second", {})
@@ -244,7 +244,7 @@ def _calibrate(into: dict[str, Any], more: Mapping[str, Any], source: Source) ->
         into[key] = value | (into.get(key) or {}) if isinstance(value, dict) else into.get(key) or value
 
 
-def _write_documents(there: Source, every: Sequence[Source], documents: Mapping[str, Any]) -> None:
+def _write_documents(there: ReadFolder, every: Sequence[ReadFolder], documents: Mapping[str, Any]) -> None:
     """The folder says what it holds before it holds any of it."""
     folder = there.folder
     if folder.read_bytes("study.yaml", MAX_BYTES) is None:
@@ -255,7 +255,7 @@ def _write_documents(there: Source, every: Sequence[Source], documents: Mapping[
             folder.write_json(name, value)
 
 
-def _write_plan(there: Source, every: Sequence[Source], done: bool) -> None:
+def _write_plan(there: ReadFolder, every: Sequence[ReadFolder], done: bool) -> None:
     """plan.json for all folders together: of shards that are all there, once it is `done`, nothing is said any more."""
     plan = dict(there.plan)
     for one in every:
@@ -290,7 +290,7 @@ def _shards(plans: Sequence[Mapping[str, Any]], copied: Sequence[Mapping[str, An
     return ordered, [shard for shard in ordered if shard not in here]
 
 
-def _copy(source: Source, there: Source, chosen: Mapping[str, Source]) -> int:
+def _copy(source: ReadFolder, there: ReadFolder, chosen: Mapping[str, ReadFolder]) -> int:
     """Copy what is wanted of one folder; returns the number of trials copied. A delta that only this folder has comes
     along, whichever folder the trial is from: it is the same trial."""
     copy_deltas(source.folder, there.folder, {one for one, of in chosen.items() if of.rows[one]["status"] in KEPT})

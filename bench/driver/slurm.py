@@ -73,7 +73,7 @@ exit $code
 
 
 @dataclass(frozen=True)
-class Job:
+class SlurmJob:
     """What is asked of Slurm; raises InputError for what it would refuse, or what leaves no time to work."""
 
     nodes: int
@@ -132,7 +132,9 @@ class Job:
         return [*options, "--requeue", *(["--exclusive"] if self.cpus is None else []), *self.lines]
 
 
-def slurm_script(study: str, job: Job, options: Sequence[str], params: Mapping[str, Any], setup: Sequence[str]) -> str:
+def slurm_script(
+    study: str, job: SlurmJob, options: Sequence[str], params: Mapping[str, Any], setup: Sequence[str]
+) -> str:
     """The script for a study; `options` are those of `finebench run`, and `params` what they were parsed to.
 
     Raises InputError for a study or options that `run` would refuse: a job may wait for a day to be told so.

@@ -34,7 +34,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """One thing to know; `where` is a file or a trial."""
 
     kind: str
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass
-class Verdict:
+class Verification:
     """What was looked at and what was found. `unchecked` counts rows whose id could not be recomputed, by reason."""
 
     files: int = 0
@@ -51,16 +51,16 @@ class Verdict:
     planned: int | None = None
     ids: int = 0
     unchecked: Counter[str] = field(default_factory=Counter)
-    problems: list[Finding] = field(default_factory=list)
-    notes: list[Finding] = field(default_factory=list)
+    problems: list[Remark] = field(default_factory=list)
+    notes: list[Remark] = field(default_factory=list)
 
     def problem(self, kind: str, where: str, what: str) -> None:
         """Something is wrong."""
-        self.problems.append(Finding(kind, where, what))
+        self.problems.append(Remark(kind, where, what))
 
     def note(self, kind: str, where: str, what: str) -> None:
         """Something is worth knowing."""
-        self.notes.append(Finding(kind, where, what))
+        self.notes.append(Remark(kind, where, what))
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -76,11 +76,11 @@ class Verdict:
         }
 
 
-def verify(folder: ResultsFolder) -> Verdict:
+def verify(folder: ResultsFolder) -> Verification:
     """Read every file of a results folder and check it; changes nothing. Raises ResultsError where there is none."""
     if not folder.exists():
         raise ResultsError(f"results folder {folder.uri!r} does not exist")
-    found = Verdict()
+    found = Verification()
     study, plan = _study(folder, found), _read(found, "plan.json", folder.plan)
     rows = _trials(folder, found, Identifier.of(study, plan))
     for table in ("evals", "predictions"):
@@ -90,7 +90,7 @@ def verify(folder: ResultsFolder) -> Verdict:
     return found
 
 
-def _study(folder: ResultsFolder, found: Verdict) -> Study | None:
+def _study(folder: ResultsFolder, found: Verification) -> Study | None:
     try:
         data = folder.read_bytes("study.yaml", MAX_BYTES)
         if data is None:
@@ -109,7 +109,7 @@ def _study(folder: ResultsFolder, found: Verdict) -> Study | None:
         return None
 
 
-def _read(found: Verdict, name: str, read: Callable[[], Any]) -> Any:
+def _read(found: Verification, name: str, read: Callable[[], Any]) -> Any:
     try:
         value = read()
     except StorageError:
@@ -124,7 +124,7 @@ def _read(found: Verdict, name: str, read: Callable[[], Any]) -> Any:
     return value
 
 
-def _parts(folder: ResultsFolder, found: Verdict, table: str) -> Iterator[Part]:
+def _parts(folder: ResultsFolder, found: Verification, table: str) -> Iterator[Part]:
     """A table's sound files, one after the other; the others become problems."""
 
     def foreign(error: ResultsError) -> None:
@@ -144,7 +144,7 @@ def _parts(folder: ResultsFolder, found: Verdict, table: str) -> Iterator[Part]:
         yield part
 
 
-def _trials(folder: ResultsFolder, found: Verdict, identifier: Identifier) -> Rows:
+def _trials(folder: ResultsFolder, found: Verification, identifier: Identifier) -> Rows:
     """Every trial's row, its id and its contents checked, and compared with any other row of the same trial."""
     rows: Rows = {}
     for part in _parts(folder, found, "trials"):
@@ -169,7 +169,7 @@ def _trials(folder: ResultsFolder, found: Verdict, identifier: Identifier) -> Ro
     return rows
 
 
-def _twice(found: Verdict, where: str, record: str, counts: dict[str, Any], row: dict[str, Any]) -> None:
+def _twice(found: Verification, where: str, record: str, counts: dict[str, Any], row: dict[str, Any]) -> None:
     different = [key for key in SCIENCE if counts[key] != row[key] and counts[key] == counts[key]]
     if different and counts["status"] in KEPT and row["status"] in KEPT:
         found.problem("duplicate", where, f"trial {record} has another result in another file: {different[0]} differs")
@@ -178,7 +178,7 @@ def _twice(found: Verdict, where: str, record: str, counts: dict[str, Any], row:
         found.note("superseded", where, f"trial {record}: {what}; readers take one, `compact` drops the other")
 
 
-def _complete(folder: ResultsFolder, found: Verdict, table: str, rows: Rows) -> None:
+def _complete(folder: ResultsFolder, found: Verification, table: str, rows: Rows) -> None:
     """Every trial has its file of a table, and every file its trial."""
     held: set[str] = set()
     for part in _parts(folder, found, table):
@@ -193,7 +193,7 @@ def _complete(folder: ResultsFolder, found: Verdict, table: str, rows: Rows) -> 
         found.note("orphan", f"{table}/{record}", "no row in trials/: the trial had not ended; `run` writes it anew")
 
 
-def _counts(folder: ResultsFolder, found: Verdict, plan: dict[str, Any] | None, rows: Rows) -> None:
+def _counts(folder: ResultsFolder, found: Verification, plan: dict[str, Any] | None, rows: Rows) -> None:
     """Finished trials of the study against the plan, per cell and stage; those that are no part of it are counted."""
     if plan is None:
         return
@@ -222,7 +222,7 @@ def _counts(folder: ResultsFolder, found: Verdict, plan: dict[str, Any] | None, 
         found.note("pending", "plan.json", f"up to {pending} planned trials have no row yet")
 
 
-def _others(folder: ResultsFolder, found: Verdict, rows: Rows) -> None:
+def _others(folder: ResultsFolder, found: Verification, rows: Rows) -> None:
     """Suggestions, calibration and deltas can be read; temporary and damaged files are told."""
     for name in folder.files("", recursive=True):
         if name.startswith(f"{DAMAGED}/"):
@@ -236,7 +236,7 @@ def _others(folder: ResultsFolder, found: Verdict, rows: Rows) -> None:
             _delta(folder, found, name, rows)
 
 
-def _delta(folder: ResultsFolder, found: Verdict, name: str, rows: Rows) -> None:
+def _delta(folder: ResultsFolder, found: Verification, name: str, rows: Rows) -> None:
     try:
         deserialize(folder.read_bytes(name) or b"")
         found.files += 1

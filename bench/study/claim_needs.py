@@ -30,7 +30,7 @@ class _Lack(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Need:
+class Lack:
     """Claims (ids) that get no verdict for one reason. With `sets` they would; where there are none, the file has to
     change."""
 
@@ -44,7 +44,7 @@ class Need:
         return tuple(f"{key}={json.dumps(value)}" for key, value in self.sets)
 
 
-def needs(study: Study) -> list[Need]:
+def needs(study: Study) -> list[Lack]:
     """The claims that cannot get a verdict with what the study plans, those with one reason together."""
     found: dict[tuple[str, str], tuple[list[str], Sets]] = {}
     for claim in study.claims:
@@ -54,10 +54,10 @@ def needs(study: Study) -> list[Need]:
             sets = tuple(pair for one in lacks for pair in one.sets or ()) if known else ()
             why = "; ".join(one.why for one in lacks)
             found.setdefault((why, repr(sets)), ([], sets))[0].append(claim.id)
-    return [Need(tuple(ids), why, sets) for (why, _), (ids, sets) in found.items()]
+    return [Lack(tuple(ids), why, sets) for (why, _), (ids, sets) in found.items()]
 
 
-def with_sets(study: Study, need: Need) -> Study:
+def with_sets(study: Study, need: Lack) -> Study:
     """The study as its `need` would have it."""
     raw = study.model_dump()
     for key, value in need.sets:

@@ -31,14 +31,14 @@ Point = dict[str, Any]
 
 def check_methods(
     plan: Plan, architecture: Architecture, num_labels: Mapping[str, int], every: bool
-) -> dict[str, list[method_cost.Counts]]:
+) -> dict[str, list[method_cost.ParameterCounts]]:
     """Check each method's space: on every point of a grid, or, without `every`, with one value changed at a time.
 
     `num_labels`: outputs of each task's head. Returns what each method trains at the points looked at. Raises
     MethodError where a method or a value cannot be used, does nothing, or makes a configuration that is there already.
     """
     seen: set[tuple[str, int, int]] = set()
-    counts: defaultdict[str, list[method_cost.Counts]] = defaultdict(list)
+    counts: defaultdict[str, list[method_cost.ParameterCounts]] = defaultdict(list)
     for cell in _spaces(plan):
         labels, space = num_labels[cell.task], plan.space(cell)
         if (shape := (cell.method, id(space), labels)) in seen:
@@ -210,7 +210,7 @@ def variations(space: Space) -> Iterator[Point]:
     yield from (point for point in space.one_at_a_time() if point.get("lr") == first.get("lr"))
 
 
-def check_method(name: str, point: Point, architecture: Architecture, num_labels: int) -> method_cost.Counts:
+def check_method(name: str, point: Point, architecture: Architecture, num_labels: int) -> method_cost.ParameterCounts:
     """What a method trains at one point of its space; raises MethodError where it cannot be applied to the model."""
     tuned = method(name)(**split_point(point)[0])
     try:

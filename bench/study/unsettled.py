@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from finebench.bench.study.claim_needs import Need, more_trials, needs, with_sets
+from finebench.bench.study.claim_needs import Lack, more_trials, needs, with_sets
 from finebench.bench.study.plan import Cell, Plan
 from finebench.bench.util.errors import StudyError
 
@@ -22,7 +22,7 @@ def unsettled(plan: Plan, seconds: Seconds, cores: float) -> list[dict[str, Any]
     return [_row(plan, need, seconds, cores) for need in needs(plan.study)]
 
 
-def _row(plan: Plan, need: Need, seconds: Seconds, cores: float) -> dict[str, Any]:
+def _row(plan: Plan, need: Lack, seconds: Seconds, cores: float) -> dict[str, Any]:
     row = uncosted(need)
     if not need.sets:
         return row
@@ -37,7 +37,7 @@ def _row(plan: Plan, need: Need, seconds: Seconds, cores: float) -> dict[str, An
     return row | {"trials": sum(more.values()), "seconds": total / cores if known else None}
 
 
-def uncosted(need: Need) -> dict[str, Any]:
+def uncosted(need: Lack) -> dict[str, Any]:
     """The row of a need whose trials and seconds are not looked into."""
     row: dict[str, Any] = {"claims": list(need.claims), "why": need.why, "set": list(need.arguments)}
     return row | {"trials": None, "seconds": None}

@@ -7,34 +7,34 @@ most often in one word form or in the order of the same words (in the manner of 
 from collections.abc import Callable
 
 from finebench.bench.data.embedded import lexicon as lex
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.meaning import Entity, entity
 from finebench.bench.data.embedded.realise import noun_phrase, sentence
 from finebench.bench.data.embedded.words import ADJECTIVES, FORMS, MANNERS, NOUNS, PREPOSITIONS, VERBS, Verb, plural
 
 Pair = tuple[str, str]
-Phenomenon = Callable[[Draw], Pair]
+Phenomenon = Callable[[Choices], Pair]
 
 
-def word(draw: Draw, frame: str) -> Verb:
+def word(draw: Choices, frame: str) -> Verb:
     """Draw a verb of a frame, any of its synonyms."""
     return FORMS[draw.pick(draw.pick(VERBS[frame]).words)]
 
 
-def noun(draw: Draw, kind: str, many: bool) -> str:
+def noun(draw: Choices, kind: str, many: bool) -> str:
     """Draw a noun of a kind in the given number."""
     single = draw.pick(draw.pick(NOUNS[kind]).words)
     return plural(single) if many else single
 
 
-def phrase(draw: Draw, kind: str, many: bool | None = None, adjective: float = 0.15) -> tuple[list[str], bool]:
+def phrase(draw: Choices, kind: str, many: bool | None = None, adjective: float = 0.15) -> tuple[list[str], bool]:
     """Draw a noun phrase; return its tokens and whether it is plural."""
     drawn = entity(draw, kind, adjective)
     what = Entity(drawn.noun, drawn.many if many is None else many, drawn.determiner, drawn.adjective)
     return noun_phrase(what, lambda concept: draw.pick(concept.words)), what.many
 
 
-def predicate(draw: Draw, many: bool) -> tuple[list[str], list[str]]:
+def predicate(draw: Choices, many: bool) -> tuple[list[str], list[str]]:
     """Draw a present-tense predicate; return it agreeing with the given number and with the other one."""
     if draw.chance(0.3):
         rest = [word(draw, "intransitive").ing]
@@ -53,7 +53,7 @@ def predicate(draw: Draw, many: bool) -> tuple[list[str], list[str]]:
     return forms if many else (forms[1], forms[0])
 
 
-def word_except(draw: Draw, frame: str, excluded: str) -> Verb:
+def word_except(draw: Choices, frame: str, excluded: str) -> Verb:
     """Draw a verb of a frame that is not in `excluded`, one of the lexicon's lists of verbs."""
     while True:
         verb = word(draw, frame)
@@ -61,12 +61,12 @@ def word_except(draw: Draw, frame: str, excluded: str) -> Verb:
             return verb
 
 
-def strict_transitive(draw: Draw, frame: str) -> Verb:
+def strict_transitive(draw: Choices, frame: str) -> Verb:
     """Draw a verb that cannot be used without its object."""
     return word_except(draw, frame, lex.OBJECT_MAY_BE_LEFT_OUT)
 
 
-def strict_intransitive(draw: Draw) -> Verb:
+def strict_intransitive(draw: Choices) -> Verb:
     """Draw a verb that cannot be used with an object."""
     return word_except(draw, "intransitive", lex.TAKES_AN_OBJECT_TOO)
 
@@ -76,11 +76,11 @@ def pair(good: list[str], bad: list[str]) -> Pair:
     return sentence(good), sentence(bad)
 
 
-def adverb(draw: Draw) -> str:
+def adverb(draw: Choices) -> str:
     """Draw a manner adverb."""
     return draw.pick(draw.pick(MANNERS).words)
 
 
-def preposition(draw: Draw) -> str:
+def preposition(draw: Choices) -> str:
     """Draw a preposition of place."""
     return draw.pick(draw.pick(PREPOSITIONS).words)

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Draw:
+class Choices:
     """A stream of seeded choices. The seed is a tuple of small non-negative integers."""
 
     def __init__(self, *seed: int) -> None:

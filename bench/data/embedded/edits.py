@@ -7,14 +7,14 @@ sentence, `STRUCTURAL` edits only rearrange or inflect.
 from collections.abc import Callable
 from dataclasses import replace
 
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.meaning import TENSES, Entity, Event
 from finebench.bench.data.embedded.words import ADJECTIVES, MANNERS, NOUNS, PREPOSITIONS, VERBS, Concept, opposite_of
 
-Edit = Callable[[Event, Draw], Event | None]
+Edit = Callable[[Event, Choices], Event | None]
 
 
-def swap_roles(said: Event, draw: Draw) -> Event | None:
+def swap_roles(said: Event, draw: Choices) -> Event | None:
     """Exchange agent and patient, or agent and recipient."""
     if said.recipient is not None:
         return replace(said, agent=said.recipient, recipient=said.agent)
@@ -23,24 +23,24 @@ def swap_roles(said: Event, draw: Draw) -> Event | None:
     return replace(said, agent=said.patient, patient=said.agent)
 
 
-def negate(said: Event, draw: Draw) -> Event | None:
+def negate(said: Event, draw: Choices) -> Event | None:
     """Deny what was said, or say what was denied."""
     return replace(said, negated=not said.negated)
 
 
-def change_tense(said: Event, draw: Draw) -> Event | None:
+def change_tense(said: Event, draw: Choices) -> Event | None:
     """Move the event to another tense; not where a time word fixes it."""
     return None if said.time else replace(said, tense=draw.other(TENSES, said.tense))
 
 
-def change_number(said: Event, draw: Draw) -> Event | None:
+def change_number(said: Event, draw: Choices) -> Event | None:
     """Turn one into many or many into one, on agent or patient."""
     if said.patient is not None and draw.chance(0.5):
         return replace(said, patient=replace(said.patient, many=not said.patient.many))
     return replace(said, agent=replace(said.agent, many=not said.agent.many))
 
 
-def move_adjective(said: Event, draw: Draw) -> Event | None:
+def move_adjective(said: Event, draw: Choices) -> Event | None:
     """Let the adjective of one person describe the other."""
     other = said.recipient or said.patient
     if other is None or not other.is_person or (said.agent.adjective is None) == (other.adjective is None):
@@ -50,13 +50,13 @@ def move_adjective(said: Event, draw: Draw) -> Event | None:
     return replace(said, agent=agent, recipient=moved) if said.recipient else replace(said, agent=agent, patient=moved)
 
 
-def reverse_verb(said: Event, draw: Draw) -> Event | None:
+def reverse_verb(said: Event, draw: Choices) -> Event | None:
     """Put the opposite verb."""
     other = opposite_of(said.verb, VERBS[said.verb.kind])
     return replace(said, verb=other) if other else None
 
 
-def other_verb(said: Event, draw: Draw) -> Event | None:
+def other_verb(said: Event, draw: Choices) -> Event | None:
     """Put another verb of the same frame."""
     return replace(said, verb=draw.other(VERBS[said.verb.kind], said.verb))
 
@@ -65,19 +65,19 @@ def _kind(what: Entity) -> tuple[Concept, ...]:
     return NOUNS["person" if what.is_person else what.noun.kind]
 
 
-def other_agent(said: Event, draw: Draw) -> Event | None:
+def other_agent(said: Event, draw: Choices) -> Event | None:
     """Let someone else do it."""
     return replace(said, agent=replace(said.agent, noun=draw.other(_kind(said.agent), said.agent.noun)))
 
 
-def other_patient(said: Event, draw: Draw) -> Event | None:
+def other_patient(said: Event, draw: Choices) -> Event | None:
     """Let it happen to someone or something else of the same kind."""
     if said.patient is None:
         return None
     return replace(said, patient=replace(said.patient, noun=draw.other(_kind(said.patient), said.patient.noun)))
 
 
-def other_place(said: Event, draw: Draw) -> Event | None:
+def other_place(said: Event, draw: Choices) -> Event | None:
     """Move the event to another place, or to another side of the same place."""
     if said.place is None or said.preposition is None:
         return None
@@ -86,12 +86,12 @@ def other_place(said: Event, draw: Draw) -> Event | None:
     return replace(said, place=draw.other(NOUNS["place"], said.place))
 
 
-def reverse_manner(said: Event, draw: Draw) -> Event | None:
+def reverse_manner(said: Event, draw: Choices) -> Event | None:
     """Let it happen in the opposite manner."""
     return replace(said, manner=opposite_of(said.manner, MANNERS)) if said.manner else None
 
 
-def reverse_adjective(said: Event, draw: Draw) -> Event | None:
+def reverse_adjective(said: Event, draw: Choices) -> Event | None:
     """Put the opposite adjective, or another one where there is no opposite."""
     what = said.agent if said.agent.adjective else said.patient
     if what is None or what.adjective is None:
@@ -107,7 +107,7 @@ LEXICAL: tuple[Edit, ...] = (
 )  # fmt: skip
 
 
-def near_miss(said: Event, draw: Draw, lexical: float = 0.5) -> tuple[Event, bool]:
+def near_miss(said: Event, draw: Choices, lexical: float = 0.5) -> tuple[Event, bool]:
     """Return an event that differs in one point, and whether a new content word came in."""
     while True:
         is_lexical = draw.chance(lexical)

@@ -5,7 +5,7 @@ Two sentences are paraphrases exactly when they are written from equal events.
 
 from dataclasses import dataclass
 
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.words import ADJECTIVES, MANNERS, NOUNS, PREPOSITIONS, TIMES, VERBS, Concept
 
 TENSES = ("past", "present", "future", "perfect", "progressive")
@@ -44,7 +44,7 @@ class Event:
     report: tuple[Entity, Concept] | None = None
 
 
-def entity(draw: Draw, kind: str, adjective: float = 0.25) -> Entity:
+def entity(draw: Choices, kind: str, adjective: float = 0.25) -> Entity:
     """Sample a noun phrase of a kind (`person`, `animal`, `thing`, `man`, `woman`)."""
     noun = draw.pick(NOUNS[kind])
     many = draw.chance(0.35)
@@ -53,14 +53,14 @@ def entity(draw: Draw, kind: str, adjective: float = 0.25) -> Entity:
     return Entity(noun, many, determiner, draw.pick(ADJECTIVES[quality]) if draw.chance(adjective) else None)
 
 
-def patient_for(draw: Draw, frame: str) -> Entity | None:
+def patient_for(draw: Choices, frame: str) -> Entity | None:
     """Sample what a verb of this frame acts on; None for frames without a patient."""
     if frame == "social":
         return entity(draw, "animal" if draw.chance(0.25) else "person")
     return entity(draw, "thing") if frame in {"handling", "giving"} else None
 
 
-def event(draw: Draw, frame: str | None = None, reported: float = 0.1) -> Event:
+def event(draw: Choices, frame: str | None = None, reported: float = 0.1) -> Event:
     """Sample an event. `frame` is a key of VERBS other than `clausal`; drawn where it is None."""
     frame = frame or draw.pick(("intransitive", "social", "social", "handling", "handling", "giving"))
     tense = draw.pick(TENSES)

@@ -1,10 +1,10 @@
 """Minimal pairs of form: agreement, determiners, verb forms, reflexives and negative polarity."""
 
 from finebench.bench.data.embedded.acceptability import Pair, noun, pair, phrase, predicate, preposition, word
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 
 
-def across_place(draw: Draw) -> Pair:
+def across_place(draw: Choices) -> Pair:
     """Subject-verb agreement across a prepositional phrase: `the doctors near the car are ...`."""
     subject, many = phrase(draw, "person", draw.chance(0.5))
     attractor, _ = phrase(draw, draw.pick(("thing", "person")), draw.chance(0.35) == many)
@@ -13,7 +13,7 @@ def across_place(draw: Draw) -> Pair:
     return pair([*start, *good], [*start, *bad])
 
 
-def across_relative(draw: Draw) -> Pair:
+def across_relative(draw: Choices) -> Pair:
     """Agreement across a relative clause, on its subject or its object."""
     subject, many = phrase(draw, "person", draw.chance(0.5))
     other, others = phrase(draw, "person", draw.chance(0.35) == many)
@@ -26,7 +26,7 @@ def across_relative(draw: Draw) -> Pair:
     return pair([*subject, *relative, *good], [*subject, *relative, *bad])
 
 
-def of_coordination(draw: Draw) -> Pair:
+def of_coordination(draw: Choices) -> Pair:
     """`the boy and the girl sleep` is plural; `the boy that met ...` is not."""
     first, _ = phrase(draw, "person", False)
     second, _ = phrase(draw, "person", False)
@@ -39,7 +39,7 @@ def of_coordination(draw: Draw) -> Pair:
     return pair([*start, *good], [*start, *bad])
 
 
-def in_question(draw: Draw) -> Pair:
+def in_question(draw: Choices) -> Pair:
     """Agreement of a fronted auxiliary with the subject behind it."""
     subject, many = phrase(draw, "person")
     verb = word(draw, "social")
@@ -52,7 +52,7 @@ def in_question(draw: Draw) -> Pair:
     return pair([*start, good, *rest], [*start, bad, *rest])
 
 
-def of_determiner(draw: Draw) -> Pair:
+def of_determiner(draw: Choices) -> Pair:
     """Number agreement of determiner and noun, with or without an adjective between them."""
     many = draw.chance(0.5)
     one, more = draw.pick((("this", "these"), ("that", "those"), ("every", "both")))
@@ -67,7 +67,7 @@ def of_determiner(draw: Draw) -> Pair:
     return pair([good, *tokens[1:], *end], [bad, *tokens[1:], *end])
 
 
-def of_verb_form(draw: Draw) -> Pair:
+def of_verb_form(draw: Choices) -> Pair:
     """The form of the main verb that an auxiliary asks for."""
     subject, many = phrase(draw, "person")
     verb = word(draw, draw.pick(("social", "handling")))
@@ -88,7 +88,7 @@ def of_verb_form(draw: Draw) -> Pair:
 REFLEXIVES = {"man": ("himself", "themselves"), "woman": ("herself", "themselves")}
 
 
-def reflexive(draw: Draw) -> Pair:
+def reflexive(draw: Choices) -> Pair:
     """A reflexive agrees with the subject of its own clause, not with one further up or with a noun nearby."""
     kind = draw.pick(("man", "woman"))
     rival = "woman" if kind == "man" else "man"
@@ -109,7 +109,7 @@ def reflexive(draw: Draw) -> Pair:
     return pair([*start, good], [*start, bad])
 
 
-def pronoun_position(draw: Draw) -> Pair:
+def pronoun_position(draw: Choices) -> Pair:
     """A reflexive cannot be a subject, nor reach its antecedent out of a clause."""
     kind = draw.pick(("man", "woman"))
     subject, _ = phrase(draw, kind, False)
@@ -125,7 +125,7 @@ def pronoun_position(draw: Draw) -> Pair:
     return pair([*subject, clause, "that", nominative, *rest], [*subject, clause, "that", bad, *rest])
 
 
-def negative_polarity(draw: Draw) -> Pair:
+def negative_polarity(draw: Choices) -> Pair:
     """`ever` and `any` need a negative above them in the tree; one that is merely nearby does not do."""
     single = noun(draw, "person", False)
     other = noun(draw, "person", False)

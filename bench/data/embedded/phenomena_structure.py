@@ -13,13 +13,13 @@ from finebench.bench.data.embedded.acceptability import (  # fmt: skip
     word,
     word_except,
 )
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 
 NO_CLAUSE = ("gave", "handed", "sent", "mailed", "lent", "loaned", "awarded", "brought")
 """Verbs of giving that are never heard with a clause (unlike `promised` or `granted`)."""
 
 
-def missing_object(draw: Draw) -> Pair:
+def missing_object(draw: Choices) -> Pair:
     """A strictly transitive verb has its object."""
     subject, _ = phrase(draw, "person")
     frame = draw.pick(("social", "handling"))
@@ -30,7 +30,7 @@ def missing_object(draw: Draw) -> Pair:
     return pair([*subject, *aux, form, *what, *end], [*subject, *aux, form, *end])
 
 
-def extra_object(draw: Draw) -> Pair:
+def extra_object(draw: Choices) -> Pair:
     """A strictly intransitive verb has none."""
     subject, _ = phrase(draw, "person")
     verb = strict_intransitive(draw)
@@ -43,7 +43,7 @@ def extra_object(draw: Draw) -> Pair:
     return pair([*subject, good.past, *what], [*subject, verb.past, *what])
 
 
-def datives(draw: Draw) -> Pair:
+def datives(draw: Choices) -> Pair:
     """Verbs of giving take two objects; verbs of handling and feeling do not, and giving needs a thing given."""
     subject, _ = phrase(draw, "person")
     person, _ = phrase(draw, "person")
@@ -55,7 +55,7 @@ def datives(draw: Draw) -> Pair:
     return pair([*subject, give, *thing, "to", *person], [*subject, give, *person, "to", *thing])
 
 
-def clauses(draw: Draw) -> Pair:
+def clauses(draw: Choices) -> Pair:
     """Only some verbs take a clause."""
     subject, _ = phrase(draw, "person")
     inner, _ = phrase(draw, "person")
@@ -66,7 +66,7 @@ def clauses(draw: Draw) -> Pair:
     return pair([*subject, good, *clause], [*subject, bad, *clause])
 
 
-def animacy(draw: Draw) -> Pair:
+def animacy(draw: Choices) -> Pair:
     """The subject of a verb of feeling or of handling is animate; what is handled is a thing, what speaks is not."""
     person, many = phrase(draw, "person")
     thing, _ = phrase(draw, "thing", many)
@@ -81,7 +81,7 @@ def animacy(draw: Draw) -> Pair:
     return pair([*person, verb, *other], [*thing, verb, *other])
 
 
-def passives(draw: Draw) -> Pair:
+def passives(draw: Choices) -> Pair:
     """A passive needs a transitive verb, a participle and `by`; it leaves no object behind."""
     frame = draw.pick(("social", "handling"))
     what, many = phrase(draw, "person" if frame == "social" else "thing")
@@ -98,7 +98,7 @@ def passives(draw: Draw) -> Pair:
     return pair(good, [*what, be, verb.participle, *agent])
 
 
-def filled_gap(draw: Draw) -> Pair:
+def filled_gap(draw: Choices) -> Pair:
     """A fronted question word or relative clause leaves a gap, and nothing fills it."""
     subject, _ = phrase(draw, "person")
     other, _ = phrase(draw, "person")
@@ -115,7 +115,7 @@ def filled_gap(draw: Draw) -> Pair:
     return pair([*start, *end], [*start, *filler, *end])
 
 
-def islands(draw: Draw) -> Pair:
+def islands(draw: Choices) -> Pair:
     """No question word is moved out of a relative clause, a coordination, a subject or an adjunct."""
     subject, _ = phrase(draw, "person")
     other, _ = phrase(draw, "person")
@@ -134,7 +134,7 @@ def islands(draw: Draw) -> Pair:
     return pair(good, ["what", "did", *subject, sleep.base, link, *other, act.past, "?"])
 
 
-def fronted_auxiliary(draw: Draw) -> Pair:
+def fronted_auxiliary(draw: Choices) -> Pair:
     """A question fronts the auxiliary of the main clause, not of the relative clause."""
     subject, many = phrase(draw, "person")
     be = "are" if many else "is"
@@ -149,7 +149,7 @@ def fronted_auxiliary(draw: Draw) -> Pair:
     return pair([where, be, *plain, *tail, "?"], [where, *plain, be, *tail, "?"])
 
 
-def word_order(draw: Draw) -> Pair:
+def word_order(draw: Choices) -> Pair:
     """Adjective before noun, object after verb, adverb not between verb and object."""
     subject, _ = phrase(draw, "person", adjective=1.0)
     what, _ = phrase(draw, "thing")

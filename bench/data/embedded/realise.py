@@ -6,7 +6,7 @@ passives), fronted or final time and place. Whichever is drawn, and whichever sy
 
 from collections.abc import Callable
 
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.meaning import Entity, Event
 from finebench.bench.data.embedded.words import FORMS, VOWELS, Concept, plural
 
@@ -114,7 +114,7 @@ def _copula(said: Event) -> list[str]:
     return [("were" if many else "was") if said.tense == "past" else ("are" if many else "is")]
 
 
-def write(said: Event, draw: Draw, form: str | None = None, choose: Choose | None = None) -> str:
+def write(said: Event, draw: Choices, form: str | None = None, choose: Choose | None = None) -> str:
     """Write an event as one sentence; the alternation, adjunct places and synonyms are drawn unless given."""
     pick = choose or (lambda concept: draw.pick(concept.words))
     form = form or draw.pick(forms_for(said))

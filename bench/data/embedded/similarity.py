@@ -7,7 +7,7 @@ the same person in the wrong role as a little more, and a difference in polarity
 from dataclasses import replace
 
 from finebench.bench.data.embedded import edits
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.meaning import Entity, Event, event
 from finebench.bench.data.embedded.words import Concept
 
@@ -56,7 +56,7 @@ def grade(a: Event, b: Event) -> float:
     return 5.0 * share * (1.0 if a.negated == b.negated else POLARITY)
 
 
-def related(said: Event, draw: Draw, changes: int) -> Event:
+def related(said: Event, draw: Choices, changes: int) -> Event:
     """Return the event after some number of changes (those that do not apply are drawn again)."""
     done = 0
     while done < changes:
@@ -66,7 +66,7 @@ def related(said: Event, draw: Draw, changes: int) -> Event:
     return said
 
 
-def event_pair(draw: Draw) -> tuple[Event, Event]:
+def event_pair(draw: Choices) -> tuple[Event, Event]:
     """Sample two events whose grades spread over the whole scale."""
     first = replace(event(draw, reported=0.0), report=None)
     if draw.chance(0.12):
@@ -74,7 +74,7 @@ def event_pair(draw: Draw) -> tuple[Event, Event]:
     return first, related(first, draw, draw.pick((0, 0, 1, 1, 2, 2, 3, 4, 5, 6)))
 
 
-def rated(value: float, draw: Draw) -> float:
+def rated(value: float, draw: Choices) -> float:
     """Return a grade as the mean of five raters would give it: a little noise, steps of 0.2, inside [0, 5]."""
     noisy = value + draw.uniform(-0.3, 0.3)
     return round(min(5.0, max(0.0, round(noisy * 5) / 5)), 1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.edits import near_miss
 from finebench.bench.data.embedded.meaning import event
 from finebench.bench.data.embedded.phenomena_agreement import AGREEMENT
@@ -20,7 +20,7 @@ ACCEPTABLE_SHARE = 0.56
 PARAPHRASE_SHARE = 0.65
 
 
-def acceptability(draw: Draw) -> Iterator[Row]:
+def acceptability(draw: Choices) -> Iterator[Row]:
     """Yield one member of each minimal pair (1 acceptable, 0 not).
 
     The other member is left out: with both, a random cut of train would put the same words with opposite labels on its
@@ -32,7 +32,7 @@ def acceptability(draw: Draw) -> Iterator[Row]:
         yield ((good if label else bad,), int(label))
 
 
-def paraphrase(draw: Draw) -> Iterator[Row]:
+def paraphrase(draw: Choices) -> Iterator[Row]:
     """Yield pairs: the same event written twice (1), or a near miss as the second sentence (0)."""
     while True:
         said = event(draw)
@@ -41,14 +41,14 @@ def paraphrase(draw: Draw) -> Iterator[Row]:
         yield (write(said, draw), write(other, draw)), int(label)
 
 
-def similarity(draw: Draw) -> Iterator[Row]:
+def similarity(draw: Choices) -> Iterator[Row]:
     """Yield pairs with the grade that five raters give their meanings."""
     while True:
         one, two = event_pair(draw)
         yield (write(one, draw), write(two, draw)), rated(grade(one, two), draw)
 
 
-TASKS: dict[str, tuple[int, Callable[[Draw], Iterator[Row]], tuple[str, ...]]] = {
+TASKS: dict[str, tuple[int, Callable[[Choices], Iterator[Row]], tuple[str, ...]]] = {
     "mini-cola": (1, acceptability, ("sentence",)),
     "mini-mrpc": (2, paraphrase, ("sentence1", "sentence2")),
     "mini-stsb": (3, similarity, ("sentence1", "sentence2")),
@@ -61,7 +61,7 @@ def build(task: str, version: int) -> dict[str, Columns]:
     seen: set[str] = set()
     out = {}
     for position, split in enumerate(SPLITS):
-        draw = Draw(version, number, position)
+        draw = Choices(version, number, position)
         rows = _unique(source(draw), SIZES[split], seen)
         columns: Columns = {name: [texts[i] for texts, _ in rows] for i, name in enumerate(names)}
         columns["label"] = [value for _, value in rows]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from finebench.bench.data.embedded import GENERATOR_VERSION, load_split
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.edits import near_miss
 from finebench.bench.data.embedded.meaning import Event, event
 from finebench.bench.data.embedded.realise import Choose, forms_for, write
@@ -53,7 +53,7 @@ def held_out() -> set[str]:
 
 def documents(seed: int) -> Iterator[Document]:
     """Yield documents for ever; equal seeds give equal streams."""
-    draw = Draw(GENERATOR_VERSION, STREAM, seed)
+    draw = Choices(GENERATOR_VERSION, STREAM, seed)
     forbidden = held_out()
     while True:
         if draw.chance(SINGLE_SHARE):
@@ -75,12 +75,12 @@ def documents(seed: int) -> Iterator[Document]:
         yield Document(first, second, kind, marked)
 
 
-def _one_word_each(draw: Draw) -> Choose:
+def _one_word_each(draw: Choices) -> Choose:
     chosen: dict[Concept, str] = {}
     return lambda concept: chosen.setdefault(concept, draw.pick(concept.words))
 
 
-def _events(draw: Draw) -> tuple[str, Event, Event]:
+def _events(draw: Choices) -> tuple[str, Event, Event]:
     said = event(draw)
     kind = draw.pick(("same", "same", "same", "near", "near", "near", "related", "unrelated"))
     if kind == "same":

@@ -193,15 +193,15 @@ def run_sweep(
                 f"Ray Tune ended the run: {type(inner).__name__}: {plain(str(inner))}; what is finished is stored, and "
                 "the same command goes on"
             ) from error
-        if not isinstance(inner, workarounds.Done):
+        if not isinstance(inner, workarounds.AllDone):
             raise inner from error
 
 
-def _unwrapped(error: BaseException) -> FinebenchError | RayError | workarounds.Done | None:
+def _unwrapped(error: BaseException) -> FinebenchError | RayError | workarounds.AllDone | None:
     """What one of our callbacks raised (the end, the storage fails, the folder is lost), or what Ray says of a lost
     worker, out of Ray's wrapping."""
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, FinebenchError | RayError | workarounds.Done):
+    while inner is not None and not isinstance(inner, FinebenchError | RayError | workarounds.AllDone):
         inner = inner.__cause__ or inner.__context__
     return inner
 

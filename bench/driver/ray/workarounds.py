@@ -133,15 +133,15 @@ def _wait_for(gcs_address: str, node_id: str) -> None:
         time.sleep(0.02)
 
 
-class Done(Exception):
+class AllDone(Exception):
     """All that there was to run has ended."""
 
 
 def leave() -> None:
-    """Raise Done out of Ray Tune's loop, which would else write down and read back every trial before it returns what
-    nobody asks for. Without it the searcher's FINISHED ends the loop."""
+    """Raise AllDone out of Ray Tune's loop, which would else write down and read back every trial before it returns
+    what nobody asks for. Without it the searcher's FINISHED ends the loop."""
     if used("end"):
-        raise Done
+        raise AllDone
 
 
 def forget(trial: Any) -> None:

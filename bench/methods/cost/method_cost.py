@@ -19,7 +19,7 @@ from finebench.bench.util.errors import MethodError
 
 
 @dataclass(frozen=True)
-class Counts:
+class ParameterCounts:
     """Parameters: trained in the encoder, trained in the head, and in all (frozen ones and inserted ones too)."""
 
     encoder: int
@@ -65,14 +65,14 @@ class HeadFlops:
         return replace(self.step, once=self.features(tokens, squares, examples))
 
 
-def count(method: Method, arch: Architecture, num_labels: int) -> Counts:
+def count(method: Method, arch: Architecture, num_labels: int) -> ParameterCounts:
     """Count a method's parameters; raises MethodError where it does not apply to the architecture."""
     cost = closed_form(method, arch)
     if cost is None:
         found = _ask(method, arch, num_labels)
-        return Counts(found.encoder, found.head, found.total)
+        return ParameterCounts(found.encoder, found.head, found.total)
     head = head_parameters(arch, num_labels)
-    return Counts(cost.trainable, head, encoder_parameters(arch) + cost.inserted + head)
+    return ParameterCounts(cost.trainable, head, encoder_parameters(arch) + cost.inserted + head)
 
 
 def trace(method: Method, arch: Architecture, num_labels: int) -> str | None:

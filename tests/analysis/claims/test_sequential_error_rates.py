@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finebench.analysis.claims.evidence import Source
-from finebench.analysis.claims.judging import Schedule, judge_claim
+from finebench.analysis.claims.judging import LookSchedule, judge_claim
 from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.standing import is_futile
 from finebench.analysis.claims.verdicts import Verdict, corrected
@@ -42,8 +42,8 @@ LOOKS = (6, 9, 14, 21, 30)
 OF_SPREAD = (8, 11, 15, 21, 30)
 
 
-def waves(looks: Sequence[int]) -> Schedule:
-    return Schedule(tuple(range(1, looks[-1] + 1)), Levels(tuple(looks)))
+def waves(looks: Sequence[int]) -> LookSchedule:
+    return LookSchedule(tuple(range(1, looks[-1] + 1)), Levels(tuple(looks)))
 
 
 def drawn(draw: Draw, rng: np.random.Generator, seeds: int, tasks: Sequence[str]) -> Source:

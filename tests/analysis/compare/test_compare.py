@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from finebench.analysis.compare.compare import compare
-from finebench.analysis.compare.report import Compared, write_comparison
+from finebench.analysis.compare.report import ComparisonReport, write_comparison
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.util.errors import ResultsError
@@ -35,7 +35,7 @@ def folder(
     return made
 
 
-def both(tmp_path: Path, a: Folder, b: Folder, out: str | None = None) -> Compared:
+def both(tmp_path: Path, a: Folder, b: Folder, out: str | None = None) -> ComparisonReport:
     assert a.path != b.path
     return write_comparison(a.write(), b.write(), out)
 

@@ -9,7 +9,7 @@ import pytest
 
 from finebench.analysis.figures import forest as forest_figures
 from finebench.analysis.figures import per_seed as seed_figures
-from finebench.analysis.figures.base import Figure, Look
+from finebench.analysis.figures.base import Figure, Style
 from finebench.analysis.load.read import load_results
 from finebench.analysis.report.charts import figures
 from finebench.analysis.report.contents import Contents, analyse
@@ -82,7 +82,7 @@ def test_a_couple_has_a_forest_over_its_tasks(contents: Contents, made: list[Fig
 
 
 def test_one_task_has_no_forest_and_two_metrics_are_named(contents: Contents) -> None:
-    pairs, look = contents.frames["pairs"], Look(contents.methods, False)
+    pairs, look = contents.frames["pairs"], Style(contents.methods, False)
     assert list(forest_figures.forests(pairs[pairs["task"] == "alpha"], look)) == []
     mixed = pairs.assign(metric=pairs["task"].map({"alpha": "f1", "beta": "mcc"}))
     first = next(forest_figures.forests(mixed, look))
@@ -90,7 +90,7 @@ def test_one_task_has_no_forest_and_two_metrics_are_named(contents: Contents) ->
 
 
 def test_more_than_can_be_read_is_left_to_the_table(contents: Contents, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame, look = contents.frames["per_seed"], Look(contents.methods, False)
+    frame, look = contents.frames["per_seed"], Style(contents.methods, False)
     monkeypatch.setattr(seed_figures, "MOST_FIGURES", 3)
     assert len(list(seed_figures.per_seed(frame, look))) == 3
     monkeypatch.setattr(seed_figures, "MOST_SEEDS", 5)

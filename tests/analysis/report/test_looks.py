@@ -17,7 +17,7 @@ def test_a_look_is_a_set_of_trials_and_not_a_report(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     folder.add(seed=1)
     folder.plan("alpha", "one", 1.0, 2, 1)
-    record: list[looks.Look] = []
+    record: list[looks.Rendering] = []
     for _ in range(2):
         loaded = load_results(folder.write())
         record = looks.with_look(record, looks.look(loaded.trials, loaded.plan))
@@ -31,16 +31,16 @@ def test_a_look_is_a_set_of_trials_and_not_a_report(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_grew_after_a_look_is_an_extension() -> None:
-    record = [looks.Look(10, 10, "a", ""), looks.Look(16, 20, "b", ""), looks.Look(20, 20, "c", "")]
+    record = [looks.Rendering(10, 10, "a", ""), looks.Rendering(16, 20, "b", ""), looks.Rendering(20, 20, "c", "")]
     (said,) = looks.said(record)
     assert said.startswith("The study was extended after a look: 3 reports")
     assert "too narrow" in said
-    (unknown,) = looks.said([looks.Look(1, None, "a", ""), looks.Look(2, None, "b", "")])
+    (unknown,) = looks.said([looks.Rendering(1, None, "a", ""), looks.Rendering(2, None, "b", "")])
     assert "looked at while it ran" in unknown
 
 
 def test_the_record_survives_the_file(tmp_path: Path) -> None:
-    record = [looks.Look(3, None, "a", "2025-03-01T12:00:00+00:00"), looks.Look(4, 5, "b", "")]
+    record = [looks.Rendering(3, None, "a", "2025-03-01T12:00:00+00:00"), looks.Rendering(4, 5, "b", "")]
     assert looks.read_looks(Store(str(tmp_path))) == []
     (tmp_path / looks.FILE).write_bytes(looks.to_json(record))
     assert looks.read_looks(Store(str(tmp_path))) == record

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from finebench.analysis.statistics.crossed import Scored, components, crossed_mean, degrees, p_value
+from finebench.analysis.statistics.crossed import SeedValues, components, crossed_mean, degrees, p_value
 from finebench.analysis.statistics.design import independent
 from finebench.analysis.statistics.located import of_pairs
 from finebench.analysis.statistics.mean import mean_t
@@ -20,9 +20,9 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 EXAMPLES = 150
 
 
-def scored(values: np.ndarray, moved: np.ndarray | None = None, n: int = 0, choice: Choice | None = None) -> Scored:
+def scored(values: np.ndarray, moved: np.ndarray | None = None, n: int = 0, choice: Choice | None = None) -> SeedValues:
     """Independent seeds."""
-    return Scored(values, independent(values.size), moved, n, () if choice is None else ((choice, None),))
+    return SeedValues(values, independent(values.size), moved, n, () if choice is None else ((choice, None),))
 
 
 def hits(rng: np.random.Generator, seeds: int, effects: Draw) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_the_interval_covers_in_many_draws(seeds: int, effects: Draw, paired: bo
     assert 0.92 - noise <= covered(seeds, effects, paired, 2000) <= 0.97 + noise
 
 
-def replicated(values: np.ndarray) -> Scored:
+def replicated(values: np.ndarray) -> SeedValues:
     (weights,) = counts(values.shape[1])
     return scored(values.mean(axis=1), weights @ values.T / values.shape[1], values.shape[1])
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from finebench.analysis.statistics.crossed import Scored, crossed_mean
+from finebench.analysis.statistics.crossed import SeedValues, crossed_mean
 from finebench.analysis.statistics.design import independent
 from finebench.analysis.statistics.resample import counts
 from finebench.bench.metrics import METRICS
@@ -144,7 +144,7 @@ def covered(metric: str, seeds: int, paired: bool, times: int) -> float:
             scores, moved = (
                 made - weighted(metric)(drawn.labels, drawn.first, w) for made, w in ((scores, one), (moved, weights))
             )
-        made = crossed_mean(Scored(scores[0], independent(seeds), moved, EXAMPLES))
+        made = crossed_mean(SeedValues(scores[0], independent(seeds), moved, EXAMPLES))
         inside += made.low <= target <= made.high
     return inside / times
 

@@ -11,7 +11,7 @@ import pytest
 
 from finebench.bench.data.embedded import MODEL_DIR, load_split
 from finebench.bench.data.embedded.baselines import METRICS, constant, texts_of, word_counts
-from finebench.bench.data.embedded.draw import Draw
+from finebench.bench.data.embedded.draw import Choices
 from finebench.bench.data.embedded.edits import near_miss, swap_roles
 from finebench.bench.data.embedded.meaning import event
 from finebench.bench.data.embedded.phenomena_agreement import across_place
@@ -123,7 +123,7 @@ def test_tfidf_is_a_fair_opponent() -> None:
 
 
 def test_minimal_pairs_differ() -> None:
-    draw = Draw(5)
+    draw = Choices(5)
     for phenomenon in PHENOMENA:
         pairs = [phenomenon(draw) for _ in range(200)]
         assert all(good != bad for good, bad in pairs), phenomenon.__name__
@@ -131,14 +131,14 @@ def test_minimal_pairs_differ() -> None:
 
 
 def test_agreement_is_with_the_head_noun() -> None:
-    good, bad = across_place(Draw(9))
+    good, bad = across_place(Choices(9))
     same = [a == b for a, b in zip(good.split(), bad.split(), strict=True)]
     assert same.count(False) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_writing_covers_every_form(seed: int) -> None:
-    draw = Draw(seed)
+    draw = Choices(seed)
     said = event(draw)
     for form in forms_for(said):
         text = write(said, draw, form)
@@ -167,7 +167,7 @@ def test_opposites_are_mutual() -> None:
 
 
 def test_grade_limits() -> None:
-    draw = Draw(11)
+    draw = Choices(11)
     for _ in range(300):
         one, two = event_pair(draw)
         assert grade(one, one) == pytest.approx(5.0)
@@ -176,7 +176,7 @@ def test_grade_limits() -> None:
 
 
 def test_grade_of_a_denial_and_of_swapped_roles() -> None:
-    draw = Draw(12)
+    draw = Choices(12)
     said = event(draw, "social", reported=0.0)
     denied = type(said)(**{**vars(said), "negated": not said.negated})
     assert grade(said, denied) == pytest.approx(5.0 * POLARITY)
@@ -185,7 +185,7 @@ def test_grade_of_a_denial_and_of_swapped_roles() -> None:
 
 
 def test_near_misses_change_the_meaning() -> None:
-    draw = Draw(13)
+    draw = Choices(13)
     for _ in range(300):
         said = event(draw)
         assert near_miss(said, draw)[0] != said

@@ -116,7 +116,9 @@ def test_values_that_do_not_go_together_are_refused_before_a_search_draws_them(
 def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a closed form each count builds a model: one for each value, not for each combination."""
     counted: list[Any] = []
-    monkeypatch.setattr(method_cost, "count", lambda tuned, *rest: counted.append(tuned) or method_cost.Counts(1, 1, 2))
+    monkeypatch.setattr(
+        method_cost, "count", lambda tuned, *rest: counted.append(tuned) or method_cost.ParameterCounts(1, 1, 2)
+    )
     space = {"lr": 1e-3, **{key: {"choice": [2, 4, 6, 8]} for key in ("r", "alpha")}, "dropout": {"choice": [0.0, 0.1]}}
     made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
     check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)

@@ -13,7 +13,7 @@ import pytest
 
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
-from finebench.bench.driver.slurm import MARGIN, Job
+from finebench.bench.driver.slurm import MARGIN, SlurmJob
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.verify import verify
 from finebench.bench.util.errors import InputError
@@ -100,12 +100,12 @@ def test_what_would_fail_in_the_queue_is_refused_now(
     [("90", 5400), ("90:30", 5430), ("8:00:00", 28800), ("1-12", 129600), ("1-12:30", 131400), ("1-2:3:4", 93784)],
 )
 def test_time_is_read_as_slurm_reads_it(time_limit: str, seconds: int) -> None:
-    assert Job(1, time_limit).seconds == seconds
+    assert SlurmJob(1, time_limit).seconds == seconds
 
 
 def test_a_time_of_four_parts_is_none() -> None:
     with pytest.raises(InputError, match="write it as Slurm does"):
-        Job(1, "1:2:3:4")
+        SlurmJob(1, "1:2:3:4")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.exit_codes import EXIT_FAILED_TRIALS
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import compact
-from finebench.bench.results.verify import Verdict, verify
+from finebench.bench.results.verify import Verification, verify
 from finebench.bench.util.errors import ResultsError
 from tests.bench.stored import fill, make_record, trial_id
 from tests.bench.tiny import run_tiny
@@ -39,7 +39,7 @@ def folder(trained: Path, tmp_path: Path) -> ResultsFolder:
     return ResultsFolder(str(tmp_path / "r"))
 
 
-def problems(found: Verdict) -> list[str]:
+def problems(found: Verification) -> list[str]:
     return [one.kind for one in found.problems]
 
 

@@ -14,7 +14,7 @@ from finebench.analysis.statistics.design import LEAST_LEVELS as REPORTED_LEVELS
 from finebench.analysis.statistics.power import LEAST
 from finebench.analysis.statistics.spread_ratio import LEAST_PAIRS as SPREAD_PAIRS
 from finebench.bench.driver.run import dump_study
-from finebench.bench.study.claim_needs import LEAST_LEVELS, Need, more_trials, needs, with_sets
+from finebench.bench.study.claim_needs import LEAST_LEVELS, Lack, more_trials, needs, with_sets
 from finebench.bench.study.load import build_study
 from finebench.bench.study.parts.claim import COSTS
 from finebench.bench.study.parts.claim_kinds import LEAST_PAIRS
@@ -36,7 +36,7 @@ def study(*claims: dict[str, Any], **changes: Any) -> Study:
     return build_study(raw | {"budget": {"steps": 10}, "claims": list(claims)} | changes, "x.yaml", Path("."))
 
 
-def only(given: Study) -> Need:
+def only(given: Study) -> Lack:
     (need,) = needs(given)
     return need
 
@@ -216,7 +216,7 @@ def test_a_search_tries_learning_rates_of_its_own() -> None:
 # What it would cost
 
 
-def planned(given: Study, need: Need) -> int:
+def planned(given: Study, need: Lack) -> int:
     """How many trials of the settled study the present one does not have, counted one by one."""
     new, old = Plan(with_sets(given, need)), Plan(given)
 
