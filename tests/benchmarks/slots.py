@@ -3,9 +3,10 @@
     python -m tests.benchmarks.slots [--slots 1 10 100 1000] [--slow 0.5] [--preempted 0.05] [--draws 3]
 
 The study is doering2024, its trials as long as `finebench plan` says on a core of 5e10 FLOP/s (0.13 to 1.8 hours). Of
-the nodes, of 8 slots each, every other one has the speed `--slow`; each is taken away `--preempted` times an hour and is
-there again after two minutes. The clock is simulated (bench.scheduling.simulation says what of a run is real). `breadth
-first` is the ratio of an order without an end: seed after seed to the last. Of several draws the longest is printed.
+the nodes, of 8 slots each, every other one has the speed `--slow`; each is taken away `--preempted` times an hour and
+is there again after two minutes. The clock is simulated (bench.scheduling.simulation says what of a run is real).
+`breadth first` is the ratio of an order without an end: seed after seed to the last. Of several draws the longest is
+printed.
 """
 
 import argparse
