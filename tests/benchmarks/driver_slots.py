@@ -4,9 +4,10 @@
 
 Real is all that is the driver's: a run with Ray Tune's own loop, which has a future of Ray's in flight for each slot;
 the reports that come back through Ray; each trial's rows, stored in a folder; the scheduler; the lock. Real are also
-the workers' reports (tests.benchmarks.noop), now and then and at a trial's end. Simulated are the slots: two processes hold
-them all, and a trial is a sleep of half to one and a half times `--seconds`, drawn from its id. Left out are processes
-that start, nodes, networks, and Ray's placement groups. The driver and the slots' processes share this machine's cores.
+the workers' reports (tests.benchmarks.noop), now and then and at a trial's end. Simulated are the slots: two
+processes hold them all, and a trial is a sleep of half to one and a half times `--seconds`, drawn from its id. Left
+out are processes that start, nodes, networks, and Ray's placement groups. The driver and the slots' processes share
+this machine's cores.
 
 A slot is busy while its trial sleeps. Counted is the time from when all slots have had a trial to when the first one
 finds nothing more to start.
