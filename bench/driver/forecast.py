@@ -86,7 +86,7 @@ def forecast(study: Study, data: Path | None, slots: int | None = None) -> dict[
         "train_flops": _sum([row["train_flops"] for row in per_method.values()]),
         "seconds": None if total is None else total / cores(),
         "cores": cores(),
-        "on_slots": None if slots is None else _on_slots(plan, estimates, slots),
+        "on_slots": _on_slots(plan, estimates, slots, notes),
         "per_cell": cells,
         "waves": _waves(plan, cells),
         "no_verdict": unsettled(plan, _seconds(known, estimates), cores()),
@@ -94,20 +94,17 @@ def forecast(study: Study, data: Path | None, slots: int | None = None) -> dict[
     }
 
 
-def _on_slots(plan: Plan, estimates: dict[Cell, CellEstimate], slots: int) -> dict[str, Any] | None:
-    """What a run of all trials takes on slots like those here (bench.scheduling.simulation); None without estimates. A
-    slot has the cores that a trial asks for; `machines` have as many as this one."""
-    from finebench.bench.scheduling.simulated_plan import planned
-    from finebench.bench.scheduling.simulation import alike, simulate
-
-    if not estimates:
+def _on_slots(
+    plan: Plan, estimates: dict[Cell, CellEstimate], slots: int | None, notes: list[str]
+) -> dict[str, Any] | None:
+    if slots is None or not estimates:
         return None
-    wide = {name: method_resources(plan.study, name).cpu for name in plan.study.methods}
-    seconds = {cell: trial_seconds(one, cpu_speed()) / wide[cell.method] for cell, one in estimates.items()}
-    of = {cell.key: value for cell, value in seconds.items()}
-    found = simulate(planned(plan, seconds, slots), lambda trial: of[trial.cell], alike(slots))
-    machines = math.ceil(slots * max(wide.values()) / cores())
-    return {"slots": slots, "machines": machines, "seconds": found.seconds, "bound": found.bound, "busy": found.busy}
+    from finebench.bench.scheduling.simulated_plan import MOST, on_slots
+
+    if plan.count() > MOST:
+        notes.append(f"--slots: at most {MOST:,} trials are simulated, and the study has {plan.count():,}")
+        return None
+    return on_slots(plan, {cell: trial_seconds(one, cpu_speed()) for cell, one in estimates.items()}, slots, cores())
 
 
 def _precision(study: Study, notes: list[str]) -> Precision | None:

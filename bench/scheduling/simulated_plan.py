@@ -1,5 +1,6 @@
 """A plan that is only simulated: a scheduler of all of its trials, with searches that suggest and know no results."""
 
+import math
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -7,11 +8,27 @@ from typing import Any
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.pack_size import AsWritten
 from finebench.bench.scheduling.scheduler import Scheduler
+from finebench.bench.scheduling.simulation import alike, simulate
+from finebench.bench.study.load import method_resources
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.study.waves import Waves
 from finebench.bench.training.worker.messages import Pack
+
+MOST = 200_000
+"""Trials of a plan up to which a run is simulated: in about a minute."""
+
+
+def on_slots(plan: Plan, core_seconds: Mapping[Cell, float], slots: int, cores: float) -> dict[str, Any]:
+    """What a run of all trials takes on so many slots, JSON-ready. A slot has the cores that a trial asks for, and a
+    trial takes that part of its `core_seconds` there; `machines` have so many `cores` each."""
+    wide = {name: method_resources(plan.study, name).cpu for name in plan.study.methods}
+    seconds = {cell: taken / wide[cell.method] for cell, taken in core_seconds.items()}
+    of = {cell.key: taken for cell, taken in seconds.items()}
+    found = simulate(planned(plan, seconds, slots), lambda trial: of[trial.cell], alike(slots))
+    machines = math.ceil(slots * max(wide.values()) / cores)
+    return {"slots": slots, "machines": machines, "seconds": found.seconds, "bound": found.bound, "busy": found.busy}
 
 
 def planned(plan: Plan, seconds: Mapping[Cell, float], slots: int) -> Scheduler:

@@ -158,6 +158,13 @@ def test_trials_that_ask_for_more_cores_fill_more_machines(monkeypatch: pytest.M
     assert found["on_slots"]["bound"] == pytest.approx(found["per_cell"][0]["seconds"] / 2)
 
 
+def test_a_plan_of_too_many_trials_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finebench.bench.scheduling.simulated_plan.MOST", 5)
+    found = forecast(tiny_study(methods={"full": {"lr": [1e-3]}}, seeds=6), None, slots=4)
+    assert found["on_slots"] is None
+    assert "--slots: at most 5 trials are simulated, and the study has 6" in found["notes"]
+
+
 def test_a_budget_of_seconds_weighs_as_what_a_core_does_in_it() -> None:
     """Beside steps, so that the longer of the two runs first."""
     plan = Plan(tiny_study(methods={"full": {"lr": [1e-3]}}, budget=[{"seconds": 100}, {"steps": 1}]))
