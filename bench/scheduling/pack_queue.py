@@ -1,8 +1,8 @@
 """The line in which trials wait to be packed with others of their kind (bench.training.worker.kind).
 
 Breadth first keeps a half-finished study balanced, and would end it with a long trial that begins when all others end.
-So the end of a study, what its slots train in twice its longest pack's time, runs longest first, and before that one
-trial of each cell that has none yet.
+So the end of a study, what its slots train in END times its longest pack's time, runs longest first: after the first
+seed of every cell, which on many slots is part of the end.
 """
 
 import heapq
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import CellKey, Trial
 
 END = 2.0
@@ -44,6 +45,7 @@ class PackQueue:
     _added: int = 0
     _left: float = 0.0
     _pack: int = 1
+    _seeds: dict[CellKey, Seeds] = field(default_factory=dict)
     _sorted: bool = True
     _longest: float = field(init=False)
 
@@ -62,6 +64,7 @@ class PackQueue:
         self._added += 1
         self._count += 1
         self._left += self._weight(trial)
+        self._seeds.setdefault(trial.cell, trial.seeds)
         self._sorted = False
 
     def _weight(self, trial: Trial) -> float:
@@ -78,9 +81,9 @@ class PackQueue:
         return max(1, min(size, math.ceil(self._count / self.slots))) if self.ending else size
 
     def _longest_first(self) -> None:
-        """Sort all that waits: what measures its cell first, the longer before the shorter."""
+        """Sort all that waits: first seeds, then the longer before the shorter."""
         waiting = [(order, key, trial) for key, lane in self._lanes.items() for order, trial in lane]
-        waiting.sort(key=lambda one: (not one[1][0], -self._weight(one[2]), one[0]))
+        waiting.sort(key=lambda one: (self._seeds[one[2].cell] != one[2].seeds, -self._weight(one[2]), one[0]))
         self._lanes.clear()
         self._heads.clear()
         self._count, self._left = 0, 0.0

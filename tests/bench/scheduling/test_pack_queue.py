@@ -218,7 +218,7 @@ def test_trials_that_wait_for_a_speed_are_not_packed_with_others() -> None:
     assert steps == epochs != seconds
 
 
-def test_the_end_of_a_study_runs_longest_first_after_one_trial_of_each_cell() -> None:
+def test_the_end_of_a_study_runs_longest_first_after_the_first_seed_of_each_cell() -> None:
     """Eight trials of two lengths: four wait when two slots are within twice the longest of their end."""
     study = tiny_study(methods={"full": {"lr": [1e-3]}}, fractions=[0.5, 1.0], seeds=8)
     scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction)
