@@ -94,13 +94,14 @@ def plan(
     set_: ask.SetOption = None,
     expect: ask.ExpectOption = None,
     price_per_hour: ask.PriceOption = None,
+    slots: ask.SlotsOption = None,
     plugin: ask.PluginOption = None,
     as_json: ask.JsonOption = False,
 ) -> None:
     """Show what would run: cells, trials, trainable parameters, FLOPs, estimated time. Runs no trial."""
     from finebench.bench.cli.show import print_plan
 
-    print_plan(study, set_ or [], model, data, plugin or [], expect or [], price_per_hour, as_json)
+    print_plan(study, set_ or [], model, data, plugin or [], expect or [], price_per_hour, slots, as_json)
 
 
 @app.command(

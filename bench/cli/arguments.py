@@ -88,6 +88,15 @@ PluginOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 PriceOption = Annotated[float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")]
+SlotsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=100_000,
+        metavar="N",
+        help="Also the time on N slots, by simulating a run: places for a trial, with cores like those here.",
+    ),
+]
 ExpectOption = Annotated[
     list[str] | None,
     typer.Option(

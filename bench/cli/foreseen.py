@@ -19,7 +19,10 @@ def expected(study: Study, found: dict[str, Any], expect: list[str], price_per_h
     Raises StudyError where something is expected of a study whose seeds do not come in waves, InputError where it
     cannot be read.
     """
-    waves = found["waves"]
+    waves, on_slots = found["waves"], found["on_slots"]
+    if on_slots is not None:
+        price = _price(on_slots["seconds"] * on_slots["machines"], price_per_hour)
+        found = found | {"on_slots": on_slots | {"price": price}}
     if waves is None:
         if expect:
             raise StudyError(
@@ -45,6 +48,18 @@ def expected(study: Study, found: dict[str, Any], expect: list[str], price_per_h
 
 def _price(seconds: float | None, price_per_hour: float | None) -> float | None:
     return None if seconds is None or price_per_hour is None else seconds / 3600 * price_per_hour
+
+
+def print_on_slots(console: Console, found: dict[str, Any]) -> None:
+    """What a run takes on the slots that were asked for; nothing where none were."""
+    one = found["on_slots"]
+    if one is None:
+        return
+    these = f"{one['machines']:,} machines" if one["machines"] > 1 else "a machine"
+    say(console, f"on {one['slots']:,} slots, {these} of {found['cores']:g} cores like these:")
+    price = "" if one["price"] is None else f", price {_money(one['price'])}"
+    say(console, f"  {hours(one['seconds'])}{price}; {one['busy']:.0%} of the slots' time is training")
+    say(console, f"  in any order at least {hours(one['bound'])}; simulated in the order of a run")
 
 
 def print_waves(console: Console, found: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from finebench.bench.cli.foreseen import expected, print_waves
+from finebench.bench.cli.foreseen import expected, print_on_slots, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
 from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.parts.budget import budget_words
@@ -24,6 +24,7 @@ def print_plan(
     plugins: list[str],
     expect: list[str],
     price_per_hour: float | None,
+    slots: int | None,
     as_json: bool,
 ) -> None:
     """Cells, trials, trainable parameters, FLOPs and estimated time of a study; of seeds until settled, what they will
@@ -34,7 +35,7 @@ def print_plan(
 
     study = load_study(name, overrides, model, plugins)
     try:
-        found = forecast(study, data)
+        found = forecast(study, data, slots)
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
     found = expected(study, found, expect, price_per_hour)
@@ -58,6 +59,7 @@ def print_plan(
     print_table(console, columns, rows)
     say(console, f"FLOPs {_flops(found['train_flops'])}; {hours(found['seconds'])} on {found['cores']:g} cores here")
     print_waves(console, found)
+    print_on_slots(console, found)
     for note in found["notes"]:
         say(console, f"note: {note}")
     for line in without_verdict(found["no_verdict"], run_words(name, model, data, overrides, plugins)):

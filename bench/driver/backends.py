@@ -18,6 +18,7 @@ from finebench.bench.scheduling.gpu_share import Shares, check_fits
 from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
+from finebench.bench.scheduling.slots import packs
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError, ResultsError
@@ -142,7 +143,9 @@ def _run_ray(
             if options.address is not None:
                 now = capacity.places(roster.there(), None)
                 opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+                scheduler.queue.slots = packs(ready.study, *now)
 
+        scheduler.queue.slots = packs(ready.study, *places)
         grow()
         stop.arm()
         waits = "waiting for a training process with the CPUs and GPUs that the first trial asks for"

@@ -58,8 +58,9 @@ def _read(plan: Plan, data: Path | None, notes: list[str]) -> dict[str, TaskData
     return found
 
 
-def forecast(study: Study, data: Path | None) -> dict[str, Any]:
-    """Counts and estimates of a study as one JSON-ready document; what cannot be known is null, with a note why."""
+def forecast(study: Study, data: Path | None, slots: int | None = None) -> dict[str, Any]:
+    """Counts and estimates of a study as one JSON-ready document; what cannot be known is null, with a note why.
+    `slots` asks for its time on so many."""
     plan = Plan(study)
     notes: list[str] = []
     read = _read(plan, data, notes)
@@ -85,11 +86,25 @@ def forecast(study: Study, data: Path | None) -> dict[str, Any]:
         "train_flops": _sum([row["train_flops"] for row in per_method.values()]),
         "seconds": None if total is None else total / cores(),
         "cores": cores(),
+        "on_slots": _on_slots(plan, estimates, slots, notes),
         "per_cell": cells,
         "waves": _waves(plan, cells),
         "no_verdict": unsettled(plan, _seconds(known, estimates), cores()),
         "notes": notes,
     }
+
+
+def _on_slots(
+    plan: Plan, estimates: dict[Cell, CellEstimate], slots: int | None, notes: list[str]
+) -> dict[str, Any] | None:
+    if slots is None or not estimates:
+        return None
+    from finebench.bench.scheduling.simulated_plan import MOST, on_slots
+
+    if plan.count() > MOST:
+        notes.append(f"--slots: at most {MOST:,} trials are simulated, and the study has {plan.count():,}")
+        return None
+    return on_slots(plan, {cell: trial_seconds(one, cpu_speed()) for cell, one in estimates.items()}, slots, cores())
 
 
 def _precision(study: Study, notes: list[str]) -> Precision | None:

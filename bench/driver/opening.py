@@ -20,7 +20,7 @@ from finebench.bench.results.within import outside_note, same, within
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.scheduling.slots import parallel
-from finebench.bench.study.estimate import estimate, sizes
+from finebench.bench.study.estimate import estimate, sizes, weight
 from finebench.bench.study.plan import Cell, Plan
 from finebench.bench.study.shards import Shard, ShardPlan
 from finebench.bench.study.trial_id import CellKey, Trial
@@ -79,8 +79,7 @@ class Opening:
         plan, weights = self.ready.plan, dict[Cell, float]()
         measured = sizes(self.ready.tasks, self.ready.study.training.max_length)
         for cell in plan.cells():
-            one = estimate(plan, cell, self.ready.architecture, measured[cell.task])
-            weights[cell] = one.seconds if one.seconds is not None else one.train_flops + one.eval_flops
+            weights[cell] = weight(estimate(plan, cell, self.ready.architecture, measured[cell.task]))
         return weights
 
     @property

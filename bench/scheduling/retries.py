@@ -6,11 +6,21 @@ was done about memory is told in the row's `reason`, whatever its status.
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from finebench.bench.results.folder import KEPT
 from finebench.bench.results.record import Record
 from finebench.bench.training.worker.messages import Pack
+
+T = TypeVar("T")
+
+
+def begun_first(waiting: Sequence[T], begun: Callable[[T], bool]) -> T:
+    """Of packs that wait, the oldest that a worker has had before, else the oldest: what was begun has a checkpoint to
+    go on from, and behind all others it would be what a whole cluster waits for in the end."""
+    return next((one for one in waiting if begun(one)), waiting[0])
 
 
 @dataclass

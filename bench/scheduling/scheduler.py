@@ -113,7 +113,7 @@ class Scheduler:
         self.lasting = {one.trial_id for one in searched if one.status not in ("ok", "pruned")}
         self.spared = Counter[CellKey]()
         self.started = 0
-        self.queue = PackQueue()
+        self.queue = PackQueue({cell.key: weight(cell) for cell in plan.cells()})
         self.running: set[str] = set()
         self.measuring: set[Need] = set()
         self._asked: dict[Cell, int] = dict.fromkeys(self.searches, 0)
@@ -200,7 +200,7 @@ class Scheduler:
             return self._measure(trial, need)
         if alone:
             self._firsts.claim(stand(trial))
-        most = 1 if alone else self.sizes.most(trial, len(self.queue))
+        most = 1 if alone else self.queue.most(self.sizes.most(trial, len(self.queue)))
         room = most if self.limit is None else self.limit - self.started
         return Pack(self.queue.take(key, min(most, room)), alone=alone)
 

@@ -22,6 +22,11 @@ def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
     return max(1, places)
 
 
+def packs(study: Study, cpus: float, gpus: float) -> int:
+    """Packs that `cpus` and `gpus` train at once, of the method of which most are."""
+    return max(slots(study, name, cpus, gpus) for name in study.methods)
+
+
 def _whole(number: float) -> int:
     """Rounded down, but not for want of a last digit: ten tenths are ten."""
     return math.floor(number + 1e-9)

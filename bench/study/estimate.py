@@ -21,6 +21,8 @@ from finebench.bench.study.schema import Study
 
 EFFICIENCY = 0.5
 """Share of the measured matrix-multiplication speed that training small encoders reaches on a CPU."""
+NOMINAL = 5e10
+"""FLOP/s of a core where none is measured."""
 SPECIAL_TOKENS = 2.5
 TOKENS_PER_WORD = 1.25
 
@@ -113,6 +115,12 @@ def _select_examples(study: Study, cell: Cell, size: Size) -> float:
 def _work(size: Size, examples: int) -> tuple[int, int, int]:
     """Tokens, squared lengths and number of so many inputs."""
     return round(size.tokens * examples), round(size.squares * examples), examples
+
+
+def weight(one: CellEstimate) -> float:
+    """What a trial takes beside others, the same on every machine: its FLOPs, and of a seconds budget what a core of
+    NOMINAL FLOP/s does in that time."""
+    return trial_seconds(one, NOMINAL) * NOMINAL if one.seconds is not None else one.train_flops + one.eval_flops
 
 
 def trial_seconds(one: CellEstimate, flops_per_second: float) -> float:

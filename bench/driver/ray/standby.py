@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from finebench.bench.scheduling.retries import begun_first
+
 MOST = "TUNE_MAX_PENDING_TRIALS_PG"
 """By which Ray Tune is told how many trials may wait; a number that the user has set there stands."""
 
@@ -41,8 +43,11 @@ def starting(controller: Any, trial: Any) -> bool:
     return actor is not None and actor in live
 
 
-def choose(controller: Any, waiting: Sequence[Any], most: int) -> Any:
-    """The oldest trial that waits and has no worker getting ready, else the oldest; None where none waits.
+def choose(
+    controller: Any, waiting: Sequence[Any], most: int, begun: Callable[[Any], bool] = lambda trial: False
+) -> Any:
+    """Of trials that wait and have no worker getting ready the oldest that was `begun` before, else the oldest; the
+    oldest of all where each has one; None where none waits.
 
     `most` trials may wait beside those whose worker is getting ready, so that free workers find one.
     """
@@ -51,4 +56,5 @@ def choose(controller: Any, waiting: Sequence[Any], most: int) -> Any:
     widen = getattr(controller, "update_max_pending_trials", None)
     if widen is not None and getattr(controller, "_max_pending_trials", None) != most + len(ready):
         widen(most + len(ready))
-    return next((trial for trial in waiting if trial not in ready), waiting[0] if waiting else None)
+    free = [trial for trial in waiting if trial not in ready] if ready else waiting
+    return begun_first(free or waiting, begun) if waiting else None

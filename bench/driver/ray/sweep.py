@@ -74,10 +74,14 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.unfinished.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest pack that has no worker and none getting ready, or None."""
+        """The oldest pack that has no worker and none getting ready, what is tried again before others, or None."""
         self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
         waiting = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
-        return choose(tune_controller, waiting, self.most.number)
+        return choose(tune_controller, waiting, self.most.number, self._begun)
+
+    def _begun(self, trial: Any) -> bool:
+        one = self.adapter.running.get(trial.trial_id)
+        return one is not None and one.begun
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """STOP a pack whose search says so."""

@@ -45,7 +45,7 @@ STOP_GRACE = 60.0
 class _Running:
     """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
     worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over; `unfit` says that its
-    worker's node cannot train."""
+    worker's node cannot train, `begun` that a worker has had it before."""
 
     pack: Pack
     gpu: float
@@ -55,6 +55,7 @@ class _Running:
     heard: float | None = None
     hung: bool = False
     unfit: bool = False
+    begun: bool = False
 
 
 class TuneAdapter:
@@ -97,11 +98,13 @@ class TuneAdapter:
             if not self.running:
                 raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
-        pack = self.again.next() or self.scheduler.next_pack()
+        again = self.again.next()
+        pack = again or self.scheduler.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
         gpu = self.sizes.shares.gpu(pack)
-        self.running[trial_id] = _Running(pack, gpu, pack.trials, self.kernel.count() if self.kernel else 0)
+        kills = self.kernel.count() if self.kernel else 0
+        self.running[trial_id] = _Running(pack, gpu, pack.trials, kills, begun=again is not None)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,

@@ -19,6 +19,7 @@ from finebench.bench.driver.forecast import forecast
 from finebench.bench.methods import methods
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.architecture import read_architecture
+from finebench.bench.scheduling.simulation import START
 from finebench.bench.study import estimate
 from finebench.bench.study.configurations import check_methods
 from finebench.bench.study.plan import Plan
@@ -123,3 +124,55 @@ def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, m
     made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
     check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)
     assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value
+
+
+def test_a_plan_on_slots_tells_time_and_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six trials alike on four slots are two rounds; a machine's price is that of its cores."""
+    monkeypatch.setattr("finebench.bench.driver.forecast.cpu_speed", lambda: 1e6)
+    monkeypatch.setattr("finebench.bench.driver.forecast.cores", lambda: 2)
+    about = {"tasks": ["mini-cola"], "methods": {"full": {"lr": [1e-3]}}, "seeds": 6}
+    arguments = ["--slots", "4", "--price-per-hour", "3"]
+    assert plan(tmp_path, *arguments, "--json", **about) == 0
+    found = json.loads(capsys.readouterr().out)
+    one, seconds = found["on_slots"], found["per_cell"][0]["seconds"]
+    assert one["seconds"] == pytest.approx(START + 2 * seconds)
+    assert one["bound"] == pytest.approx(6 / 4 * seconds)
+    assert (one["slots"], one["machines"]) == (4, 2)
+    assert one["price"] == pytest.approx(one["seconds"] / 3600 * 2 * 3)
+    assert plan(tmp_path, *arguments, **about) == 0
+    shown = capsys.readouterr().out
+    assert f"price {one['price']:,.2f}; " in shown
+    lines = shown.splitlines()
+    first = lines.index("on 4 slots, 2 machines of 2 cores like these:")
+    assert max(map(len, lines[first : first + 3])) < 80
+    assert plan(tmp_path, "--json", **about) == 0
+    assert json.loads(capsys.readouterr().out)["on_slots"] is None
+
+
+def test_trials_that_ask_for_more_cores_fill_more_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four slots of two cores each; a trial takes half of its core time."""
+    monkeypatch.setattr("finebench.bench.driver.forecast.cores", lambda: 4)
+    wide = {"methods": {"full": {"lr": [1e-3]}}, "resources": {"cpu": 2}}
+    found = forecast(tiny_study(**wide), None, slots=4)
+    assert found["on_slots"]["machines"] == 2
+    assert found["on_slots"]["bound"] == pytest.approx(found["per_cell"][0]["seconds"] / 2)
+
+
+def test_a_plan_of_too_many_trials_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finebench.bench.scheduling.simulated_plan.MOST", 5)
+    found = forecast(tiny_study(methods={"full": {"lr": [1e-3]}}, seeds=6), None, slots=4)
+    assert found["on_slots"] is None
+    assert "--slots: at most 5 trials are simulated, and the study has 6" in found["notes"]
+
+
+def test_a_budget_of_seconds_weighs_as_what_a_core_does_in_it() -> None:
+    """Beside steps, so that the longer of the two runs first."""
+    plan = Plan(tiny_study(methods={"full": {"lr": [1e-3]}}, budget=[{"seconds": 100}, {"steps": 1}]))
+    long, short = plan.cells()
+    size = estimate.Size(100, 10, 20.0, 400.0, 2)
+    made = [estimate.estimate(plan, cell, read_architecture(MODEL_DIR), size) for cell in (long, short)]
+    assert estimate.weight(made[0]) == pytest.approx(100 * estimate.NOMINAL + made[0].eval_flops)
+    assert estimate.weight(made[1]) == made[1].train_flops + made[1].eval_flops
+    assert estimate.weight(made[0]) > estimate.weight(made[1])

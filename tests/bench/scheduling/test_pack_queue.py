@@ -216,3 +216,26 @@ def test_trials_that_wait_for_a_speed_are_not_packed_with_others() -> None:
     study = tiny_study(methods={"full": {"lr": [1e-3]}}, budget=[{"steps": 6}, {"epochs": 1}, {"seconds": 5}])
     steps, epochs, seconds = (kind(trial) for trial in Plan(study).grid(KNOWN))
     assert steps == epochs != seconds
+
+
+def test_the_end_of_a_study_runs_longest_first_after_the_first_seed_of_each_cell() -> None:
+    """Eight trials of two lengths: four wait when two slots are within twice the longest of their end."""
+    study = tiny_study(methods={"full": {"lr": [1e-3]}}, fractions=[0.5, 1.0], seeds=8)
+    scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction)
+    scheduler.queue.slots = 2
+    shown = [(pack.trials[0].seeds.init, pack.trials[0].fraction) for pack in drain(scheduler)]
+    assert shown[:10] == [(seed, fraction) for seed in range(1, 6) for fraction in (1.0, 0.5)]
+    assert shown[10:] == [(6, 1.0), (7, 1.0), (8, 1.0), (6, 0.5), (7, 0.5), (8, 0.5)]
+    scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction)
+    scheduler.queue.slots = 100
+    shown = [(pack.trials[0].seeds.init, pack.trials[0].fraction) for pack in drain(scheduler)]
+    assert shown[:3] == [(1, 1.0), (1, 0.5), (2, 1.0)]
+    assert shown[2:] == [(seed, fraction) for fraction in (1.0, 0.5) for seed in range(2, 9)]
+
+
+def test_at_the_end_packs_leave_something_for_every_slot() -> None:
+    """Of twelve trials that wait, packs of eight would keep two of four slots busy."""
+    study = tiny_study(methods={"full": {"lr": [1e-3]}}, seeds=13, resources={"pack": 8})
+    scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: 1.0, sizes=AsWritten(study))
+    scheduler.queue.slots = 4
+    assert [len(pack.trials) for pack in drain(scheduler)] == [1, 3, 3, 2, 1, 1, 1, 1]

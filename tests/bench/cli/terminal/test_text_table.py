@@ -92,7 +92,7 @@ def plan_in(width: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     console = window(width)
     monkeypatch.setattr(show, "make_console", lambda: console)
     monkeypatch.setattr(forecasts, "forecast", lambda study, data: PLAN)
-    print_plan("quickstart", [], None, None, [], [], None, as_json=False)
+    print_plan("quickstart", [], None, None, [], [], None, None, as_json=False)
     return text(console)
 
 

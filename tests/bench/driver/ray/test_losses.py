@@ -46,6 +46,7 @@ def test_a_node_costs_no_retry_and_a_worker_does(tmp_path: Path) -> None:
         assert watch.notes[-1].endswith(": its node w7 is gone; it runs again elsewhere")
     assert not adapter.recorder.statuses
     adapter.suggest("last")
+    assert adapter.running["last"].begun  # so that it does not wait behind all others
     adapter.lost("last", trial(ALONE))
     assert adapter.recorder.statuses == {"error": 1}
     assert adapter.recorder.failures[0]["hostname"] == "w7"

@@ -30,6 +30,15 @@ def test_a_free_worker_takes_a_trial_whose_own_is_not_getting_ready() -> None:
     assert there._max_pending_trials == 2
 
 
+def test_what_a_worker_has_had_before_goes_first() -> None:
+    """Unless a worker of its own gets ready for it."""
+    there = Controller({"two": "b"}, set())
+    assert choose(there, ["one", "two", "three"], 2, lambda trial: trial in ("two", "three")) == "two"
+    there = Controller({"two": "b"}, {"b"})
+    assert choose(there, ["one", "two", "three"], 2, lambda trial: trial in ("two", "three")) == "three"
+    assert choose(there, ["two"], 2, lambda trial: trial == "two") == "two"
+
+
 def test_a_ray_without_what_is_looked_at_hands_workers_out_as_it_does() -> None:
     nothing: Any = object()
     assert choose(nothing, ["one", "two"], 2) == "one"
