@@ -115,7 +115,7 @@ def run_study(
         folder.notify = observer.on_note
         for line in lines(known):
             observer.on_data(line)
-        for note in [*notes, *precision.notes, *opening.notes]:
+        for note in [*notes, *precision.notes, *(unplaced(ready.study) if options.debug else []), *opening.notes]:
             observer.on_note(note)
         skipped = len({i for i, _ in opening.done})
         try:

@@ -94,11 +94,11 @@ def own_fingerprint() -> dict[str, str]:
 
 def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
-    bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})
-    if not config.get("avoid"):
-        return tune.PlacementGroupFactory([bundle])
-    elsewhere = {NODE_LABEL: f"!in({','.join(config['avoid'])})"}
-    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
+    bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {}) | config["beside"]
+    labels = dict(config["labels"])
+    if config["avoid"]:
+        labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"
+    return tune.PlacementGroupFactory([bundle], **({"bundle_label_selector": [labels]} if labels else {}))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.workarounds import actor_of
@@ -43,12 +44,12 @@ STOP_GRACE = 60.0
 
 @dataclass
 class _Running:
-    """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
-    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over; `unfit` says that its
-    worker's node cannot train."""
+    """A pack in Ray's hands, and what it asks of a node; `left` are those of its trials that have not ended, `heard` is
+    set once it has its worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over;
+    `unfit` says that its worker's node cannot train."""
 
     pack: Pack
-    gpu: float
+    ask: Ask
     left: tuple[Trial, ...]
     kills: int = 0
     trial: Any = None
@@ -100,15 +101,18 @@ class TuneAdapter:
         pack = self.again.next() or self.scheduler.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
-        gpu = self.sizes.shares.gpu(pack)
-        self.running[trial_id] = _Running(pack, gpu, pack.trials, self.kernel.count() if self.kernel else 0)
+        others = self.sizes.shares.others(pack)
+        ask = Ask(float(others.cpu), self.sizes.shares.gpu(pack), others.beside, others.labels or {})
+        self.running[trial_id] = _Running(pack, ask, pack.trials, self.kernel.count() if self.kernel else 0)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,
             "measures": pack.measures.what if pack.measures else None,
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
-            "cpus": self.sizes.shares.cpus(pack),
-            "gpu": gpu,
+            "cpus": ask.cpus,
+            "gpu": ask.gpus,
+            "beside": ask.others,
+            "labels": ask.labels,
             "avoid": self.fitness.avoid,
         }
 
@@ -162,9 +166,9 @@ class TuneAdapter:
         pack, ids = one.pack, {record.trial["trial_id"] for record in records}
         one.left = tuple(trial for trial in one.left if trial.id not in ids)
         if any(record.trial["status"] == "oom" for record in records):
-            more = self.sizes.shares.raise_after_oom(pack, one.gpu)
+            more = self.sizes.shares.raise_after_oom(pack, one.ask.gpus)
             if more is not None:
-                records = self._with_more(pack, records, one.gpu, more)
+                records = self._with_more(pack, records, one.ask.gpus, more)
             elif len(pack.trials) > 1 and not pack.searches:
                 self.sizes.shrink(pack)
         counted = self.again.settle(pack, records)
@@ -249,8 +253,7 @@ class TuneAdapter:
         if self.fitness.avoid:
             waits = {key: one for key, one in self.running.items() if one.heard is None or one.unfit}
             stands = len(waits) == len(self.running)
-            asked = {key: (self.sizes.shares.cpus(one.pack), one.gpu) for key, one in waits.items() if stands}
-            self.fitness.refuse(asked)
+            self.fitness.refuse({key: one.ask for key, one in waits.items() if stands})
         now = time.monotonic()
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.roster import Node, there
 from finebench.bench.util.errors import InputError
 
@@ -17,7 +18,7 @@ class Fitness:
         self._note, self._nodes = note, nodes
         self._out: dict[str, str] = {}
         self._were: dict[str, Node] = {}
-        self._asked: dict[str, tuple[float, float]] = {}
+        self._asked: dict[str, Ask] = {}
         self._next = 0.0
 
     @property
@@ -37,9 +38,9 @@ class Fitness:
         self._next = 0.0
         self._note(f"node {name} is left out, its trials run elsewhere: {why}")
 
-    def refuse(self, asked: Mapping[str, tuple[float, float]]) -> None:
-        """Raise InputError where each of the packs that wait, by what it asks of one node (CPUs and GPUs), would have
-        room on a node that is left out and has none on any other. Nothing trains, or `asked` is empty.
+    def refuse(self, asked: Mapping[str, Ask]) -> None:
+        """Raise InputError where each of the packs that wait, by what it asks of one node, would have room on a node
+        that is left out and has none on any other. Nothing trains, or `asked` is empty.
 
         Between two calls Ray Tune asks for more packs, which may have room: only what both have stands.
         """
@@ -48,13 +49,13 @@ class Fitness:
             return
         self._next = time.monotonic() + LOOK_EVERY
         fit = [one for one in self._nodes() if one.id not in self._out]
-        if all(_room(wish, self._were.values()) and not _room(wish, fit) for wish in asked.values()):
+        if all(_room(one, self._were.values()) and not _room(one, fit) for one in asked.values()):
             raise InputError(
                 f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Install on each node "
                 "what this command runs with, and run the same command again"
             )
 
 
-def _room(wish: tuple[float, float], nodes: Collection[Node]) -> bool:
-    """Whether one of these nodes has so many CPUs and GPUs."""
-    return any(one.cpus >= wish[0] and one.gpus >= wish[1] for one in nodes)
+def _room(asked: Ask, nodes: Collection[Node]) -> bool:
+    """Whether one of these nodes has what is asked for."""
+    return any(map(asked.fits, nodes))
