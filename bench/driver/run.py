@@ -27,7 +27,7 @@ from finebench.bench.study.precision import Gpus, gpus_here, resolve
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.training.worker.checkpoint_policy import clear
-from finebench.bench.training.worker.messages import Pack, Share
+from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.places import check_temporary
 from finebench.bench.util.signals import Stop
 
@@ -100,7 +100,12 @@ def run_study(
     waits(f"loading the data and model {study.model}")
     ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
-    shares = _shares_here(ready.study) if options.debug else None
+    shares = None
+    if options.debug:
+        from finebench.bench.driver import local  # and torch with it
+
+        shares = local.shares_here(ready.study)
+        notes += local.unplaced(ready.study)
     known = {name: facts(found) for name, found in ready.tasks.items()}
     waits(f"trying the model and {_counted(len(study.methods), 'method')} on the data")
     _try(ready, options)
@@ -115,7 +120,7 @@ def run_study(
         folder.notify = observer.on_note
         for line in lines(known):
             observer.on_data(line)
-        for note in [*notes, *precision.notes, *(unplaced(ready.study) if options.debug else []), *opening.notes]:
+        for note in [*notes, *precision.notes, *opening.notes]:
             observer.on_note(note)
         skipped = len({i for i, _ in opening.done})
         try:
@@ -195,9 +200,3 @@ def dump_study(study: Study) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(raw, text)
     return text.getvalue()
-
-
-def _shares_here(study: Study) -> Mapping[str, Share]:
-    from finebench.bench.driver.local import shares_here
-
-    return shares_here(study)

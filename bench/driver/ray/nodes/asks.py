@@ -63,7 +63,7 @@ class Ask:
 
 
 def selects(selector: str, value: str | None) -> bool:
-    """Whether a label's value (None: no such label) is what Ray's selector wants: a value, in(a, b), or (!) not that."""
+    """Whether a label's value (None: no such label) is what Ray's selector wants: a value, in(a, b), or not that."""
     wanted = selector.removeprefix("!")
     values = wanted[3:-1].split(",") if wanted.startswith("in(") else [wanted]
     return (value in [one.strip() for one in values]) != selector.startswith("!")

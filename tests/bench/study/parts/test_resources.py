@@ -45,7 +45,10 @@ def test_memory_has_units(given: str | int, size: int) -> None:
 
 
 def test_a_models_win_over_the_studys_and_a_methods_over_both() -> None:
-    methods = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"memory": "1GiB", "labels": {"zone": "b"}}}}
+    methods = {
+        "full": {"lr": [1e-3]},
+        "bitfit": {"lr": [5e-3], "resources": {"memory": "1GiB", "labels": {"zone": "b"}}},
+    }
     shared = {"memory": "2GiB", "cpu": 2, "labels": {"zone": "a"}}
     study = tiny_study(methods=methods, resources=shared | {"per_model": {"embedded": {"cpu": 3}, "other": {"cpu": 4}}})
     full, bitfit = (method_resources(study, name) for name in ("full", "bitfit"))
