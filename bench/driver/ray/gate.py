@@ -25,17 +25,19 @@ class Gate(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], cargo: Any = None, driver: Mapping[str, str] | None = None) -> None:
         """Prove, then start as any worker does; what keeps it from that and is the node's fault is kept.
 
-        Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere.
+        Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere. A disk
+        that is full may be the node's for a minute or for good: it is told, and the driver finds out.
         """
-        self.told = False
+        self.told, self.lasts = False, True
         self.worker: Any = None
         try:
             self.why = "; ".join(differences(own_fingerprint(), driver or {}))
             if not self.why:
                 self._start(config, cargo)
         except Exception as error:  # the node's fault, if it does not pass: the study's inputs have been tried before
-            if passes(error):
+            if passes(error) and not isinstance(error, OSError):
                 raise
+            self.lasts = not passes(error)
             self.why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
 
     def _start(self, config: dict[str, Any], cargo: Any) -> None:
@@ -62,7 +64,7 @@ class Gate(tune.Trainable):  # type: ignore[misc]
         if self.told:
             raise RuntimeError(f"this node cannot train: {self.why}")
         self.told = True
-        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why}
+        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why, "lasts": self.lasts}
         return {"done": False, "rung": 0, "value": 0.0, "payload": {"unfit": unfit}}
 
     def cleanup(self) -> None:

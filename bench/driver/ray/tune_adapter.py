@@ -28,8 +28,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
-from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
-from finebench.bench.util.errors import plain
+from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
 
 MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
@@ -46,7 +45,7 @@ STOP_GRACE = 60.0
 class _Running:
     """A pack in Ray's hands, and what it asks of a node; `left` are those of its trials that have not ended, `heard` is
     set once it has its worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over;
-    `unfit` says that its worker's node cannot train."""
+    `unfit` says that its worker's node cannot train, `trouble` on which node and why its worker could not start now."""
 
     pack: Pack
     ask: Ask
@@ -56,6 +55,7 @@ class _Running:
     heard: float | None = None
     hung: bool = False
     unfit: bool = False
+    trouble: tuple[str, str] | None = None
 
 
 class TuneAdapter:
@@ -113,7 +113,7 @@ class TuneAdapter:
             "gpu": ask.gpus,
             "beside": ask.others,
             "labels": ask.labels,
-            "avoid": self.fitness.avoid,
+            "avoid": self.fitness.avoid_for(_key(pack), ask),
         }
 
     @property
@@ -136,9 +136,11 @@ class TuneAdapter:
         one = self.running.get(trial_id)
         if one is not None:
             one.heard = time.monotonic()
-            if (unfit := payload.get("unfit")) is not None:
+            if (unfit := payload.get("unfit")) is not None and unfit["lasts"]:
                 one.unfit = True
                 self.fitness.leave_out(unfit["node"], unfit["why"])
+            elif unfit is not None:
+                one.trouble = unfit["node"], unfit["why"]
             self._take_in(one, payload.get("ended", []), payload.get("gpu_memory"))
 
     def rung(self, trial_id: str, index: int, value: float) -> bool:
@@ -163,6 +165,7 @@ class TuneAdapter:
         records = [Record.decode(data) for data in encoded]
         if not records:
             return
+        self.fitness.fine({record.trial["hostname"] for record in records})
         pack, ids = one.pack, {record.trial["trial_id"] for record in records}
         one.left = tuple(trial for trial in one.left if trial.id not in ids)
         if any(record.trial["status"] == "oom" for record in records):
@@ -211,6 +214,10 @@ class TuneAdapter:
         if one.unfit or not self.answers():
             self.again.again(pack)
             return
+        key = _key(pack)
+        if one.trouble is not None and self.fitness.trouble(*one.trouble, key, one.ask):
+            self.again.again(pack)
+            return
         status, reason = self._why(one, trial)
         size = len(one.pack.trials)
         if status == "oom" and size > 1 and not pack.searches:
@@ -218,7 +225,6 @@ class TuneAdapter:
             self._note(pack, f"{reason[:200]}; its trials are tried in smaller packs")
             self.again.again(pack, most=size // 2, because=f"out of memory in a pack of {size}")
             return
-        key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
         if not one.hung and losses.with_node(trial) and self._nodes_lost.get(key, 0) < losses.MOST_NODES:
             self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
             self._note(pack, f"its node {losses.node_name(trial) or ''} is gone; it runs again elsewhere")
@@ -242,7 +248,7 @@ class TuneAdapter:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
         struck = self.kernel is not None and self.kernel.count() > one.kills
-        return why_lost(trial, struck)
+        return losses.why_lost(trial, struck)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
@@ -285,15 +291,6 @@ class TuneAdapter:
             raise KeyboardInterrupt
 
 
-def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
-    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
-
-    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
-    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
-    """
-    error, text = trial.get_pickled_error(), losses.said(trial)
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
-    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
-    if struck and not memory:
-        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
-    return ("oom" if memory else "error"), f"worker lost: {shown}"
+def _key(pack: Pack) -> str:
+    """What a pack's losses are counted by."""
+    return ",".join(trial.id for trial in pack.trials) + (pack.measures.what if pack.measures else "")

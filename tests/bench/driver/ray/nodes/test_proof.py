@@ -4,6 +4,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ray import cloudpickle
 
 from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.asks import Ask
-from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.fitness import LASTING, Fitness
 from finebench.bench.driver.ray.nodes.proof import CODE, MISSING, differences, fingerprint
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.driver.ray.worker import PackWorker
@@ -73,13 +74,27 @@ def set_up(monkeypatch: pytest.MonkeyPatch, error: Exception) -> str:
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
         RuntimeError("CUDA error: out of memory"),
-        OSError(errno.ENOSPC, "No space left on device"),
+        MemoryError("cannot allocate"),
         ray.exceptions.ObjectFetchTimedOutError("ab12", "", ""),
     ],
 )
 def test_what_passes_is_a_worker_lost_and_not_a_node(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     with pytest.raises(type(error)):
         set_up(monkeypatch, error)
+
+
+def test_a_full_disk_is_told_and_not_known_to_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: PackWorker, *rest: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PackWorker, "setup", start)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "ab12"))
+    one = object.__new__(Gate)
+    one.setup({}, [], {})
+    told = one.step()["payload"]["unfit"]
+    assert told == {"node": "ab12", "why": "OSError: [Errno 28] No space left on device", "lasts": False}
+    with pytest.raises(RuntimeError, match="this node cannot train"):
+        one.step()
 
 
 def test_what_stays_leaves_the_node_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +172,61 @@ def test_a_node_without_the_label_that_is_asked_for_is_no_place(monkeypatch: pyt
     look_twice(fitness, Ask(1, 0))
     with pytest.raises(InputError, match="no node of the cluster can train this study: w1: peft"):
         look_twice(fitness, Ask(1, 0, labels={"zone": "x"}))
+
+
+class Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+FULL = "OSError: [Errno 28] No space left on device"
+
+
+def test_trouble_that_lasts_on_one_node_leaves_it_out() -> None:
+    notes: list[str] = []
+    clock, ask = Clock(), Ask(1, 0)
+    fitness = Fitness(notes.append, lambda: NODES, clock)
+    assert fitness.trouble("a", FULL, "one", ask)  # it runs on w2
+    assert (fitness.avoid, fitness.avoid_for("one", ask), fitness.avoid_for("two", ask)) == ([], ["a"], [])
+    clock.now = LASTING
+    assert fitness.trouble("a", FULL, "two", ask)
+    assert fitness.avoid == []  # nothing has ended anywhere: w2 may be no better
+    fitness.fine({"w2"})
+    clock.now += 1
+    assert fitness.trouble("a", FULL, "three", ask)
+    assert fitness.avoid == ["a"]
+    assert notes == [
+        f"node w1: a worker cannot start there now, its trials run elsewhere: {FULL}",
+        f"node w1 is left out, its trials run elsewhere: no worker has started there for 16 s: {FULL}",
+    ]
+
+
+def test_trouble_that_passes_leaves_no_node_out() -> None:
+    clock, ask = Clock(), Ask(1, 0)
+    fitness = Fitness(lambda note: None, lambda: NODES, clock)
+    fitness.fine({"w2"})
+    for pack in ("one", "two"):  # at once
+        fitness.trouble("a", FULL, pack, ask)
+    fitness.fine({"w1"})
+    clock.now = LASTING
+    for pack in ("three", "four"):
+        fitness.trouble("a", FULL, pack, ask)
+    assert fitness.avoid == []
+
+
+def test_a_pack_that_cannot_run_elsewhere_pays_with_its_retries() -> None:
+    clock, ask = Clock(), Ask(1, 0)
+    fitness = Fitness(lambda note: None, lambda: NODES[:2], clock)
+    assert not fitness.trouble("a", FULL, "one", ask)
+    assert fitness.avoid_for("one", ask) == []
+    both = Fitness(lambda note: None, lambda: NODES, clock)
+    assert both.trouble("a", FULL, "one", ask)
+    assert not both.trouble("b", FULL, "one", ask)
 
 
 def test_the_last_fit_node_may_go_later(monkeypatch: pytest.MonkeyPatch) -> None:
