@@ -140,10 +140,13 @@ def _run_ray(
         recorder.after = after
         opening.begin(recorder, places)
 
-        def grow() -> None:
-            if options.address is not None:
-                now = capacity.places(capacity.able(ready.study, roster.there()), None)
-                opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+        def grow() -> int:
+            if options.address is None:
+                return 0
+            able = capacity.able(ready.study, roster.there())
+            now = capacity.places(able, None)
+            opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+            return len(able)
 
         grow()
         stop.arm()

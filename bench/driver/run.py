@@ -20,6 +20,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import Lock, claim
 from finebench.bench.results.recompute_id import check_identity, identity
 from finebench.bench.results.writer import Writer
+from finebench.bench.scheduling.node_speeds import slots_words
 from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plugins import check_unchanged
@@ -28,6 +29,7 @@ from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.training.worker.checkpoint_policy import clear
 from finebench.bench.training.worker.messages import Pack
+from finebench.bench.util import user_cache
 from finebench.bench.util.places import check_temporary
 from finebench.bench.util.signals import Stop
 
@@ -61,6 +63,11 @@ class Tended(Observer):
         """Pass it on."""
         self.inner.on_wait(text)
 
+    def on_slots(self, nodes: int, in_use: int, waiting: int) -> None:
+        """Let the heartbeat tell of it too."""
+        self.lock.where = slots_words(nodes, in_use, waiting)
+        self.inner.on_slots(nodes, in_use, waiting)
+
     def tick(self) -> None:
         """Refresh the display; raises ResultsError where the folder is lost to another driver."""
         self.lock.check()
@@ -91,6 +98,7 @@ def run_study(
     check_unchanged(study)
     folder = ResultsFolder(options.results)
     check_temporary(ray=not options.debug and options.address is None)
+    user_cache.limit()
     check_tracker(options.logger, study.name, folder)
     waits(f"looking at the results folder {options.results}")
     claim_folder(folder, study)

@@ -113,13 +113,19 @@ class TuneAdapter:
             "gpu": ask.gpus,
             "beside": ask.others,
             "labels": ask.labels,
-            "avoid": self.fitness.avoid_for(_key(pack), ask),
+            "avoid": self.fitness.avoid_for(pack.key, ask),
         }
 
     @property
     def done(self) -> bool:
         """Whether nothing runs, waits, or will be asked for."""
         return not self.running and not self.again.waiting and self.scheduler.finished
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Workers that have a pack, and packs that wait for one."""
+        in_use = sum(one.heard is not None for one in self.running.values())
+        return in_use, len(self.running) - in_use + len(self.again.waiting)
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""
@@ -214,7 +220,7 @@ class TuneAdapter:
         if one.unfit or not self.answers():
             self.again.again(pack)
             return
-        key = _key(pack)
+        key = pack.key
         if one.trouble is not None and self.fitness.trouble(*one.trouble, key, one.ask):
             self.again.again(pack)
             return
@@ -289,8 +295,3 @@ class TuneAdapter:
             if training:
                 self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
             raise KeyboardInterrupt
-
-
-def _key(pack: Pack) -> str:
-    """What a pack's losses are counted by."""
-    return ",".join(trial.id for trial in pack.trials) + (pack.measures.what if pack.measures else "")
