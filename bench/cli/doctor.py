@@ -149,9 +149,9 @@ def cleaned_up() -> Check:
         folders, removed = clear_scratch(), trim(0)
     except FileNotFoundError as error:
         return Check("cleaned", True, str(error.strerror), "set FINEBENCH_CACHE to a folder", warn=True)
-    cache = f"{removed.entries:,} cache entries ({removed.bytes / 1e6:,.0f} MB)"
+    cache = f"cache entries: {removed.entries:,} ({removed.bytes / 1e6:,.0f} MB)"
     stays = f"{removed.left / 1e6:,.0f} MB used within a day stay"
-    return Check("cleaned", True, f"removed {folders:,} scratch folders of ended runs, {cache}; {stays}")
+    return Check("cleaned", True, f"removed: folders of ended runs: {folders:,}, {cache}; {stays}")
 
 
 def check_python(version: tuple[int, ...]) -> Check:

@@ -3,7 +3,8 @@
 In RESULTS a half-written file has a name of its own. Tables, suggestions, deltas and checkpoints are written by the
 driver that holds the folder and by its workers alone: what stands there half-written when a run begins is nobody's. A
 report may be in the making at any time; its half-written files, as those in the user's cache, go once they are old. A
-run's scratch folder says whose it is, and goes when that process has ended.
+run's scratch folder says whose it is, and the folder of a Ray of its own; they go when that process has ended, Ray's
+with the next run, so that its logs can be read until then.
 """
 
 import json
@@ -21,6 +22,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import FILE, Owner, process_start, this_process
 from finebench.bench.util.errors import ResultsError
 from finebench.bench.util.machine import hostname
+from finebench.bench.util.places import ray_folder
 from finebench.bench.util.user_cache import OLD as OLD_CACHE
 from finebench.bench.util.user_cache import age, trim
 
@@ -61,17 +63,27 @@ def scratch(session: Path | None = None) -> Iterator[str]:
     Ray, which outlives an owner that is killed."""
     path = tempfile.mkdtemp(prefix=SCRATCH)
     try:
-        content = asdict(this_process()) | {"session": None if session is None else str(session)}
-        Path(path, OWNER).write_text(json.dumps(content))
+        sign(Path(path), session)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def sign(folder: Path, session: Path | None = None) -> None:
+    """Write into a folder that it is this process's, and goes once that has ended."""
+    content = asdict(this_process()) | {"session": None if session is None else str(session)}
+    Path(folder, OWNER).write_text(json.dumps(content))
+
+
 def clear_scratch() -> int:
-    """Remove scratch folders of this user's processes that have ended, with the folders of their own Ray, and what is
-    too much or half-made in the cache; returns the number of scratch folders."""
+    """Remove scratch folders of this user's processes that have ended, the folders of their own Ray, and what is too
+    much or half-made in the cache; returns the number of folders of processes."""
     removed = 0
+    for path in (ray_folder(os.environ)[0] / "ray").glob("session_*"):
+        owner, _ = _owner(path)
+        if owner and _own_folder(path) and gone(owner):
+            _remove(path)
+            removed += 1
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         if not _own_folder(path):
             continue

@@ -4,8 +4,9 @@ It is sent to nodes as it stands, not by its name, so that it runs where fineben
 that cannot train is told of with a worker's ordinary report; then the worker ends, and its pack runs elsewhere.
 """
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -28,6 +29,7 @@ class Gate(tune.Trainable):  # type: ignore[misc]
         Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere. A disk
         that is full may be the node's for a minute or for good: it is told, and the driver finds out.
         """
+        _remove_folder(self)
         self.told, self.lasts = False, True
         self.worker: Any = None
         try:
@@ -54,6 +56,7 @@ class Gate(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next pack; a worker that cannot train takes none."""
+        _remove_folder(self)
         return self.worker is not None and bool(self.worker.reset_config(new_config))
 
     def step(self) -> dict[str, Any]:
@@ -69,6 +72,13 @@ class Gate(tune.Trainable):  # type: ignore[misc]
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""
+
+
+def _remove_folder(worker: tune.Trainable) -> None:
+    """Remove the folder that Ray Tune makes on the node for each trial, in which nothing of ours is: a cluster's nodes
+    would keep one for every trial that they ever had."""
+    with suppress(OSError):
+        os.rmdir(getattr(worker, "_logdir", None) or "")
 
 
 def passes(error: Exception) -> bool:

@@ -97,6 +97,15 @@ def test_a_full_disk_is_told_and_not_known_to_stay(monkeypatch: pytest.MonkeyPat
         one.step()
 
 
+def test_no_folder_is_left_on_the_node_for_each_trial(tmp_path: Path) -> None:
+    one = object.__new__(Gate)
+    for take in (lambda: one.setup({}, [], {CODE: "other"}), lambda: one.reset_config({})):
+        one._logdir = str(tmp_path / "trial")
+        (tmp_path / "trial").mkdir()
+        take()
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_what_stays_leaves_the_node_out(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = RuntimeError("a product of ones on cuda:0 has the gradient 0.0, and not 1024")
     assert set_up(monkeypatch, wrong).startswith("RuntimeError: a product of ones")
