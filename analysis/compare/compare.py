@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from finebench.analysis.compare.settings import settings
+from finebench.analysis.load.cost_columns import device
 from finebench.analysis.load.expected import Key
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.ranges import within_range
@@ -151,16 +152,19 @@ def _word(row: dict[str, Any]) -> str:
 
 
 def _costs(left: pd.DataFrame, right: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """One row per group: each cost's ratio B / A over runs of the same cell, configuration and seed, alone on both."""
+    """One row per group and pair of kinds of device: each cost's ratio B / A over runs of the same cell, configuration
+    and seed, alone on both."""
     keys = [*CELL, "configuration", "seed"]
     mine = [_alone(frame).drop_duplicates(keys)[[*keys, *COMPARED, "device"]] for frame in (left, right)]
+    mine = [frame.assign(device=device(frame)) for frame in mine]
+    sides = ["device_a", "device_b"]
     both = mine[0].merge(mine[1], on=keys, suffixes=("_a", "_b"))
     made = []
-    for key, rows in groups(both, by).items():
-        head = dict(zip(by, key, strict=True)) | {"pairs": len(rows)}
+    for key, rows in groups(both, [*by, *sides]).items():
+        named = dict(zip([*by, *sides], key, strict=True))
+        head = {name: named[name] for name in by} | {"pairs": len(rows)}
         head |= {"budget_label": budget_label(head["budget"])} if "budget" in head else {}
-        devices = {f"device_{side}": ", ".join(sorted(set(rows[f"device_{side}"].dropna()))) for side in "ab"}
-        made.append(head | dict(_ratios(rows)) | devices)
+        made.append(head | dict(_ratios(rows)) | {side: named[side] for side in sides})
     return pd.DataFrame(made)
 
 

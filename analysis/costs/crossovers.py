@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from finebench.analysis.costs.data_efficiency import open_ends
-from finebench.analysis.load.cost_columns import alone
+from finebench.analysis.load.cost_columns import alone, device
 from finebench.analysis.load.expected import Key
 from finebench.analysis.load.frames import groups, largest, records
 from finebench.analysis.load.runs import CELL, budget_label
@@ -49,6 +49,8 @@ class Curves(NamedTuple):
     by_seed: dict[int, tuple[np.ndarray, np.ndarray]]
     ended: frozenset[int]
     """Seeds whose run diverged: their curve stops early and stays at the constant predictor's score."""
+    device: str = ""
+    """The kind of device that x was measured on, where it depends on it."""
 
 
 def crossovers(
@@ -93,14 +95,17 @@ def _within(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> It
         for axis, column in AXES.items():
             found = {name: _curves(rows, by_trial, axis, column) for name, rows in methods.items()}
             for a, b in itertools.combinations(sorted(name for name in found if found[name].by_seed), 2):
-                yield Compared(head | {"kind": "learning curve", "axis": axis}, a, b, *_common(found[a], found[b]))
+                if found[a].device == found[b].device:
+                    yield Compared(head | {"kind": "learning curve", "axis": axis}, a, b, *_common(found[a], found[b]))
 
 
 def _curves(rows: pd.DataFrame, by_trial: dict[str, Trace], axis: str, column: str) -> Curves:
+    kind = ""
     if axis == "seconds":
         rows = alone(rows)
-        if rows["device"].nunique() > 1:
+        if len(kinds := sorted(set(device(rows)))) > 1:
             return Curves({}, frozenset())
+        kind = "".join(kinds)
     made, ended = {}, []
     for run in records(rows):
         part = by_trial.get(run["trial_id"])
@@ -109,7 +114,7 @@ def _curves(rows: pd.DataFrame, by_trial: dict[str, Trace], axis: str, column: s
             return Curves({}, frozenset())  # without its evaluations the mean curve would be an average over a hole
         made[int(run["seed"])] = _line(part, column, float(run["constant"]), diverged)
         ended += [int(run["seed"])] * diverged
-    return Curves(made, frozenset(ended))
+    return Curves(made, frozenset(ended), kind)
 
 
 def _line(part: Trace | None, column: str, constant: float, diverged: bool) -> tuple[np.ndarray, np.ndarray]:

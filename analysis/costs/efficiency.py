@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from finebench.analysis.costs.ratios import RATIOS, paired
-from finebench.analysis.load.cost_columns import COUNTED, MEASURED, alone, cell, chosen_rows, reference
+from finebench.analysis.load.cost_columns import COUNTED, MEASURED, alone, cell, chosen_rows, device, reference
 from finebench.analysis.load.frames import largest, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.statistics.location import median
@@ -38,13 +38,9 @@ def _per_device(row: dict[str, Any], rows: pd.DataFrame) -> list[dict[str, Any]]
     if own.empty:
         return [head | {"device": None, "n": 0, "why": "no run had its device to itself"}]
     return [
-        head | {"device": str(device), "n": len(part), "why": ""} | _measured(part)
-        for device, part in own.groupby(_device(own))
+        head | {"device": str(kind), "n": len(part), "why": ""} | _measured(part)
+        for kind, part in own.groupby(device(own))
     ]
-
-
-def _device(rows: pd.DataFrame) -> "pd.Series[str]":
-    return rows["device"].fillna("not recorded")
 
 
 def _one(values: pd.Series) -> float:
@@ -76,9 +72,9 @@ def _ratios(frame: pd.DataFrame, rows_of: dict[tuple[Any, ...], pd.DataFrame]) -
 def _ratios_of(row: dict[str, Any], rows_of: dict[tuple[Any, ...], pd.DataFrame]) -> dict[str, float]:
     own, other = (rows_of[*cell(row)[:3], name] for name in (row["method"], row["reference"]))
     if row["device"] is not None and not pd.isna(row["device"]):
-        own, other = (rows[~rows["exclusive"].eq(True) | (_device(rows) == row["device"])] for rows in (own, other))
+        own, other = (rows[~rows["exclusive"].eq(True) | (device(rows) == row["device"])] for rows in (own, other))
     made: dict[str, float] = {}
     for column in RATIOS:
-        found = paired([(own, other)], column)
+        found, _ = paired([(own, other)], column)
         made |= {f"x_{column}": found.value, f"x_{column}_low": found.low, f"x_{column}_high": found.high}
     return made

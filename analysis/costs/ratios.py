@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finebench.analysis.load.cost_columns import COUNTED, LABELS, cell, chosen_rows, per_seed, reference
+from finebench.analysis.load.cost_columns import (
+    BOUND,
+    COUNTED,
+    LABELS,
+    alone,
+    cell,
+    chosen_rows,
+    kinds_of,
+    of_one_kind,
+    per_seed,
+    reference,
+)
 from finebench.analysis.load.frames import largest, records
 from finebench.analysis.load.runs import budget_label
 from finebench.analysis.statistics.estimate import Estimate
@@ -21,14 +32,20 @@ RATIOS = ("encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes",
 """Costs that are shown as ratios."""
 
 
-def paired(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str) -> Estimate:
-    """The ratio of a cost between rows of one method and of another, paired by seed within each task's pair of frames.
+def paired(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str) -> tuple[Estimate, str]:
+    """The ratio of a cost between rows of one method and of another, paired by seed within each task's pair of frames;
+    and the kind of device that it is of, empty where it is of any. Pairs without runs on that kind are left out.
 
     Over several tasks it is the geometric mean over them, by the seeds that all have: a seed's tasks are no independent
     pairs, and how far tasks lie apart is no noise of these tasks. A counted cost is known exactly and gets no
     interval. A cost of 0 (no encoder parameter trained) gives 0 where all of them are.
     """
-    sides = [both for mine, theirs in pairs if (both := _sides(mine, theirs, cost))[0].size]
+    kind, measured = of_one_kind(pairs, [cost])
+    sides = [both for mine, theirs in measured if (both := _sides(mine, theirs, cost))[0].size]
+    return _ratio(sides, cost), kind
+
+
+def _ratio(sides: list["Side"], cost: str) -> Estimate:
     if sides and all((x == 0).all() and (y > 0).all() for x, y, _ in sides):
         return Estimate(0.0, math.nan, math.nan, sum(x.size for x, _, _ in sides), "a cost of 0: no interval")
     sides = [(x[known], y[known], own[known]) for x, y, own in sides if (known := (x > 0) & (y > 0)).any()]
@@ -71,7 +88,8 @@ def _exact(found: Estimate, ratios: Array) -> Estimate:
 
 def ratios(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per budget × method × cost: columns budget, budget_label, method, reference, cost, label, ratio, low,
-    high, n (pairs), tasks, why. At the largest fraction of each task; only tasks that both methods have.
+    high, n (pairs), tasks, device, why. At the largest fraction of each task; only tasks that both methods have, and of
+    what depends on the kind of device those that both have on one kind; where there are none, no ratio and the reason.
     """
     rows_of = chosen_rows(runs, largest(scores[scores["n"] > 0]))
     found: dict[str, dict[str, dict[str, pd.DataFrame]]] = {}
@@ -88,10 +106,28 @@ def ratios(runs: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
             tasks = [task for task in methods[method] if task in methods[most]]
             head = {"budget": budget, "budget_label": budget_label(budget), "method": method, "reference": most}
             for cost in RATIOS:
-                ratio = paired([(methods[method][task], methods[most][task]) for task in tasks], cost)
+                pairs = [(methods[method][task], methods[most][task]) for task in tasks]
+                ratio, kind = paired(pairs, cost)
+                on = {"cost": cost, "label": LABELS[cost], "device": kind}
                 if ratio.n:
-                    made.append(head | {"cost": cost, "label": LABELS[cost], "tasks": len(tasks)} | _shown(ratio))
+                    made.append(head | on | {"tasks": _tasks(pairs, cost)} | _shown(ratio))
+                elif apart := _apart(pairs, cost, method, most):
+                    made.append(head | on | {"device": "", "tasks": 0} | _shown(ratio) | {"why": apart})
     return pd.DataFrame(made)
+
+
+def _tasks(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str) -> int:
+    """Pairs that a ratio is of."""
+    return sum(all(len(rows) for rows in pair) for pair in of_one_kind(pairs, [cost])[1])
+
+
+def _apart(pairs: list[tuple[pd.DataFrame, pd.DataFrame]], cost: str, method: str, other: str) -> str:
+    """Why a cost that both methods have been measured by has no ratio; empty where one has not."""
+    sides = [pd.concat(side) for side in zip(*pairs, strict=True)] if pairs else []
+    if cost not in BOUND or not sides or any(alone(side)[cost].dropna().empty for side in sides):
+        return ""
+    ran = [f"{name} on {kinds_of(side, cost)}" for name, side in zip((method, other), sides, strict=True)]
+    return f"no task has both on one kind of device: {', '.join(ran)}"
 
 
 def _shown(ratio: Estimate) -> dict[str, Any]:

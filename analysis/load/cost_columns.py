@@ -1,9 +1,11 @@
 """What runs cost: which columns are costs, and the rows that may speak of them.
 
 Counted costs are the same in every trial of a variant. Measured ones depend on what else ran: they come from runs that
-ended `ok` with their device to themselves (`exclusive`), and times of packed or shared trials are never mixed in.
+ended `ok` with their device to themselves (`exclusive`), and times of packed or shared trials are never mixed in. Of
+what depends on the kind of device, figures of two kinds are neither averaged nor compared.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -52,14 +54,14 @@ OCCUPIED = ("train_seconds", "eval_seconds", "startup_seconds")
 def occupied(rows: pd.DataFrame) -> pd.DataFrame:
     """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known.
 
-    A trial beside which others ran counts with what the exclusive trials of its cell took, training by the step; where
-    its cell has none, with its own times, which may not have been measured.
+    A trial beside which others ran counts with what the exclusive trials of its cell took on its kind of device,
+    training by the step; where there is none, with its own times, which may not have been measured.
     """
     made = rows[list(OCCUPIED)].astype("float64")
     beside = rows["exclusive"].eq(False)
     if not beside.any():
         return made
-    for mine in groups(rows, CELL).values():
+    for mine in groups(rows.assign(device=device(rows)), [*CELL, "device"]).values():
         timed = alone(mine)
         timed = timed[timed["train_seconds"].notna() & timed["steps"].gt(0)]
         shared = mine.index[beside[mine.index]]
@@ -85,17 +87,55 @@ def chosen_rows(runs: pd.DataFrame, scores: pd.DataFrame) -> dict[tuple[Any, ...
     return found
 
 
-def per_seed(rows: pd.DataFrame, cost: str) -> "pd.Series[float]":
-    """A cost by seed, the mean over learning rates; of a measured cost only runs alone on their device, of one device.
+BOUND = ("train_seconds", "examples_per_second", "peak_memory_bytes", "peak_allocated_bytes", "energy_joules")
+"""Measured costs that depend on the kind of device; FLOPs are those of the same work anywhere."""
 
-    Where several devices were used: those of the device with most runs, the first by name of equals.
+UNKNOWN_DEVICE = "not recorded"
+
+
+def device(rows: pd.DataFrame) -> "pd.Series[str]":
+    """The kind of device of each row, by its name."""
+    return rows["device"].fillna(UNKNOWN_DEVICE)
+
+
+def of_one_kind(
+    grouped: Sequence[Sequence[pd.DataFrame]], costs: Sequence[str]
+) -> tuple[str, list[list[pd.DataFrame]]]:
+    """The rows of each frame that may speak of all of some costs, on one kind of device for all, and that kind; empty
+    where no cost depends on it, or nothing was measured.
+
+    Frames of a group are compared with each other: the kind is the one on which most groups have runs in all of their
+    frames; of equals the one with most runs, then the first by name. Frames without a run on it come back empty.
     """
-    if cost in MEASURED:
-        rows = alone(rows)
-        devices = rows["device"].fillna("not recorded")
-        if devices.nunique() > 1:
-            counts = devices.value_counts()
-            rows = rows[devices == min(counts.index[counts == counts.max()])]
+    bound = [cost for cost in costs if cost in BOUND]
+    if not bound:
+        return "", [list(group) for group in grouped]
+    known = [[alone(rows).dropna(subset=bound) for rows in group] for group in grouped]
+    kinds = sorted({str(kind) for group in known for rows in group for kind in device(rows)})
+
+    def on(kind: str) -> list[list[pd.DataFrame]]:
+        return [[rows[device(rows) == kind] for rows in group] for group in known]
+
+    def worth(kind: str) -> tuple[int, int]:
+        there = on(kind)
+        whole = [group for group in there if all(len(rows) for rows in group)]
+        return len(whole), sum(len(rows) for group in there for rows in group)
+
+    if not kinds:
+        return "", known
+    chosen = max(kinds, key=worth)  # the first of equals
+    return chosen, on(chosen)
+
+
+def kinds_of(rows: pd.DataFrame, cost: str) -> str:
+    """The kinds of device on which a cost was measured, in words."""
+    return " and ".join(sorted(set(device(alone(rows).dropna(subset=[cost]))))) or "no device to itself"
+
+
+def per_seed(rows: pd.DataFrame, cost: str) -> "pd.Series[float]":
+    """A cost by seed, the mean over learning rates; of a measured cost only runs alone on their device, which `rows`
+    have of one kind (`of_one_kind`)."""
+    rows = alone(rows) if cost in MEASURED else rows
     return rows.dropna(subset=[cost]).groupby("seed")[cost].mean().astype("float64")
 
 

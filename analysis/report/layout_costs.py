@@ -68,7 +68,8 @@ def _ledger(contents: Contents) -> Table:
     note = (
         "What each method was given to be tuned with, over all its cells. One search is what was run to choose the "
         "configuration of one cell, on average. Trials beside which others ran count with the time of those of their "
-        "cell that had their device to themselves, by the step."
+        "cell that had a device of their kind to themselves, by the step. Seconds of several kinds of device are added "
+        "up as spent."
     )
     if contents.price_per_hour is not None:
         note += f" Cost at {contents.price_per_hour:g} per hour, as if each trial had its machine to itself."
@@ -128,10 +129,11 @@ def _ratios(contents: Contents) -> Table:
     note = (
         "The geometric mean over tasks and seeds of each cost divided by that of the reference, the method that trains"
         " most parameters, in the same task and seed; 95 % intervals are Student's t on the log scale, of these tasks: "
-        "how far tasks lie apart is not in them. A count has no interval: it is the same in every run of a task."
+        "how far tasks lie apart is not in them. A count has no interval: it is the same in every run of a task. What "
+        "depends on the kind of device is of one kind: the one on which most tasks have both methods."
     )
     shown = columns("budget_label|text|budget", "method", "label|text|cost", "ratio|ratio", "low|ratio|95 % from")
-    shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to")
+    shown += columns("high|ratio|95 % to", "n|count|pairs", "tasks|count", "reference|text|relative to", "device")
     return Table(
         "ratios",
         "Costs relative to training most",
@@ -148,10 +150,11 @@ def _fronts(contents: Contents) -> Table:
         "resamples of the seeds, the same for all methods, in which it is, given the chosen configurations; three "
         "seeds have ten different resamples, so that 0 % or 100 % of few seeds is no certainty. Costs are means over "
         "seeds, a seed whose run shared its device taking the mean of the others; several costs at once are beaten "
-        "only by a method that is no worse in any of them."
+        "only by a method that is no worse in any of them. Times, memory and energy of a front are of one kind of "
+        "device; a method that was measured on another one alone is left out."
     )
     shown = (*PLACE, *columns("label|text|cost", "method", "score|score", "value|number|mean cost", "on_front|flag"))
-    shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds")
+    shown += columns("probability|percent", "beaten_by|text|beaten by", "n|count|seeds", "device")
     return Table(
         "fronts",
         "Pareto fronts of score against cost",
@@ -183,9 +186,10 @@ def _curves(contents: Contents) -> Table:
     note = (
         "The score had training stopped here. These are points inside longer runs, whose schedule was made "
         "for their own end: no substitute for runs at a smaller budget. Figures cut bands that are far wider than "
-        "the scores lie apart; this table does not."
+        "the scores lie apart; this table does not. Times are of runs alone on their device, of one kind of device for "
+        "all methods of a place."
     )
-    shown = (*WHERE, *columns("step|count", "train_seconds|seconds|train time"), *SCORE)
+    shown = (*WHERE, *columns("step|count", "train_seconds|seconds|train time", "device"), *SCORE)
     return Table(
         "learning_curves",
         "Learning curves",

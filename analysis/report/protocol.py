@@ -149,7 +149,10 @@ def _noise(scores: pd.DataFrame) -> str:
 def _machines(runs: pd.DataFrame) -> list[str]:
     made = []
     if runs["device"].dropna().nunique() > 1:
-        made.append("Runs were made on several kinds of device; costs are given per device.")
+        made.append(
+            "Runs were made on several kinds of device, whose costs are neither averaged nor compared: they are given "
+            "per kind; ratios, fronts and claims are of one."
+        )
     if runs["versions"].dropna().nunique() > 1:
         made.append("Runs were made with several sets of package versions (see Versions).")
     return made

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finebench.analysis.load.cost_columns import alone
+from finebench.analysis.load.cost_columns import alone, device, of_one_kind
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.load.traces import Trace, traces
@@ -25,22 +25,30 @@ def curves(runs: pd.DataFrame, evals: pd.DataFrame, scores: pd.DataFrame) -> pd.
     """One row per cell × step at which every run of the chosen configuration was evaluated.
 
     Columns: the cell's, budget_label, metric, step, train_seconds (mean of the runs that had their device to
-    themselves), train_flops (mean), score, low, high, n. A run whose metric is undefined, or that diverged, stands at
-    its constant predictor's score from there on.
+    themselves, of one kind of device for all methods of a place), device (that kind), train_flops (mean), score, low,
+    high, n. A run whose metric is undefined, or that diverged, stands at its constant predictor's score from there on.
     """
     by_trial = traces(evals)
     made: list[dict[str, Any]] = []
     wanted = scores[scores["n"] > 0]
     parts = groups(runs, [*CELL, "configuration"])
+    reported: dict[tuple[Any, ...], pd.DataFrame] = {}
     for row in records(wanted):
         cell = tuple(row[key] for key in CELL)
         rows, _ = reporting(parts[(*cell, row["configuration"])])
-        made += _cell(dict(zip(CELL, cell, strict=True)), rows[rows["is_result"]], by_trial)
+        reported[cell] = rows[rows["is_result"]]
+    by_place: dict[tuple[Any, ...], list[pd.DataFrame]] = {}
+    for cell, rows in reported.items():
+        by_place.setdefault(cell[:3], []).append(rows)
+    kinds = {place: of_one_kind([[rows] for rows in some], ["train_seconds"])[0] for place, some in by_place.items()}
+    for cell, rows in reported.items():
+        made += _cell(dict(zip(CELL, cell, strict=True)) | {"device": kinds[cell[:3]]}, rows, by_trial)
     return pd.DataFrame(made)
 
 
 def _cell(head: dict[str, Any], rows: pd.DataFrame, by_trial: dict[str, Trace]) -> list[dict[str, Any]]:
-    lines, steps, timed = [], None, set(alone(rows)["trial_id"])
+    measured = alone(rows)
+    lines, steps, timed = [], None, set(measured[device(measured) == head["device"]]["trial_id"])
     for run in records(rows):
         part = by_trial.get(run["trial_id"])
         ended = run["status"] == "diverged"

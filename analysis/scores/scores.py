@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from finebench.analysis.load.cost_columns import of_one_kind
 from finebench.analysis.load.expected import Expectation, Key, Missing
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.runs import CELL, budget_label
@@ -35,7 +36,7 @@ def scores(runs: pd.DataFrame, expected: Expectation, samples: Mapping[Key, Samp
     Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds and, where there are
     predictions, scored examples (without `samples`: over seeds alone); `interval` says how it was made. degenerate,
     collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its exclusive
-    runs.
+    runs on one kind of device.
     """
     chosen = {_key(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)
@@ -92,7 +93,7 @@ def summarise(rows: pd.DataFrame, missing: Missing) -> dict[str, Any]:
     entered = good["entered"].to_numpy(dtype="float64")
     estimate, ends = mean_t(entered, over=design(good["seed"].to_numpy(dtype=np.int64))), extremes(entered)
     first = rows.iloc[0]
-    alone = rows[rows["status"].eq("ok") & rows["exclusive"].eq(True)]
+    _, [[timed]] = of_one_kind([[rows[rows["status"].eq("ok")]]], ["train_seconds"])
     return {
         "metric": first["metric"],
         "score": estimate.value,
@@ -115,7 +116,7 @@ def summarise(rows: pd.DataFrame, missing: Missing) -> dict[str, Any]:
         "diverged": int(good["status"].eq("diverged").sum()),
         "failed": int(rows["is_failed"].sum()),
         "majority": float(good["constant"].mean()) if len(good) else float("nan"),
-        "train_seconds": median(alone["train_seconds"].dropna().to_numpy(dtype="float64")),
+        "train_seconds": median(timed["train_seconds"].to_numpy(dtype="float64")),
         "trainable_params": rows["trainable_params"].max(),
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from finebench.analysis.load.cost_columns import of_one_kind
 from finebench.analysis.load.frames import groups
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.scores.selected_configuration import CHOOSING
@@ -18,8 +19,8 @@ def best_of(runs: pd.DataFrame, study: dict[str, Any]) -> pd.DataFrame:
     """One row per cell × number of tries; for a cell that cannot have it, one row with `why` and no number.
 
     Columns: the cell's, budget_label, metric, tries, expected (mean score over seeds of the try that `select` prefers),
-    train_seconds (of runs alone on their device) and train_flops (of as many average tries), of (tries there were),
-    why. No interval: bootstrap ones of a maximum are known to cover too little (Tang et al., 2020).
+    train_seconds (of runs alone on one kind of device) and train_flops (of as many average tries), of (tries there
+    were), why. No interval: bootstrap ones of a maximum are known to cover too little (Tang et al., 2020).
     """
     made: list[dict[str, Any]] = []
     reason = refusal(study)
@@ -47,7 +48,8 @@ def _cell(rows: pd.DataFrame, reason: str) -> list[dict[str, Any]]:
     if reason:
         return [{"tries": None, "why": reason}]
     good = rows[rows["is_result"]]
-    good = good.assign(train_seconds=good["train_seconds"].where(good["exclusive"].eq(True)))
+    _, [[timed]] = of_one_kind([[good]], ["train_seconds"])
+    good = good.assign(train_seconds=timed["train_seconds"].reindex(good.index))
     columns = ["entered", "select_score", "train_seconds", "train_flops"]
     grouped = good.dropna(subset=["entered", "select_score"]).groupby("configuration")
     seeds = grouped["seed"].nunique()

@@ -137,22 +137,25 @@ def slurm(
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench status results/quickstart"))
-def status(results: ask.ResultsArgument, plugin: ask.PluginOption = None, as_json: ask.JsonOption = False) -> None:
+def status(
+    results: ask.ResultsArgument,
+    watch: ask.WatchOption = False,
+    plugin: ask.PluginOption = None,
+    as_json: ask.JsonOption = False,
+) -> None:
     """Counts by status, per cell; safe while a run is going on."""
     from finebench.bench.cli.show import print_status
 
     _load(plugin)
-    print_status(results, as_json)
+    print_status(results, watch, as_json)
 
 
 @app.command(rich_help_panel=LOOK, epilog=_example("finebench report results/quickstart"))
 def report(
     results: ask.ResultsArgument,
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it [default: RESULTS/report].")] = None,
+    out: ask.ReportOption = None,
     price_per_hour: ask.PriceOption = None,
-    check_claims: Annotated[
-        bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")
-    ] = False,
+    check_claims: ask.CheckClaimsOption = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the report in a web browser.")] = False,
     plugin: ask.PluginOption = None,
     as_json: ask.JsonOption = False,
@@ -176,9 +179,7 @@ def trial(results: ask.ResultsArgument, trial_id: ask.IdArgument, as_json: ask.J
 def compare(
     results_a: ask.ResultsArgument,
     results_b: ask.ResultsArgument,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Also write page, tables, figures here [default: nowhere].")
-    ] = None,
+    out: ask.ComparisonOption = None,
     plugin: ask.PluginOption = None,
     as_json: ask.JsonOption = False,
 ) -> None:
@@ -289,12 +290,11 @@ def schema(what: ask.SchemaArgument = "study") -> None:
 
 @app.command(rich_help_panel=SET_UP, epilog=_example("finebench doctor"))
 def doctor(
-    results: Annotated[
-        str, typer.Option(metavar="RESULTS", help="Where results will lie: a folder or URI.")
-    ] = "results",
+    results: ask.PlaceOption = "results",
+    clean: ask.CleanOption = False,
     as_json: ask.JsonOption = False,
 ) -> None:
     """Check this machine: what works, and how to fix what does not."""
     from finebench.bench.cli.show import print_doctor
 
-    print_doctor(results, as_json)
+    print_doctor(results, clean, as_json)

@@ -86,6 +86,12 @@ PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE", help="File of a plugin that a stored study rests on (repeatable)."),
 ]
+WatchOption = Annotated[
+    bool,
+    typer.Option(
+        "--watch", help="Show changes until the run ends, wherever it runs: redrawn, or piped a line for each."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 PriceOption = Annotated[float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")]
 SlotsOption = Annotated[
@@ -149,6 +155,23 @@ SbatchOption = Annotated[
 ]
 SetupOption = Annotated[
     list[str] | None, typer.Option(metavar="LINE", help="A line of shell to begin with: module load cuda (repeatable).")
+]
+
+# Of `doctor`.
+PlaceOption = Annotated[str, typer.Option(metavar="RESULTS", help="Where results will lie: a folder or URI.")]
+CleanOption = Annotated[
+    bool,
+    typer.Option(
+        "--clean",
+        help="First remove what ended runs have left on this machine, and what of the cache was not used within a day.",
+    ),
+]
+
+# Of `report` and `compare`.
+ReportOption = Annotated[str | None, typer.Option(metavar="DIR", help="Where to write it [default: RESULTS/report].")]
+CheckClaimsOption = Annotated[bool, typer.Option("--check-claims", help="Exit with code 4 when a claim is refuted.")]
+ComparisonOption = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Also write page, tables, figures here [default: nowhere].")
 ]
 
 # Of `methods`.

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from finebench.bench import __version__
+from finebench.bench.results.leftovers import clear_scratch
 from finebench.bench.study.precision import AMX, has_amx
 from finebench.bench.util import own_python
 from finebench.bench.util.cores import cores, slots
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.places import check_temporary, home, nearest, ray_folder, writable
 from finebench.bench.util.user_cache import cache_folder as own_cache
+from finebench.bench.util.user_cache import trim
 
 IMPORT_SECONDS = 90.0
 HUB_SECONDS = 3.0
@@ -113,8 +115,9 @@ class _Question:
         return Answer(json.loads(out.strip().splitlines()[-1]))
 
 
-def diagnose(results: str) -> list[Check]:
-    """Every check, in the order in which things are needed; `results`: a folder or URI for results."""
+def diagnose(results: str, clean: bool = False) -> list[Check]:
+    """Every check, in the order in which things are needed; `results`: a folder or URI for results; `clean`: tidy."""
+    cleaned = [cleaned_up()] if clean else []
     hub = _Question(_HUB, hub_address(), str(HUB_SECONDS))
     torch = _Question(_TORCH)
     ray = _Question(_RAY)
@@ -136,7 +139,19 @@ def diagnose(results: str) -> list[Check]:
         check_machine(cores(), os.cpu_count() or 1, has_amx()),
         check_shared_memory(Path("/dev/shm")),
         check_threads(os.environ, slots()),
+        *cleaned,
     ]
+
+
+def cleaned_up() -> Check:
+    """Remove what runs that have ended have left here, and what of the cache nobody has used within a day."""
+    try:
+        folders, removed = clear_scratch(), trim(0)
+    except FileNotFoundError as error:
+        return Check("cleaned", True, str(error.strerror), "set FINEBENCH_CACHE to a folder", warn=True)
+    cache = f"cache entries: {removed.entries:,} ({removed.bytes / 1e6:,.0f} MB)"
+    stays = f"{removed.left / 1e6:,.0f} MB used within a day stay"
+    return Check("cleaned", True, f"removed: folders of ended runs: {folders:,}, {cache}; {stays}")
 
 
 def check_python(version: tuple[int, ...]) -> Check:

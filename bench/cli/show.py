@@ -1,16 +1,19 @@
 """What `plan`, `status`, `methods`, `tasks` and `doctor` print: a table, or one JSON document."""
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from finebench.bench.cli.foreseen import expected, print_on_slots, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
-from finebench.bench.cli.terminal.text_table import hours, print_table
+from finebench.bench.cli.terminal.text_table import hours, print_table, table_lines
 from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
@@ -90,17 +93,17 @@ def _flops(value: float | None) -> str:
     return "?" if value is None else f"{value:.2e}"
 
 
-def print_status(results: str, as_json: bool) -> None:
-    """Counts by status, in all and per cell."""
-    from finebench.bench.results.schema import STATUSES
-
+def print_status(results: str, watch: bool, as_json: bool) -> None:
+    """Counts by status, in all and per cell; `watch`: as they change, until the run ends."""
+    console = make_console()
+    if watch:
+        _watch(results, console, as_json)
+        return
     found = status(results)
     if as_json:
         print_json(found)
         return
-    console = make_console()
-    counted = ", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending"))
-    say(console, counted)
+    say(console, _counted(found))
     print_table(console, *_cell_table(found["cells"]))
     if found["other_precision"]:
         console.print(f"not counted: {found['other_precision']:,} trained in another precision than the last run's")
@@ -108,6 +111,28 @@ def print_status(results: str, as_json: bool) -> None:
         say(console, f"note: {line}")
     for line in found["damaged"]:
         console.print(Text(f"damaged: {line}; not counted, `finebench run` sets it aside"), soft_wrap=True)
+
+
+def _counted(found: dict[str, Any]) -> str:
+    from finebench.bench.results.schema import STATUSES
+
+    return ", ".join(f"{found[key]:,} {key}" for key in ("planned", *STATUSES, "running", "pending"))
+
+
+def _watch(results: str, console: Console, as_json: bool) -> None:
+    from finebench.bench.cli.terminal.watch import Watch
+    from finebench.bench.results.folder import ResultsFolder
+
+    def lines(found: dict[str, Any]) -> list[Text]:
+        return table_lines(console, *_cell_table(found["cells"]), console.width)
+
+    watch = Watch(ResultsFolder(results), lambda: status(results), _counted, lines)
+    if as_json:
+        watch.as_json(lambda found: typer.echo(json.dumps(found, allow_nan=False)))
+    elif console.is_terminal:
+        watch.on_terminal(console)
+    else:
+        watch.piped(typer.echo)
 
 
 def _cell_table(cells: list[dict[str, Any]]) -> tuple[list[str], list[list[str]], tuple[int, ...]]:
@@ -244,11 +269,11 @@ def print_tasks(as_json: bool) -> None:
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-def print_doctor(results: str, as_json: bool) -> None:
+def print_doctor(results: str, clean: bool, as_json: bool) -> None:
     """What works on this machine, and how to fix what does not."""
     from finebench.bench.cli.doctor import diagnose
 
-    checks = diagnose(results)
+    checks = diagnose(results, clean)
     if as_json:
         keys = ("name", "ok", "state", "detail", "fix")
         print_json([{key: getattr(check, key) for key in keys} for check in checks])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from finebench.bench.data.rows import TaskData
 from finebench.bench.util.errors import DataError
-from finebench.bench.util.user_cache import cache_folder
+from finebench.bench.util.user_cache import cache_folder, trim, used
 
 _FORMAT = "1"
 _TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
@@ -116,6 +116,7 @@ def _read(entry: Path, rows: int) -> Tokenised | None:
         type_ids = _map(entry / "type_ids.npy") if (entry / "type_ids.npy").exists() else None
     except (OSError, ValueError, EOFError):
         return None
+    used(entry)
     found = Tokenised(ids, offsets, type_ids)
     whole = len(offsets) == rows + 1 and _checksum(found) == checksum
     return found if whole else None
@@ -135,5 +136,6 @@ def _write(entry: Path, arrays: Tokenised) -> None:
         (temporary / "checksum.json").write_text(json.dumps(_checksum(arrays)))
         shutil.rmtree(entry, ignore_errors=True)  # a damaged one; the lock keeps others away
         os.replace(temporary, entry)
+        trim()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

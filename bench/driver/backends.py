@@ -117,13 +117,15 @@ def _run_ray(
         places: tuple[float, float] = (slots(), gpus)
         if options.address is None:
             check_fits(ready.study, session.cpus_available(), gpus)
+            capacity.check_here(ready.study, roster.there())
         else:
             for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
                 recorder.observer.on_note(note)
-            brings = autoscaler.find(nodes, patience=0.0)
-            places = capacity.places(nodes, brings)
+            brings = capacity.able_to_come(ready.study, nodes, autoscaler.find(nodes, patience=0.0))
+            places = capacity.places(capacity.able(ready.study, nodes), brings)
             ray_options = replace(ray_options, places=capacity.demand(places[0], brings))
-        if gpus == 0 and ready.study.resources.gpu == "auto" and options.address:
+        shared = ready.study.resources
+        if gpus == 0 and shared.gpu == "auto" and not shared.waits_for_gpu and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
             )
@@ -139,11 +141,14 @@ def _run_ray(
         recorder.after = after
         opening.begin(recorder, places)
 
-        def grow() -> None:
-            if options.address is not None:
-                now = capacity.places(roster.there(), None)
-                opening.widen((max(now[0], places[0]), max(now[1], places[1])))
-                scheduler.queue.slots = packs(ready.study, *now)
+        def grow() -> int:
+            if options.address is None:
+                return 0
+            able = capacity.able(ready.study, roster.there())
+            now = capacity.places(able, None)
+            opening.widen((max(now[0], places[0]), max(now[1], places[1])))
+            scheduler.queue.slots = packs(ready.study, *now)
+            return len(able)
 
         scheduler.queue.slots = packs(ready.study, *places)
         grow()

@@ -25,12 +25,21 @@ def shares_here(study: Study) -> dict[str, Share]:
     """Each method's share of this machine; raises StudyError where one asks for a GPU that is not there."""
     asked, gpu = {name: method_resources(study, name) for name in study.methods}, has_gpu()
     for name, resources in asked.items():
-        if not gpu and resources.gpu not in ("auto", 0):
+        if not gpu and resources.waits_for_gpu:
+            typed = "" if resources.accelerator is None else f" {resources.accelerator}"
             raise StudyError(
-                f"method {name!r} asks for gpu: {resources.gpu:g}, and --debug runs on this machine, where torch sees "
-                "none (finebench doctor says why); --set resources.gpu=auto takes a GPU only where there is one"
+                f"method {name!r} asks for gpu: {resources.gpus(0):g}{typed}, and --debug runs on this machine, where "
+                "torch sees none (finebench doctor says why); --set resources.gpu=auto takes a GPU only where there is "
+                "one"
             )
     return {name: own_share(resources, gpu) for name, resources in asked.items()}
+
+
+def unplaced(study: Study) -> list[str]:
+    """A note where a study says which nodes its trials run on: here there are none to choose from."""
+    if not any(asked.beside or asked.labels for asked in (method_resources(study, name) for name in study.methods)):
+        return []
+    return ["--debug runs every trial on this machine, whatever accelerator, memory, custom or labels say"]
 
 
 def run_in_process(

@@ -20,6 +20,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import Lock, claim
 from finebench.bench.results.recompute_id import check_identity, identity
 from finebench.bench.results.writer import Writer
+from finebench.bench.scheduling.node_speeds import slots_words
 from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plugins import check_unchanged
@@ -27,7 +28,8 @@ from finebench.bench.study.precision import Gpus, gpus_here, resolve
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import CellKey, Trial
 from finebench.bench.training.worker.checkpoint_policy import clear
-from finebench.bench.training.worker.messages import Pack, Share
+from finebench.bench.training.worker.messages import Pack
+from finebench.bench.util import user_cache
 from finebench.bench.util.places import check_temporary
 from finebench.bench.util.signals import Stop
 
@@ -61,6 +63,11 @@ class Tended(Observer):
         """Pass it on."""
         self.inner.on_wait(text)
 
+    def on_slots(self, nodes: int, in_use: int, waiting: int) -> None:
+        """Let the heartbeat tell of it too."""
+        self.lock.where = slots_words(nodes, in_use, waiting)
+        self.inner.on_slots(nodes, in_use, waiting)
+
     def tick(self) -> None:
         """Refresh the display; raises ResultsError where the folder is lost to another driver."""
         self.lock.check()
@@ -91,6 +98,7 @@ def run_study(
     check_unchanged(study)
     folder = ResultsFolder(options.results)
     check_temporary(ray=not options.debug and options.address is None)
+    user_cache.limit()
     check_tracker(options.logger, study.name, folder)
     waits(f"looking at the results folder {options.results}")
     claim_folder(folder, study)
@@ -100,7 +108,12 @@ def run_study(
     waits(f"loading the data and model {study.model}")
     ready = prepare(study, options.data, precision.precision)
     check_identity(folder.uri, folder.plan(), identity(ready.known, ready.study))
-    shares = _shares_here(ready.study) if options.debug else None
+    shares = None
+    if options.debug:
+        from finebench.bench.driver import local  # and torch with it
+
+        shares = local.shares_here(ready.study)
+        notes += local.unplaced(ready.study)
     known = {name: facts(found) for name, found in ready.tasks.items()}
     waits(f"trying the model and {_counted(len(study.methods), 'method')} on the data")
     _try(ready, options)
@@ -195,9 +208,3 @@ def dump_study(study: Study) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.dump(raw, text)
     return text.getvalue()
-
-
-def _shares_here(study: Study) -> Mapping[str, Share]:
-    from finebench.bench.driver.local import shares_here
-
-    return shares_here(study)

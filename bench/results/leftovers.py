@@ -3,7 +3,8 @@
 In RESULTS a half-written file has a name of its own. Tables, suggestions, deltas and checkpoints are written by the
 driver that holds the folder and by its workers alone: what stands there half-written when a run begins is nobody's. A
 report may be in the making at any time; its half-written files, as those in the user's cache, go once they are old. A
-run's scratch folder says whose it is, and goes when that process has ended.
+run's scratch folder says whose it is, and the folder of a Ray of its own; they go when that process has ended, Ray's
+with the next run, so that its logs can be read until then.
 """
 
 import json
@@ -12,7 +13,6 @@ import re
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -22,7 +22,9 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import FILE, Owner, process_start, this_process
 from finebench.bench.util.errors import ResultsError
 from finebench.bench.util.machine import hostname
-from finebench.bench.util.user_cache import cache_folder
+from finebench.bench.util.places import ray_folder
+from finebench.bench.util.user_cache import OLD as OLD_CACHE
+from finebench.bench.util.user_cache import age, trim
 
 HALF_WRITTEN = re.compile(r"(.*/)?_[^/]+\.[0-9a-f]{8}")
 """The name of a file of RESULTS that is being written (`bench.util.storage`)."""
@@ -30,9 +32,9 @@ HALF_WRITTEN = re.compile(r"(.*/)?_[^/]+\.[0-9a-f]{8}")
 DRIVERS = (".", "trials", "evals", "predictions", "search", "deltas", "checkpoints")
 """Folders of RESULTS, itself among them, that only the driver that holds RESULTS, and its workers, write into."""
 
-OLD, OLD_CACHE = 3600.0, 86400.0
-"""Seconds after which what nobody is known to write is abandoned: a file of a report, which takes seconds to write, and
-what a process makes in the cache, with a large model or data set at most minutes."""
+OLD = 3600.0
+"""Seconds after which a file of a report, which takes seconds to write, is abandoned where nobody is known to write
+it."""
 
 SCRATCH, OWNER = "finebench-ray-", "owner.json"
 _SESSION = re.compile(r"session_[0-9_-]+")
@@ -48,7 +50,7 @@ def clear_results(folder: ResultsFolder) -> None:
         for name in names:
             beat = name.startswith(f"_{FILE}.")  # our own heartbeat may be writing that
             own = inside.split(os.sep)[0] in DRIVERS and not beat
-            if HALF_WRITTEN.fullmatch(name) and (own or _age(Path(place, name)) > OLD):
+            if HALF_WRITTEN.fullmatch(name) and (own or age(Path(place, name)) > OLD):
                 try:
                     folder.delete(name if inside == "." else f"{inside.replace(os.sep, '/')}/{name}")
                 except ResultsError as error:
@@ -61,26 +63,38 @@ def scratch(session: Path | None = None) -> Iterator[str]:
     Ray, which outlives an owner that is killed."""
     path = tempfile.mkdtemp(prefix=SCRATCH)
     try:
-        content = asdict(this_process()) | {"session": None if session is None else str(session)}
-        Path(path, OWNER).write_text(json.dumps(content))
+        sign(Path(path), session)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def clear_scratch() -> None:
-    """Remove scratch folders of this user's processes that have ended, and what those left half-made in the cache."""
+def sign(folder: Path, session: Path | None = None) -> None:
+    """Write into a folder that it is this process's, and goes once that has ended."""
+    content = asdict(this_process()) | {"session": None if session is None else str(session)}
+    Path(folder, OWNER).write_text(json.dumps(content))
+
+
+def clear_scratch() -> int:
+    """Remove scratch folders of this user's processes that have ended, the folders of their own Ray, and what is too
+    much or half-made in the cache; returns the number of folders of processes."""
+    removed = 0
+    for path in (ray_folder(os.environ)[0] / "ray").glob("session_*"):
+        owner, _ = _owner(path)
+        if owner and _own_folder(path) and gone(owner):
+            _remove(path)
+            removed += 1
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         if not _own_folder(path):
             continue
         owner, session = _owner(path)
-        if gone(owner) if owner else _age(path) > OLD_CACHE:
+        if gone(owner) if owner else age(path) > OLD_CACHE:
             if owner and session and _SESSION.fullmatch(session.name) and session.name.endswith(f"_{owner.pid}"):
                 _remove(session)
             _remove(path)
-    for path in cache_folder().glob("*/_*"):
-        if _age(path) > OLD_CACHE:
-            _remove(path)
+            removed += 1
+    trim()
+    return removed
 
 
 def _own_folder(path: Path) -> bool:
@@ -120,14 +134,3 @@ def _owner(path: Path) -> tuple[Owner | None, Path | None]:
     owner = Owner.parse(raw)
     session = raw.get("session") if owner else None
     return owner, Path(session) if isinstance(session, str) else None
-
-
-def _age(path: Path) -> float:
-    """Seconds since a file, or a folder or what stands in it, was last changed; 0 where it has gone."""
-    try:
-        times = [path.lstat().st_mtime]
-        if path.is_dir() and not path.is_symlink():
-            times += [one.lstat().st_mtime for one in path.rglob("*")]
-    except OSError:
-        return 0.0
-    return time.time() - max(times)

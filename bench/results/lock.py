@@ -52,6 +52,7 @@ class Owner:
     at: float = 0.0
     stopping: bool = False
     running: dict[str, list[Any]] = field(default_factory=dict)
+    where: str = ""
 
     @classmethod
     def parse(cls, raw: Any) -> "Owner | None":
@@ -61,7 +62,8 @@ class Owner:
         if not isinstance(raw, dict) or not all(isinstance(raw.get(name), kind) for name, kind in kinds.items()):
             return None
         started = raw.get("started")
-        return cls(started=None if started is None else str(started), **{name: raw[name] for name in kinds})
+        known = {name: raw[name] for name in kinds} | {"where": str(raw.get("where", ""))}
+        return cls(started=None if started is None else str(started), **known)
 
     @property
     def here(self) -> bool:
@@ -104,12 +106,14 @@ def live_owner(folder: ResultsFolder) -> Owner | None:
 
 @dataclass
 class Lock:
-    """A claim that is held; `running` (trial id → cell) is what its heartbeat tells of."""
+    """A claim that is held; `running` (trial id → cell) and `where` (nodes and slots, in words) are what its heartbeat
+    tells of."""
 
     folder: ResultsFolder
     owner: Owner
     stopping: bool = False
     running: dict[str, list[Any]] = field(default_factory=dict)
+    where: str = ""
     trouble: str | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
     _writing: threading.Lock = field(default_factory=threading.Lock)
@@ -136,7 +140,7 @@ class Lock:
             if now is not None and now.token != self.token:
                 self.trouble = f"{self.folder.path(FILE)}: another driver has taken over this folder ({now.shown})"
             elif not self._ended.is_set():
-                _write(self.folder, self.owner, self.stopping, self.running)
+                _write(self.folder, self.owner, self.stopping, self.running, self.where)
 
     def run(self) -> None:
         """Beat until released; a beat that fails is tried again, and is trouble once others may think us dead."""
@@ -208,8 +212,8 @@ def _refusal(folder: ResultsFolder, owner: Owner) -> ResultsError:
     )
 
 
-def _write(folder: ResultsFolder, owner: Owner, stopping: bool, running: dict[str, list[Any]]) -> None:
-    content = asdict(owner) | {"at": time.time(), "stopping": stopping, "running": running}
+def _write(folder: ResultsFolder, owner: Owner, stopping: bool, running: dict[str, list[Any]], where: str = "") -> None:
+    content = asdict(owner) | {"at": time.time(), "stopping": stopping, "running": running, "where": where}
     folder.write_json(FILE, content)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.pack_benchmark import MOST_PER_GPU, RESERVE, Figures, peak_bytes, processes
 from finebench.bench.study.load import method_resources
+from finebench.bench.study.parts.training import Resources
 from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import CONTEXT_BYTES, Pack
@@ -22,8 +23,8 @@ def check_fits(study: Study, cpus: float, gpus: float) -> None:
     """Raise StudyError where a method asks for more than a machine has: its trials would wait for ever."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
-        for what, wanted, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpu, gpus)):
-            if wanted != "auto" and wanted > there:
+        for what, wanted, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpus(gpus), gpus)):
+            if wanted > there:
                 place = f"methods.{name}." if what in own.get("resources", {}) else ""
                 raise StudyError(
                     f"{place}resources.{what}: {wanted:g} asked for, and this machine has {there:g}; trials of "
@@ -58,8 +59,7 @@ class Shares:
 
     def on_gpu(self, trial: Trial) -> bool:
         """Whether a trial trains on a GPU."""
-        asked = method_resources(self.study, trial.method).gpu
-        return self.gpus > 0 if asked == "auto" else float(asked) > 0
+        return method_resources(self.study, trial.method).gpus(self.gpus) > 0
 
     def gpu(self, pack: Pack) -> float:
         """Share of a GPU for this pack: 0 without GPUs, the study's own number, or 1 over what fits and pays."""
@@ -69,7 +69,7 @@ class Shares:
         least = max(least, *(self._least_of.get(one.id, 0.0) for one in pack.trials))
         if asked != "auto":
             return max(float(asked), least)
-        if self.gpus <= 0:
+        if not self.on_gpu(trial):
             return 0.0
         if pack.alone or pack.measures:
             return 1.0
@@ -87,9 +87,9 @@ class Shares:
         fitting = math.floor(self.gpu_memory / (peak * RESERVE + CONTEXT_BYTES))
         return max(1, min(MOST_PER_GPU, fitting, processes(figures, size)))
 
-    def cpus(self, pack: Pack) -> float:
-        """CPUs for this pack."""
-        return float(method_resources(self.study, pack.trials[0].method).cpu)
+    def others(self, pack: Pack) -> Resources:
+        """What this pack takes beside a share of a GPU, and of which nodes."""
+        return method_resources(self.study, pack.trials[0].method)
 
     def raise_after_oom(self, pack: Pack, share: float) -> float | None:
         """After an out-of-memory on `share` of a GPU: the share, at least doubled, that these trials and packs like it

@@ -31,6 +31,9 @@ class Observer:
     def on_wait(self, text: str) -> None:
         """What the first trial waits for, from now on."""
 
+    def on_slots(self, nodes: int, in_use: int, waiting: int) -> None:
+        """How many nodes of a cluster trials may run on, workers that have a pack, and packs that wait for one."""
+
     def tick(self) -> None:
         """Called now and then while the sweep runs."""
 

@@ -16,7 +16,7 @@ def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
     on it would bring is measured later."""
     asked = method_resources(study, name)
     places = _whole(cpus / asked.cpu)
-    share = (1.0 if gpus > 0 else 0.0) if asked.gpu == "auto" else float(asked.gpu)
+    share = asked.gpus(gpus)
     if share > 0:
         places = min(places, int(gpus) * _whole(1 / share) if share <= 1 else _whole(gpus / share))
     return max(1, places)

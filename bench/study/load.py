@@ -140,14 +140,18 @@ def spaces(study: Study, name: str, where: str = "study") -> dict[str, Space]:
 
 
 def method_resources(study: Study, name: str, where: str = "study") -> Resources:
-    """What a trial of this method gets: the study's resources, overridden by the method's own."""
+    """What a trial of this method and the study's model gets: the study's resources, overridden by the model's, by the
+    method's own and by those of the model in these."""
     own = study.methods[name].get("resources", {})
     if not isinstance(own, Mapping):
         raise StudyError(f"{where}: methods.{name}.resources: a mapping is needed, e.g. {{gpu: 0.5}}")
+    at = "resources"
     try:
-        return Resources.model_validate(study.resources.model_dump() | dict(own))
+        shared = study.resources.of(study.model).model_dump(exclude={"per_model"})
+        at = f"methods.{name}.resources"
+        return Resources.model_validate(shared | dict(own)).of(study.model)
     except ValidationError as error:
-        raise StudyError(word(error, where, f"methods.{name}.resources", Resources)) from error
+        raise StudyError(word(error, where, at, Resources)) from error
 
 
 def check(study: Study, where: str) -> None:

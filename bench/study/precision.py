@@ -59,11 +59,11 @@ def resolve(study: Study, ask: Callable[[], Sequence[Gpus]]) -> Resolved:
     written = study.training.precision
     if written != "auto":
         return Resolved(written)
-    asked = {name: method_resources(study, name).gpu for name in study.methods}
-    if all(gpu == 0 for gpu in asked.values()):
+    asked = {name: method_resources(study, name) for name in study.methods}
+    if all(one.gpu == 0 for one in asked.values()):
         return Resolved("fp32")
     machines = ask()
-    waiting = next((name for name, gpu in asked.items() if gpu not in ("auto", 0)), None)
+    waiting = next((name for name, one in asked.items() if one.waits_for_gpu), None)
     if waiting is not None and not machines:
         raise InputError(
             f"training.precision: auto is what the GPUs can do that train the study, and method {waiting!r} asks for "
@@ -72,7 +72,7 @@ def resolve(study: Study, ask: Callable[[], Sequence[Gpus]]) -> Resolved:
     count = sum(one.count for one in machines)
     if not count:
         return Resolved("fp32")
-    without = next((name for name, gpu in asked.items() if gpu == 0), None)
+    without = next((name for name, one in asked.items() if one.gpu == 0), None)
     if without is not None:
         return Resolved("fp32", (f"precision auto is fp32 for all methods, since {without} trains on a CPU",))
     if of_gpus(machines) == "bf16":

@@ -140,11 +140,17 @@ class Training(TypedDict, total=False):
 
 
 class Resources(TypedDict, total=False):
-    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together."""
+    """What one trial gets: CPUs, a share of a GPU, how many trials are trained together, and on which nodes; `per_model`
+    has the same keys by name of a model."""
 
     cpu: float
     gpu: float | Literal["auto"]
     pack: int | Literal["auto"]
+    accelerator: str | None
+    memory: int | str | None
+    custom: Mapping[str, float] | None
+    labels: Mapping[str, str] | None
+    per_model: Mapping[str, Mapping[str, Any]] | None
 
 
 class Statement(TypedDict, total=False):

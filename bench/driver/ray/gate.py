@@ -4,8 +4,9 @@ It is sent to nodes as it stands, not by its name, so that it runs where fineben
 that cannot train is told of with a worker's ordinary report; then the worker ends, and its pack runs elsewhere.
 """
 
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -25,17 +26,20 @@ class Gate(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], cargo: Any = None, driver: Mapping[str, str] | None = None) -> None:
         """Prove, then start as any worker does; what keeps it from that and is the node's fault is kept.
 
-        Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere.
+        Raises what is not: the worker is lost then as any other, and its pack is tried again, here or elsewhere. A disk
+        that is full may be the node's for a minute or for good: it is told, and the driver finds out.
         """
-        self.told = False
+        _remove_folder(self)
+        self.told, self.lasts = False, True
         self.worker: Any = None
         try:
             self.why = "; ".join(differences(own_fingerprint(), driver or {}))
             if not self.why:
                 self._start(config, cargo)
         except Exception as error:  # the node's fault, if it does not pass: the study's inputs have been tried before
-            if passes(error):
+            if passes(error) and not isinstance(error, OSError):
                 raise
+            self.lasts = not passes(error)
             self.why = " ".join(f"{type(error).__name__}: {error}".split())[:400]
 
     def _start(self, config: dict[str, Any], cargo: Any) -> None:
@@ -52,6 +56,7 @@ class Gate(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next pack; a worker that cannot train takes none."""
+        _remove_folder(self)
         return self.worker is not None and bool(self.worker.reset_config(new_config))
 
     def step(self) -> dict[str, Any]:
@@ -62,11 +67,18 @@ class Gate(tune.Trainable):  # type: ignore[misc]
         if self.told:
             raise RuntimeError(f"this node cannot train: {self.why}")
         self.told = True
-        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why}
+        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why, "lasts": self.lasts}
         return {"done": False, "rung": 0, "value": 0.0, "payload": {"unfit": unfit}}
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""
+
+
+def _remove_folder(worker: tune.Trainable) -> None:
+    """Remove the folder that Ray Tune makes on the node for each trial, in which nothing of ours is: a cluster's nodes
+    would keep one for every trial that they ever had."""
+    with suppress(OSError):
+        os.rmdir(getattr(worker, "_logdir", None) or "")
 
 
 def passes(error: Exception) -> bool:
@@ -94,11 +106,11 @@ def own_fingerprint() -> dict[str, str]:
 
 def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
-    bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})
-    if not config.get("avoid"):
-        return tune.PlacementGroupFactory([bundle])
-    elsewhere = {NODE_LABEL: f"!in({','.join(config['avoid'])})"}
-    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[elsewhere])
+    bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {}) | config["beside"]
+    labels = dict(config["labels"])
+    if config["avoid"]:
+        labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"
+    return tune.PlacementGroupFactory([bundle], **({"bundle_label_selector": [labels]} if labels else {}))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from finebench.bench.driver.ray import workarounds
+from finebench.bench.results.leftovers import sign
 from finebench.bench.util.own_python import every_python_installed_first
 from finebench.bench.util.places import home, writable
 from finebench.bench.util.signals import no_hangup
@@ -35,6 +36,7 @@ def start(meanwhile: Callable[[], object], **options: Any) -> None:
     ):
         context: Any = ray.init(address="local", include_dashboard=False, **options)
     _folders[:] = [Path(context.address_info["session_dir"])]
+    sign(_folders[0])
 
 
 _folders: list[Path] = []

@@ -94,7 +94,7 @@ class _Callback(tune.Callback):  # type: ignore[misc]
 
     def __init__(self, adapter: TuneAdapter, grow: Callable[[], None]) -> None:
         self.adapter, self.grow = adapter, grow
-        self._next = time.monotonic() + GROW_EVERY
+        self._next = time.monotonic()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Ray Tune pickles its callbacks for its own restore, which is never used."""
@@ -139,11 +139,12 @@ def run_sweep(
     files: dict[str, bytes] | None,
     options: RayOptions,
     stop: Stop,
-    grow: Callable[[], None] = lambda: None,
+    grow: Callable[[], int] = lambda: 0,
 ) -> None:
     """Run all that the scheduler has to run as one Ray Tune experiment; needs an initialised Ray (`ray_session`).
 
-    `grow` is called now and then, for what follows the cluster's places.
+    `grow` is called now and then, for what follows the cluster's places; it returns on how many nodes of a cluster
+    trials may run, 0 without one.
     """
     kernel = KernelKills() if options.address is None else None  # of other machines nothing is known
     answers = Pulse.of_this_driver().answers
@@ -152,8 +153,10 @@ def run_sweep(
     most = Most(options.places, cpus_available)
 
     def widen() -> None:
-        grow()
+        nodes = grow()
         most.look()
+        if nodes:
+            recorder.observer.on_slots(nodes, *adapter.slots)
 
     if options.address is None:
         worker = tune.with_parameters(Worker, shipment=shipment, files=files)

@@ -16,6 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.workarounds import actor_of
@@ -27,8 +28,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
-from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
-from finebench.bench.util.errors import plain
+from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
 
 MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
@@ -43,18 +43,20 @@ STOP_GRACE = 60.0
 
 @dataclass
 class _Running:
-    """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
-    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over; `unfit` says that its
-    worker's node cannot train, `begun` that a worker has had it before."""
+    """A pack in Ray's hands, and what it asks of a node; `left` are those of its trials that have not ended, `heard` is
+    set once it has its worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over;
+    `unfit` says that its worker's node cannot train, `trouble` where and why its worker could not start now, `begun`
+    that a worker has had it before."""
 
     pack: Pack
-    gpu: float
+    ask: Ask
     left: tuple[Trial, ...]
     kills: int = 0
     trial: Any = None
     heard: float | None = None
     hung: bool = False
     unfit: bool = False
+    trouble: tuple[str, str] | None = None
     begun: bool = False
 
 
@@ -98,27 +100,35 @@ class TuneAdapter:
             if not self.running:
                 raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
-        again = self.again.next()
-        pack = again or self.scheduler.next_pack()
+        pack = (again := self.again.next()) or self.scheduler.next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
-        gpu = self.sizes.shares.gpu(pack)
+        found = self.sizes.shares.others(pack)
+        ask = Ask(float(found.cpu), self.sizes.shares.gpu(pack), found.beside, found.labels or {})
         kills = self.kernel.count() if self.kernel else 0
-        self.running[trial_id] = _Running(pack, gpu, pack.trials, kills, begun=again is not None)
+        self.running[trial_id] = _Running(pack, ask, pack.trials, kills, begun=again is not None)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,
             "measures": pack.measures.what if pack.measures else None,
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
-            "cpus": self.sizes.shares.cpus(pack),
-            "gpu": gpu,
-            "avoid": self.fitness.avoid,
+            "cpus": ask.cpus,
+            "gpu": ask.gpus,
+            "beside": ask.others,
+            "labels": ask.labels,
+            "avoid": self.fitness.avoid_for(pack.key, ask),
         }
 
     @property
     def done(self) -> bool:
         """Whether nothing runs, waits, or will be asked for."""
         return not self.running and not self.again.waiting and self.scheduler.finished
+
+    @property
+    def slots(self) -> tuple[int, int]:
+        """Workers that have a pack, and packs that wait for one."""
+        in_use = sum(one.heard is not None for one in self.running.values())
+        return in_use, len(self.running) - in_use + len(self.again.waiting)
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""
@@ -135,9 +145,11 @@ class TuneAdapter:
         one = self.running.get(trial_id)
         if one is not None:
             one.heard = time.monotonic()
-            if (unfit := payload.get("unfit")) is not None:
+            if (unfit := payload.get("unfit")) is not None and unfit["lasts"]:
                 one.unfit = True
                 self.fitness.leave_out(unfit["node"], unfit["why"])
+            elif unfit is not None:
+                one.trouble = unfit["node"], unfit["why"]
             self._take_in(one, payload.get("ended", []), payload.get("gpu_memory"))
 
     def rung(self, trial_id: str, index: int, value: float) -> bool:
@@ -162,12 +174,13 @@ class TuneAdapter:
         records = [Record.decode(data) for data in encoded]
         if not records:
             return
+        self.fitness.fine({record.trial["hostname"] for record in records})
         pack, ids = one.pack, {record.trial["trial_id"] for record in records}
         one.left = tuple(trial for trial in one.left if trial.id not in ids)
         if any(record.trial["status"] == "oom" for record in records):
-            more = self.sizes.shares.raise_after_oom(pack, one.gpu)
+            more = self.sizes.shares.raise_after_oom(pack, one.ask.gpus)
             if more is not None:
-                records = self._with_more(pack, records, one.gpu, more)
+                records = self._with_more(pack, records, one.ask.gpus, more)
             elif len(pack.trials) > 1 and not pack.searches:
                 self.sizes.shrink(pack)
         counted = self.again.settle(pack, records)
@@ -210,6 +223,10 @@ class TuneAdapter:
         if one.unfit or not self.answers():
             self.again.again(pack)
             return
+        key = pack.key
+        if one.trouble is not None and self.fitness.trouble(*one.trouble, key, one.ask):
+            self.again.again(pack)
+            return
         status, reason = self._why(one, trial)
         size = len(one.pack.trials)
         if status == "oom" and size > 1 and not pack.searches:
@@ -217,7 +234,6 @@ class TuneAdapter:
             self._note(pack, f"{reason[:200]}; its trials are tried in smaller packs")
             self.again.again(pack, most=size // 2, because=f"out of memory in a pack of {size}")
             return
-        key = ",".join(t.id for t in pack.trials) + (pack.measures.what if pack.measures else "")
         if not one.hung and losses.with_node(trial) and self._nodes_lost.get(key, 0) < losses.MOST_NODES:
             self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
             self._note(pack, f"its node {losses.node_name(trial) or ''} is gone; it runs again elsewhere")
@@ -241,7 +257,7 @@ class TuneAdapter:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
         struck = self.kernel is not None and self.kernel.count() > one.kills
-        return why_lost(trial, struck)
+        return losses.why_lost(trial, struck)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
@@ -252,8 +268,7 @@ class TuneAdapter:
         if self.fitness.avoid:
             waits = {key: one for key, one in self.running.items() if one.heard is None or one.unfit}
             stands = len(waits) == len(self.running)
-            asked = {key: (self.sizes.shares.cpus(one.pack), one.gpu) for key, one in waits.items() if stands}
-            self.fitness.refuse(asked)
+            self.fitness.refuse({key: one.ask for key, one in waits.items() if stands})
         now = time.monotonic()
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
@@ -283,17 +298,3 @@ class TuneAdapter:
             if training:
                 self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
             raise KeyboardInterrupt
-
-
-def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
-    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
-
-    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
-    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
-    """
-    error, text = trial.get_pickled_error(), losses.said(trial)
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
-    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
-    if struck and not memory:
-        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
-    return ("oom" if memory else "error"), f"worker lost: {shown}"

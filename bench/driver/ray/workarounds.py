@@ -146,7 +146,9 @@ def leave() -> None:
 
 def forget(trial: Any) -> None:
     """Empty what Ray Tune would keep of a finished trial until the end: statistics of each metric over time, which
-    nothing of ours reads and which take most of what a trial costs the driver."""
+    nothing of ours reads and which take most of what a trial costs the driver; and, where it stays empty, a folder."""
+    with suppress(OSError):
+        os.rmdir(getattr(trial, "local_path", None) or "")
     for name in ("metric_analysis", "metric_n_steps") if used("metadata") else ():
         getattr(getattr(trial, "run_metadata", None), name, {}).clear()
 

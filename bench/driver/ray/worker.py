@@ -9,6 +9,7 @@ from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.errors import DeviceLost
 from finebench.bench.util.own_python import installed_first
 from finebench.bench.util.quick_imports import uncollected
+from finebench.bench.util.user_cache import cache_folder, trim, used
 
 with uncollected():
     from ray import tune
@@ -36,7 +37,9 @@ class PackWorker:
             from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
             from finebench.bench.training.worker.worker_cache import WorkerCache
 
-        self.cache = WorkerCache(localise(shipment, files), Share(config["cpus"], config["gpu"]))
+        local = localise(shipment, files)
+        self.unpacked = None if files is None else Path(local.model_folder)
+        self.cache = WorkerCache(local, Share(config["cpus"], config["gpu"]))
         self._begin(config)
 
     def prove(self) -> None:
@@ -58,6 +61,8 @@ class PackWorker:
         from finebench.bench.study.trial_id import Trial
         from finebench.bench.training.worker.messages import Pack
 
+        if self.unpacked is not None:
+            used(self.unpacked)  # it may load the model again, days after it began
         trials = tuple(Trial.from_json(text) for text in config["pack"])
         self.gone = False
         self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
@@ -150,14 +155,13 @@ def _unpack(files: dict[str, bytes]) -> Path:
     import hashlib
     import tempfile
 
-    from finebench.bench.util.user_cache import cache_folder
-
     digest = hashlib.blake2b(digest_size=16)
     for name, data in files.items():
         digest.update(name.encode() + len(data).to_bytes(8, "big"))
         digest.update(data)
     final = cache_folder() / "models" / digest.hexdigest()
     if final.is_dir():
+        used(final)
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix="_", dir=final.parent))
@@ -168,4 +172,5 @@ def _unpack(files: dict[str, bytes]) -> Path:
     except OSError:  # another worker of this node was first; its files are the same
         if not final.is_dir():
             raise
+    trim()
     return final

@@ -1,9 +1,12 @@
 """How trials train, what is held out to choose by, and what each may take of a machine."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
     Field,
     field_validator,
     model_validator,
@@ -12,7 +15,7 @@ from pydantic import (
 from finebench.bench.methods import TUNABLE
 from finebench.bench.study.parts.part import Part
 from finebench.bench.study.schedules import schedule
-from finebench.bench.util.errors import StudyError
+from finebench.bench.util.errors import StudyError, choose
 
 MOST_IN_PACK = 64
 """Trials that one process may train together: each adds its own trained tensors and optimiser."""
@@ -65,12 +68,61 @@ class Select(Part):
     scale: bool = True
 
 
+UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+"""Bytes of the units that memory may be given in."""
+
+OWN_NAMES = ("CPU", "GPU", "memory", "object_store_memory", "accelerator_type", "node")
+"""What Ray calls resources of its own, or begins their names with, up to a colon: none of them is a custom one."""
+
+NODE_ID = "ray.io/node-id"
+"""Ray's label that is another one on each node; a run uses it to leave nodes out."""
+
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL = re.compile(rf"([A-Za-z0-9.-]{{1,253}}/)?{_NAME}")
+_SELECTOR = re.compile(rf"!?({_NAME}|in\({_NAME}(, ?{_NAME})*\))")
+
+
+def _bytes(given: Any) -> Any:
+    """Bytes of a number, or of a text such as "16GiB"; raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", given) if isinstance(given, str) else None
+    if match is not None and match[2] in UNITS:
+        return int(float(match[1]) * UNITS[match[2]])
+    if isinstance(given, str):
+        raise ValueError(f"memory is a number of bytes, or one with {', '.join(list(UNITS)[1:])}, e.g. 16GiB")
+    return given
+
+
+def _one_model(given: dict[str, Any]) -> dict[str, Any]:
+    """What one model's trials get instead, as it is written; raises ValueError where it is wrong by itself."""
+    known = Resources.model_fields.keys() - {"per_model"}
+    for key in given.keys() - known:
+        raise ValueError(choose("key", key, known))
+    Resources.model_validate(given)
+    return given
+
+
 class Resources(Part):
-    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured)."""
+    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured); and
+    which nodes of a cluster it may run on. None of it changes a result, or a trial's id."""
 
     cpu: float = Field(default=1, gt=0)
     gpu: float | Literal["auto"] = "auto"
     pack: int | Literal["auto"] = "auto"
+    accelerator: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="type of GPU, as Ray calls it, e.g. H100"
+    )
+    memory: Annotated[int, Field(gt=0), BeforeValidator(_bytes, json_schema_input_type=int | str)] | None = Field(
+        default=None, description="of a node, kept for one pack: bytes, or e.g. 16GiB"
+    )
+    custom: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, description="amounts of resources that nodes were started with (ray start --resources)"
+    )
+    labels: dict[str, str] | None = Field(
+        default=None, description="of the node: a value, !value, in(a, b) or !in(a, b) for each label"
+    )
+    per_model: dict[str, Annotated[dict[str, Any], AfterValidator(_one_model)]] | None = Field(
+        default=None, description="by name of a model: what its trials get instead"
+    )
 
     @field_validator("gpu")
     @classmethod
@@ -85,3 +137,52 @@ class Resources(Part):
         if isinstance(pack, int) and not 1 <= pack <= MOST_IN_PACK:
             raise ValueError(f"pack is auto, or how many trials are trained together, from 1 to {MOST_IN_PACK}")
         return pack
+
+    @field_validator("custom")
+    @classmethod
+    def _custom(cls, custom: dict[str, float] | None) -> dict[str, float] | None:
+        taken = [name for name in custom or {} if not name or name.partition(":")[0] in OWN_NAMES]
+        if taken:
+            raise ValueError(
+                f"{taken[0]!r} is Ray's own name of a resource; cpu, gpu, accelerator and memory are keys of resources"
+            )
+        return custom
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, labels: dict[str, str] | None) -> dict[str, str] | None:
+        for name, selector in (labels or {}).items():
+            if name == NODE_ID:
+                raise ValueError(f"{NODE_ID} is another one in each cluster; label nodes with ray start --labels")
+            if not _LABEL.fullmatch(name) or not _SELECTOR.fullmatch(selector):
+                raise ValueError(f"a label's name has a value, !value, in(a, b) or !in(a, b); got {name}: {selector!r}")
+        return labels
+
+    @model_validator(mode="after")
+    def _some_gpu(self) -> Self:
+        if self.accelerator is not None and self.gpu == 0:
+            raise ValueError(f"accelerator: {self.accelerator} is a type of GPU, and gpu: 0 asks for none")
+        return self
+
+    def of(self, model: str) -> "Resources":
+        """What a trial of one model gets. Raises ValidationError where what stands there for it does not go with the
+        rest."""
+        own = (self.per_model or {}).get(model, {})
+        return Resources.model_validate(self.model_dump(exclude={"per_model"}) | own)
+
+    def gpus(self, there: float) -> float:
+        """The share of a GPU, before anything is measured, where there are so many of them now: `auto` takes a whole
+        one where there is one, and waits for one whose type is named."""
+        return (1.0 if there > 0 or self.waits_for_gpu else 0.0) if self.gpu == "auto" else float(self.gpu)
+
+    @property
+    def waits_for_gpu(self) -> bool:
+        """Whether a trial does not start without a GPU."""
+        return self.accelerator is not None or self.gpu not in ("auto", 0)
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """What Ray reserves beside CPUs and GPUs, by Ray's names. A node has one of its accelerator's type, of which
+        Ray's own convention takes a thousandth."""
+        typed = {} if self.accelerator is None else {f"accelerator_type:{self.accelerator}": 0.001}
+        return typed | ({} if self.memory is None else {"memory": float(self.memory)}) | (self.custom or {})

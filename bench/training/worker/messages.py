@@ -77,6 +77,11 @@ class Pack:
         return self.trials[0].id
 
     @property
+    def key(self) -> str:
+        """What its losses are counted by: all of its trials, and what it measures."""
+        return ",".join(trial.id for trial in self.trials) + (self.measures.what if self.measures else "")
+
+    @property
     def searches(self) -> bool:
         """Whether it is one configuration of a search, whose seeds are told together and never apart."""
         return self.trials[0].stage == "search"

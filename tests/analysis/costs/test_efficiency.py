@@ -14,7 +14,6 @@ from finebench.analysis.costs.crossovers import amount, crossovers
 from finebench.analysis.costs.data_efficiency import reached
 from finebench.analysis.costs.pareto import fronts
 from finebench.analysis.costs.ratios import ratios
-from finebench.analysis.load.cost_columns import per_seed
 from finebench.analysis.load.expected import Expectation
 from finebench.analysis.load.read import load_results
 from finebench.analysis.load.runs import runs
@@ -100,15 +99,6 @@ def test_what_shared_its_device_is_in_no_pair(tmp_path: Path) -> None:
     table, _, scored, _ = read(folder)
     time = ratios(table, scored).set_index("cost").loc["train_seconds"]
     assert (time["n"], time["ratio"]) == (4, pytest.approx(0.5))
-
-
-def test_per_seed_takes_the_device_with_most_runs(tmp_path: Path) -> None:
-    folder = empty(tmp_path)
-    for seed, device, seconds in ((1, "fast", 1.0), (2, "slow", 9.0), (3, "slow", 9.0)):
-        folder.add(seed=seed, device=device, train_seconds=seconds)
-    table, *_ = read(folder)
-    assert per_seed(table, "train_seconds").to_dict() == {2: 9.0, 3: 9.0}
-    assert len(per_seed(table, "delta_bytes")) == 3  # a count is the same on any device
 
 
 def test_a_head_that_trains_no_encoder_costs_nothing_of_it(tmp_path: Path) -> None:

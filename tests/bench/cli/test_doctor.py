@@ -1,6 +1,7 @@
 """`finebench doctor`: what is broken is a finding with a way to mend it, never a traceback and never a long wait."""
 
 import os
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from finebench.bench.cli.doctor import (
     check_shared_memory,
     check_threads,
     check_torch,
+    cleaned_up,
     diagnose,
 )
 
@@ -49,6 +51,24 @@ def test_a_ray_that_does_not_start_is_a_finding(tmp_path: Path, monkeypatch: pyt
         == f"cannot be started: Ray cannot be started on this machine: {tmp_path}/file/ray: Not a directory"
     )
     assert "--debug" in str(check.fix)
+
+
+def test_what_runs_have_left_is_removed_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, folder in (("FINEBENCH_CACHE", "cache"), ("RAY_TMPDIR", "none")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, days in (("old", 2), ("new", 0)):
+        file = tmp_path / "cache" / "tokens" / name / "ids.npy"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"x" * 3_000_000)
+        for path in (file, file.parent):
+            os.utime(path, (time.time() - days * 86400,) * 2)
+    check = cleaned_up()
+    assert check.state == "ok"
+    assert (
+        check.detail == "removed: folders of ended runs: 0, cache entries: 1 (3 MB); 3 MB used within a day stay"
+    )
+    assert [path.name for path in (tmp_path / "cache" / "tokens").iterdir()] == ["new"]
 
 
 def test_old_python() -> None:

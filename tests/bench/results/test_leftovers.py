@@ -82,6 +82,18 @@ def test_the_ray_of_a_dead_owner_goes_with_it(temp: Path) -> None:
     assert list(sessions.iterdir()) == [stay]
 
 
+def test_a_ray_that_says_whose_it_is_goes_once_its_owner_has_ended(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scratch folder went when the run ended well; its logs are there until the next run."""
+    monkeypatch.setenv("RAY_TMPDIR", str(temp))
+    owners = {"session_ended": dead(), "session_mine": this_process()}
+    for name, owner in owners.items():
+        (temp / "ray" / name / "logs").mkdir(parents=True)
+        (temp / "ray" / name / leftovers.OWNER).write_text(json.dumps(asdict(owner)))
+    (temp / "ray" / "session_of_a_cluster").mkdir()
+    assert clear_scratch() == 1
+    assert sorted(path.name for path in (temp / "ray").iterdir()) == ["session_mine", "session_of_a_cluster"]
+
+
 def test_a_link_in_place_of_a_scratch_folder_is_left_alone(temp: Path) -> None:
     (temp.parent / "data").mkdir()
     (temp.parent / "data" / leftovers.OWNER).write_text(json.dumps(asdict(dead())))

@@ -85,7 +85,7 @@ def test_a_methods_own_resources_win() -> None:
     pack = drain(Scheduler(Plan(study), KNOWN, {}))[0]
     shares = Shares(study, gpus=4)
     assert shares.gpu(pack) == 0.25
-    assert shares.cpus(pack) == 2.0
+    assert shares.others(pack).cpu == 2.0
 
 
 def test_out_of_memory_on_a_share_is_tried_with_more() -> None:

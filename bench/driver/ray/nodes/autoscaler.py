@@ -11,8 +11,8 @@ import importlib
 import json
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import ray
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_initialized
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from finebench.bench.driver.ray.nodes.roster import Node, offer
+from finebench.bench.driver.ray.nodes.asks import Ask
+from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.safe_yaml import parse_yaml
 
@@ -42,11 +43,12 @@ class Kind:
     cpus: float
     gpus: float
     most: int
+    others: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def shown(self) -> str:
-        """The type and what such a node has, for people."""
-        return f"{self.name} (up to {self.most}, each {offer(self.cpus, self.gpus)})"
+    def shown(self, ask: Ask) -> str:
+        """The type and what such a node has of what is asked for, for people."""
+        return f"{self.name} (up to {self.most}, each {ask.there(self)})"
 
 
 @dataclass(frozen=True)
@@ -130,5 +132,7 @@ def parsed(file: dict[str, Any]) -> Autoscaler:
         if name != file.get("head_node_type"):
             has = raw.get("resources", {})
             number = min(most, int(raw.get("max_workers", most)))
-            kinds.append(Kind(name, float(has.get("CPU", 0)), float(has.get("GPU", 0)), number))
+            others = {key: float(amount) for key, amount in has.items() if key not in ("CPU", "GPU")}
+            labels = {str(key): str(value) for key, value in raw.get("labels", {}).items()}
+            kinds.append(Kind(name, float(has.get("CPU", 0)), float(has.get("GPU", 0)), number, others, labels))
     return Autoscaler(tuple(kinds), most)

@@ -1,10 +1,12 @@
 """Whether a cluster has room for a study's trials: on one of its nodes, since a trial runs on one, not on their sum."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind
-from finebench.bench.driver.ray.nodes.roster import Node, listed, offer
+from finebench.bench.driver.ray.nodes.asks import ACCELERATOR, Ask
+from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler
+from finebench.bench.driver.ray.nodes.roster import Node, listed
 from finebench.bench.study.load import method_resources
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import StudyError
@@ -20,21 +22,28 @@ class Wish(NamedTuple):
 
     method: str
     key: str
-    cpus: float
-    gpus: float
+    ask: Ask
 
-    def fits(self, place: Node | Kind) -> bool:
-        """Whether a node has it."""
-        return place.cpus >= self.cpus and place.gpus >= self.gpus
+    @property
+    def less(self) -> str:
+        """How a user asks for less."""
+        keys = [name for name, asked in (("cpu", True), ("gpu", True), *self._further()) if asked]
+        return ", ".join(f"--set {self.key}.{name}=…" for name in keys)
+
+    def _further(self) -> Iterator[tuple[str, bool]]:
+        names = self.ask.others.keys() - {"memory"}
+        yield "accelerator", any(name.startswith(ACCELERATOR) for name in names)
+        yield "memory", "memory" in self.ask.others
+        yield "custom", any(not name.startswith(ACCELERATOR) for name in names)
+        yield "labels", bool(self.ask.labels)
 
 
 def wishes(study: Study, gpus: float) -> Iterator[Wish]:
     """What each method's trials ask for on a cluster with so many GPUs in all."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
-        share = (1.0 if gpus > 0 else 0.0) if asked.gpu == "auto" else float(asked.gpu)
         here = f"methods.{name}.resources" if own.get("resources") else "resources"
-        yield Wish(name, here, float(asked.cpu), share)
+        yield Wish(name, here, Ask(float(asked.cpu), asked.gpus(gpus), asked.beside, asked.labels or {}))
 
 
 def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscaler | None]) -> list[str]:
@@ -42,32 +51,66 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
 
     `autoscaler` finds what may bring one. Raises StudyError where none can: the trials would wait for ever.
     """
-    lacking = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if not any(map(wish.fits, nodes))]
+    lacking = _lacking(study, nodes)
     brings = autoscaler() if lacking else None
     notes: dict[str, None] = {}  # methods that ask for the same are told of once
     for wish in lacking:
-        asks = f"{offer(wish.cpus, wish.gpus)} on one node asked for"
-        has = f"the cluster has {listed(nodes)}" if nodes else "the cluster has no node"
+        asks = f"{wish.ask.shown} on one node asked for"
+        has = f"the cluster has {listed(nodes, wish.ask)}" if nodes else "the cluster has no node"
         if brings is None:
             raise StudyError(
                 f"{wish.key}: {asks}, and {has}; no autoscaler is there to bring another node, so that trials of "
-                f"{wish.method!r} could never start. Ask for less (--set {wish.key}.cpu=…, --set {wish.key}.gpu=…), or "
-                "join a node that has it (ray start --address=…) and run the same command again"
+                f"{wish.method!r} could never start. Ask for less ({wish.less}), or join a node that has it (ray start "
+                "--address=…) and run the same command again"
             )
         if brings.kinds is None:
             notes[
                 f"{wish.key}: {asks}, and {has}: waiting for the autoscaler, which does not say here whether it can"
             ] = None
             continue
-        able = [kind for kind in brings.kinds if kind.most and wish.fits(kind)]
+        able = [kind for kind in brings.kinds if kind.most and wish.ask.fits(kind)]
         if not able:
-            kinds = ", ".join(kind.shown for kind in brings.kinds) or "none"
+            kinds = ", ".join(kind.shown(wish.ask) for kind in brings.kinds) or "none"
             raise StudyError(
                 f"{wish.key}: {asks}, and {has}; the cluster file allows {kinds}: trials of {wish.method!r} could "
-                f"never start. Ask for less (--set {wish.key}.cpu=…, --set {wish.key}.gpu=…), or change that file"
+                f"never start. Ask for less ({wish.less}), or change that file"
             )
-        notes[f"{wish.key}: {asks}, and {has}: waiting for the autoscaler to bring {able[0].shown}"] = None
+        notes[f"{wish.key}: {asks}, and {has}: waiting for the autoscaler to bring {able[0].shown(wish.ask)}"] = None
     return list(notes)
+
+
+def check_here(study: Study, nodes: Sequence[Node]) -> None:
+    """Raise StudyError where a trial asks for what the Ray on this machine alone does not have."""
+    for wish in _lacking(study, nodes):
+        has = ", ".join(wish.ask.there(node) for node in nodes)
+        raise StudyError(
+            f"{wish.key}: {wish.ask.shown} asked for, and this machine has {has}; trials of {wish.method!r} could "
+            f"never start. Ask for less ({wish.less}), or join a cluster that has it (--address)"
+        )
+
+
+def _lacking(study: Study, nodes: Sequence[Node]) -> list[Wish]:
+    """What no node has."""
+    return [wish for wish in wishes(study, _gpus(nodes)) if not any(map(wish.ask.fits, nodes))]
+
+
+def _gpus(nodes: Sequence[Node]) -> float:
+    return sum(node.gpus for node in nodes)
+
+
+def able(study: Study, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that have room for a trial of some method."""
+    asked = list(wishes(study, _gpus(nodes)))
+    return [node for node in nodes if any(wish.ask.fits(node) for wish in asked)]
+
+
+def able_to_come(study: Study, nodes: Sequence[Node], autoscaler: Autoscaler | None) -> Autoscaler | None:
+    """An autoscaler with those alone of its kinds of node that have room for a trial of some method."""
+    if autoscaler is None or autoscaler.kinds is None:
+        return autoscaler
+    asked = list(wishes(study, _gpus(nodes)))
+    kinds = tuple(kind for kind in autoscaler.kinds if any(wish.ask.fits(kind) for wish in asked))
+    return replace(autoscaler, kinds=kinds)
 
 
 def places(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> tuple[float, float]:
@@ -92,5 +135,5 @@ def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:
     """Whether nodes have room for trials, and none of it is free."""
-    asked = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if any(map(wish.fits, nodes))]
-    return bool(asked) and not any(wish.fits(node) for wish in asked for node in free)
+    asked = [wish for wish in wishes(study, _gpus(nodes)) if any(map(wish.ask.fits, nodes))]
+    return bool(asked) and not any(wish.ask.fits(node) for wish in asked for node in free)

@@ -1,10 +1,12 @@
 """Which nodes the connected Ray has, and what each offers to trials."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+
+from finebench.bench.driver.ray.nodes.asks import Ask
 
 MOST_SHOWN = 6
 """Nodes that a message lists, at most."""
@@ -12,7 +14,8 @@ MOST_SHOWN = 6
 
 @dataclass(frozen=True)
 class Node:
-    """One node of a cluster: Ray's id of it, its host name and address; CPUs and GPUs that it has, or has free."""
+    """One node of a cluster: Ray's id of it, its host name and address; CPUs, GPUs and other resources that it has, or
+    has free; its labels."""
 
     id: str
     name: str
@@ -20,17 +23,8 @@ class Node:
     cpus: float
     gpus: float
     head: bool = False
-
-    @property
-    def shown(self) -> str:
-        """The node and what it has, for people."""
-        return f"{self.name} ({offer(self.cpus, self.gpus)})"
-
-
-def offer(cpus: float, gpus: float) -> str:
-    """So many CPUs and GPUs, in words: "4 CPUs, 1 GPU"."""
-    said = [f"{cpus:g} CPU" if cpus == 1 else f"{cpus:g} CPUs"]
-    return ", ".join(said + ([f"{gpus:g} GPU" if gpus == 1 else f"{gpus:g} GPUs"] if gpus else []))
+    others: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def there() -> list[Node]:
@@ -47,12 +41,13 @@ def free() -> list[Node]:
 
 def _node(raw: dict[str, Any], offered: dict[str, float]) -> Node:
     head = "node:__internal_head__" in raw["Resources"]
-    cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
-    return Node(raw["NodeID"], raw["NodeManagerHostname"], raw["NodeManagerAddress"], cpus, gpus, head)
+    named = raw["NodeID"], raw["NodeManagerHostname"], raw["NodeManagerAddress"]
+    others = {name: amount for name, amount in offered.items() if name not in ("CPU", "GPU")}
+    return Node(*named, offered.get("CPU", 0.0), offered.get("GPU", 0.0), head, others, raw.get("Labels") or {})
 
 
-def listed(nodes: Sequence[Node]) -> str:
-    """Nodes and what they have, the largest first, in words."""
+def listed(nodes: Sequence[Node], ask: Ask) -> str:
+    """Nodes and what they have of what is asked for, the largest first, in words."""
     largest = sorted(nodes, key=lambda node: (-node.gpus, -node.cpus, node.name))
     more = f" and {len(nodes) - MOST_SHOWN} more" if len(nodes) > MOST_SHOWN else ""
-    return ", ".join(node.shown for node in largest[:MOST_SHOWN]) + more
+    return ", ".join(f"{node.name} ({ask.there(node)})" for node in largest[:MOST_SHOWN]) + more

@@ -10,8 +10,11 @@ import pytest
 from rich.console import Console
 
 from finebench.bench.cli.terminal import progress
-from finebench.bench.cli.terminal.progress import LiveProgress, PlainProgress, Tally, cell_map, clock
+from finebench.bench.cli.terminal import tally as counts
+from finebench.bench.cli.terminal.progress import LiveProgress, PlainProgress, cell_map, clock
+from finebench.bench.cli.terminal.tally import Tally
 from finebench.bench.results.folder import Done, done_of
+from finebench.bench.scheduling.node_speeds import Slow
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.trial_id import Identity
@@ -32,7 +35,7 @@ def row(pack: Pack, status: str = "ok", select: float | None = 0.5) -> dict[str,
     cell = dict(zip(("task", "method", "fraction", "budget"), trial.cell, strict=True))
     about = {"trial_id": trial.id, "status": status, "reason": "because", "seed": trial.seeds.code, "lr": 1e-3}
     about |= {"stage": trial.stage, "hyperparameters": trial.configuration, "select_score": select, "score": 0.99}
-    return dict.fromkeys(Done.__dataclass_fields__) | cell | about
+    return dict.fromkeys((*Done.__dataclass_fields__, "train_seconds")) | cell | about
 
 
 def done(pack: Pack, status: str = "ok") -> dict[tuple[str, bool], Done]:
@@ -102,7 +105,7 @@ class Nothing:
 
 def test_what_is_left_follows_the_pace_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(counts, "time", SimpleNamespace(monotonic=lambda: now[0]))
     tally, scheduler = started(seeds=2)
     tally.started = now[0]
     assert tally.eta() is None
@@ -133,6 +136,28 @@ def test_piped_output_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert failure.startswith("oom: mini-cola ")
     assert "because" in failure
     assert line.startswith("1/2 trials done, 0 running, 1 failed, ")
+
+
+def test_a_cluster_s_nodes_slots_and_slowest_node_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY_SECONDS", 0.0)
+    tally, _ = started()
+    console = Console(file=io.StringIO(), width=120)
+    watch = PlainProgress(tally, console)
+    watch.tick()
+    watch.on_slots(4, 12, 3)
+    tally.speeds._slowest = Slow("w3", 1.6)
+    watch.tick()
+    watch.close()
+    alone, running, last = str(console.file.getvalue()).splitlines()  # type: ignore[attr-defined]
+    slow = "slowest node w3: a step takes 1.6 times as long as elsewhere"
+    assert alone.endswith(" left")
+    assert running.endswith(f" left; 4 nodes, 12 slots in use, 3 packs waiting; {slow}")
+    assert last.endswith(f" left; {slow}")
+    live = LiveProgress(tally, Console(file=io.StringIO(), width=120, force_terminal=True))
+    live.on_slots(1, 2, 0)
+    shown = printed(live._render())
+    live.close()
+    assert shown[1] == f"1 node, 2 slots in use, 0 packs waiting; {slow}"
 
 
 def test_a_terminal_gets_the_map_and_keeps_the_notes() -> None:

@@ -84,7 +84,7 @@ def status_in(width: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     console = window(width)
     monkeypatch.setattr(show, "make_console", lambda: console)
     monkeypatch.setattr(show, "status", lambda results: STATUS)
-    print_status("results/x", as_json=False)
+    print_status("results/x", watch=False, as_json=False)
     return text(console)
 
 

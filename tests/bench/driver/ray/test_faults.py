@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 import ray
 
-from finebench.bench.driver.ray import session
+from finebench.bench.driver.ray import losses, session
 from finebench.bench.driver.ray import tune_adapter as adapter
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.driver.ray.oom_kills import KernelKills
-from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
+from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.calibration import Calibration
@@ -138,7 +138,7 @@ def test_packs_that_no_node_has_room_for_any_more_end_the_run(tmp_path: Path, mo
     adapter.fitness = Fitness(watch.on_note, lambda: nodes)
     adapter.suggest("one")
     adapter.started("one", None)
-    adapter.heard("one", {"unfit": {"node": "a", "why": "its GPU is broken"}})
+    adapter.heard("one", {"unfit": {"node": "a", "why": "its GPU is broken", "lasts": True}})
     adapter.lost("one", None)
     assert cast(dict[str, Any], adapter.suggest("two"))["avoid"] == ["a"]
     adapter.tick()
@@ -200,7 +200,7 @@ def test_out_of_memory_on_a_shared_gpu_is_retried_with_more_until_it_has_all_of_
 )
 def test_a_worker_that_the_memory_monitor_killed_is_oom(error: Exception | None, status: str) -> None:
     """Where Ray says so; the kernel's own killer says nothing."""
-    found, reason = why_lost(SimpleNamespace(get_pickled_error=lambda: error, error_file=None))
+    found, reason = losses.why_lost(SimpleNamespace(get_pickled_error=lambda: error, error_file=None))
     assert found == status
     assert reason.startswith("worker lost: ")
 

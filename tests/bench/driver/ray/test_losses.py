@@ -8,6 +8,8 @@ import pytest
 import ray
 
 from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.nodes.fitness import Fitness
+from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.training.worker.result_rows import lost_record
 from tests.bench.driver.ray.test_faults import make_adapter
 
@@ -50,6 +52,31 @@ def test_a_node_costs_no_retry_and_a_worker_does(tmp_path: Path) -> None:
     adapter.lost("last", trial(ALONE))
     assert adapter.recorder.statuses == {"error": 1}
     assert adapter.recorder.failures[0]["hostname"] == "w7"
+
+
+def test_a_node_whose_disk_is_full_costs_no_retry(tmp_path: Path) -> None:
+    """Every worker that starts there fails, of trials that have no retry; the other node is fine."""
+    adapter, watch = make_adapter(
+        tmp_path, retries=0, seeds=3, methods={"bitfit": {"lr": [5e-3]}}, resources={"gpu": 0}
+    )
+    now = iter(range(0, 1000, 10))
+    nodes = [Node("a", "w1", "10.0.0.7", 4, 1), Node("b", "w2", "10.0.0.8", 4, 1)]
+    adapter.fitness = Fitness(watch.on_note, lambda: nodes, lambda: float(next(now)))
+    adapter.fitness.fine({"w2"})
+    unfit = {"node": "a", "why": "OSError: [Errno 28] No space left on device", "lasts": False}
+    names = ("one", "two", "three")
+    configs: list[Any] = [adapter.suggest(name) for name in names]
+    for name in names:
+        adapter.started(name, None)
+        adapter.heard(name, {"unfit": unfit})
+        adapter.lost(name, trial(RuntimeError("this node cannot train")))
+    configs.append(adapter.suggest("four"))
+    assert [config["avoid"] for config in configs] == [[], [], [], ["a"]]
+    assert configs[3]["pack"] == configs[0]["pack"]
+    assert not adapter.recorder.statuses
+    assert [note.partition(":")[0] for note in watch.notes] == [
+        "node w1", "node w1 is left out, its trials run elsewhere"
+    ]  # fmt: skip
 
 
 def test_what_takes_node_after_node_with_it_has_an_end(tmp_path: Path) -> None:

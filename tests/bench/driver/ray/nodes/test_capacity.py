@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind, cluster_file, parsed
-from finebench.bench.driver.ray.nodes.capacity import busy, check, demand, places
+from finebench.bench.driver.ray.nodes.capacity import (
+    able,
+    able_to_come,
+    busy,
+    check,
+    check_here,
+    demand,
+    places,
+)
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import StudyError
 from finebench.bench.util.safe_yaml import parse_yaml
@@ -53,6 +61,56 @@ def test_what_an_autoscaler_may_bring_is_waited_for() -> None:
     for useless in (Kind("cpu", 16, 0, 8), Kind("l4", 4, 1, 0)):
         with pytest.raises(StudyError, match=f"the cluster file allows {useless.name} .*never start"):
             check(study, SMALL, lambda kind=useless: Autoscaler((kind,)))  # type: ignore[misc]
+
+
+def test_types_labels_and_custom_resources_are_asked_of_each_node() -> None:
+    h100 = Node("3", "w3", "10.0.0.4", 8, 1, others={"accelerator_type:H100": 1}, labels={"zone": "a"})
+    there = [*SMALL, h100]
+    assert check(tiny_study(resources={"accelerator": "H100", "labels": {"zone": "a"}}), there, nothing) == []
+    with pytest.raises(StudyError, match=r"resources: 1 CPU, 1 GPU, A100 on one node.* w3 \(8 CPUs, 1 GPU, H100\).*"):
+        check(tiny_study(resources={"accelerator": "A100"}), there, nothing)
+    with pytest.raises(StudyError, match=r"zone: !a on one node.*w3 \(8 CPUs, 1 GPU, zone: a\).*resources\.labels=…"):
+        check(tiny_study(resources={"labels": {"zone": "!a"}, "gpu": 1}), there, nothing)
+    methods = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"custom": {"fpga": 1}}}}
+    with pytest.raises(StudyError, match=r"methods\.bitfit\.resources: .*1 fpga on one node.*resources\.custom=…"):
+        check(tiny_study(methods=methods), there, nothing)
+
+
+def test_a_type_that_is_named_waits_for_a_gpu_where_there_is_none() -> None:
+    study = tiny_study(resources={"accelerator": "L4"})
+    l4 = Kind("l4", 4, 1, 8, {"accelerator_type:L4": 1})
+    [note] = check(study, SMALL, lambda: Autoscaler((l4,)))
+    assert "1 CPU, 1 GPU, L4 on one node asked for" in note
+    assert note.endswith("waiting for the autoscaler to bring l4 (up to 8, each 4 CPUs, 1 GPU, L4)")
+    with pytest.raises(StudyError, match=r"the cluster file allows a10g \(up to 8, each 4 CPUs, 1 GPU, A10G\)"):
+        check(study, SMALL, lambda: Autoscaler((Kind("a10g", 4, 1, 8, {"accelerator_type:A10G": 1}),)))
+
+
+def test_a_cluster_file_says_what_its_nodes_have() -> None:
+    types = {
+        "head": {"resources": {"CPU": 1}},
+        "l4": {"resources": {"CPU": 4, "GPU": 1, "accelerator_type:L4": 1}, "labels": {"zone": "a"}, "max_workers": 3},
+    }
+    found = parsed({"max_workers": 9, "head_node_type": "head", "available_node_types": types})
+    assert found == Autoscaler((Kind("l4", 4, 1, 3, {"accelerator_type:L4": 1}, {"zone": "a"}),), 9)
+
+
+def test_only_nodes_that_trials_may_run_on_are_places() -> None:
+    study = tiny_study(resources={"labels": {"zone": "a"}})
+    mine = Node("3", "w3", "10.0.0.4", 8, 0, labels={"zone": "a"})
+    assert able(study, [*SMALL, mine]) == [mine]
+    kinds = (Kind("a", 4, 0, 8, labels={"zone": "a"}), Kind("b", 4, 0, 8))
+    assert able_to_come(study, [], Autoscaler(kinds, 8)) == Autoscaler(kinds[:1], 8)
+    assert able_to_come(study, [], Autoscaler(None)) == Autoscaler(None)
+
+
+def test_this_machine_alone_is_refused_what_it_does_not_have() -> None:
+    here = [Node("1", "here", "127.0.0.1", 2, 0, others={"memory": 4 * 2**30})]
+    check_here(tiny_study(resources={"memory": "4GiB"}), here)
+    with pytest.raises(StudyError, match=r"8 GiB of memory asked for, and this machine has 2 CPUs, 4 GiB of memory"):
+        check_here(tiny_study(resources={"memory": "8GiB"}), here)
+    with pytest.raises(StudyError, match=r"zone: a asked for, and this machine has 2 CPUs; .*--address"):
+        check_here(tiny_study(resources={"labels": {"zone": "a"}}), here)
 
 
 def test_the_cluster_file_of_this_project_allows_what_it_says(tmp_path: Path) -> None:

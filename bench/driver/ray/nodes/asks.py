@@ -1,0 +1,81 @@
+"""What a trial asks of one node, whether a node has it, and both in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+ACCELERATOR = "accelerator_type:"
+"""How Ray's resource begins of which a node with such an accelerator has one."""
+
+
+class Place(Protocol):
+    """A node, or a type of node that an autoscaler may bring."""
+
+    @property
+    def cpus(self) -> float:
+        """CPUs."""
+
+    @property
+    def gpus(self) -> float:
+        """GPUs."""
+
+    @property
+    def others(self) -> Mapping[str, float]:
+        """Ray's other resources: memory in bytes, types of accelerators, custom ones."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Ray's labels."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """So much of one node: CPUs, GPUs, of Ray's other resources, and a selector for each of some labels."""
+
+    cpus: float
+    gpus: float
+    others: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, place: Place) -> bool:
+        """Whether a node has it."""
+        enough = all(place.others.get(name, 0.0) >= amount for name, amount in self.others.items())
+        labelled = all(selects(selector, place.labels.get(name)) for name, selector in self.labels.items())
+        return place.cpus >= self.cpus and place.gpus >= self.gpus and enough and labelled
+
+    @property
+    def shown(self) -> str:
+        """In words: "2 CPUs, 1 GPU, H100, 16 GiB of memory, zone: in(a, b)"."""
+        labels = [f"{name}: {selector}" for name, selector in self.labels.items()]
+        others = [_amount(name, amount) for name, amount in self.others.items()]
+        return ", ".join([offer(self.cpus, self.gpus), *others, *labels])
+
+    def there(self, place: Place) -> str:
+        """What a node has of the kinds of things that are asked for, in words."""
+        typed = any(name.startswith(ACCELERATOR) for name in self.others)
+        others = [
+            _amount(name, amount)
+            for name, amount in place.others.items()
+            if name in self.others or (typed and name.startswith(ACCELERATOR))
+        ]
+        labels = [f"{name}: {place.labels[name]}" for name in self.labels if name in place.labels]
+        return ", ".join([offer(place.cpus, place.gpus), *others, *labels])
+
+
+def selects(selector: str, value: str | None) -> bool:
+    """Whether a label's value (None: no such label) is what Ray's selector wants: a value, in(a, b), or not that."""
+    wanted = selector.removeprefix("!")
+    values = wanted[3:-1].split(",") if wanted.startswith("in(") else [wanted]
+    return (value in [one.strip() for one in values]) != selector.startswith("!")
+
+
+def offer(cpus: float, gpus: float) -> str:
+    """So many CPUs and GPUs, in words: "4 CPUs, 1 GPU"."""
+    said = [f"{cpus:g} CPU" if cpus == 1 else f"{cpus:g} CPUs"]
+    return ", ".join(said + ([f"{gpus:g} GPU" if gpus == 1 else f"{gpus:g} GPUs"] if gpus else []))
+
+
+def _amount(name: str, amount: float) -> str:
+    if name == "memory":
+        return f"{amount / 2**30:.3g} GiB of memory"
+    return name.removeprefix(ACCELERATOR) if name.startswith(ACCELERATOR) else f"{amount:g} {name}"
