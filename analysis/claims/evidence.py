@@ -64,13 +64,13 @@ def _seeds(absent: tuple[Absent, ...]) -> list[int]:
     return [*named, *(-number for number in range(1, len(absent) - len(named) + 1))]
 
 
-def cells_of(claim: Claim, task: str, budget: str, source: Source) -> list[Key]:
-    """The cells that a claim needs in a task, a's first."""
-    return needed_cells(claim, task, budget, source.top)
+def cells_of(claim: Claim, tasks: list[str], budget: str, source: Source) -> list[Key]:
+    """The cells that a claim needs, each once; task by task, a's first."""
+    return list(dict.fromkeys(key for task in tasks for key in needed_cells(claim, task, budget, source.top)))
 
 
 def needed_cells(claim: Claim, task: str, budget: str, top: float) -> list[Key]:
-    """The same in a study whose largest fraction is `top`."""
+    """The cells that a claim needs in a task, a's first, in a study whose largest fraction is `top`."""
     mine, theirs = claim.kind.fractions(claim, top)
     return [(task, mine, budget, claim.a), (task, theirs, budget, claim.b or claim.a)]
 
@@ -123,7 +123,7 @@ class Evidence:
 
 def evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Finding:
     """The finding on the named tasks together (one: on that task); every cell that is needed must be there."""
-    keys = [cells_of(claim, task, budget, source) for task in tasks]
+    keys = [needed_cells(claim, task, budget, source.top) for task in tasks]
     on = Evidence(claim, tasks[0] if len(tasks) == 1 else "pooled", keys, source)
     found = claim.kind.evidence(claim, on)
     return replace(found, collapses=on.collapses) if claim.kind.of_means or claim.kind.of_collapses else found

@@ -232,8 +232,7 @@ def _effect(found: Finding | None) -> dict[str, Any] | None:
 
 def _choice(claim: Claim, tasks: list[str], budget: str, source: Source) -> str | None:
     """Whether other seeds chose the configurations than those that scored them."""
-    keys = [key for task in tasks for key in cells_of(claim, task, budget, source)]
-    held = [source.samples[key] for key in keys if key in source.samples]
+    held = [source.samples[key] for key in cells_of(claim, tasks, budget, source) if key in source.samples]
     if not held:
         return None
     if any(one.choice is not None for one in held):

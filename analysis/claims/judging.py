@@ -69,7 +69,7 @@ def judge_claim(
     """The verdict on one claim, before correction over the study's claims; of seeds in waves, that of the looks so
     far."""
     held = source.costs if claim.kind.rests_on(claim) == "costs" else source.samples
-    absent = [key for task in tasks for key in cells_of(claim, task, budget, source) if key not in held]
+    absent = [key for key in cells_of(claim, tasks, budget, source) if key not in held]
     if absent:
         return untested(claim, _not_run(absent, budget, source.runs))
     if claim.kind.void(claim, source.top):
@@ -79,8 +79,7 @@ def judge_claim(
         return untested(claim, f"no common scale: the reference is {' on some tasks, on others '.join(references)}")
     if waves is None:
         return _judged(claim, tasks, budget, [source], None)
-    keys = list(dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)))
-    looks = list(waves.complete(keys, source))
+    looks = list(waves.complete(cells_of(claim, tasks, budget, source), source))
     if not looks:
         return untested(
             claim, f"its first interim analysis is at {waves.levels.looks[0]} seeds, which have not all ended"
@@ -117,7 +116,7 @@ def _evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Fi
 def _lacking(claim: Claim, tasks: list[str], budget: str, source: Source) -> str:
     """The runs that the claim's cells lack, in words; empty where none are missing."""
     said, apart = [], len(set(claim.kind.fractions(claim, source.top))) > 1
-    for key in dict.fromkeys(key for task in tasks for key in cells_of(claim, task, budget, source)):
+    for key in cells_of(claim, tasks, budget, source):
         absent = source.samples[key].absent
         named = [f"seed {one.seed} ({one.why})" for one in absent if one.seed is not None]
         more = [f"{len(absent) - len(named)} not run"] if len(named) < len(absent) else []

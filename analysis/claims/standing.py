@@ -1,13 +1,12 @@
 """Where the claims of a study stand after a look at its seeds: which are settled, and which cells the others need."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from finebench.analysis.claims.evidence import Source, cells_of
 from finebench.analysis.claims.judging import LookSchedule
-from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.verdicts import Verdict
 from finebench.analysis.load.expected import Key
 from finebench.analysis.load.frames import finite_or_none
@@ -45,7 +44,7 @@ def standing(
     for one, (tasks, budget) in zip(made, places, strict=True):
         if one.claim.id not in followed:
             continue
-        needed = set(_needed(one.claim, tasks, budget, source))
+        needed = set(cells_of(one.claim, tasks, budget, source))
         if one.verdict != "inconclusive":
             settled[one.claim.id] = one.verdict
         elif not needed <= source.samples.keys() or one.claim.kind.void(one.claim, source.top):
@@ -56,11 +55,6 @@ def standing(
             open_.append(one.claim.id)
             cells |= needed
     return Standing(settled, tuple(futile), tuple(open_), frozenset(cells), last)
-
-
-def _needed(claim: Claim, tasks: list[str], budget: str, source: Source) -> Iterator[Key]:
-    for task in tasks:
-        yield from cells_of(claim, task, budget, source)
 
 
 def is_futile(one: Verdict) -> bool:
