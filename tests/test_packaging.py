@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -51,6 +52,18 @@ def run(command: list[Any], folder: Path) -> str:
     done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_an_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """As `python -m build` does, which makes its wheel of it."""
+    code = "from hatchling.build import *; import sys; print({}(sys.argv[1]))"
+    made = run([sys.executable, "-c", code.format("build_sdist"), tmp_path], ROOT).split()[-1]
+    with tarfile.open(tmp_path / made) as archive:
+        archive.extractall(tmp_path / "from", filter="data")
+    (root,) = (tmp_path / "from").iterdir()
+    again = run([sys.executable, "-c", code.format("build_wheel"), tmp_path], root).split()[-1]
+    assert names(tmp_path / again) == names(wheel)
+    assert {"finebench/bench/__init__.py", "finebench/search_spaces/quickstart.yaml"} <= names(wheel)
 
 
 def names(wheel: Path) -> set[str]:
