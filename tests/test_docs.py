@@ -192,6 +192,15 @@ def test_the_schema_for_editors_accepts_every_study_that_comes_with_finebench(pa
     assert [error.message for error in VALIDATOR.iter_errors(raw)] == []
 
 
+EXTENDING = [(page, block) for page in (DOCS / "extending").glob("*.md") for block in blocks(page, "yaml")]
+
+
+@pytest.mark.parametrize(("page", "block"), EXTENDING, ids=[page.stem for page, _ in EXTENDING])
+def test_the_schema_for_editors_accepts_what_plugins_bring(page: Path, block: str) -> None:
+    given = BASE | YAML(typ="safe", pure=True).load(block)
+    assert [error.message for error in VALIDATOR.iter_errors(given)] == []
+
+
 WRONG: list[dict[str, Any]] = [
     {"fraction": [0.1]},
     {"training": {"batchsize": 8}},

@@ -1,7 +1,8 @@
 """JSON schemas: of the study file, for editors, and of the tables of a results folder; types in words.
 
 An editor with a YAML language server completes and checks a study whose first line is
-`# yaml-language-server: $schema=finebench.schema.json`, after `finebench schema > finebench.schema.json`.
+`# yaml-language-server: $schema=finebench.schema.json`, after `finebench schema > finebench.schema.json`. It knows what
+is registered; what a study's plugins bring it lets pass.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from finebench.bench import __version__
 from finebench.bench.methods import TUNABLE, Method, methods
 from finebench.bench.study.findings import RESERVED
+from finebench.bench.study.parts.claim_kinds import KINDS
 from finebench.bench.study.parts.training import Resources, Training
 from finebench.bench.study.schema import Study
 from finebench.bench.tasks import tasks
@@ -37,10 +39,28 @@ def study_schema() -> dict[str, Any]:
         many = parts["OwnTask"]["properties"][key]
         parts["OwnTask"]["properties"][key] = {"anyOf": [many["items"], many]}
     own = next(one for one in keys["tasks"]["items"]["oneOf"] if "$ref" in one)
-    keys["tasks"]["items"] = {"anyOf": [{"enum": sorted(tasks())}, own]}
+    built_in = {"enum": sorted(tasks())}
+    keys["tasks"]["items"] = {"anyOf": [built_in, {"type": "string"}, own]}
     keys["methods"] = _methods(parts)
+    keys["plugins"]["items"] = {"anyOf": [{"type": "string"}, keys["plugins"]["items"]]}
+    parts["Claim"] = _claim(parts["Claim"])
+    known = {"anyOf": [{"enum": list(keys["methods"]["properties"])}]}
+    known["anyOf"] += [{"pattern": pattern} for pattern in keys["methods"]["patternProperties"]]
+    without_plugins = {
+        "if": {"not": {"required": ["plugins"]}},
+        "then": {"properties": {
+            "tasks": {"items": {"anyOf": [built_in, {"type": "object"}]}}, "methods": {"propertyNames": known},
+        }},
+    }  # fmt: skip
     head = {"$schema": DIALECT, "title": f"finebench study ({__version__})"}
-    return head | {key: value for key, value in schema.items() if key != "title"}
+    return head | {key: value for key, value in schema.items() if key != "title"} | without_plugins
+
+
+def _claim(part: dict[str, Any]) -> dict[str, Any]:
+    """A claim's keys; one of a kind that is not built in may have keys of its own."""
+    ours = {"if": {"properties": {"says": {"enum": sorted(name for name in KINDS if KINDS.code(name) is None)}}}}
+    ours["then"] = {"propertyNames": {"enum": list(part["properties"])}}
+    return {key: value for key, value in part.items() if key != "additionalProperties"} | ours
 
 
 def _methods(parts: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +77,7 @@ def _methods(parts: dict[str, Any]) -> dict[str, Any]:
         "minProperties": 1,
         "properties": named,
         "patternProperties": families,
-        "additionalProperties": False,
+        "additionalProperties": {"type": "object"},
     }
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import webbrowser
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 import typer.main
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from finebench.bench.cli.app import app
@@ -103,39 +103,30 @@ def test_every_study_is_told_with_its_question(capsys: Caught, tmp_path: Path) -
     assert question(file) == ""
 
 
-def valid(value: Any, schema: Any, root: Any) -> bool:
-    """Whether a JSON value fits the parts of JSON schema that ours use."""
-    if "$ref" in schema:
-        return valid(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    if "anyOf" in schema or "oneOf" in schema:
-        return any(valid(value, one, root) for one in schema.get("anyOf") or schema["oneOf"])
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
-    kinds["null"] = type(None)
-    named = schema.get("type", [])
-    named = [named] if isinstance(named, str) else named
-    if named and not any(isinstance(value, kinds[one]) for one in named):
-        return False
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    if isinstance(value, list):
-        return all(valid(one, schema.get("items", {}), root) for one in value)
-    if isinstance(value, dict):
-        keys, extra = schema.get("properties", {}), schema.get("additionalProperties", {})
-        known = all(valid(one, keys[key], root) for key, one in value.items() if key in keys)
-        others = [key for key in value if key not in keys]
-        named = [key for key in others if any(re.match(one, key) for one in schema.get("patternProperties", {}))]
-        return known and (extra is not False or named == others) and set(schema.get("required", ())) <= set(value)
-    return True
-
-
 @pytest.mark.parametrize("path", known_studies().values(), ids=lambda path: path.stem)
 def test_shipped_studies_fit_the_schema_for_editors(path: Path) -> None:
-    schema = study_schema()
+    fits = Draft202012Validator(study_schema()).is_valid
     study = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    assert valid(study, schema, schema)
-    assert not valid(study | {"learning_rate": 1}, schema, schema)
-    assert not valid(study | {"methods": {"full": {"learning_rate": 1e-3}}}, schema, schema)
-    assert not valid(study | {"tasks": ["no-such-task"]}, schema, schema)
+    assert fits(study)
+    for wrong in (
+        {"learning_rate": 1},
+        {"methods": {"full": {"learning_rate": 1e-3}}},
+        {"methods": {"fuII": {"lr": 1e-3}}},
+        {"tasks": ["no-such-task"]},
+        {"claims": [{"id": "c", "says": "better", "a": "x", "ties": 1}]},
+    ):
+        assert not fits(study | wrong), wrong
+
+
+def test_what_plugins_bring_passes_the_schema_for_editors() -> None:
+    fits = Draft202012Validator(study_schema()).is_valid
+    study = {"name": "a", "tasks": ["of-mine"], "methods": {"mine": {"layers": 2}}, "budget": {"steps": 3}}
+    assert not fits(study)
+    assert fits(study | {"plugins": ["./mine.py"]})
+    assert fits(study | {"plugins": [{"file": "mine.py", "hash": "0" * 16}]})
+    assert not fits(study | {"plugins": [3]})
+    claim = {"id": "c", "says": "wins_more", "a": "mine", "ties": 0.1}
+    assert fits(study | {"plugins": ["./mine.py"], "claims": [claim]})
 
 
 def test_the_results_schema_has_every_column() -> None:
