@@ -19,6 +19,7 @@ from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.scheduling.slots import packs
+from finebench.bench.study.load import method_resources
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError, ResultsError
@@ -124,8 +125,8 @@ def _run_ray(
             brings = capacity.able_to_come(ready.study, nodes, autoscaler.find(nodes, patience=0.0))
             places = capacity.places(capacity.able(ready.study, nodes), brings)
             ray_options = replace(ray_options, places=capacity.demand(places[0], brings))
-        shared = ready.study.resources
-        if gpus == 0 and shared.gpu == "auto" and not shared.waits_for_gpu and options.address:
+        asked = [method_resources(ready.study, name) for name in ready.study.methods]
+        if gpus == 0 and any(one.gpu == "auto" and not one.waits_for_gpu for one in asked) and options.address:
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
             )

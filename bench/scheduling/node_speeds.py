@@ -34,7 +34,8 @@ class NodeSpeeds:
 
     def __init__(self) -> None:
         self._seconds: defaultdict[Stand, dict[str, deque[float]]] = defaultdict(dict)
-        self._changed, self._slowest = False, None
+        self._changed = False
+        self._slowest: Slow | None = None
 
     def observe(self, row: Mapping[str, Any]) -> None:
         """Take in a finished trial's row."""

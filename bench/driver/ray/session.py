@@ -24,7 +24,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from finebench.bench.driver.ray import local_ray, worker_start
+from finebench.bench.driver.ray import local_ray, workarounds, worker_start
 from finebench.bench.driver.ray.nodes import address as joining
 from finebench.bench.study.precision import PATIENCE, Gpus, gpus_of_node
 from finebench.bench.util.cores import slots
@@ -60,6 +60,11 @@ def ray_session(options: RayOptions, cpus: int | None = None) -> Iterator[None]:
             "this process is connected to a Ray already, of which finebench knows nothing: call ray.shutdown() first; "
             "a cluster is joined with its address (--address, address=)"
         )
+    with workarounds.messages_untold():
+        yield from _session(options, started_here, cpus)
+
+
+def _session(options: RayOptions, started_here: bool, cpus: int | None) -> Iterator[None]:
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         common["runtime_env"] = {"worker_process_setup_hook": worker_start.HOOK}

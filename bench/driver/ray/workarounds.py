@@ -11,8 +11,9 @@ switched off: without it others could reach the Ray that a run starts.
     metadata      a finished trial's statistics are dropped  the driver's memory
     losses        a worker lost for memory is one trial's end, and not the run's
     hung          a worker that hangs can be killed
+    messages      Ray's messages stay out of the terminal  27 lines of its state, twice for each raylet that dies
 
-The last two are there for what they do. Of the others `python -m tests.benchmarks.workarounds` measures the gain;
+The last three are there for what they do. Of the others `python -m tests.benchmarks.workarounds` measures the gain;
 docs/operations/performance.md has it.
 """
 
@@ -32,7 +33,7 @@ TESTED = "2.55 to 2.60"
 """Releases of Ray that have all of it: the ends are what `make test-bounds` runs with."""
 
 SWITCH = "FINEBENCH_PLAIN_RAY"
-NAMES = ("services", "idle-workers", "node", "end", "metadata", "losses", "hung")
+NAMES = ("services", "idle-workers", "node", "end", "metadata", "losses", "hung", "messages")
 
 MONITORS = ("start_monitor", "start_log_monitor")
 """Methods of Ray's Node that start what no sweep asks anything: the autoscaler's monitor, and that of log files."""
@@ -156,6 +157,25 @@ def forget(trial: Any) -> None:
 def actor_of(trial: Any) -> Any:
     """The worker that has a trial of Ray Tune's, to be killed where it hangs; None where this Ray does not say."""
     return getattr(getattr(trial, "temporary_state", None), "ray_actor", None) if used("hung") else None
+
+
+@contextmanager
+def messages_untold() -> Iterator[None]:
+    """Keep what Ray's services publish to all drivers out of this one's output, for the length of the block.
+
+    A thread of Ray's prints it, whatever `log_to_driver` and the loggers' levels are: that a node is lost, and from
+    each of its agents the last lines that its raylet logged. The run tells of lost nodes itself; Ray's logs have all.
+    """
+    worker = part("ray._private.worker")
+    if not used("messages"):
+        yield
+        return
+    with _replaced(worker, "print_to_stdstream", _leave_out_message):
+        yield
+
+
+def _leave_out_message(data: Any, **options: Any) -> None:
+    """In place of what prints a message."""
 
 
 @contextmanager

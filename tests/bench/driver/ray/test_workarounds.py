@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -209,3 +210,22 @@ def test_a_trial_of_ray_tunes_that_keeps_other_things_is_left_alone(monkeypatch:
     monkeypatch.delenv(workarounds.SWITCH)
     workarounds.forget(trial)
     assert kept == SimpleNamespace(metric_analysis={}, metric_n_steps={})
+
+
+@pytest.mark.parametrize("off", ["", "messages"])
+def test_what_ray_s_services_publish_is_not_printed(
+    off: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a node's agents do where its raylet has died: with the last lines that it logged."""
+    monkeypatch.setenv(workarounds.SWITCH, off)
+    dump = "Raylet is terminated. Last 20 lines of the Raylet logs:\n" + "    [state-dump] more\n" * 20
+    with session.ray_session(session.RayOptions(), cpus=1):
+        gcs = ray._private.worker.global_worker.gcs_client
+        printed, until = "", time.monotonic() + 30
+        while time.monotonic() < until and "state-dump" not in printed:
+            ray._private.utils.publish_error_to_driver("raylet_died", dump, gcs_client=gcs)
+            time.sleep(0.5)
+            printed += "".join(capfd.readouterr())
+            if not off:
+                until = min(until, time.monotonic() + 2)
+    assert ("state-dump" in printed) is bool(off)
