@@ -58,7 +58,9 @@ def study_schema() -> dict[str, Any]:
 
 def _claim(part: dict[str, Any]) -> dict[str, Any]:
     """A claim's keys; one of a kind that is not built in may have keys of its own."""
-    ours = {"if": {"properties": {"says": {"enum": sorted(name for name in KINDS if KINDS.code(name) is None)}}}}
+    ours: dict[str, Any] = {
+        "if": {"properties": {"says": {"enum": sorted(name for name in KINDS if KINDS.code(name) is None)}}}
+    }
     ours["then"] = {"propertyNames": {"enum": list(part["properties"])}}
     return {key: value for key, value in part.items() if key != "additionalProperties"} | ours
 
