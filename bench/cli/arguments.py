@@ -84,7 +84,11 @@ SetOption = Annotated[
 ]
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE", help="File of a plugin that a stored study rests on (repeatable)."),
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="File of a plugin that a stored study rests on, or of a tracker, claim kind or table (repeatable).",
+    ),
 ]
 WatchOption = Annotated[
     bool,
@@ -185,5 +189,6 @@ CountedModelOption = Annotated[
 
 # Of `schema`.
 SchemaArgument = Annotated[
-    Literal["study", "results"], typer.Argument(help="Keys of a study file, or columns of the results' tables.")
+    Literal["study", "results"],
+    typer.Argument(metavar="WHAT", help="study or results: keys of a study file, or columns of the results' tables."),
 ]

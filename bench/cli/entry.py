@@ -42,6 +42,19 @@ def guarded(call: Callable[[], Any]) -> int:
         return EXIT_INTERRUPTED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Click's usage errors
-            typer.echo(f"finebench: {error.format_message()}", err=True)
+            typer.echo(f"finebench: {_worded(error)}", err=True)
             return EXIT_BAD_INPUT
         raise
+
+
+def _worded(error: Any) -> str:
+    """A usage error; that of a value which Pydantic refused for Typer in the words that a study's have."""
+    from pydantic import ValidationError
+
+    if not isinstance(error.__cause__, ValidationError):
+        return str(error.format_message())
+    from finebench.bench.study.findings import sentences
+
+    param = error.param
+    name = param.opts[0] if param.param_type_name == "option" else param.metavar or param.name
+    return "\n".join(sentences(error.__cause__, name))

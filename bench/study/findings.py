@@ -36,8 +36,10 @@ NEEDED: dict[str, Callable[[Context], str]] = {
     "bool_type": lambda _: "true or false",
     "int_type": lambda _: "a whole number",
     "int_from_float": lambda _: "a whole number",
+    "int_parsing": lambda _: "a whole number",
     "int_parsing_size": lambda _: "a whole number of fewer digits",
     "float_type": lambda _: "a number",
+    "float_parsing": lambda _: "a number",
     "finite_number": lambda _: "a finite number",
     "string_type": lambda _: "text",
     "list_type": lambda _: "a list such as [a, b]",
@@ -179,7 +181,7 @@ def _needed(details: list[dict[str, Any]], full: str) -> str:
         choices = [name for one, about in zip(details, context, strict=True) if one["type"] == "literal_error"
                    for name in _choices(about)]  # fmt: skip
         near = guess(given, choices)
-        numeric = any(one["type"].startswith(("float", "int")) for one in details)
+        numeric = any(one["type"] in ("float_type", "int_type") for one in details)
         if numeric and _is_number(given):
             hint = f"; write {given} without quotation marks"
         elif near:

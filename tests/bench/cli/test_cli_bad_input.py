@@ -309,3 +309,21 @@ def test_keep_best_says_what_it_kept(tmp_path: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
     assert guarded(lambda: app([*command, "--keep", "best"], standalone_mode=False)) == 0
     assert "deltas kept: 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("plan quickstart --slots abc", "--slots: a whole number is needed (given: 'abc')"),
+        ("plan quickstart --slots 1.5", "--slots: a whole number is needed (given: '1.5')"),
+        ("run quickstart --trials 0", "--trials: a number greater than or equal to 1 is needed (given: '0')"),
+        ("plan quickstart --price-per-hour x", "--price-per-hour: a number is needed (given: 'x')"),
+        ("run quickstart --keep som", "--keep: 'som' is not one of 'none', 'best', 'all'."),
+        ("schema foo", "WHAT: 'foo' is not one of 'study', 'results'."),
+    ],
+)
+def test_an_option_is_refused_in_the_words_that_a_study_is(
+    words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guarded(lambda: app(words.split(), standalone_mode=False)) == EXIT_BAD_INPUT
+    assert capsys.readouterr().err == f"finebench: {said}\n"
