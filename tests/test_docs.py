@@ -174,6 +174,14 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert (tmp_path / "study.schema.json").is_file()
 
 
+def test_a_module_that_a_page_runs_is_there() -> None:
+    """Within sentences too."""
+    named = {(page, name) for page in (*PAGES, ROOT / "README.md")
+             for name in re.findall(r"python -m (tests\.[\w.]*\w)", page.read_text(encoding="utf-8"))}  # fmt: skip
+    assert len(named) > 10
+    assert [(page, name) for page, name in named if find_spec(name) is None] == []
+
+
 def test_every_page_says_something_and_stays_readable() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

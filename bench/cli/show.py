@@ -49,7 +49,7 @@ def print_plan(
     head = f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}"
     say(console, head)
     for line in lines(found["tasks"]):
-        console.print(Text(line), soft_wrap=True)
+        say(console, line)
     rows = []
     for m in found["methods"]:
         counts = [
