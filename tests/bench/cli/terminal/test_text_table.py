@@ -70,8 +70,12 @@ STATUS |= {"study": "x", "cells": CELLS, "other_precision": 0, "notes": ["a note
 
 METHOD = {"configurations": 3, "trials": 1200, "total_params": 109_483_778, "head_params": 1538, "seconds": 7.2e6}
 PLAN: dict[str, Any] = {
-    "waves": None,
-    "study": "x", "trials": 2400, "cells": 12, "model": "google-bert/bert-base-uncased", "tasks": {}, "cores": 2.0,
+    "waves": None, "on_slots": None,
+    "study": "x", "trials": 2400, "cells": 12, "model": "google-bert/bert-base-uncased", "cores": 2.0,
+    "tasks": {"mini-mrpc": {
+        "train_rows": 2400, "score_rows": 500, "classes": ["unlike", "alike"], "train_counts": [867, 1533],
+        "score_counts": [164, 336], "positive": "alike", "notes": ["2 rows stand there twice"],
+    }},
     "methods": [
         METHOD | {"name": "full", "trainable_params": 109_483_778, "train_flops": 6.75e16},
         METHOD | {"name": "bottleneck-of-our-own", "trainable_params": None, "train_flops": None, "seconds": None},
@@ -91,7 +95,7 @@ def status_in(width: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
 def plan_in(width: int | None, monkeypatch: pytest.MonkeyPatch) -> str:
     console = window(width)
     monkeypatch.setattr(show, "make_console", lambda: console)
-    monkeypatch.setattr(forecasts, "forecast", lambda study, data: PLAN)
+    monkeypatch.setattr(forecasts, "forecast", lambda study, data, slots: PLAN)
     print_plan("quickstart", [], None, None, [], [], None, None, as_json=False)
     return text(console)
 
@@ -132,6 +136,9 @@ note: a note
 
 PLAN_80_COLUMNS = """\
 x: 2,400 trials in 12 cells, model google-bert/bert-base-uncased
+mini-mrpc: 2,400 rows to train on, 500 to score on; 2 classes (train + score): 
+unlike 867 + 164, alike 1,533 + 336; positive for F1: alike
+mini-mrpc: 2 rows stand there twice
 tuning budget per method, in parameters trained, of them in the head, and in all
 method          settings trials     trained  head       total    FLOPs core time
 full                   3  1,200 109,483,778 1,538 109,483,778 6.75e+16  2000.0 h
@@ -144,6 +151,10 @@ note: a note
 PLAN_60_COLUMNS = """\
 x: 2,400 trials in 12 cells, model 
 google-bert/bert-base-uncased
+mini-mrpc: 2,400 rows to train on, 500 to score on; 2 
+classes (train + score): unlike 867 + 164, alike 1,533 + 
+336; positive for F1: alike
+mini-mrpc: 2 rows stand there twice
 tuning budget per method, in parameters trained, of them in 
 the head, and in all
 full
@@ -158,6 +169,8 @@ note: a note
 
 PLAN_PIPED = """\
 x: 2,400 trials in 12 cells, model google-bert/bert-base-uncased
+mini-mrpc: 2,400 rows to train on, 500 to score on; 2 classes (train + score): unlike 867 + 164, alike 1,533 + 336; positive for F1: alike
+mini-mrpc: 2 rows stand there twice
 tuning budget per method, in parameters trained, of them in the head, and in all
 method                 settings  trials      trained   head        total     FLOPs  core time
 full                          3   1,200  109,483,778  1,538  109,483,778  6.75e+16   2000.0 h
