@@ -1,4 +1,5 @@
-"""Everything in which finebench reaches into Ray, beside its public interface, and what each of it is worth.
+"""Everything that finebench does inside Ray, beside its public interface, and what each of it is worth. What it only
+asks there stands in nodes/insides.py.
 
 Ray works without: what its release does not have is left alone, and `FINEBENCH_PLAIN_RAY=1` leaves all of it alone
 (`FINEBENCH_PLAIN_RAY=services,end` those two); the results are the same to the last bit. `loopback` alone cannot be
@@ -17,7 +18,6 @@ The last three are there for what they do. Of the others `python -m tests.benchm
 docs/operations/performance.md has it.
 """
 
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from finebench.bench.driver.ray.nodes.insides import part
 from finebench.bench.util.errors import InputError, choose
 
 TESTED = "2.55 to 2.60"
@@ -52,18 +53,6 @@ def used(name: str) -> bool:
         if one not in (*NAMES, "1"):
             raise InputError(f"{SWITCH}: {choose('workaround', one, ['1', *NAMES])}")
     return name not in off and "1" not in off
-
-
-def part(module: str, *names: str) -> Any:
-    """A module of Ray's, or what stands in it under these names, one inside the other; None where there is no such
-    thing. What is no public interface may go in any release: it is looked up here, never imported by name."""
-    try:
-        found: Any = importlib.import_module(module)
-    except ImportError:
-        return None
-    for name in names:
-        found = getattr(found, name, None)
-    return found
 
 
 @contextmanager

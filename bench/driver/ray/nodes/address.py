@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from finebench.bench.driver.ray.nodes.insides import NODES_AT
 from finebench.bench.util import own_python
 from finebench.bench.util.errors import InputError, plain
 
@@ -23,17 +24,6 @@ IMPORTED_WITHIN = 60.0
 """Seconds that Ray may take to be imported."""
 STACK = "*** StackTrace Information ***"
 """After which Ray, where it ends a process, writes where in its own code that was."""
-
-_ASK = """
-import json, sys
-from ray._private import services, state
-print("ready", flush=True)
-known = state.GlobalState()
-known._initialize_global_state(services._get_gcs_client_options(sys.argv[1]))
-print(json.dumps([{key: node[key] for key in ("Alive", "NodeManagerHostname", "RayletSocketName")}
-                  for node in known.node_table()]))
-"""
-"""Asks for the nodes of a cluster; in a process of its own, since Ray ends the one that asks what is not Ray."""
 
 
 def check(address: str) -> None:
@@ -54,6 +44,8 @@ def check(address: str) -> None:
     if failed is not None:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: nothing answers ({failed})")
     nodes = _nodes(f"{host}:{port}")
+    if nodes is None:
+        return
     if isinstance(nodes, str):
         raise InputError(
             f"--address {address}: no Ray cluster can be reached there: what answers is not the control service of "
@@ -85,10 +77,12 @@ def knock(host: str, port: int) -> OSError | None:
     return None
 
 
-def _nodes(address: str) -> list[dict[str, Any]] | str:
+def _nodes(address: str) -> list[dict[str, Any]] | str | None:
     """The nodes of the cluster whose control service is at an address; where it does not say, the last that Ray wrote
-    about it, empty where that is nothing."""
-    command, pipe = own_python.run_code(_ASK, address), subprocess.PIPE
+    about it, empty where that is nothing; None where this Ray cannot be asked.
+
+    Asked in a process of its own, since Ray ends the one that asks what is not Ray."""
+    command, pipe = own_python.run_code(NODES_AT, address), subprocess.PIPE
     environment = own_python.environment()
     with (
         tempfile.TemporaryFile("w+", errors="replace") as said,  # a pipe that nobody reads would fill
@@ -103,8 +97,8 @@ def _nodes(address: str) -> list[dict[str, Any]] | str:
             clock.cancel()
         asking.kill()
         asking.wait()
-        if answers[1].endswith("]\n"):
-            found: list[dict[str, Any]] = json.loads(answers[1])
+        if answers[1].endswith(("]\n", "null\n")):
+            found: list[dict[str, Any]] | None = json.loads(answers[1])
             return found
         said.seek(0)
         return reason(said.read())

@@ -7,7 +7,6 @@ head, from the file that its monitor was started with. On Kubernetes the head ru
 it, adds pods.
 """
 
-import importlib
 import json
 import os
 import time
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_initialized
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from finebench.bench.driver.ray.nodes import insides
 from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import InputError
@@ -67,26 +66,16 @@ def find(nodes: Sequence[Node], patience: float = FIRST_STATUS) -> Autoscaler | 
     """
     head = next((node.id for node in nodes if node.head), None)
     end = time.monotonic() + patience
-    while (types := _types()) is None and not (second := _second()) and time.monotonic() < end:
+    while (types := _types()) is None and not (second := insides.has_second_monitor()) and time.monotonic() < end:
         time.sleep(0.5)
     if types is None:
         return _allowed(head, KUBERNETES in os.environ) if second else None
     return None if all(one.startswith("node_") for one in types) else _allowed(head, True)
 
 
-def _second() -> bool:
-    """Whether the cluster's monitor is Ray's second one, which writes nothing under STATUS; not in a Ray without it."""
-    try:
-        utils = importlib.import_module("ray.autoscaler.v2.utils")
-    except ImportError:
-        return False
-    ask = getattr(utils, "is_autoscaler_v2", None)
-    return ask is not None and bool(_internal_kv_initialized() and ask(fetch_from_server=True))
-
-
 def _types() -> set[str] | None:
     """Types of the nodes that the monitor knows of; None before it has written any down."""
-    said = _internal_kv_get(STATUS) if _internal_kv_initialized() else None
+    said = insides.written(STATUS)
     report = json.loads(said).get("autoscaler_report") if said else None
     return None if report is None else {*report["active_nodes"], *report["pending_launches"]}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 
+from finebench.bench.driver.ray.nodes import insides
 from finebench.bench.driver.ray.nodes.asks import Ask
 
 MOST_SHOWN = 6
@@ -34,8 +35,7 @@ def there() -> list[Node]:
 
 def free() -> list[Node]:
     """The same nodes with what of them nobody has; as they are where this Ray does not tell."""
-    ask = getattr(ray._private.state, "available_resources_per_node", dict)
-    now: dict[str, dict[str, float]] = ask()
+    now = insides.free()
     return [_node(raw, now.get(raw["NodeID"], raw["Resources"])) for raw in ray.nodes() if raw["Alive"]]
 
 

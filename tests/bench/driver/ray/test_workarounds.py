@@ -18,6 +18,7 @@ from ray.air.execution._internal import RayActorManager
 from ray.tune.execution import tune_controller
 
 from finebench.bench.driver.ray import local_ray, session, sweep, workarounds
+from finebench.bench.driver.ray.nodes.insides import part
 from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.util.errors import InputError
 from tests.bench.tiny import predictions, run_tiny, science
@@ -60,7 +61,9 @@ def test_ray_runs_no_service_that_a_sweep_does_not_use() -> None:
 
 
 @pytest.mark.parametrize("off", ["parts", "switch"])
-def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.MonkeyPatch, off: str) -> None:
+def test_a_ray_without_what_is_replaced_is_started_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, off: str
+) -> None:
     """Names inside Ray may go in a later version."""
     seen: dict[str, Any] = {}
     before = dict(vars(Node)), dict(vars(services))
@@ -68,7 +71,7 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     def init(**options: Any) -> Any:
         seen.update(options, idle=os.environ.get(workarounds.NO_IDLE_WORKERS))
         seen["same"] = (dict(vars(Node)), dict(vars(services))) == before
-        return SimpleNamespace(address_info={"session_dir": "/there"})
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(local_ray, "_folders", [])
@@ -84,16 +87,18 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     idle = "0" if off == "parts" else None
     assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": idle, "same": True}
     assert workarounds.NO_IDLE_WORKERS not in os.environ
-    assert local_ray.session_folder() == Path("/there")
+    assert local_ray.session_folder() == tmp_path
 
 
-def test_a_ray_of_our_own_knows_nothing_of_the_job_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_knows_nothing_of_the_job_that_starts_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`ray job submit -- finebench run` without --address: the job's working_dir lies in another Ray."""
     seen = []
 
     def init(**options: Any) -> Any:
         seen.append(os.environ.get(local_ray._JOB))
-        return SimpleNamespace(address_info={"session_dir": "/there"})
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(local_ray, "_folders", [])
@@ -118,9 +123,9 @@ def test_a_workaround_that_there_is_not_cannot_be_switched_off(monkeypatch: pyte
 
 
 def test_a_part_of_ray_that_is_not_there_is_none() -> None:
-    assert workarounds.part("ray._private.no_such_module") is None
-    assert workarounds.part("ray._private.no_such_module", "Node") is None
-    assert workarounds.part("ray._private.node", "NoSuchClass", "start") is None
+    assert part("ray._private.no_such_module") is None
+    assert part("ray._private.no_such_module", "Node") is None
+    assert part("ray._private.node", "NoSuchClass", "start") is None
 
 
 def test_what_goes_wrong_while_ray_starts_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def test_what_ray_says_of_a_head_that_does_not_answer_is_told(
     silent: str, monkeypatch: pytest.MonkeyPatch, asks: str
 ) -> None:
     """A token, another Ray on the head, or a Ray that cannot be imported here: each is mended in another way."""
-    monkeypatch.setattr(address, "_ASK", asks)
+    monkeypatch.setattr(address, "NODES_AT", asks)
     said = refusal(silent)
     assert "it takes no driver with this Ray (" in said
     assert said.endswith((": ModuleNotFoundError: No module named 'nowhere_installed'", ": RuntimeError: no token"))

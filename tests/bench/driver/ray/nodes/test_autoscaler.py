@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import ray
 
-from finebench.bench.driver.ray.nodes import autoscaler
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler, Kind, cluster_file, find
 from finebench.bench.driver.ray.nodes.roster import Node
 
@@ -40,8 +39,8 @@ class Head:
 
 def found(monkeypatch: pytest.MonkeyPatch, text: str | None, status: bytes | None = None) -> Autoscaler | None:
     """The autoscaler of a cluster whose monitor was started so, and wrote this; the second one where it wrote none."""
-    monkeypatch.setattr(autoscaler, "_internal_kv_initialized", lambda: True)
-    monkeypatch.setattr(autoscaler, "_internal_kv_get", lambda key: status)
+    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_initialized", lambda: True)
+    monkeypatch.setattr("ray.experimental.internal_kv._internal_kv_get", lambda key: status)
     monkeypatch.setattr("ray.autoscaler.v2.utils.is_autoscaler_v2", lambda fetch_from_server: status is None)
     monkeypatch.setattr(ray, "remote", Head(text))
     monkeypatch.setattr(ray, "get", lambda answer, timeout: answer)
