@@ -65,9 +65,7 @@ def test_what_runs_have_left_is_removed_and_told(tmp_path: Path, monkeypatch: py
             os.utime(path, (time.time() - days * 86400,) * 2)
     check = cleaned_up()
     assert check.state == "ok"
-    assert (
-        check.detail == "removed: folders of ended runs: 0, cache entries: 1 (3 MB); 3 MB used within a day stay"
-    )
+    assert check.detail == "removed: folders of ended runs: 0, cache entries: 1 (3 MB); 3 MB used within a day stay"
     assert [path.name for path in (tmp_path / "cache" / "tokens").iterdir()] == ["new"]
 
 
