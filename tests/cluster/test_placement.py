@@ -45,13 +45,13 @@ def test_trials_run_where_their_resources_say(three: tuple[Machine, Machine, Mac
     }
     name = study(head, methods=methods, seeds=3)
     running = head.begin(f"run {name} --address {head.ip}:6379 --results out")
-    running.heard("packs waiting", 120)
+    running.heard("packs waiting", 600)
     watching = head.begin("status --watch out")
-    code, said = running.ended(180)
+    code, said = running.ended(900)
     assert code == 0, said
     assert "2 nodes, " in said
     assert where(head, "out") == {"bitfit": {"w2"}, "full": {"w1"}, "layernorm": {"w1"}}
-    code, watched = watching.ended(30)
+    code, watched = watching.ended(120)
     assert code == 0, watched
     lines = watched.splitlines()
     assert len(lines) > 1
@@ -83,7 +83,7 @@ def test_a_node_whose_disk_takes_nothing_costs_no_trial(tmp_path_factory: pytest
         for node in (good, bad):
             node.ray(head)
         name = study(head, seeds=40, retries=0, budget={"steps": 60})
-        code, said = head.finebench(f"run {name} --address {head.ip}:6379 --results out")
+        code, said = head.finebench(f"run {name} --address {head.ip}:6379 --results out", timeout=900)
         assert code == 0, said
         assert where(head, "out") == {"bitfit": {"good"}}
         flat = " ".join(said.split())
