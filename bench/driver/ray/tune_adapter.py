@@ -27,8 +27,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
-from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
-from finebench.bench.util.errors import plain
+from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
 
 MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
@@ -36,6 +35,9 @@ MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained 
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
 the evaluation that it is in."""
+SOON = 0.02
+"""Seconds for which Ray Tune's loop waits for rows to be stored on a disk, where the next pack may rest on them; while
+an object store takes its time, it looks after other workers."""
 
 STOP_GRACE = 60.0
 """Seconds that workers have for their last checkpoints once the run is told to stop."""
@@ -97,7 +99,7 @@ class TuneAdapter:
             if not self.running:
                 raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
-        pack = self.again.next() or self.scheduler.next_pack()
+        pack = self._next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
         gpu = self.sizes.shares.gpu(pack)
@@ -112,10 +114,24 @@ class TuneAdapter:
             "avoid": self.fitness.avoid,
         }
 
+    def _next_pack(self) -> Pack | None:
+        """The next pack; what it rests on may be about to be stored. Where nothing is in flight that is waited for:
+        Ray Tune itself would ask again in a second, and not call `tick`."""
+        self.recorder.tell()
+        pack = self.again.next() or self.scheduler.next_pack()
+        soon = self.recorder.folder.local and not self.scheduler.finished
+        while pack is None and self.recorder.pending and (soon or not self.running) and not self.stop.requested:
+            self.recorder.observer.tick()
+            self.recorder.tell(SOON)
+            pack = self.again.next() or self.scheduler.next_pack()
+            soon = False
+        return pack
+
     @property
     def done(self) -> bool:
-        """Whether nothing runs, waits, or will be asked for."""
-        return not self.running and not self.again.waiting and self.scheduler.finished
+        """Whether nothing runs, waits, is being stored, or will be asked for."""
+        under_way = self.running or self.again.waiting or self.recorder.pending
+        return not under_way and self.scheduler.finished
 
     def started(self, trial_id: str, trial: Any) -> None:
         """A pack has its worker."""
@@ -238,13 +254,15 @@ class TuneAdapter:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
         struck = self.kernel is not None and self.kernel.count() > one.kills
-        return why_lost(trial, struck)
+        return losses.why(trial, struck)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
 
-        Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost.
+        Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost or nothing
+        can be stored in it.
         """
+        self.recorder.tell()
         self.recorder.observer.tick()
         if self.fitness.avoid:
             waits = {key: one for key, one in self.running.items() if one.heard is None or one.unfit}
@@ -280,17 +298,3 @@ class TuneAdapter:
             if training:
                 self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
             raise KeyboardInterrupt
-
-
-def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
-    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
-
-    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
-    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
-    """
-    error, text = trial.get_pickled_error(), losses.said(trial)
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
-    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
-    if struck and not memory:
-        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
-    return ("oom" if memory else "error"), f"worker lost: {shown}"
