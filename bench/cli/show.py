@@ -157,6 +157,7 @@ def status(results: str) -> dict[str, Any]:
     that its study no longer contains (None where that cannot be told), which are in no other number."""
     from finebench.bench.cli.counts import count
     from finebench.bench.results.folder import ResultsFolder
+    from finebench.bench.results.lock import running_trials
     from finebench.bench.results.schema import STATUSES
     from finebench.bench.results.within import outside_note, stored_scope
     from finebench.bench.study.shards import said_of
@@ -172,7 +173,7 @@ def status(results: str) -> dict[str, Any]:
     if stored.unknown:
         notes.append(f"all trials are counted: which are part of the study cannot be told here: {stored.unknown}")
     planned = _planned(plan["cells"], done.confirmed)
-    running = _running(folder)
+    running = running_trials(folder)
     running = {one: running[one] for one in done.not_done(running)}
     cells = []
     for key in dict.fromkeys([*planned, *done.statuses]):
@@ -199,14 +200,6 @@ def _planned(cells: list[dict[str, Any]], confirmed: Mapping[CellKey, Mapping[st
         found = sum(there.values())
         planned[key] += found if len(there) == 1 and 2 * found >= cell["planned"] else cell["planned"]
     return planned
-
-
-def _running(folder: Any) -> dict[str, list[Any]]:
-    """Trials in flight with their cells, from the driver's heartbeat; none where the driver is gone."""
-    from finebench.bench.results.lock import live_owner
-
-    owner = live_owner(folder)
-    return {} if owner is None else owner.running
 
 
 def _place_running(cells: list[dict[str, Any]], running: dict[str, list[Any]]) -> list[dict[str, Any]]:

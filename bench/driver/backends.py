@@ -159,7 +159,8 @@ def _run_ray(
             waits = capacity.BUSY
         recorder.observer.on_wait(waits)
         longest = pulse.OWN_RAY if options.address is None else pulse.patience()
-        with pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest):
+        gone = pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest)
+        with gone, recorder.behind():
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)
             sweep.run_sweep(scheduler, recorder, sizes, cargo, files, ray_options, stop, grow)
 
@@ -168,10 +169,16 @@ def _ray_is_gone(recorder: Recorder, why: str) -> None:
     """End at once: Ray's own clean-up would wait a minute for what is gone. What is written is whole at any moment."""
     recorder.observer.on_note(f"{why}; what is stored is whole")
     recorder.observer.close()
-    if recorder.lock:
-        _within(LAST_WORDS, recorder.lock.release)  # whoever comes next takes the claim of a dead process over
+    _within(LAST_WORDS, lambda: _give_up(recorder))  # whoever comes next takes the claim of a dead process over
     print("finebench: interrupted; run the same command again to continue", file=sys.stderr, flush=True)
     os._exit(130)
+
+
+def _give_up(recorder: Recorder) -> None:
+    """Store what has ended, and let the folder go."""
+    recorder.drain()
+    if recorder.lock:
+        recorder.lock.release()
 
 
 def _within(seconds: float, call: Callable[[], None]) -> None:

@@ -34,29 +34,33 @@ class BestDeltas:
         self._best = _best_of(row for row in rows if _name(row) in there)
         every = _best_of(rows)
         kept = {_name(row) for row in self._best.values()}
-        for name in there - kept - {f"{one}.safetensors" for one in outside}:
-            folder.delete(f"{FOLDER}/{name}")
+        gone = there - kept - {f"{one}.safetensors" for one in outside}
+        folder.delete_all([f"{FOLDER}/{name}" for name in sorted(gone)])
         self.kept = Kept(sorted(kept), sum(every[cell] != row for cell, row in self._best.items()))
 
-    def saw(self, row: Done) -> None:
-        """Take in a row that has been stored: one of the two deltas, its own and the best so far, goes."""
+    def saw(self, rows: Iterable[Done]) -> None:
+        """Take in rows that have been stored: of each one of the two deltas, its own and the best so far, goes."""
+        there = self._there()
+        beaten = {_name(one) for row in rows if (one := self._beaten(row, there)) is not None}
+        self.folder.delete_all([f"{FOLDER}/{name}" for name in sorted(beaten & there)])
+
+    def _beaten(self, row: Done, there: Collection[str]) -> Done | None:
+        """Whose delta goes, now that a row is there."""
         best = self._best.get(_place(row))
         if not _counts(row):
-            if row.status != "pruned":  # that left none, and may have been run whole before
-                self._delete(row)
-        elif best is None or best.trial_id == row.trial_id:
+            return row if row.status != "pruned" else None  # that left none, and may have been run whole before
+        if best is None or best.trial_id == row.trial_id:
             self._best[_place(row)] = row
-        elif _rank(row) < _rank(best):
-            self._delete(row)
-        elif _name(row) in self._there():
-            self._best[_place(row)] = row
-            self._delete(best)
+            return None
+        if _rank(row) < _rank(best):
+            return row
+        if _name(row) not in there:
+            return None
+        self._best[_place(row)] = row
+        return best
 
     def _there(self) -> set[str]:
         return set(self.folder.names(FOLDER, ".safetensors"))
-
-    def _delete(self, row: Done) -> None:
-        self.folder.delete(f"{FOLDER}/{_name(row)}")
 
 
 def keep_best(folder: ResultsFolder) -> Kept:

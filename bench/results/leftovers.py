@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.lock import FILE, Owner, process_start, this_process
+from finebench.bench.results.lock import FILE, RUNNING, Owner, process_start, this_process
 from finebench.bench.util.errors import ResultsError
 from finebench.bench.util.machine import hostname
 from finebench.bench.util.places import ray_folder
@@ -48,7 +48,7 @@ def clear_results(folder: ResultsFolder) -> None:
     for place, _, names in os.walk(folder.root):
         inside = os.path.relpath(place, folder.root)
         for name in names:
-            beat = name.startswith(f"_{FILE}.")  # our own heartbeat may be writing that
+            beat = name.startswith((f"_{FILE}.", f"_{RUNNING}."))  # our own heartbeat may be writing that
             own = inside.split(os.sep)[0] in DRIVERS and not beat
             if HALF_WRITTEN.fullmatch(name) and (own or age(Path(place, name)) > OLD):
                 try:

@@ -3,6 +3,9 @@
     with claim(folder, note=print) as lock:
         ...                      # lock.check() now and then; other drivers are refused, stale owners taken over
 
+Every worker looks at that file all the time, so that it has the same few bytes however many there are; which trials are
+running is told beside it, in RESULTS/_running.json, whenever that has changed.
+
 The claim is exclusive where files can be locked (a lock that the kernel drops with its holder is held while the file
 is read and written). An object store and a network disk without locks have no such thing: there a driver writes its
 claim, waits `SETTLE` seconds and reads it back, so that of two that start together the later writer wins and the other
@@ -29,7 +32,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.machine import hostname
 
-FILE = "_driver.json"
+FILE, RUNNING = "_driver.json", "_running.json"
 
 STALE = 60.0
 """Seconds without a heartbeat after which an owner on another machine counts as dead."""
@@ -51,14 +54,12 @@ class Owner:
     token: str
     at: float = 0.0
     stopping: bool = False
-    running: dict[str, list[Any]] = field(default_factory=dict)
     where: str = ""
 
     @classmethod
     def parse(cls, raw: Any) -> "Owner | None":
         """The owner as read from the file; None where the file is not one of ours."""
         kinds: dict[str, Any] = {"host": str, "pid": int, "token": str, "at": (int, float), "stopping": bool}
-        kinds["running"] = dict
         if not isinstance(raw, dict) or not all(isinstance(raw.get(name), kind) for name, kind in kinds.items()):
             return None
         started = raw.get("started")
@@ -104,10 +105,20 @@ def live_owner(folder: ResultsFolder) -> Owner | None:
     return owner if owner is not None and alive(owner) else None
 
 
+def running_trials(folder: ResultsFolder) -> dict[str, list[Any]]:
+    """Cells of the trials in flight, by trial id, as the driver that is at work on a folder last said; none where no
+    driver is. Raises ResultsError where it cannot be read."""
+    owner = live_owner(folder)
+    told = None if owner is None else folder.read_json(RUNNING)
+    if owner is None or not isinstance(told, dict) or told.get("token") != owner.token:
+        return {}
+    trials = told.get("trials")
+    return trials if isinstance(trials, dict) else {}
+
+
 @dataclass
 class Lock:
-    """A claim that is held; `running` (trial id → cell) and `where` (nodes and slots, in words) are what its heartbeat
-    tells of."""
+    """A claim that is held; `running` (trial id → cell) and `where` (nodes and slots, in words) are told of it."""
 
     folder: ResultsFolder
     owner: Owner
@@ -115,6 +126,7 @@ class Lock:
     running: dict[str, list[Any]] = field(default_factory=dict)
     where: str = ""
     trouble: str | None = None
+    _told: dict[str, list[Any]] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
@@ -140,7 +152,15 @@ class Lock:
             if now is not None and now.token != self.token:
                 self.trouble = f"{self.folder.path(FILE)}: another driver has taken over this folder ({now.shown})"
             elif not self._ended.is_set():
-                _write(self.folder, self.owner, self.stopping, self.running, self.where)
+                _write(self.folder, self.owner, self.stopping, self.where)
+                self._tell()
+
+    def _tell(self) -> None:
+        """Write down what is running, where that is not what was written last."""
+        now = self.running  # which the driver replaces, and never changes
+        if now != self._told:
+            self.folder.write_json(RUNNING, {"token": self.token, "trials": now})
+            self._told = now
 
     def run(self) -> None:
         """Beat until released; a beat that fails is tried again, and is trouble once others may think us dead."""
@@ -160,7 +180,7 @@ class Lock:
         with self._writing:
             now = read_owner(self.folder)
             if now is not None and now.token == self.token:
-                self.folder.delete(FILE)
+                self.folder.delete_all([RUNNING, FILE])
 
 
 @contextmanager
@@ -169,7 +189,7 @@ def claim(folder: ResultsFolder, note: Callable[[str], None]) -> Iterator[Lock]:
     owner = this_process()
     with _alone(folder) as exclusive:
         _refuse_or_take_over(folder, note)
-        _write(folder, owner, False, {})
+        _write(folder, owner, False)
     if not exclusive:
         time.sleep(SETTLE)
         now = read_owner(folder)
@@ -212,9 +232,10 @@ def _refusal(folder: ResultsFolder, owner: Owner) -> ResultsError:
     )
 
 
-def _write(folder: ResultsFolder, owner: Owner, stopping: bool, running: dict[str, list[Any]], where: str = "") -> None:
-    content = asdict(owner) | {"at": time.time(), "stopping": stopping, "running": running, "where": where}
-    folder.write_json(FILE, content)
+def _write(folder: ResultsFolder, owner: Owner, stopping: bool, where: str = "") -> None:
+    # a finebench that tells of running trials here takes a file without them for a foreign one
+    told = {"at": time.time(), "stopping": stopping, "running": {}, "where": where}
+    folder.write_json(FILE, asdict(owner) | told)
 
 
 @contextmanager

@@ -42,9 +42,7 @@ def write_segment(store: Store, table: str, number: int, parts: Sequence[Part], 
 
 def delete_sources(store: Store, table: str, names: Iterable[str], made: Written | None) -> None:
     """Delete what a segment has been made of. Where all of it stood in one source, that is the segment itself."""
-    for name in names:
-        if made is None or name != made.name:
-            store.delete(f"{table}/{name}")
+    store.delete_all([f"{table}/{name}" for name in names if made is None or name != made.name])
 
 
 def distinct(parts: Iterable[Part], taken: set[str]) -> list[Part]:

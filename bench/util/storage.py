@@ -3,14 +3,16 @@
 A file is written under a temporary name beginning with `_` and renamed (an object store: one PUT), so that a reader
 never sees half a file, and what `write_bytes` has returned from survives a power cut. An object store that does not
 answer, or answers 500 or 503, is asked again with growing waits for `patience()` seconds; then, as for a full disk or
-a lost permission, one StorageError says what happened.
+a lost permission, one StorageError says what happened. Object stores have no folders: none is made there, and one that
+refuses the markers by which others stand for folders will do.
 """
 
 import os
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +22,14 @@ from pyarrow import fs
 from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.s3 import open_s3
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+OBJECT_STORES = ("s3", "gcs", "abfs")
+"""What pyarrow calls the file systems that have no folders."""
+
+REQUESTS = 8
+"""Requests to an object store that may be under way at once: pyarrow has eight threads for them."""
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 15.0
 """Seconds before the first and the later repetitions of a call to an object store."""
@@ -56,6 +65,7 @@ class Store:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise ResultsError(f"folder {uri!r} cannot be opened: {one_line(error)}") from error
         self.local = isinstance(self.fs, fs.LocalFileSystem)
+        self._flat = self.fs.type_name in OBJECT_STORES
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
         if not self.root:
             raise ResultsError(f"folder {uri!r} cannot be opened: it names no bucket")
@@ -80,8 +90,8 @@ class Store:
         return bool(info.type == fs.FileType.Directory)
 
     def make(self, folders: list[str]) -> None:
-        """Make sub-folders; raises StorageError where that cannot be done."""
-        for folder in folders:
+        """Make sub-folders, where there are such things; raises StorageError where that cannot be done."""
+        for folder in [] if self._flat else folders:
             path = self._inside(f"{folder}/x").rpartition("/")[0]
             self._try("written", path, lambda path=path: self.fs.create_dir(path, recursive=True))  # type: ignore[misc]
 
@@ -130,18 +140,39 @@ class Store:
         """Delete a file; one that is gone already will do."""
         path = self._inside(name)
         try:
-            self._try("deleted", path, lambda: self.fs.delete_file(path))
+            self._try("deleted", path, lambda: self._take_away(path, lambda: self.fs.delete_file(path)))
         except FileNotFoundError:
             return
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        """Delete files, in an object store several at once."""
+        self.at_once(self.delete, names)
+
+    def at_once(self, call: Callable[[S], T], given: Sequence[S]) -> list[T]:
+        """What a call makes of each: one after the other on a disk, in an object store several at once. Raises the
+        first error once no call is under way any more."""
+        if self.local or len(given) < 2:
+            return [call(one) for one in given]
+        with ThreadPoolExecutor(REQUESTS, thread_name_prefix="finebench-requests") as pool:
+            return list(pool.map(call, given))
 
     def move(self, name: str, to: str) -> None:
         """Move a file within the folder (an object store: copy, then delete)."""
         source, target = self._inside(name), self._inside(to)
         self.make([to.rpartition("/")[0]])
         try:
-            self._try("moved", source, lambda: self.fs.move(source, target))
+            self._try("moved", source, lambda: self._take_away(source, lambda: self.fs.move(source, target)))
         except FileNotFoundError:
             return
+
+    def _take_away(self, path: str, call: Callable[[], None]) -> None:
+        """Call what takes a file from its place. pyarrow then writes a marker for the folder, as the file may have been
+        its last: where an object store refuses that, the file is gone all the same."""
+        try:
+            call()
+        except OSError:
+            if not self._flat or self.fs.get_file_info(path).type != fs.FileType.NotFound:
+                raise
 
     def _put(self, path: str, data: bytes) -> None:
         with self.fs.open_output_stream(path) as stream:
@@ -159,7 +190,7 @@ class Store:
     def _try(self, done: str, path: str, call: Callable[[], T]) -> T:
         """Call, again and again where an object store is in trouble; `done` says what could not be done."""
         # a store that has just been waited for in vain is asked once more, not waited for again
-        end, wait, told = time.monotonic() + (0.0 if self._down else self.patience()), FIRST_WAIT, False
+        begin, down, wait, told = time.monotonic(), self._down, FIRST_WAIT, False
         while True:
             try:
                 made = call()
@@ -168,7 +199,9 @@ class Store:
             except FileNotFoundError:
                 raise
             except (pa.ArrowException, OSError) as error:
-                if self.local or any(word in str(error) for word in FINAL) or time.monotonic() >= end:
+                # asked for each time: whoever is interrupted has less of it than before
+                left = begin + (0.0 if down else self.patience()) - time.monotonic()
+                if self.local or any(word in str(error) for word in FINAL) or left <= 0:
                     self._down = not self.local
                     raise StorageError(f"{self._shown(path)}: cannot be {done}: {one_line(error)}") from error
                 if not told:
@@ -177,7 +210,7 @@ class Store:
                     )
                     told = True
             # spread out, so that many readers do not ask in step
-            time.sleep(max(0.0, min(wait * random.uniform(0.5, 1.0), end - time.monotonic())))
+            time.sleep(min(wait * random.uniform(0.5, 1.0), left))
             wait = min(2 * wait, LONGEST_WAIT)
 
 

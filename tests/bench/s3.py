@@ -69,9 +69,12 @@ def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 @dataclass
 class Faults:
-    """What the proxy does. `share` of the requests fail, at random, by one of `kinds`; `down` fails all by its kind."""
+    """What the proxy does. `share` of the requests fail, at random, by one of `kinds`; `down` fails all by its kind;
+    each takes `delay` seconds more. Without `markers`, objects whose names end with a slash are refused."""
 
     share: float = 0.0
+    delay: float = 0.0
+    markers: bool = True
     kinds: tuple[str, ...] = ("drop", "drop after", "500", "503")
     down: str | None = None
     seen: list[str] = field(default_factory=list)
@@ -81,6 +84,8 @@ class Faults:
     def draw(self, request: str) -> str | None:
         """The fault of this request, or None."""
         self.seen.append(request)
+        if not self.markers and request.startswith("PUT") and request.partition("?")[0].endswith("/"):
+            return "400"
         fault = self.down or (self.dice.choice(self.kinds) if self.dice.random() < self.share else None)
         self.failed += fault is not None
         return fault
@@ -118,13 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         fault = self.server.faults.draw(f"{self.command} {self.path}")
         body = self._body()
+        time.sleep(self.server.faults.delay)
         if fault == "stall":
             time.sleep(30)
         if fault in ("stall", "drop"):
             self.close_connection = True
             return
-        if fault in ("500", "503", "403"):
-            code = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied"}[fault]
+        if fault in ("500", "503", "403", "400"):
+            codes = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied", "400": "InvalidArgument"}
+            code = codes[fault]
             text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>".encode()
             self._answer(int(fault), [("Content-Type", "application/xml")], text)
             return

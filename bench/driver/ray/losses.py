@@ -1,4 +1,4 @@
-"""What Ray says of a lost worker: on which node it was, and whether the node has gone with it.
+"""What Ray says of a lost worker: why, on which node it was, and whether the node has gone with it.
 
 A node that goes (a spot instance that is taken back, a machine switched off) is no failure of the trials that it had.
 """

@@ -22,6 +22,8 @@ BEFORE_RAY = 5.0
 """Seconds before Ray would end this process at which the run ends itself."""
 OWN_RAY = 30.0
 """Seconds for which a Ray of this run's own may not answer; of one that has ended the port is closed."""
+HEAD_EVERY = 5.0
+"""Seconds between connections to a control service that answers; one that does not is tried at every look."""
 NODES_EVERY, ONCE_MORE = 10.0, 1.0
 """Seconds between questions for the nodes, which a head that was started anew has none of; and after such an answer."""
 
@@ -106,22 +108,24 @@ def watched(
     ended, pulse, nodes = threading.Event(), Pulse.of_this_driver(), _Nodes()
 
     def watch() -> None:
-        heard, told = time.monotonic(), False
+        heard, told, rests = time.monotonic(), False, -math.inf
         while not ended.wait(every):
-            silent = time.monotonic() - heard
+            silent, gone = time.monotonic() - heard, ""
             if pulse.dead():
-                gone: str | None = "Ray has stopped or crashed on this machine"
+                gone = "Ray has stopped or crashed on this machine"
+            elif time.monotonic() < rests:
+                continue
             elif pulse.listens() and nodes.there():
                 if told:
                     note(f"Ray's head ({pulse.head}) answers again")
-                heard, told, gone = time.monotonic(), False, None
+                heard, told, rests = time.monotonic(), False, time.monotonic() + HEAD_EVERY
             else:
                 what = f"Ray's head ({pulse.head}) has not answered for {silent:.0f} s"
-                gone = f"Ray has stopped or crashed, or cannot be reached: {what}" if silent > longest else None
-                if gone is None and silent > QUIET and not told:
+                gone = f"Ray has stopped or crashed, or cannot be reached: {what}" if silent > longest else ""
+                if not gone and silent > QUIET and not told:
                     told = True
                     note(f"{what}; it is waited for as long as Ray itself does, {longest:.0f} s")
-            if gone is not None and not ended.is_set():
+            if gone and not ended.is_set():
                 on_gone(gone)
                 return
 

@@ -9,13 +9,14 @@ A worker that says nothing for longer than its trials may take is killed: a tria
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.in_flight import InFlight
 from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
@@ -26,7 +27,6 @@ from finebench.bench.scheduling.pack_size import PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
-from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
@@ -36,28 +36,12 @@ MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained 
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
 the evaluation that it is in."""
+SOON = 0.02
+"""Seconds for which Ray Tune's loop waits for rows to be stored on a disk, where the next pack may rest on them; while
+an object store takes its time, it looks after other workers."""
 
 STOP_GRACE = 60.0
 """Seconds that workers have for their last checkpoints once the run is told to stop."""
-
-
-@dataclass
-class _Running:
-    """A pack in Ray's hands, and what it asks of a node; `left` are those of its trials that have not ended, `heard` is
-    set once it has its worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over;
-    `unfit` says that its worker's node cannot train, `trouble` where and why its worker could not start now, `begun`
-    that a worker has had it before."""
-
-    pack: Pack
-    ask: Ask
-    left: tuple[Trial, ...]
-    kills: int = 0
-    trial: Any = None
-    heard: float | None = None
-    hung: bool = False
-    unfit: bool = False
-    trouble: tuple[str, str] | None = None
-    begun: bool = False
 
 
 class TuneAdapter:
@@ -80,7 +64,7 @@ class TuneAdapter:
         self.retries, self.stop, self.answers = retries, stop or Stop(), answers
         self.kernel = kernel
         self.fitness = fitness or Fitness(recorder.observer.on_note)
-        self.running: dict[str, _Running] = {}
+        self.running: dict[str, InFlight] = {}
         self.again = Retries()
         self._losses: dict[str, int] = {}
         self._nodes_lost: dict[str, int] = {}
@@ -100,13 +84,13 @@ class TuneAdapter:
             if not self.running:
                 raise KeyboardInterrupt  # Ray Tune would wait for a pack, for ten minutes, and not ask `tick`
             return None
-        pack = (again := self.again.next()) or self.scheduler.next_pack()
+        pack, again = self._next_pack()
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
         found = self.sizes.shares.others(pack)
         ask = Ask(float(found.cpu), self.sizes.shares.gpu(pack), found.beside, found.labels or {})
         kills = self.kernel.count() if self.kernel else 0
-        self.running[trial_id] = _Running(pack, ask, pack.trials, kills, begun=again is not None)
+        self.running[trial_id] = InFlight(pack, ask, pack.trials, kills, begun=again)
         return {
             "pack": [trial.to_json() for trial in pack.trials],
             "rungs": pack.rungs,
@@ -119,10 +103,24 @@ class TuneAdapter:
             "avoid": self.fitness.avoid_for(pack.key, ask),
         }
 
+    def _next_pack(self) -> tuple[Pack | None, bool]:
+        """The next pack, and whether a worker has had it before; what it rests on may be about to be stored. Where
+        nothing is in flight that is waited for: Ray Tune itself would ask again in a second, and not call `tick`."""
+        self.recorder.tell()
+        pack = (again := self.again.next()) or self.scheduler.next_pack()
+        soon = self.recorder.folder.local and not self.scheduler.finished
+        while pack is None and self.recorder.pending and (soon or not self.running) and not self.stop.requested:
+            self.recorder.observer.tick()
+            self.recorder.tell(SOON)
+            pack = (again := self.again.next()) or self.scheduler.next_pack()
+            soon = False
+        return pack, again is not None
+
     @property
     def done(self) -> bool:
-        """Whether nothing runs, waits, or will be asked for."""
-        return not self.running and not self.again.waiting and self.scheduler.finished
+        """Whether nothing runs, waits, is being stored, or will be asked for."""
+        under_way = self.running or self.again.waiting or self.recorder.pending
+        return not under_way and self.scheduler.finished
 
     @property
     def slots(self) -> tuple[int, int]:
@@ -169,7 +167,7 @@ class TuneAdapter:
         if payload.get("stopped") and one.left and not self.stop.requested:  # it took another driver's word for ours
             self.again.again(replace(one.pack, trials=one.left))
 
-    def _take_in(self, one: _Running, encoded: list[bytes], gpu_memory: int | None) -> None:
+    def _take_in(self, one: InFlight, encoded: list[bytes], gpu_memory: int | None) -> None:
         """Store what has ended of a pack; what is to be tried again, with more memory or fewer neighbours, waits."""
         records = [Record.decode(data) for data in encoded]
         if not records:
@@ -253,7 +251,7 @@ class TuneAdapter:
             rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason, host) for t in pack.trials]
             self.recorder.store(pack, self.again.tell(rows))
 
-    def _why(self, one: _Running, trial: Any) -> tuple[str, str]:
+    def _why(self, one: InFlight, trial: Any) -> tuple[str, str]:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
         struck = self.kernel is not None and self.kernel.count() > one.kills
@@ -262,8 +260,10 @@ class TuneAdapter:
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
 
-        Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost.
+        Raises KeyboardInterrupt once nothing is left to wait for, and ResultsError where the folder is lost or nothing
+        can be stored in it.
         """
+        self.recorder.tell()
         self.recorder.observer.tick()
         if self.fitness.avoid:
             waits = {key: one for key, one in self.running.items() if one.heard is None or one.unfit}
@@ -278,7 +278,7 @@ class TuneAdapter:
         if self.stop.requested:
             self._stop(now)
 
-    def _kill(self, one: _Running) -> None:
+    def _kill(self, one: InFlight) -> None:
         """End a worker that hangs."""
         actor = actor_of(one.trial)
         if actor is None:

@@ -8,7 +8,7 @@ waits for it: a trial whose RESULTS cannot be reached trains on, without checkpo
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
@@ -172,6 +172,15 @@ class TrialKeeper:
 def file(trial_id: str) -> str:
     """Where a trial's checkpoint stands in the results folder."""
     return f"{FOLDER}/{trial_id}.safetensors"
+
+
+def forget(folder: ResultsFolder, trials: Collection[str]) -> None:
+    """Delete checkpoints of trials that are stored. An object store is asked once which there are: few trials have
+    one, and to delete what is not there takes a request too."""
+    names = {file(one) for one in trials}
+    if not folder.local:
+        names &= {f"{FOLDER}/{name}" for name in folder.files(FOLDER)}
+    folder.delete_all(sorted(names))
 
 
 def clear(folder: ResultsFolder, done: set[str]) -> None:

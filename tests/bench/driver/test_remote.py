@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,8 +22,12 @@ from finebench.bench.driver.run import run_study
 from finebench.bench.results import lock
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import compact
+from finebench.bench.results.schema import TABLES
 from finebench.bench.results.verify import verify
+from finebench.bench.results.writer import FRESH, Writer
+from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.study.load import load_study
+from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util import s3 as client
 from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.storage import Store
@@ -31,6 +36,8 @@ from tests.bench.results.test_merge import Fragile, Killed
 from tests.bench.s3 import BUCKET, CREDENTIALS, Faults, Server, moto_server, proxy
 from tests.bench.stored import fill, make_record, seen, trial_id
 from tests.bench.tiny import CtrlC
+
+NO_PACK = cast(Pack, None)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +87,91 @@ def test_every_file_is_one_put(server: Server) -> None:
         f"PUT /{BUCKET}/puts/{name}"
         for name in (*(f"{t}/{trial_id(1)}.parquet" for t in ("trials", "evals", "predictions")), "large.bin")
     )
+
+
+def test_what_waits_together_is_one_put_a_table_and_the_rows_come_last(server: Server) -> None:
+    """Predictions and evaluations first, beside each other; two waits for an answer, however many trials there are."""
+    faults = Faults()
+    with proxy(server, faults) as through, Writer(ResultsFolder(through.uri("together"))) as writer:
+        faults.seen.clear()
+        writer.store([make_record(number) for number in range(30)])
+        put = [request.split("/")[3] for request in faults.seen]
+        assert all(request.startswith("PUT ") for request in faults.seen)
+        assert (sorted(put[:2]), put[2:]) == (["evals", "predictions"], ["trials"])
+
+
+def test_a_trial_costs_few_requests(server: Server) -> None:
+    """Merging, checkpoints and kept deltas included: of trials that are stored eight at a time."""
+    faults, told, trials = Faults(), list[str](), 256
+    with proxy(server, faults) as through:
+        folder = ResultsFolder(through.uri("few"))
+        for number in range(0, trials, 64):
+            folder.write_bytes(f"checkpoints/{trial_id(number)}.safetensors", b"state")
+        scheduler: Any = SimpleNamespace(on_done=lambda pack, rows: told.extend(row.trial_id for row in rows))
+        faults.seen.clear()
+        with Writer(folder) as writer:
+            recorder = Recorder(writer, scheduler, Observer(), "stored")
+            for number in range(0, trials, 8):
+                recorder.store(NO_PACK, [make_record(number + more) for more in range(8)])
+        assert len(faults.seen) <= 3 * trials
+    uri = server.uri("few")
+    assert len(told) == trials
+    assert ResultsFolder(uri).files("checkpoints") == []
+    assert len(ResultsFolder(uri).done()) == trials
+    assert [len(ResultsFolder(uri).names(table, ".parquet")) for table in TABLES] == [trials // FRESH] * 3
+
+
+def test_no_folder_is_marked_and_a_server_that_refuses_markers_will_do(
+    server: Server, tmp_path: Path, on_disk: dict[str, tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finebench.bench.cli.commands._report_again", lambda *arguments: None)
+    faults = Faults(markers=False)
+    with proxy(server, faults) as through:
+        uri = through.uri("unmarked")
+        folder = ResultsFolder(uri)
+        folder.create()
+        folder.make(["deltas"])
+        assert faults.seen == []
+        folder.write_bytes("checkpoints/x.safetensors", b"state")
+        folder.delete("checkpoints/x.safetensors")  # the last of its folder
+        folder.delete("checkpoints/x.safetensors")
+        folder.write_bytes("a/b.txt", b"one")
+        folder.move("a/b.txt", "c/d.txt")
+        assert (folder.read_bytes("a/b.txt"), folder.read_bytes("c/d.txt")) == (None, b"one")
+        assert run_here(tmp_path, uri) == 0
+        assert verify(folder).problems == []
+        assert compact(folder).after == 3
+    assert science(server.uri("unmarked")) == on_disk
+
+
+def test_a_file_that_stays_where_it_is_is_not_taken_for_deleted(server: Server) -> None:
+    folder = ResultsFolder(server.uri("kept"))
+    folder.write_bytes("a/b.txt", b"one")
+    faults = Faults(down="403")
+    with proxy(server, faults) as through, pytest.raises(StorageError, match="cannot be deleted"):
+        ResultsFolder(through.uri("kept")).delete("a/b.txt")
+    assert folder.read_bytes("a/b.txt") == b"one"
+
+
+def test_one_who_is_interrupted_waits_no_longer(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a call that is waiting already has less patience then."""
+    monkeypatch.setattr("finebench.bench.util.storage.LONGEST_WAIT", 0.1)
+    with proxy(server, Faults(down="503")) as through:
+        folder, failed = ResultsFolder(through.uri("hurried")), list[str]()
+
+        def write() -> None:
+            try:
+                folder.write_bytes("x", b"1")
+            except StorageError as error:
+                failed.append(str(error))
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        writing.join(1.0)
+        assert writing.is_alive()
+        folder.patience = lambda: 0.0
+        writing.join(30.0)
+        assert len(failed) == 1
 
 
 def test_the_endpoint_may_stand_in_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

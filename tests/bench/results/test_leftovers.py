@@ -135,7 +135,7 @@ def test_half_written_results_go_where_nobody_can_be_writing_them(tmp_path: Path
         "deltas/_a.safetensors",
     ]
     gone_now = [f"{name}.0123abcd" for name in [*names, "_study.yaml", "_plan.json"]]
-    fresh = ["__driver.json.0123abcd", "report/_index.html.0123abcd"]
+    fresh = ["__driver.json.0123abcd", "__running.json.0123abcd", "report/_index.html.0123abcd"]
     old = ["__driver.json.0123abce", "report/_x.0123abcd"]
     kept = ["trials/a.parquet", "_damaged/trials/a.parquet", "trials/_notes.txt", "report/index.html", "_driver.json"]
     for name in [*gone_now, *fresh, *old, *kept]:

@@ -15,7 +15,7 @@ import pytest
 from finebench.bench.cli.show import status
 from finebench.bench.results import lock
 from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.lock import Owner, claim, live_owner, process_start, read_owner
+from finebench.bench.results.lock import Owner, claim, live_owner, process_start, read_owner, running_trials
 from finebench.bench.util.errors import ResultsError
 from finebench.bench.util.machine import hostname
 from tests.bench.tiny import run_tiny
@@ -43,6 +43,11 @@ def leave(folder: ResultsFolder, **changes: Any) -> Owner:
     owner = dataclasses.replace(Owner(hostname(), ended.pid, started, "t", time.time()), **changes)
     folder.write_json(lock.FILE, dataclasses.asdict(owner))
     return owner
+
+
+def tell(folder: ResultsFolder, token: str, trials: dict[str, list[Any]]) -> None:
+    """Write down what a driver says of running trials."""
+    folder.write_json(lock.RUNNING, {"token": token, "trials": trials})
 
 
 def test_the_second_driver_is_refused_with_host_and_pid(folder: ResultsFolder) -> None:
@@ -185,11 +190,62 @@ def test_status_believes_in_living_drivers_only(tmp_path: Path, folder: ResultsF
     """Right after a kill nothing is running, and what ran is pending."""
     run_tiny(tmp_path, seeds=3, limit=2)
     cell = {k: v for k, v in status(str(tmp_path))["cells"][0].items() if k in ("task", "method", "fraction", "budget")}
-    leave(folder, running={"x" * 20: list(cell.values())})
+    leave(folder)
+    tell(folder, "t", {"x" * 20: list(cell.values())})
     found = status(str(tmp_path))
     assert (found["running"], found["pending"]) == (0, 4)
     started = process_start(os.getpid())
-    leave(folder, pid=os.getpid(), started=started, running={"x" * 20: list(cell.values())})
+    leave(folder, pid=os.getpid(), started=started)
     found = status(str(tmp_path))
     assert (found["running"], found["pending"]) == (1, 3)
     assert sum(c["running"] for c in found["cells"]) == 1
+    tell(folder, "of the driver before", {"x" * 20: list(cell.values())})
+    assert status(str(tmp_path))["running"] == 0
+
+
+def test_what_workers_read_does_not_grow_with_what_runs(folder: ResultsFolder) -> None:
+    """A thousand workers read it twice a second; what they do not need stands in a file of its own."""
+    place = ["mini-cola", "full", 1.0, '{"epochs": 3}']
+    sizes = []
+    with claim(folder, ignore) as held:
+        for number in (0, 1, 1000):
+            held.running = {f"{one:020x}": place for one in range(number)}
+            held.beat()
+            sizes.append(len(folder.read_bytes(lock.FILE) or b""))
+            assert running_trials(folder) == held.running
+        assert max(sizes) - min(sizes) < 10  # the time has more or fewer digits
+        assert max(sizes) < 500
+        held.running = {}
+        held.stop()
+        owner = read_owner(folder)
+        assert owner is not None
+        assert owner.stopping
+        assert running_trials(folder) == {}
+    assert folder.files("") == ["_driver.lock"]
+
+
+def test_what_runs_is_written_when_it_has_changed(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = folder.write_bytes
+
+    def watch(name: str, data: bytes) -> None:
+        written.append(name)
+        write(name, data)
+
+    with claim(folder, ignore) as held:
+        monkeypatch.setattr(folder, "write_bytes", watch)
+        for trials in ({}, {"a": ["x"]}, {"a": ["x"]}, {"b": ["x"]}):
+            held.running = dict(trials)
+            held.beat()
+        assert written.count(lock.RUNNING) == 2
+        assert written.count(lock.FILE) >= 4
+
+
+def test_an_older_finebench_still_sees_a_driver_at_work(folder: ResultsFolder) -> None:
+    """It takes a claim that does not tell of running trials for a foreign file, and would take the folder over."""
+    with claim(folder, ignore):
+        assert folder.read_json(lock.FILE)["running"] == {}
+    older = leave(folder, host="elsewhere")
+    folder.write_json(lock.FILE, dataclasses.asdict(older) | {"running": {"a": ["mini-cola", "full", 1.0, "{}"]}})
+    assert read_owner(folder) == older
+    assert running_trials(folder) == {}

@@ -1,6 +1,7 @@
 """Every way in which a trial can die is an outcome in the table, and the rest of the sweep goes on."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
-from finebench.bench.util.errors import InputError
+from finebench.bench.util.errors import InputError, StorageError
 from tests.bench.tiny import run_tiny, tiny_prepared
 from tests.faulty.faulty import forget, register
 
@@ -270,6 +271,52 @@ def test_retries_are_counted_for_each_pack(tmp_path: Path) -> None:
     assert len(watch.notes) == 2
     assert over.suggest("d") is not None
     assert over.suggest("e") is None  # the other one is still running
+
+
+def test_the_next_pack_waits_for_rows_that_are_being_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing else in flight: the end is not told before the last row is there, nor is there none to tell of."""
+    over, _ = make_adapter(tmp_path, methods={"bitfit": {"lr": [5e-3]}})
+    store, let, entered = over.recorder.writer.store, threading.Event(), threading.Event()
+
+    def slow(records: Any) -> None:
+        entered.set()
+        assert let.wait(30)
+        store(records)
+
+    monkeypatch.setattr(over.recorder.writer, "store", slow)
+    with over.recorder.behind():
+        over.suggest("one")
+        over.finished("one", ended(over.running["one"].pack, over, "ok"))
+        assert entered.wait(30)
+        over.tick()
+        assert not over.done
+        assert over.recorder.statuses == {}
+        threading.Timer(0.1, let.set).start()
+        assert over.suggest("two") == "FINISHED"
+        assert over.done
+        assert over.recorder.statuses == {"ok": 1}
+
+
+def test_what_cannot_be_stored_ends_the_run_in_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From where Ray Tune asks for the next pack as from where it calls now and then."""
+    over, _ = make_adapter(tmp_path, methods={"bitfit": {"lr": [5e-3]}})
+
+    def full(records: Any) -> None:
+        raise StorageError("trials/x.parquet: cannot be written: No space left on device")
+
+    def run() -> None:
+        with over.recorder.behind():
+            over.suggest("one")
+            over.finished("one", ended(over.running["one"].pack, over, "ok"))
+            over.recorder.drain()
+            for call in (over.tick, lambda: over.suggest("two")):
+                with pytest.raises(StorageError, match="No space left on device"):
+                    call()
+
+    monkeypatch.setattr(over.recorder.writer, "store", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        run()
+    assert over.recorder.statuses == {}
 
 
 def packs_of(over: TuneAdapter) -> list[tuple[str, ...]]:

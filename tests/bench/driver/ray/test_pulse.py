@@ -48,6 +48,18 @@ def test_a_silence_that_ray_survives_is_survived(monkeypatch: pytest.MonkeyPatch
     ]
 
 
+def test_a_head_that_answers_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks come every hundredth of a second, connections every five: it has answered at the first look."""
+    pulses: list[Silent] = []
+    monkeypatch.setattr(pulse, "has_nodes", lambda: True)
+    monkeypatch.setattr(
+        pulse.Pulse, "of_this_driver", classmethod(lambda cls: pulses.append(Silent(silent=0)) or pulses[0])
+    )
+    with pulse.watched(lambda why: None, lambda note: None, 30.0, every=0.01):
+        time.sleep(0.5)
+    assert [one.looks for one in pulses] == [1]
+
+
 def test_a_longer_one_ends_the_run_in_words_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     notes, ends = watch(monkeypatch, silent=10**6, longest=0.5)
     assert len(notes) == 1
@@ -105,7 +117,8 @@ def test_the_end_comes_where_results_cannot_be_reached_either(monkeypatch: pytes
     codes: list[int] = []
     lock = SimpleNamespace(release=lambda: held.wait(60))
     said: list[str] = []
-    recorder: Any = SimpleNamespace(lock=lock, observer=SimpleNamespace(on_note=said.append, close=lambda: None))
+    observer = SimpleNamespace(on_note=said.append, close=lambda: None)
+    recorder: Any = SimpleNamespace(lock=lock, observer=observer, drain=lambda: None)
     monkeypatch.setattr(backends, "LAST_WORDS", 0.1)
     monkeypatch.setattr(backends.os, "_exit", codes.append)
     backends._ray_is_gone(recorder, "Ray's head has not answered for 55 s")
