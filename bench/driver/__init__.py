@@ -3,6 +3,6 @@
 In: a study and options.
 Out: a results folder, an outcome.
 May import: util, metrics, tasks, data, models, methods, study.parts, study, results, training, training.worker,
-scheduling, driver.ray, driver.ray.nodes.
+scheduling, scheduling.simulation, driver.ray, driver.ray.nodes.
 Libraries: torch.
 """

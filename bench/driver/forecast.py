@@ -99,7 +99,7 @@ def _on_slots(
 ) -> dict[str, Any] | None:
     if slots is None or not estimates:
         return None
-    from finebench.bench.scheduling.simulated_plan import MOST, on_slots
+    from finebench.bench.scheduling.simulation.simulated_plan import MOST, on_slots
 
     if plan.count() > MOST:
         notes.append(f"--slots: at most {MOST:,} trials are simulated, and the study has {plan.count():,}")

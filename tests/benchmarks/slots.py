@@ -4,7 +4,7 @@
 
 The study is doering2024, its trials as long as `finebench plan` says on a core of 5e10 FLOP/s (0.13 to 1.8 hours). Of
 the nodes, of 8 slots each, every other one has the speed `--slow`; each is taken away `--preempted` times an hour and
-is there again after two minutes. The clock is simulated (bench.scheduling.simulation says what of a run is real).
+is there again after two minutes. The clock is simulated (bench.scheduling.simulation.clock says what of a run is real).
 `breadth first` is the ratio of an order without an end: seed after seed to the last. Of several draws the longest is
 printed.
 """
@@ -17,8 +17,8 @@ import numpy as np
 
 from finebench.bench.driver.forecast import find_architecture
 from finebench.bench.driver.validate import declared
-from finebench.bench.scheduling.simulated_plan import planned
-from finebench.bench.scheduling.simulation import Node, Simulated, Site, simulate
+from finebench.bench.scheduling.simulation.clock import Node, Simulated, Site, simulate
+from finebench.bench.scheduling.simulation.simulated_plan import planned
 from finebench.bench.study.estimate import NOMINAL, Size, estimate, trial_seconds
 from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Cell, Plan

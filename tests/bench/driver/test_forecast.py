@@ -19,7 +19,7 @@ from finebench.bench.driver.forecast import forecast
 from finebench.bench.methods import methods
 from finebench.bench.methods.cost import method_cost
 from finebench.bench.models.architecture import read_architecture
-from finebench.bench.scheduling.simulation import START
+from finebench.bench.scheduling.simulation.clock import START
 from finebench.bench.study import estimate
 from finebench.bench.study.configurations import check_methods
 from finebench.bench.study.plan import Plan
@@ -161,7 +161,7 @@ def test_trials_that_ask_for_more_cores_fill_more_machines(monkeypatch: pytest.M
 
 
 def test_a_plan_of_too_many_trials_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finebench.bench.scheduling.simulated_plan.MOST", 5)
+    monkeypatch.setattr("finebench.bench.scheduling.simulation.simulated_plan.MOST", 5)
     found = forecast(tiny_study(methods={"full": {"lr": [1e-3]}}, seeds=6), None, slots=4)
     assert found["on_slots"] is None
     assert "--slots: at most 5 trials are simulated, and the study has 6" in found["notes"]

@@ -8,7 +8,7 @@ from typing import Any
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.pack_size import AsWritten
 from finebench.bench.scheduling.scheduler import Scheduler
-from finebench.bench.scheduling.simulation import alike, simulate
+from finebench.bench.scheduling.simulation.clock import alike, simulate
 from finebench.bench.study.load import method_resources
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Cell, Identities, Plan

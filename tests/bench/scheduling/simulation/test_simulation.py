@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from finebench.bench.scheduling.simulated_plan import planned
-from finebench.bench.scheduling.simulation import Node, Simulated, Site, alike, simulate
+from finebench.bench.scheduling.simulation.clock import Node, Simulated, Site, alike, simulate
+from finebench.bench.scheduling.simulation.simulated_plan import planned
 from finebench.bench.study.plan import Plan
 from tests.bench.tiny import tiny_study
 from tests.benchmarks.slots import replay, site
