@@ -32,6 +32,7 @@ DEFAULT_HUB = "https://huggingface.co"
 
 _TORCH = """
 import json, torch
+from torch import distributed
 def bf16(index):
     with torch.cuda.device(index):
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -40,6 +41,7 @@ print(json.dumps({
     "version": torch.__version__, "cuda": torch.version.cuda,
     "gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
     "bf16": bool(gpus) and all(map(bf16, range(len(gpus)))),
+    "ranks": [one for one in ("gloo", "nccl") if getattr(distributed, f"is_{one}_available", bool)()],
 }))
 """
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
@@ -151,7 +153,9 @@ def check_torch(found: Mapping[str, Any] | None, problem: str = "") -> Check:
     if found is None:
         return Check("torch", False, f"cannot be imported: {problem}", "pip install -c constraints.txt torch")
     build = f"CUDA {found['cuda']}" if found["cuda"] else "CPU build"
-    return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}")
+    over = found.get("ranks") or []
+    ranks = f", several ranks a trial over {' and '.join(over)}" if over else ", one rank a trial (no gloo)"
+    return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}{ranks}")
 
 
 def _check_import(name: str, answer: Answer) -> Check:

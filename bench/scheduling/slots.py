@@ -16,10 +16,10 @@ def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
     on it would bring is measured later."""
     asked = method_resources(study, name)
     places = _whole(cpus / asked.cpu)
-    share = (1.0 if gpus > 0 else 0.0) if asked.gpu == "auto" else float(asked.gpu)
+    share = (1.0 if gpus > 0 else 0.0) if asked.each == "auto" else float(asked.each)
     if share > 0:
-        places = min(places, int(gpus) * _whole(1 / share) if share <= 1 else _whole(gpus / share))
-    return max(1, places)
+        places = min(places, int(gpus) * _whole(1 / share))
+    return max(1, places // asked.number)
 
 
 def _whole(number: float) -> int:

@@ -59,7 +59,7 @@ def resolve(study: Study, ask: Callable[[], Sequence[Gpus]]) -> Resolved:
     written = study.training.precision
     if written != "auto":
         return Resolved(written)
-    asked = {name: method_resources(study, name).gpu for name in study.methods}
+    asked = {name: method_resources(study, name).each for name in study.methods}
     if all(gpu == 0 for gpu in asked.values()):
         return Resolved("fp32")
     machines = ask()

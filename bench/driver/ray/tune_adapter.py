@@ -109,6 +109,7 @@ class TuneAdapter:
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
             "cpus": self.sizes.shares.cpus(pack),
             "gpu": gpu,
+            "ranks": pack.trials[0].ranks,
             "avoid": self.fitness.avoid,
         }
 

@@ -23,8 +23,8 @@ HEARTBEAT_SECONDS = 5.0
 class PackWorker:
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
-    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
-    the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `ranks`, and the `cpus` and `gpu` of each
+    rank; `step` returns `done`, the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
     """
 
     run_: "PackRun"
@@ -36,7 +36,12 @@ class PackWorker:
             from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
             from finebench.bench.training.worker.worker_cache import WorkerCache
 
-        self.cache = WorkerCache(localise(shipment, files), Share(config["cpus"], config["gpu"]))
+        share = Share(config["cpus"], config["gpu"])
+        self.cache = WorkerCache(localise(shipment, files), share)
+        if config["ranks"] > 1:
+            from finebench.bench.driver.ray.rank_actors import RayFollowers
+
+            self.cache.followers = RayFollowers(shipment, files, share)
         self._begin(config)
 
     def prove(self) -> None:

@@ -66,11 +66,32 @@ class Select(Part):
 
 
 class Resources(Part):
-    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured)."""
+    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured).
 
-    cpu: float = Field(default=1, gt=0)
-    gpu: float | Literal["auto"] = "auto"
-    pack: int | Literal["auto"] = "auto"
+    A trial on several GPUs, or several `ranks`, divides each batch among as many processes, with `cpu` CPUs each.
+    """
+
+    cpu: float = Field(default=1, gt=0, description="CPUs, of each rank")
+    gpu: float | Literal["auto"] = Field(default="auto", description="a share of a GPU, or how many: one for each rank")
+    pack: int | Literal["auto"] = Field(default="auto", description="trials that are trained together")
+    ranks: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        default="auto", description="processes that divide each batch; auto: as many as whole GPUs, else one"
+    )
+    shard: Literal["none", "full"] = Field(
+        default="none", description="full: each rank holds its part of the model alone (FSDP2)"
+    )
+
+    @property
+    def number(self) -> int:
+        """How many ranks a trial has."""
+        if self.ranks != "auto":
+            return self.ranks
+        return int(self.gpu) if self.gpu != "auto" and self.gpu > 1 else 1
+
+    @property
+    def each(self) -> float | Literal["auto"]:
+        """What each rank gets of a GPU."""
+        return 1.0 if self.gpu != "auto" and self.gpu > 1 else self.gpu
 
     @field_validator("gpu")
     @classmethod
@@ -85,3 +106,16 @@ class Resources(Part):
         if isinstance(pack, int) and not 1 <= pack <= MOST_IN_PACK:
             raise ValueError(f"pack is auto, or how many trials are trained together, from 1 to {MOST_IN_PACK}")
         return pack
+
+    @model_validator(mode="after")
+    def _on_ranks(self) -> Self:
+        number = self.number
+        if self.gpu != "auto" and self.gpu > 0 and number > 1 and self.gpu != number:
+            raise ValueError(f"{number} ranks train on one GPU each, so gpu is {number}, 0 or auto, not {self.gpu:g}")
+        if self.gpu != "auto" and self.gpu > 1 and number == 1:
+            raise ValueError(f"one rank trains on one GPU: leave ranks out, or ask for gpu: 1, not {self.gpu:g}")
+        if number > 1 and self.pack not in ("auto", 1):
+            raise ValueError(f"pack {self.pack}: a trial on several ranks is trained alone; leave pack out")
+        if self.shard == "full" and number == 1:
+            raise ValueError("shard: full divides a model among ranks: it needs gpu: 2 or more, or ranks: 2 or more")
+        return self

@@ -1,5 +1,6 @@
 """Whether a cluster has room for a study's trials: on one of its nodes, since a trial runs on one, not on their sum."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,25 +17,36 @@ its own, and what it brings lets more wait."""
 
 
 class Wish(NamedTuple):
-    """What one trial of a method asks of one node; `key` names where the study says so."""
+    """What one trial of a method asks of one node or, on several ranks, each of them; `key` names where the study says
+    so."""
 
     method: str
     key: str
     cpus: float
     gpus: float
+    ranks: int = 1
 
     def fits(self, place: Node | Kind) -> bool:
         """Whether a node has it."""
         return place.cpus >= self.cpus and place.gpus >= self.gpus
+
+    def room(self, place: Node | Kind) -> int:
+        """How many ranks a node has room for."""
+        by_gpu = place.gpus / self.gpus if self.gpus else math.inf
+        return math.floor(min(place.cpus / self.cpus, by_gpu) + 1e-9)
+
+    def fit_on(self, nodes: Sequence[Node]) -> bool:
+        """Whether nodes together have room for all ranks."""
+        return sum(map(self.room, nodes)) >= self.ranks
 
 
 def wishes(study: Study, gpus: float) -> Iterator[Wish]:
     """What each method's trials ask for on a cluster with so many GPUs in all."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
-        share = (1.0 if gpus > 0 else 0.0) if asked.gpu == "auto" else float(asked.gpu)
+        share = (1.0 if gpus > 0 else 0.0) if asked.each == "auto" else float(asked.each)
         here = f"methods.{name}.resources" if own.get("resources") else "resources"
-        yield Wish(name, here, float(asked.cpu), share)
+        yield Wish(name, here, float(asked.cpu), share, asked.number)
 
 
 def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscaler | None]) -> list[str]:
@@ -42,11 +54,12 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
 
     `autoscaler` finds what may bring one. Raises StudyError where none can: the trials would wait for ever.
     """
-    lacking = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if not any(map(wish.fits, nodes))]
+    lacking = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if not wish.fit_on(nodes)]
     brings = autoscaler() if lacking else None
     notes: dict[str, None] = {}  # methods that ask for the same are told of once
     for wish in lacking:
-        asks = f"{offer(wish.cpus, wish.gpus)} on one node asked for"
+        on = "on one node" if wish.ranks == 1 else f"for each of {wish.ranks} ranks"
+        asks = f"{offer(wish.cpus, wish.gpus)} {on} asked for"
         has = f"the cluster has {listed(nodes)}" if nodes else "the cluster has no node"
         if brings is None:
             raise StudyError(
@@ -60,7 +73,8 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
             ] = None
             continue
         able = [kind for kind in brings.kinds if kind.most and wish.fits(kind)]
-        if not able:
+        more = sum(wish.room(kind) * kind.most for kind in able)
+        if not able or sum(map(wish.room, nodes)) + more < wish.ranks:
             kinds = ", ".join(kind.shown for kind in brings.kinds) or "none"
             raise StudyError(
                 f"{wish.key}: {asks}, and {has}; the cluster file allows {kinds}: trials of {wish.method!r} could "
@@ -92,5 +106,5 @@ def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:
     """Whether nodes have room for trials, and none of it is free."""
-    asked = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if any(map(wish.fits, nodes))]
-    return bool(asked) and not any(wish.fits(node) for wish in asked for node in free)
+    asked = [wish for wish in wishes(study, sum(node.gpus for node in nodes)) if wish.fit_on(nodes)]
+    return bool(asked) and not any(wish.fit_on(free) for wish in asked)
