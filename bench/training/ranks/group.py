@@ -82,7 +82,6 @@ class Ranks:
             rank=place.rank,
             world_size=place.number,
             timeout=timedelta(seconds=patience),
-            device_id=None if device.type == "cpu" else device,
         )
         words = dist.group.WORLD if device.type == "cpu" else dist.new_group(backend="gloo")
         return cls(place.rank, place.number, store, words, gone)
@@ -176,8 +175,9 @@ def _of_others(error: BaseException) -> bool:
 
 def _own_address(place: Place) -> str:
     """This machine's address on the way to rank 0."""
-    with socket.create_connection((place.host, place.port), timeout=MEETING) as connection:
-        return str(connection.getsockname()[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.connect((place.host, place.port))  # sends nothing
+        return str(asked.getsockname()[0])
 
 
 def _interface(address: str) -> str | None:

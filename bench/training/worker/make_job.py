@@ -57,7 +57,10 @@ def make_job(
     in_shards = ranks is not None and trial.shard == "full"  # which may be too large for a device
     model = model if in_shards else model.to(cache.device)
     audit = FreezeAudit(model)
-    counts, stored = trainable_counts(model, backbone.head_names), trained_tensors(model).values()
+    encoder, head, total = trainable_counts(model, backbone.head_names)
+    measured.trainable_params, measured.head_params = encoder + head, head
+    measured.total_params = total
+    measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
     if trial.shard == "full" and calls_of(model) is not None:
         raise MethodError(f"{tuned.name} looks at whole parameters at every step: resources.shard: full has none")
     if ranks is not None and in_shards:
@@ -70,10 +73,6 @@ def make_job(
     train_tokens = cache.tokens(task, "train", longest)
     if cache.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
         tried()
-    encoder, head, total = counts
-    measured.trainable_params, measured.head_params = encoder + head, head
-    measured.total_params = total
-    measured.delta_bytes = sum(4 * tensor.numel() for tensor in stored)
     score_tokens = cache.tokens(task, "score", longest)
     flops = _flops(trial, cache, tuned, model, task, train_tokens, rows)
     measured.flops = flops

@@ -86,7 +86,9 @@ class WorkerCache:
         key = kind(trial)
         tried = key not in self._fitted
         if tried:
-            self._fitted[key] = self._try(model, trial, attempts(model, tokens, rows, pad_id))
+            alone, together, evaluation = attempts(model, tokens, rows, pad_id)
+            tries = (alone, evaluation) if trial.shard == "full" else (alone, together, evaluation)  # never stacked
+            self._fitted[key] = self._try(model, trial, tries)
         names, strict = self._fitted[key]
         if not tried:
             run_in_float32(model, names)

@@ -34,14 +34,19 @@ class Notes(Observer):
         self.said.append(text)
 
 
-def kill_a_rank() -> bool:
-    """Kill the process of a rank beside rank 0 once it trains."""
+def rank_in_training() -> psutil.Process | None:
+    """The process of a rank beside rank 0, once it trains."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if " ".join(process.cmdline()).startswith("ray::Rank.follow"):
-                process.kill()
-                return True
-    return False
+                return process
+    return None
+
+
+def kill_a_rank() -> bool:
+    if (found := rank_in_training()) is not None:
+        found.kill()
+    return found is not None
 
 
 def test_a_trial_has_a_bundle_for_each_rank() -> None:
@@ -83,17 +88,15 @@ def test_a_trial_on_two_nodes_survives_one_of_them(tmp_path: Path) -> None:
     run_tiny(tmp_path / "whole", **changes)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
-        nodes = {node.node_id: node for node in (cluster.add_node(num_cpus=1) for _ in range(3))}
+        added = [cluster.add_node(num_cpus=1) for _ in range(3)]
+        nodes = {node.all_processes["raylet"][0].process.pid: node for node in added}
         cluster.wait_for_nodes()
 
         def take_a_node() -> bool:
-            """The one on which rank 1 trains."""
-            from ray.util.state import list_actors
-
-            ranks = list_actors(filters=[("class_name", "=", "Rank"), ("state", "=", "ALIVE")])
-            if not ranks or not kinds(cluster):
+            """The one on which rank 1 trains: its process is a child of the node's."""
+            if (found := rank_in_training()) is None:
                 return False
-            cluster.remove_node(nodes[ranks[0].node_id], allow_graceful=False)
+            cluster.remove_node(nodes[found.ppid()], allow_graceful=False)
             return True
 
         notes = Notes(take_a_node)
@@ -106,11 +109,3 @@ def test_a_trial_on_two_nodes_survives_one_of_them(tmp_path: Path) -> None:
     finally:
         ray.shutdown()
         cluster.shutdown()
-
-
-def kinds(cluster: Cluster) -> bool:
-    """Whether a rank trains now."""
-    children = psutil.Process().children(recursive=True)
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return any(" ".join(one.cmdline()).startswith("ray::Rank.follow") for one in children)
-    return False
