@@ -140,11 +140,14 @@ class Training(TypedDict, total=False):
 
 
 class Resources(TypedDict, total=False):
-    """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together."""
+    """What one trial gets: CPUs, a share of a GPU or several, how many trials are trained together, and how many ranks
+    divide each batch."""
 
     cpu: float
     gpu: float | Literal["auto"]
     pack: int | Literal["auto"]
+    ranks: int | Literal["auto"]
+    shard: Literal["none", "full"]
 
 
 class Statement(TypedDict, total=False):

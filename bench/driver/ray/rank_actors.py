@@ -36,7 +36,7 @@ class Rank:
 
     def start(self, rank: int, shipment: Any, files: Any, share: Any) -> None:
         """Read the study."""
-        from finebench.bench.driver.ray.worker import localise
+        from finebench.bench.driver.ray.model_files import localise
         from finebench.bench.training.worker.worker_cache import WorkerCache
 
         self.rank, self.cache = rank, WorkerCache(localise(shipment, files), share)

@@ -2,6 +2,6 @@
 
 In: a store in which the ranks of a trial find each other, a model.
 Out: sums over ranks, words that all of them have agreed on, a model that adds up its gradients.
-May import: util, models.
+May import: util.
 Libraries: torch.
 """
