@@ -11,7 +11,7 @@ from finebench.bench.study.parts.training import Resources
 from finebench.bench.study.schema import Study
 from finebench.bench.training.worker.messages import Pack, Share
 from finebench.bench.training.worker.pack_runner import PackRun
-from finebench.bench.training.worker.worker_cache import WorkerCache, has_gpu
+from finebench.bench.training.worker.worker_cache import WorkerCache, gpu_count, has_gpu
 from finebench.bench.util.errors import StudyError
 from finebench.bench.util.signals import Stop
 
@@ -26,6 +26,11 @@ def shares_here(study: Study) -> dict[str, Share]:
     """Each method's share of this machine; raises StudyError where one asks for a GPU that is not there."""
     asked, gpu = {name: method_resources(study, name) for name in study.methods}, has_gpu()
     for name, resources in asked.items():
+        if gpu and resources.gpu != 0 and resources.number > gpu_count():
+            raise StudyError(
+                f"method {name!r} asks for {resources.number} ranks with a GPU each, and this machine has "
+                f"{gpu_count()}; --set resources.gpu=0 trains them on CPUs"
+            )
         if not gpu and resources.each not in ("auto", 0):
             raise StudyError(
                 f"method {name!r} asks for gpu: {resources.gpu:g}, and --debug runs on this machine, where torch sees "

@@ -12,7 +12,10 @@ import ray
 MOST_NODES = 10
 """Nodes that one pack may lose without a retry: one that takes machine after machine with it has an end too."""
 
-_IP = re.compile(r"^\s*ip: (\S+)\s*$", re.MULTILINE)
+NODE_DIED = "its node has died"
+"""What Ray says where a process was lost with its node."""
+
+IP = re.compile(r"^\s*ip: (\S+)\s*$", re.MULTILINE)
 
 
 def said(trial: Any) -> str:
@@ -24,12 +27,12 @@ def said(trial: Any) -> str:
 
 def with_node(trial: Any) -> bool:
     """Whether a trial's worker was lost since its node has gone."""
-    return bool(getattr(trial.get_pickled_error(), "preempted", False)) or "its node has died" in said(trial)
+    return bool(getattr(trial.get_pickled_error(), "preempted", False)) or NODE_DIED in said(trial)
 
 
 def node_name(trial: Any) -> str | None:
     """The host name of the node, alive or not, on which a trial's worker was lost; None where that is not known."""
-    found = _IP.search(said(trial))
+    found = IP.search(said(trial))
     ip = found[1] if found else getattr(getattr(trial, "temporary_state", None), "location", None)
     ip = getattr(ip, "hostname", ip)  # what a worker that has reported said of itself
     if not ip or not ray.is_initialized():

@@ -16,6 +16,7 @@ import ray
 from ray import cloudpickle
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from finebench.bench.driver.ray import losses
 from finebench.bench.driver.ray.nodes import proof
 from finebench.bench.driver.ray.nodes.proof import NodeUnfit, differences, fingerprint
 
@@ -91,9 +92,10 @@ class RayFollowers:
                 if not ray.get(one):
                     return f"rank {rank} has failed"
             except ray.exceptions.RayError as error:
-                said = " ".join(str(error).split())
-                node = "its node has died: " if "its node has died" in said else ""
-                return f"rank {rank} is gone: {node}{said[:200]}"
+                node = "its node has died: " if losses.NODE_DIED in str(error) else ""
+                ip = losses.IP.search(str(error))
+                where = f"\nip: {ip[1]}\n" if ip else ""  # as Ray writes it, for `losses.node_name`
+                return f"rank {rank} is gone: {node}{' '.join(str(error).split())[:200]}{where}"
         return None
 
     def end(self) -> None:
@@ -124,7 +126,7 @@ class RayFollowers:
 class _by_value:
     """Within, Ray sends the rank itself to its node, and not its name."""
 
-    _modules = (sys.modules[__name__], proof)
+    _modules = (sys.modules[__name__], proof, losses)
 
     def __enter__(self) -> None:
         for module in self._modules:
