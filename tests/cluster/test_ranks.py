@@ -1,4 +1,4 @@
-"""A trial on two machines that share nothing but a network: the rows of one machine, and again elsewhere after a loss."""
+"""A trial on two machines that share nothing but a network: the rows of one machine, also after the loss of one."""
 
 import json
 

@@ -28,7 +28,7 @@ from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
-from finebench.bench.util.errors import plain
+from finebench.bench.util.errors import DeviceLost, plain
 from finebench.bench.util.signals import Stop
 
 MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
@@ -289,7 +289,9 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
     other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
-    error, text = trial.get_pickled_error(), losses.said(trial)
+    error = trial.get_pickled_error()
+    cause = getattr(error, "cause", None)  # our own word of it, where the worker had one
+    text = str(cause) if isinstance(cause, DeviceLost) else losses.said(trial)
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
     if struck and not memory:
