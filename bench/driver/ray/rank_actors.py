@@ -23,7 +23,10 @@ from finebench.bench.driver.ray.nodes.proof import NodeUnfit, differences, finge
 STARTS = 240.0
 """Seconds within which the other ranks must have started and read the study."""
 
-GRACE = 30.0
+NODE_PATIENCE = 60.0
+"""Seconds in which Ray finds out that a node has died to which connections are cut."""
+
+GRACE = 90.0
 """Seconds in which rank 0 may end a pack by itself whose other rank is lost: it hears of that by its connections,
 except where a cable is cut."""
 
@@ -56,6 +59,7 @@ class RayFollowers:
         self.host = str(ray.util.get_node_ip_address())
         self._cargo = ray.put(replace(shipment, results="", run="")), ray.put(files), share
         self._actors: list[Any] = []
+        self._nodes: list[str] = []
         self._running: list[Any] = []
 
     def follow(self, orders: Any) -> None:
@@ -73,7 +77,9 @@ class RayFollowers:
                 place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
                 self._actors.append(actor.options(scheduling_strategy=place).remote())
         try:
-            for node, why in ray.get([one.look.remote(fingerprint()) for one in self._actors], timeout=STARTS):
+            looks = ray.get([one.look.remote(fingerprint()) for one in self._actors], timeout=STARTS)
+            self._nodes = [node for node, _ in looks]
+            for node, why in looks:
                 if why:
                     raise NodeUnfit(node, why)
             ray.get(
@@ -92,11 +98,21 @@ class RayFollowers:
                 if not ray.get(one):
                     return f"rank {rank} has failed"
             except ray.exceptions.RayError as error:
-                node = "its node has died: " if losses.NODE_DIED in str(error) else ""
-                ip = losses.IP.search(str(error))
-                where = f"\nip: {ip[1]}\n" if ip else ""  # as Ray writes it, for `losses.node_name`
-                return f"rank {rank} is gone: {node}{' '.join(str(error).split())[:200]}{where}"
+                return f"rank {rank} is gone: {self._why(rank, error)}"
         return None
+
+    def _why(self, rank: int, error: ray.exceptions.RayError) -> str:
+        """What Ray says of a lost rank, or comes to say of its node."""
+        said = " ".join(str(error).split())[:200]
+        unknown, until = isinstance(error, ray.exceptions.ActorUnavailableError), time.monotonic() + NODE_PATIENCE
+        while True:
+            node = next((one for one in ray.nodes() if one["NodeID"] == self._nodes[rank - 1]), None)
+            if node is not None and not node["Alive"]:
+                where = f"\nip: {node['NodeManagerAddress']}\n"  # as Ray writes it, for `losses.node_name`
+                return f"{losses.NODE_DIED}: {said}{where}"
+            if not unknown or time.monotonic() > until:
+                return said
+            time.sleep(1.0)
 
     def end(self) -> None:
         """Kill them: they hold nothing that anyone waits for."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from finebench.bench.util.errors import FinebenchError
 
@@ -53,7 +54,7 @@ class Ranks:
 
     rank: int
     number: int
-    store: dist.Store
+    store: Store
     words: Any
     gone: Callable[[], str | None] = lambda: None
     broken: str | None = None
@@ -66,19 +67,19 @@ class Ranks:
         place: Place,
         device: torch.device,
         patience: float,
-        store: dist.Store | None = None,
+        store: Store | None = None,
         gone: Callable[[], str | None] = lambda: None,
     ) -> "Ranks":
         """Meet the other ranks; rank 0 brings its `store` (`listen`). A rank that says nothing for `patience` seconds
         is lost. Raises RankLost where not all of them come."""
-        store = store or dist.TCPStore(place.host, place.port, timeout=timedelta(seconds=MEETING))
+        store = store or TCPStore(place.host, place.port, timeout=timedelta(seconds=MEETING))
         _meet(store, place, gone)
         name = _interface(place.host if place.rank == 0 else _own_address(place))
         if name is not None:  # else gloo takes what the host's name stands for, which may lead nowhere
             os.environ["GLOO_SOCKET_IFNAME"] = name
         dist.init_process_group(
             "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl",
-            store=dist.PrefixStore("group", store),
+            store=PrefixStore("group", store),
             rank=place.rank,
             world_size=place.number,
             timeout=timedelta(seconds=patience),
@@ -148,14 +149,14 @@ class Ranks:
             time.sleep(0.1)
 
 
-def listen(host: str) -> dist.TCPStore:
+def listen(host: str) -> TCPStore:
     """A store at a free port of this address alone, for the ranks of one pack."""
     heard = socket.create_server((host, 0))
     port = heard.getsockname()[1]
-    return dist.TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=heard.detach())
+    return TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=heard.detach())
 
 
-def _meet(store: dist.Store, place: Place, gone: Callable[[], str | None]) -> None:
+def _meet(store: Store, place: Place, gone: Callable[[], str | None]) -> None:
     """Return once every rank has come: a group that is opened before would wait, unasked, for one that is gone."""
     until = time.monotonic() + MEETING
     here = store.add(_HERE, 1)
