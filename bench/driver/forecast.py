@@ -125,8 +125,8 @@ def _packs(study: Study) -> list[str]:
         for name, one in ((name, method_resources(study, name)) for name in study.methods)
         if one.number > 1
     ]
-    of_ranks = "trained on several ranks, whose times are foreseen as a part each of one's (their words cost more): "
-    return (notes if packed else []) + ([of_ranks + ", ".join(ranked)] if ranked else [])
+    of_ranks = f"on several ranks, whose time is foreseen as if their messages took none: {', '.join(ranked)}"
+    return (notes if packed else []) + ([of_ranks] if ranked else [])
 
 
 def _waves(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -121,3 +121,11 @@ def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, m
     made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
     check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)
     assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value
+
+
+def test_ranks_are_told() -> None:
+    found = forecast(tiny_study(resources={"gpu": 0, "ranks": 2, "shard": "full"}), None)
+    said = (
+        "on several ranks, whose time is foreseen as if their messages took none: full 2 in shards, bitfit 2 in shards"
+    )
+    assert said in found["notes"]
