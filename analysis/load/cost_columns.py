@@ -52,12 +52,15 @@ OCCUPIED = ("train_seconds", "eval_seconds", "startup_seconds")
 
 
 def occupied(rows: pd.DataFrame) -> pd.DataFrame:
-    """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known.
+    """Seconds (OCCUPIED) for which each of `rows` occupied its machine, as if it had it to itself; NaN: not known. Of a
+    trial on several ranks, the seconds of all of them: those of the clock times its ranks.
 
     A trial beside which others ran counts with what the exclusive trials of its cell took on its kind of device,
     training by the step; where there is none, with its own times, which may not have been measured.
     """
     made = rows[list(OCCUPIED)].astype("float64")
+    if "ranks" in rows:  # null in rows that are older than the column
+        made = made.mul(rows["ranks"].astype("float64").fillna(1.0), axis=0)
     beside = rows["exclusive"].eq(False)
     if not beside.any():
         return made
@@ -67,10 +70,10 @@ def occupied(rows: pd.DataFrame) -> pd.DataFrame:
         shared = mine.index[beside[mine.index]]
         if timed.empty or shared.empty:
             continue
-        per_step = float(timed["train_seconds"].sum()) / float(timed["steps"].sum())
+        per_step = float(made.loc[timed.index, "train_seconds"].sum()) / float(timed["steps"].sum())
         made.loc[shared, "train_seconds"] = mine.loc[shared, "steps"].astype("float64") * per_step
         for column in OCCUPIED[1:]:
-            made.loc[shared, column] = float(timed[column].mean())
+            made.loc[shared, column] = float(made.loc[timed.index, column].mean())
     return made
 
 

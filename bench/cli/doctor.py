@@ -18,16 +18,13 @@ from typing import Any
 from finebench.bench import __version__
 from finebench.bench.results.leftovers import clear_scratch
 from finebench.bench.study.precision import AMX, has_amx
-from finebench.bench.util import own_python
+from finebench.bench.util import own_python, user_cache
 from finebench.bench.util.cores import cores, slots
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.places import check_temporary, home, nearest, ray_folder, writable
-from finebench.bench.util.user_cache import cache_folder as own_cache
-from finebench.bench.util.user_cache import trim
 
 IMPORT_SECONDS = 90.0
-HUB_SECONDS = 3.0
-SMI_SECONDS = 10.0
+HUB_SECONDS, SMI_SECONDS = 3.0, 10.0
 MIN_DISK_GB = 5.0
 MIN_SHM_GB = 1.0
 DEFAULT_HUB = "https://huggingface.co"
@@ -42,6 +39,7 @@ print(json.dumps({
     "version": torch.__version__, "cuda": torch.version.cuda,
     "gpus": [[gpu.name, gpu.total_memory] for gpu in gpus],
     "bf16": bool(gpus) and all(map(bf16, range(len(gpus)))),
+    "ranks": [one for one in ("gloo", "nccl") if getattr(torch.distributed, f"is_{one}_available", bool)()],
 }))
 """
 _IMPORT = "import json, {module}; print(json.dumps({{'version': {module}.__version__}}))"
@@ -146,7 +144,7 @@ def diagnose(results: str, clean: bool = False) -> list[Check]:
 def cleaned_up() -> Check:
     """Remove what runs that have ended have left here, and what of the cache nobody has used within a day."""
     try:
-        folders, removed = clear_scratch(), trim(0)
+        folders, removed = clear_scratch(), user_cache.trim(0)
     except FileNotFoundError as error:
         return Check("cleaned", True, str(error.strerror), "set FINEBENCH_CACHE to a folder", warn=True)
     cache = f"cache entries: {removed.entries:,} ({removed.bytes / 1e6:,.0f} MB)"
@@ -166,7 +164,9 @@ def check_torch(found: Mapping[str, Any] | None, problem: str = "") -> Check:
     if found is None:
         return Check("torch", False, f"cannot be imported: {problem}", "pip install -c constraints.txt torch")
     build = f"CUDA {found['cuda']}" if found["cuda"] else "CPU build"
-    return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}")
+    over = " and ".join(found.get("ranks") or ())
+    ranks = f", several ranks a trial over {over}" if over else ", one rank a trial (no gloo)"
+    return Check("torch", True, f"{found['version']}, {build}{', bf16' if found['bf16'] else ''}{ranks}")
 
 
 def _check_import(name: str, answer: Answer) -> Check:
@@ -240,7 +240,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 def check_cache(environ: Mapping[str, str]) -> Check:
     """Hugging Face's folder and our own, or the nearest ones that exist above them, can be written."""
     try:
-        folders = {"HF_HOME": cache_folder(environ), "FINEBENCH_CACHE": own_cache()}
+        folders = {"HF_HOME": cache_folder(environ), "FINEBENCH_CACHE": user_cache.cache_folder()}
     except FileNotFoundError as error:
         return Check("cache", True, str(error.strerror), "set HF_HOME and FINEBENCH_CACHE to folders", warn=True)
     wrong = {name: folder for name, folder in folders.items() if not writable(folder)}

@@ -28,7 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "work": ("steps", "examples", "tokens", "train_flops"),
     "cost": (
         "train_seconds", "eval_seconds", "startup_seconds", "peak_memory_bytes", "peak_allocated_bytes",
-        "energy_joules", "pack_size", "exclusive",
+        "energy_joules", "pack_size", "ranks", "exclusive",
     ),
     "where": ("device", "hostname", "started_at", "finished_at", "versions", "git_commit", "schema_version"),
 }  # fmt: skip

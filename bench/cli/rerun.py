@@ -1,6 +1,7 @@
 """`finebench rerun`: one stored trial again, in this process and outside Ray, and whether its score is bit-equal."""
 
 import json
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,14 +123,17 @@ def repeat(folder: ResultsFolder, row: dict[str, Any]) -> tuple[Trial, Record]:
     rate = Calibration(folder).rate(pack)
     if budget.seconds is not None and rate is None:
         raise ResultsError(f"{folder.path(FILE)}: the speed of {trial.id} is not there, nor its steps")
-    run = PackRun(cache, pack, rate)
-    pruned = row["status"] == "pruned"
-    while (rung := run.advance()) is not None:
-        if pruned and run.members[0].progress.steps >= row["steps"]:
-            break
-        del rung
-    run.check_device()
-    return trial, run.records(pruned=pruned)[0]
+    with closing(cache):
+        run = PackRun(cache, pack, rate)
+        pruned = row["status"] == "pruned"
+        while (rung := run.advance()) is not None:
+            if pruned and run.members[0].progress.steps >= row["steps"]:
+                break
+            del rung
+        run.check_device()
+        record = run.records(pruned=pruned)[0]
+        run.close()
+    return trial, record
 
 
 def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: Budget, where: str) -> Study:

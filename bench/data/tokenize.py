@@ -66,9 +66,9 @@ class Tokens:
         """Tokens of each row, special ones included: [n]."""
         return np.diff(self.offsets)
 
-    def batch(self, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
+    def batch(self, rows: Rows, pad_id: int, among: Rows | None = None) -> dict[str, torch.Tensor]:
         """What a model is called with for these rows: see `collate`."""
-        return collate(self, rows, pad_id)
+        return collate(self, rows, pad_id, among)
 
 
 def tokenize(
@@ -210,14 +210,16 @@ def eval_batches(lengths: NDArray[Any], batch_size: int) -> list[Rows]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def collate(tokens: Tokens, rows: Rows, pad_id: int) -> dict[str, torch.Tensor]:
+def collate(tokens: Tokens, rows: Rows, pad_id: int, among: Rows | None = None) -> dict[str, torch.Tensor]:
     """A batch of `rows`, padded to the longest of them on the tokens' side: int64 tensors [len(rows), longest].
 
-    `input_ids` and `attention_mask`, and `token_type_ids` where the tokenizer gives them.
+    `input_ids` and `attention_mask`, and `token_type_ids` where the tokenizer gives them. Rows that are padded on the
+    left are moved by it, and with them their dropout: as a part of the rows `among`, they stand where they do there.
     """
     lengths = tokens.lengths[rows]
-    columns = np.arange(lengths.max())
-    starts = (lengths.max() - lengths if tokens.left else np.zeros_like(lengths))[:, None]
+    longest = lengths.max() if among is None or not tokens.left else tokens.lengths[among].max()
+    columns = np.arange(longest)
+    starts = (longest - lengths if tokens.left else np.zeros_like(lengths))[:, None]
     mask = (columns >= starts) & (columns < starts + lengths[:, None])
     places = (tokens.offsets[rows][:, None] + columns - starts)[mask]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)

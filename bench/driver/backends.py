@@ -110,8 +110,8 @@ def _run_ray(
     recorder.observer.on_wait(joins)
     with session.ray_session(ray_options):
         from finebench.bench.driver.ray import pulse, sweep
+        from finebench.bench.driver.ray.model_files import pack_files
         from finebench.bench.driver.ray.nodes import autoscaler, capacity, roster
-        from finebench.bench.driver.ray.worker import pack_files
 
         files = pack_files(ready.model.folder) if options.address else None
         gpus = session.gpus_available()

@@ -134,9 +134,14 @@ def _packs(study: Study) -> list[str]:
     asked = {name: method_resources(study, name).pack for name in study.methods}
     packed = {name: size for name, size in asked.items() if isinstance(size, int) and size > 1}
     said = ", ".join(f"{name} {size}" for name, size in packed.items())
-    return (
-        [f"trained together after the first seed of each cell and shape, except in a search: {said}"] if packed else []
-    )
+    notes = [f"trained together after the first seed of each cell and shape, except in a search: {said}"]
+    ranked = [
+        f"{name} {one.number}{' in shards' if one.shard == 'full' else ''}"
+        for name, one in ((name, method_resources(study, name)) for name in study.methods)
+        if one.number > 1
+    ]
+    of_ranks = f"on several ranks, whose time is foreseen as if their messages took none: {', '.join(ranked)}"
+    return (notes if packed else []) + ([of_ranks] if ranked else [])
 
 
 def _waves(plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -84,7 +84,8 @@ def question(
                 trial = plan.trial(cell, "grid", point, Seeds.paired(1), known)
                 trials.setdefault(trial.id, trial)
     shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout)
-    gpu = any(method_resources(study, name).gpu != 0 for name in study.methods)
+    asked = [method_resources(study, name) for name in study.methods]
+    gpu = any(one.gpu != 0 for one in asked) and all(one.shard == "none" for one in asked)  # may be too large for one
     return Question(shipment, tuple(trials.values()), gpu)
 
 

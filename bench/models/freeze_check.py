@@ -5,6 +5,8 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
+from finebench.bench.models.parameters import whole
+
 
 class FreezeAudit:
     """Fingerprints of all tensors of a model, taken when it has been built and stands on its device.
@@ -42,7 +44,7 @@ def _fingerprints(model: nn.Module) -> dict[str, tuple[int, ...]]:
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     if not tensors:
         return {}
-    sums = torch.stack([_word_sum(tensor.detach()) for tensor in tensors.values()]).tolist()
+    sums = torch.stack([_word_sum(whole(tensor.detach())) for tensor in tensors.values()]).tolist()
     return {name: (*tensor.shape, value) for (name, tensor), value in zip(tensors.items(), sums, strict=True)}
 
 

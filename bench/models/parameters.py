@@ -84,3 +84,10 @@ def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """What a trial has to store: the trained tensors by name (views, not copies)."""
     return {name: parameter.detach() for name, parameter in trained_parameters(model).items()}
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor itself or, of one whose shards lie on several ranks, all of it: every rank asks for it, in the same
+    order."""
+    found: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return found

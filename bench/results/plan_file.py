@@ -31,6 +31,10 @@ class _Identities(_Part):
     model: str
     tasks: dict[str, str]
     methods: dict[str, int]
+    ranks: dict[str, Annotated[int, Field(ge=2, lt=2**31)]] = {}
+    """On how many ranks each method trains that does so on several."""
+    in_shards: list[str] = []
+    """Those of them whose model is divided too."""
 
 
 class _Task(_Part):

@@ -8,12 +8,12 @@ seen.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from finebench.bench.methods import method
-from finebench.bench.study.load import tuned_training
+from finebench.bench.study.load import method_resources, tuned_training
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.seeds import from_code
 from finebench.bench.study.parts.training import split_point
@@ -25,11 +25,14 @@ from finebench.bench.util.errors import FinebenchError, ResultsError
 
 def identity(known: Identities, study: Study) -> dict[str, Any]:
     """What this run's trial ids rest on beside study and row, as plan.json holds it."""
+    asked = {name: method_resources(study, name) for name in sorted(study.methods)}
     return {
         "training_version": TRAINING_VERSION,
         "model": known.model.revision,
         "tasks": {name: one.revision for name, one in sorted(known.tasks.items())},
-        "methods": {name: method(name).version for name in sorted(study.methods)},
+        "methods": {name: method(name).version for name in asked},
+        "ranks": {name: one.number for name, one in asked.items() if one.number > 1},
+        "in_shards": [name for name, one in asked.items() if one.shard == "full"],
     }
 
 
@@ -49,6 +52,14 @@ def check_identity(uri: str, plan: Mapping[str, Any] | None, now: dict[str, Any]
         for kind in ("tasks", "methods"):
             there, here = before[kind], now[kind]
             changed += [f"{kind[:-1]} {name!r}" for name in here if name in there and there[name] != here[name]]
+        for name in now["methods"]:
+            if name in before["methods"] and _ranks(before, name) != _ranks(now, name):
+                raise ResultsError(
+                    f"results folder {uri!r} holds trials of {name!r} {_worded(before, name)}, and the study's "
+                    f"resources say {_worded(now, name)}: sums over ranks are rounded in another order, so these are "
+                    "other trials. Nothing was changed. Choose another folder with --results, or set resources.ranks "
+                    "and resources.shard as they were"
+                )
         named = {"training_version": "the training code", "model": "the model"}
         changed += [words for key, words in named.items() if before[key] != now[key]]
     if changed:
@@ -61,6 +72,16 @@ def check_identity(uri: str, plan: Mapping[str, Any] | None, now: dict[str, Any]
 
 def _listed(plan: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return list(plan["identities"]) if plan is not None else []
+
+
+def _ranks(known: Mapping[str, Any], name: str) -> tuple[int, Literal["none", "full"]]:
+    """How many ranks trained a method's trials, and how its models were divided."""
+    return known["ranks"].get(name, 1), "full" if name in known["in_shards"] else "none"
+
+
+def _worded(known: Mapping[str, Any], name: str) -> str:
+    number, shard = _ranks(known, name)
+    return f"on {number} ranks{' in shards' if shard == 'full' else ''}" if number > 1 else "on one rank"
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,7 @@ class Identifier:
             training, precision = tuned_training(study, options, "study"), row["precision"]
             if precision is None and training.precision == "fp32":
                 return "?made before rows said their precision, when float32 that was asked for had ids of its own"
+            ranks, shard = _ranks(known, row["method"])
             made = Trial(
                 stage=row["stage"],
                 method=row["method"],
@@ -110,6 +132,8 @@ class Identifier:
                 budget=Budget(**json.loads(row["budget"])),
                 training=training.model_copy(update={"precision": precision}) if precision else training,
                 select=study.select,
+                ranks=ranks,
+                shard=shard,
             )
             return made.id
         except FinebenchError as error:

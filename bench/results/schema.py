@@ -51,10 +51,13 @@ TRIALS = pa.schema(
         pa.field("train_seconds", pa.float64()),
         pa.field("eval_seconds", pa.float64()),
         pa.field("startup_seconds", pa.float64()),
-        pa.field("peak_memory_bytes", pa.int64()),  # held: resident memory, on a GPU what the allocator reserved
+        # held: resident memory, on a GPU what the allocator reserved; of several ranks, the one that held most
+        pa.field("peak_memory_bytes", pa.int64()),
         pa.field("peak_allocated_bytes", pa.int64()),  # on a GPU: what tensors took of that; null on a CPU
         pa.field("energy_joules", pa.float64()),
         pa.field("pack_size", pa.int64()),  # trials trained together; above 1, the six columns above are null
+        # processes that trained it, each on a GPU of its own where it trains on GPUs; seconds are those of the clock
+        pa.field("ranks", pa.int64()),
         pa.field("exclusive", pa.bool_()),  # measured: nothing else ran on its core or GPU (see solitude)
         pa.field("device", pa.string()),
         pa.field("hostname", pa.string()),
@@ -93,7 +96,7 @@ PREDICTIONS = pa.schema(
     ]
 )
 
-ADDED = ("precision", "peak_allocated_bytes")
+ADDED = ("precision", "peak_allocated_bytes", "ranks")
 """Nullable columns of `trials` that files of this version may lack."""
 
 TABLES = {"trials": TRIALS, "evals": EVALS, "predictions": PREDICTIONS}

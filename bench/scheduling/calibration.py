@@ -34,6 +34,8 @@ def rate_key(trial: Trial) -> str:
     ]
     if method(trial.method).prepays:
         parts += [trial.fraction, trial.budget.seconds]
+    if trial.ranks > 1:
+        parts += [trial.ranks, trial.shard]
     return json.dumps(parts, sort_keys=True)
 
 

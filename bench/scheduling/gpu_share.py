@@ -23,11 +23,14 @@ def check_fits(study: Study, cpus: float, gpus: float) -> None:
     """Raise StudyError where a method asks for more than a machine has: its trials would wait for ever."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
-        for what, wanted, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpus(gpus), gpus)):
+        for what, each, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpus(gpus), gpus)):
+            wanted = each * asked.number
             if wanted > there:
-                place = f"methods.{name}." if what in own.get("resources", {}) else ""
+                keys = own.get("resources", {})
+                place = f"methods.{name}." if what in keys or "ranks" in keys else ""
+                of = f" ({asked.number} ranks with {each:g} each)" if asked.number > 1 else ""
                 raise StudyError(
-                    f"{place}resources.{what}: {wanted:g} asked for, and this machine has {there:g}; trials of "
+                    f"{place}resources.{what}: {wanted:g} asked for{of}, and this machine has {there:g}; trials of "
                     f"{name!r} could never start"
                 )
 
@@ -62,16 +65,17 @@ class Shares:
         return method_resources(self.study, trial.method).gpus(self.gpus) > 0
 
     def gpu(self, pack: Pack) -> float:
-        """Share of a GPU for this pack: 0 without GPUs, the study's own number, or 1 over what fits and pays."""
+        """Share of a GPU for this pack, for each of its ranks: 0 without GPUs, the study's own number, or 1 over what
+        fits and pays."""
         trial, size = pack.trials[0], len(pack.trials)
-        asked = method_resources(self.study, trial.method).gpu
+        asked = method_resources(self.study, trial.method).each
         least = self._least.get((trial.task.name, trial.method, size), 0.0)
         least = max(least, *(self._least_of.get(one.id, 0.0) for one in pack.trials))
         if asked != "auto":
             return max(float(asked), least)
         if not self.on_gpu(trial):
             return 0.0
-        if pack.alone or pack.measures:
+        if pack.alone or pack.measures or trial.ranks > 1:
             return 1.0
         return max(1.0 / self.together(trial, size), least)
 
@@ -88,7 +92,7 @@ class Shares:
         return max(1, min(MOST_PER_GPU, fitting, processes(figures, size)))
 
     def others(self, pack: Pack) -> Resources:
-        """What this pack takes beside a share of a GPU, and of which nodes."""
+        """What each rank of this pack takes beside a share of a GPU, and of which nodes."""
         return method_resources(self.study, pack.trials[0].method)
 
     def raise_after_oom(self, pack: Pack, share: float) -> float | None:

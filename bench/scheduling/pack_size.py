@@ -32,7 +32,7 @@ class AsWritten:
     def most(self, trial: Trial, waiting: int) -> int:
         """What the study says; one of a method that packs gain nothing for."""
         asked = method_resources(self.study, trial.method).pack
-        return 1 if asked == "auto" or method(trial.method).prepays else asked
+        return 1 if asked == "auto" or method(trial.method).prepays or trial.ranks > 1 else asked
 
 
 class PackSizes:
@@ -56,6 +56,8 @@ class PackSizes:
     def _timed(self, trial: Trial) -> bool:
         """Whether timings decide anything for a trial."""
         resources = self._of(trial)
+        if trial.ranks > 1:
+            return False
         packed = resources.pack == "auto" and trial.stage != "search" and not method(trial.method).prepays
         return self.shares.on_gpu(trial) and (packed or resources.gpu == "auto")
 
@@ -67,7 +69,7 @@ class PackSizes:
     def most(self, trial: Trial, waiting: int) -> int:
         """The study's number; under auto the size of most trials per hour, but no more than leave something for every
         GPU. Never more than a pack that ran out of memory on a whole GPU has left."""
-        if method(trial.method).prepays:
+        if method(trial.method).prepays or trial.ranks > 1:
             return 1
         asked = self._of(trial).pack
         size = self._best(trial, waiting) if asked == "auto" else int(asked)

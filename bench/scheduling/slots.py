@@ -18,8 +18,8 @@ def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
     places = _whole(cpus / asked.cpu)
     share = asked.gpus(gpus)
     if share > 0:
-        places = min(places, int(gpus) * _whole(1 / share) if share <= 1 else _whole(gpus / share))
-    return max(1, places)
+        places = min(places, int(gpus) * _whole(1 / share))
+    return max(1, places // asked.number)
 
 
 def packs(study: Study, cpus: float, gpus: float) -> int:

@@ -167,7 +167,7 @@ def check(study: Study, where: str) -> None:
                 raise StudyError(f"{where}: tasks[{index}]: a constant predictor gets the best {found.metric} there is")
     for name in study.methods:
         cls = _within(f"{where}: methods", method, name)
-        method_resources(study, name, where)
+        _check_ranks(study, name, method_resources(study, name, where), where)
         for space in {id(s): s for s in spaces(study, name, where).values()}.values():
             _check_space(study, cls, space, f"{where}: methods.{name}")
     _unique("claims", [claim.id for claim in study.claims], where)
@@ -175,6 +175,20 @@ def check(study: Study, where: str) -> None:
     for index, claim in enumerate(study.claims):
         check_claim(claim, study.methods, names, f"{where}: claims[{index}]")
     _check_named(study, where)
+
+
+def _check_ranks(study: Study, name: str, asked: Resources, where: str) -> None:
+    """Raise StudyError where a method's trials cannot be divided among the ranks that it asks for."""
+    if asked.number > study.training.batch_size:
+        raise StudyError(
+            f"{where}: methods.{name}: {asked.number} ranks divide each batch of training.batch_size: "
+            f"{study.training.batch_size}; ask for no more ranks than that"
+        )
+    if asked.shard == "full" and method(name).prepays:
+        raise StudyError(
+            f"{where}: resources.shard: full divides what is trained, and {name!r} reads its encoder once, on each "
+            f"rank; write methods.{name}.resources.shard: none"
+        )
 
 
 def _check_named(study: Study, where: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from finebench.bench.methods import TUNABLE, method
-from finebench.bench.study.load import make_method, spaces, tuned_training
+from finebench.bench.study.load import make_method, method_resources, spaces, tuned_training
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.search import CrossedSeeds, number_of
 from finebench.bench.study.parts.seeds import CONFIRM_BASE, Seeds, crossed
@@ -67,6 +67,7 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self._spaces: dict[str, dict[str, Space]] = {name: spaces(study, name) for name in study.methods}
+        self._resources = {name: method_resources(study, name) for name in study.methods}
         for name, by_task in self._spaces.items():
             for space in {id(space): space for space in by_task.values()}.values():
                 self._check_distinct(name, space)
@@ -199,6 +200,8 @@ class Plan:
             training=_resolved(training, known),
             select=study.select,
             tuned=tuple(options),
+            ranks=self._resources[cell.method].number,
+            shard=self._resources[cell.method].shard,
         )
 
     def grid(self, known: Identities, weight: Callable[[Cell], float] = lambda cell: 0.0) -> Iterator[Trial]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from finebench.bench.methods import code as method_code
 from finebench.bench.methods import method
@@ -51,6 +51,9 @@ class Trial:
     tuned: tuple[str, ...] = ()
     """Training options that the method's space holds: part of the configuration; the identity has them in
     `training`."""
+    ranks: int = 1
+    """Processes among which each batch is divided: sums over them are rounded in another order."""
+    shard: Literal["none", "full"] = "none"
 
     @cached_property
     def id(self) -> str:
@@ -75,6 +78,8 @@ class Trial:
         }
         if outside:
             content["code"] = outside
+        if self.ranks > 1:
+            content["ranks"] = [self.ranks, self.shard]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
@@ -113,6 +118,8 @@ class Trial:
                 "training": self.training.model_dump(),
                 "select": self.select.model_dump(),
                 "tuned": self.tuned,
+                "ranks": self.ranks,
+                "shard": self.shard,
             }
         )
 
@@ -132,4 +139,6 @@ class Trial:
             training=Training(**raw["training"]),
             select=Select(**raw["select"]),
             tuned=tuple(raw["tuned"]),
+            ranks=raw.get("ranks", 1),
+            shard=raw.get("shard", "none"),
         )

@@ -2,6 +2,6 @@
 
 In: a job.
 Out: evaluations, a trained model.
-May import: util, metrics, data, models, methods, study.schedules, study.parts.
+May import: util, metrics, data, models, methods, study.schedules, study.parts, training.ranks.
 Libraries: torch, transformers.
 """

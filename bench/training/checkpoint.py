@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from finebench.bench.models.each_step import calls_of
-from finebench.bench.models.parameters import trained_parameters
+from finebench.bench.models.parameters import trained_parameters, whole
 from finebench.bench.training.evaluation import Evaluation, Predictions, Progress
 from finebench.bench.training.measured import Measured
 from finebench.bench.util.errors import FinebenchError
@@ -65,7 +65,7 @@ def encode(
         "started_at": started_at.isoformat(),
     }
     tensors["about"] = _bytes(json.dumps(about).encode())
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
     return save(content | {"digest": _bytes(_digest(content))})
 
 
@@ -95,7 +95,7 @@ def restore(
         raise BadCheckpoint(f"not as this version writes it: {type(error).__name__} {error}") from error
     with torch.no_grad():
         for name, parameter in trained_parameters(model).items():
-            parameter.copy_(tensors[f"model/{name}"])
+            parameter.copy_(_placed(parameter, tensors[f"model/{name}"]))
             if name in state:
                 optimizer.state[parameter] = {key: _like(parameter, value) for key, value in state[name].items()}
     vars(progress).update(vars(before))
@@ -188,4 +188,14 @@ def _like(parameter: nn.Parameter, value: Tensor) -> Tensor:
     """A tensor of the optimiser's on the parameter's device and, where it has its shape, in its memory layout."""
     if value.ndim == 0:
         return value.to(parameter.device)
-    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(_placed(parameter, value))
+
+
+def _placed(parameter: Tensor, value: Tensor) -> Tensor:
+    """A whole tensor as it is copied into a parameter: of one in shards, this rank's shard."""
+    if not hasattr(parameter, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    there: Any = parameter
+    return distribute_tensor(value.to(there.device), there.device_mesh, there.placements, src_data_rank=None)

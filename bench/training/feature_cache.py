@@ -39,8 +39,8 @@ class Features:
         """Tokens of each row: [len(tokens)]."""
         return self.tokens.lengths
 
-    def batch(self, rows: NDArray[np.int64], pad_id: int) -> dict[str, Tensor]:
-        """What a model without its encoder is called with for these rows."""
+    def batch(self, rows: NDArray[np.int64], pad_id: int, among: NDArray[np.int64] | None = None) -> dict[str, Tensor]:
+        """What a model without its encoder is called with for these rows; none is padded, whatever it is `among`."""
         return head_batch(self.values[torch.from_numpy(self.places[rows])], pad_id + 1)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from finebench.bench.study.parts.training import Training
 from finebench.bench.util.errors import FinebenchError
+
+if TYPE_CHECKING:  # what most trials do without
+    from finebench.bench.training.ranks.parallel import Parallel
 
 
 class Diverged(FinebenchError):
@@ -29,8 +32,8 @@ class Inputs(Protocol):
     def lengths(self) -> np.ndarray:
         """Tokens of each row."""
 
-    def batch(self, rows: np.ndarray, pad_id: int) -> dict[str, Tensor]:
-        """What the model is called with for these rows."""
+    def batch(self, rows: np.ndarray, pad_id: int, among: np.ndarray | None = None) -> dict[str, Tensor]:
+        """What the model is called with for these rows, padded so that each has its places as `among` a whole batch."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Keeper(Protocol):
 class Job:
     """Everything one training run needs; the model is on its device with requires_grad set.
 
-    `multipliers` of the learning rate are by parameter name.
+    `multipliers` of the learning rate are by parameter name. `parallel`: the ranks among which each batch is divided.
     """
 
     model: nn.Module
@@ -82,3 +85,4 @@ class Job:
     deadline: float = math.inf
     keep_best: bool = False
     multipliers: Mapping[str, float] = field(default_factory=dict)
+    parallel: "Parallel | None" = None

@@ -12,6 +12,7 @@ bench.training.packs.batched_loop trains several runs at once.
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -74,10 +75,13 @@ def train(
 
 
 def failure(job: Job, step: int, finite: bool) -> Diverged | TimedOut | None:
-    """What ends a run after a step whose losses so far were all `finite` or not."""
-    if not finite:
+    """What ends a run after a step whose losses so far were all `finite` or not; all ranks of a run agree on it."""
+    broke, late = not finite, time.monotonic() > job.deadline
+    if job.parallel is not None:
+        broke, late = job.parallel.ranks.any(broke, late)
+    if broke:
         return Diverged(f"the loss is not finite at step {step}")
-    if time.monotonic() > job.deadline:
+    if late:
         return TimedOut(f"the time limit ran out at step {step} of {job.steps}")
     return None
 
@@ -121,16 +125,20 @@ def _step(job: Job, optimizer: torch.optim.AdamW, trained: list[nn.Parameter], r
     _reseed(job.device, (job.dropout_seed + step * 0x9E3779B97F4A7C15) & (2**63 - 1))
     keys = torch.from_numpy(step_keys([job.dropout_seed], [step])[0]).to(job.device, non_blocking=True)
     labels, loss = job.fit.labels[rows], torch.zeros((), device=job.device)
-    shares, calls = row_shares(labels, job.class_weights), calls_of(job.model)
-    for part in parts(rows, job.training.micro_batch):
-        with stream(keys, part.start, part.stop - part.start):
-            logits = logits_of(job, job.fit.tokens, rows[part])
-        share = loss_of(job, logits, labels[part], job.class_weights)
-        if part.stop - part.start < len(rows):
-            share = share * float(shares[part].sum())
-        if calls is not None and part.stop == len(rows) and (term := calls.penalty()) is not None:
-            share = share + term
-        share.backward()  # type: ignore[no-untyped-call]
+    shares, calls, ranked = row_shares(labels, job.class_weights), calls_of(job.model), job.parallel
+    divided = parts(len(rows), job.training.micro_batch, *((ranked.ranks.rank, ranked.ranks.number) if ranked else ()))
+    for index, (part, counts) in enumerate(divided):
+        with ranked.adding(last=index == len(divided) - 1) if ranked else nullcontext():
+            with stream(keys, part.start, part.stop - part.start):
+                logits = logits_of(job, job.fit.tokens, rows[part], among=rows if ranked else None)
+            share = loss_of(job, logits, labels[part], job.class_weights)
+            if part.stop - part.start < len(rows):
+                share = share * float(shares[part].sum())
+            if calls is not None and part.stop == len(rows) and (term := calls.penalty()) is not None:
+                share = share + term
+            if ranked is not None:
+                share = share * (ranked.scale * counts)
+            share.backward()  # type: ignore[no-untyped-call]
         loss = loss + share.detach()
     if calls is not None:
         calls.before()

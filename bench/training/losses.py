@@ -3,8 +3,6 @@
 Weighted by class, the loss of a batch is Σ w l / Σ w over its rows, as torch's cross_entropy has it.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,8 +35,16 @@ def row_shares(labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     return np.asarray(each / each.sum())
 
 
-def parts(rows: np.ndarray, micro_batch: int | None) -> Iterator[slice]:
-    """The places of a batch's rows, at most `micro_batch` at a time; None: all at once."""
-    size = micro_batch or len(rows)
-    for first in range(0, len(rows), size):
-        yield slice(first, min(first + size, len(rows)))
+def parts(rows: int, micro_batch: int | None, rank: int = 0, ranks: int = 1) -> list[tuple[slice, bool]]:
+    """The places of a batch's rows that one of its ranks takes, at most `micro_batch` at a time (None: all at once),
+    and whether they count.
+
+    Every rank has as many parts, since all of them compute together: one that has fewer rows than another begins with
+    the batch's last row, which does not count.
+    """
+    each, more = divmod(rows, ranks)
+    first = rank * each + min(rank, more)
+    end, most = first + each + (rank < more), each + (more > 0)
+    size = micro_batch or most
+    own = [(slice(place, min(place + size, end)), True) for place in range(first, end, size)]
+    return [(slice(rows - 1, rows), False)] * (-(-most // size) - len(own)) + own

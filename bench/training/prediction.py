@@ -13,7 +13,7 @@ from torch import Tensor
 
 from finebench.bench.data.tokenize import eval_batches
 from finebench.bench.metrics import compute
-from finebench.bench.models.parameters import trained_tensors
+from finebench.bench.models.parameters import trained_tensors, whole
 from finebench.bench.training.evaluation import Evaluation, Predictions, Progress
 from finebench.bench.training.job import Diverged, Examples, Inputs, Job
 from finebench.bench.training.losses import mean_loss
@@ -51,7 +51,7 @@ def evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
     if improved:
         progress.best = evaluation
         if job.keep_best:
-            progress.best_tensors = {name: t.cpu().clone() for name, t in trained_tensors(job.model).items()}
+            progress.best_tensors = {name: whole(t).cpu().clone() for name, t in trained_tensors(job.model).items()}
     progress.evaluations.append(evaluation)
     progress.eval_seconds += time.perf_counter() - begin
     return evaluation
@@ -59,23 +59,28 @@ def evaluate(job: Job, progress: Progress, lr: float) -> Evaluation:
 
 @torch.no_grad()
 def predict(job: Job, examples: Examples) -> Predictions:
-    """Predict a split without dropout and score it by the task's metrics."""
-    outputs: list[Tensor] = []
-    order: list[np.ndarray] = []
+    """Predict a split without dropout and score it by the task's metrics; ranks take whole batches in turn, so that
+    each is computed as by one rank."""
     total = torch.zeros((), device=job.device)
-    for picked in eval_batches(examples.tokens.lengths[examples.rows], 2 * job.training.batch_size):
+    order = eval_batches(examples.tokens.lengths[examples.rows], 2 * job.training.batch_size)
+
+    def of_batch(picked: np.ndarray) -> tuple[Tensor, Tensor]:
         rows = examples.rows[picked]
         logits = logits_of(job, examples.tokens, rows)
-        total += loss_of(job, logits, examples.labels[rows]) * len(rows)
+        return logits, loss_of(job, logits, examples.labels[rows]) * len(rows)
+
+    each = map(of_batch, order) if job.parallel is None else job.parallel.in_turn(order, of_batch, job.device)
+    outputs: list[Tensor] = []
+    for logits, loss in each:
+        total += loss
         outputs.append(logits)
-        order.append(picked)
     logits = torch.cat(outputs)
     inverse = np.argsort(np.concatenate(order), kind="stable")
     values, probability = _read(logits, job.regression)
     values = values[inverse]
     probability = None if probability is None else probability[inverse]
-    loss = float(total) / len(examples.rows)
-    return Predictions(values, probability, loss, compute(job.metrics, examples.targets, values, probability))
+    mean = float(total) / len(examples.rows)
+    return Predictions(values, probability, mean, compute(job.metrics, examples.targets, values, probability))
 
 
 def _read(logits: Tensor, regression: bool) -> tuple[np.ndarray, np.ndarray | None]:
@@ -97,11 +102,13 @@ def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tenso
     return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 
 
-def logits_of(job: Job, tokens: Inputs, rows: np.ndarray) -> Tensor:
-    """The model's logits for rows, in the trial's precision: float32 (or float64) [B, outputs]."""
-    inputs = on_device(tokens.batch(rows, job.pad_id), job.device)
+def logits_of(job: Job, tokens: Inputs, rows: np.ndarray, among: np.ndarray | None = None) -> Tensor:
+    """The model's logits for rows, in the trial's precision: float32 (or float64) [B, outputs]. In a training step on
+    several ranks they are a part of the rows `among` which a batch is divided."""
+    module = job.model if job.parallel is None or among is None else job.parallel.module
+    inputs = on_device(tokens.batch(rows, job.pad_id, among), job.device)
     with autocast(job.device, job.training.precision):
-        logits: Tensor = job.model(**inputs).logits
+        logits: Tensor = module(**inputs).logits
     return logits if logits.dtype == torch.float64 else logits.float()
 
 

@@ -140,8 +140,8 @@ class Training(TypedDict, total=False):
 
 
 class Resources(TypedDict, total=False):
-    """What one trial gets: CPUs, a share of a GPU, how many trials are trained together, and on which nodes. The same
-    keys under `per_model` hold for one model."""
+    """What one trial gets: CPUs, a share of a GPU or several, how many trials are trained together, how many ranks
+    divide each batch, and on which nodes. The same keys under `per_model` hold for one model."""
 
     cpu: float
     gpu: float | Literal["auto"]
@@ -151,6 +151,8 @@ class Resources(TypedDict, total=False):
     custom: Mapping[str, float] | None
     labels: Mapping[str, str] | None
     per_model: Mapping[str, Mapping[str, Any]] | None
+    ranks: int | Literal["auto"]
+    shard: Literal["none", "full"]
 
 
 class Statement(TypedDict, total=False):

@@ -13,7 +13,7 @@ import ray
 from ray import cloudpickle, tune
 
 from finebench.bench.driver.ray.nodes import proof
-from finebench.bench.driver.ray.nodes.proof import differences, fingerprint
+from finebench.bench.driver.ray.nodes.proof import NodeUnfit, differences, fingerprint
 
 NODE_LABEL = "ray.io/node-id"
 """Ray's own label of each node."""
@@ -62,12 +62,16 @@ class Gate(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """As the worker's; of one that cannot train, first the reason. Raises RuntimeError then, so that Ray ends it
         and its pack is free."""
-        if self.worker is not None:
-            return dict(self.worker.step())
+        node = ray.get_runtime_context().get_node_id()
+        if self.worker is not None and not self.told:
+            try:
+                return dict(self.worker.step())
+            except NodeUnfit as error:  # of one on which another rank was to train
+                node, self.why = error.node, error.why
         if self.told:
             raise RuntimeError(f"this node cannot train: {self.why}")
         self.told = True
-        unfit = {"node": ray.get_runtime_context().get_node_id(), "why": self.why, "lasts": self.lasts}
+        unfit = {"node": node, "why": self.why, "lasts": self.lasts}
         return {"done": False, "rung": 0, "value": 0.0, "payload": {"unfit": unfit}}
 
     def cleanup(self) -> None:
@@ -107,11 +111,12 @@ def own_fingerprint() -> dict[str, str]:
 def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
     bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {}) | config["beside"]
+    bundles = [dict(bundle) for _ in range(config["ranks"])]  # on one node, where one has room for all
     labels = dict(config["labels"])
     if config["avoid"]:
         labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"
-    options: dict[str, Any] = {"bundle_label_selector": [labels]} if labels else {}
-    return tune.PlacementGroupFactory([bundle], **options)
+    options: dict[str, Any] = {"bundle_label_selector": [dict(labels) for _ in bundles]} if labels else {}
+    return tune.PlacementGroupFactory(bundles, strategy="PACK", **options)
 
 
 @contextmanager

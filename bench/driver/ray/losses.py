@@ -10,12 +10,15 @@ from typing import Any
 import ray
 
 from finebench.bench.training.worker.result_rows import LONGEST_REASON
-from finebench.bench.util.errors import plain
+from finebench.bench.util.errors import DeviceLost, plain
 
 MOST_NODES = 10
 """Nodes that one pack may lose without a retry: one that takes machine after machine with it has an end too."""
 
-_IP = re.compile(r"^\s*ip: (\S+)\s*$", re.MULTILINE)
+NODE_DIED = "its node has died"
+"""What Ray says where a process was lost with its node."""
+
+IP = re.compile(r"^\s*ip: (\S+)\s*$", re.MULTILINE)
 
 
 def said(trial: Any) -> str:
@@ -27,12 +30,12 @@ def said(trial: Any) -> str:
 
 def with_node(trial: Any) -> bool:
     """Whether a trial's worker was lost since its node has gone."""
-    return bool(getattr(trial.get_pickled_error(), "preempted", False)) or "its node has died" in said(trial)
+    return bool(getattr(trial.get_pickled_error(), "preempted", False)) or NODE_DIED in said(trial)
 
 
 def node_name(trial: Any) -> str | None:
     """The host name of the node, alive or not, on which a trial's worker was lost; None where that is not known."""
-    found = _IP.search(said(trial))
+    found = IP.search(said(trial))
     ip = found[1] if found else getattr(getattr(trial, "temporary_state", None), "location", None)
     ip = getattr(ip, "hostname", ip)  # what a worker that has reported said of itself
     if not ip or not ray.is_initialized():
@@ -47,7 +50,9 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
     other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
-    error, text = trial.get_pickled_error(), said(trial)
+    error = trial.get_pickled_error()
+    cause = getattr(error, "cause", None)  # our own word of it, where the worker had one
+    text = str(cause) if isinstance(cause, DeviceLost) else said(trial)
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
     if struck and not memory:

@@ -39,7 +39,6 @@ the evaluation that it is in."""
 SOON = 0.02
 """Seconds for which Ray Tune's loop waits for rows to be stored on a disk, where the next pack may rest on them; while
 an object store takes its time, it looks after other workers."""
-
 STOP_GRACE = 60.0
 """Seconds that workers have for their last checkpoints once the run is told to stop."""
 
@@ -100,6 +99,7 @@ class TuneAdapter:
             "gpu": ask.gpus,
             "beside": ask.others,
             "labels": ask.labels,
+            "ranks": pack.trials[0].ranks,
             "avoid": self.fitness.avoid_for(pack.key, ask),
         }
 

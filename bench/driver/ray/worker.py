@@ -1,15 +1,15 @@
 """The Ray Tune trainable: a reused worker that trains one pack after another and reports rows as Arrow bytes."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finebench.bench.training.worker.messages import Share, Shipment
+from finebench.bench.driver.ray.model_files import localise
+from finebench.bench.training.worker.messages import Share
 from finebench.bench.util.errors import DeviceLost
 from finebench.bench.util.own_python import installed_first
 from finebench.bench.util.quick_imports import uncollected
-from finebench.bench.util.user_cache import cache_folder, trim, used
+from finebench.bench.util.user_cache import used
 
 with uncollected():
     from ray import tune
@@ -24,8 +24,8 @@ HEARTBEAT_SECONDS = 5.0
 class PackWorker:
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
-    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `cpus` and `gpu`; `step` returns `done`,
-    the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `ranks`, and the `cpus` and `gpu` of each
+    rank; `step` returns `done`, the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
     """
 
     run_: "PackRun"
@@ -37,9 +37,13 @@ class PackWorker:
             from finebench.bench.training.worker.pack_runner import PackRun  # noqa: F401  with all that training needs
             from finebench.bench.training.worker.worker_cache import WorkerCache
 
-        local = localise(shipment, files)
+        local, share = localise(shipment, files), Share(config["cpus"], config["gpu"])
         self.unpacked = None if files is None else Path(local.model_folder)
-        self.cache = WorkerCache(local, Share(config["cpus"], config["gpu"]))
+        self.cache = WorkerCache(local, share)
+        if config["ranks"] > 1:
+            from finebench.bench.driver.ray.rank_actors import RayFollowers
+
+            self.cache.followers = RayFollowers(shipment, files, share)
         self._begin(config)
 
     def prove(self) -> None:
@@ -136,41 +140,3 @@ class PackWorker:
 
 class Worker(PackWorker, tune.Trainable):  # type: ignore[misc]
     """The same as a trainable of Ray Tune, where driver and worker are one machine (else: bench.driver.ray.gate)."""
-
-
-def pack_files(folder: Path) -> dict[str, bytes]:
-    """A model folder's files as bytes, to be sent once per node to workers that do not share a disk with the driver."""
-    wanted = (".json", ".safetensors", ".txt", ".model", ".bin")
-    files = (path for path in sorted(folder.iterdir()) if path.suffix in wanted and path.is_file())
-    return {path.name: path.read_bytes() for path in files}
-
-
-def localise(shipment: Shipment, files: dict[str, bytes] | None) -> Shipment:
-    """The shipment with its model folder on this node."""
-    return shipment if files is None else replace(shipment, model_folder=str(_unpack(files)))
-
-
-def _unpack(files: dict[str, bytes]) -> Path:
-    """Write shipped model files into this node's cache, once; returns the folder."""
-    import hashlib
-    import tempfile
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, data in files.items():
-        digest.update(name.encode() + len(data).to_bytes(8, "big"))
-        digest.update(data)
-    final = cache_folder() / "models" / digest.hexdigest()
-    if final.is_dir():
-        used(final)
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="_", dir=final.parent))
-    for name, data in files.items():
-        (temporary / Path(name).name).write_bytes(data)
-    try:
-        temporary.rename(final)
-    except OSError:  # another worker of this node was first; its files are the same
-        if not final.is_dir():
-            raise
-    trim()
-    return final

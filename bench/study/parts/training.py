@@ -97,17 +97,28 @@ def _one_model(given: dict[str, Any]) -> dict[str, Any]:
     known = Resources.model_fields.keys() - {"per_model"}
     for key in given.keys() - known:
         raise ValueError(choose("key", key, known))
-    Resources.model_validate(given)
+    alone = "shard" in given and not given.keys() & {"gpu", "ranks"}  # the study's ranks, which are not known here
+    Resources.model_validate(({"ranks": 2} if alone else {}) | given)
     return given
 
 
 class Resources(Part):
     """What one trial gets: CPUs, a share of a GPU, and how many trials are trained together (both auto: measured); and
-    which nodes of a cluster it may run on. None of it changes a result, or a trial's id."""
+    which nodes of a cluster it may run on.
 
-    cpu: float = Field(default=1, gt=0)
-    gpu: float | Literal["auto"] = "auto"
-    pack: int | Literal["auto"] = "auto"
+    A trial on several GPUs, or several `ranks`, divides each batch among as many processes: all else is then of each.
+    Of all this only `ranks` and `shard` are part of a trial's id.
+    """
+
+    cpu: float = Field(default=1, gt=0, description="CPUs, of each rank")
+    gpu: float | Literal["auto"] = Field(default="auto", description="a share of a GPU, or how many: one for each rank")
+    pack: int | Literal["auto"] = Field(default="auto", description="trials that are trained together")
+    ranks: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
+        default="auto", description="processes that divide each batch; auto: as many as whole GPUs, else one"
+    )
+    shard: Literal["none", "full"] = Field(
+        default="none", description="full: each rank holds its part of the model alone (FSDP2)"
+    )
     accelerator: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="type of GPU, as Ray calls it, e.g. H100"
     )
@@ -123,6 +134,18 @@ class Resources(Part):
     per_model: dict[str, Annotated[dict[str, Any], AfterValidator(_one_model)]] | None = Field(
         default=None, description="by name of a model: what its trials get instead"
     )
+
+    @property
+    def number(self) -> int:
+        """How many ranks a trial has."""
+        if self.ranks != "auto":
+            return self.ranks
+        return int(self.gpu) if self.gpu != "auto" and self.gpu > 1 else 1
+
+    @property
+    def each(self) -> float | Literal["auto"]:
+        """What each rank gets of a GPU."""
+        return 1.0 if self.gpu != "auto" and self.gpu > 1 else self.gpu
 
     @field_validator("gpu")
     @classmethod
@@ -171,9 +194,9 @@ class Resources(Part):
         return Resources.model_validate(self.model_dump(exclude={"per_model"}) | own)
 
     def gpus(self, there: float) -> float:
-        """The share of a GPU, before anything is measured, where there are so many of them now: `auto` takes a whole
-        one where there is one, and waits for one whose type is named."""
-        return (1.0 if there > 0 or self.waits_for_gpu else 0.0) if self.gpu == "auto" else float(self.gpu)
+        """The share of a GPU that each rank gets, before anything is measured, where there are so many of them now:
+        `auto` takes a whole one where there is one, and waits for one whose type is named."""
+        return (1.0 if there > 0 or self.waits_for_gpu else 0.0) if self.gpu == "auto" else float(self.each)
 
     @property
     def waits_for_gpu(self) -> bool:
@@ -186,3 +209,16 @@ class Resources(Part):
         Ray's own convention takes a thousandth."""
         typed = {} if self.accelerator is None else {f"accelerator_type:{self.accelerator}": 0.001}
         return typed | ({} if self.memory is None else {"memory": float(self.memory)}) | (self.custom or {})
+
+    @model_validator(mode="after")
+    def _on_ranks(self) -> Self:
+        number = self.number
+        if self.gpu != "auto" and self.gpu > 0 and number > 1 and self.gpu != number:
+            raise ValueError(f"{number} ranks train on one GPU each, so gpu is {number}, 0 or auto, not {self.gpu:g}")
+        if self.gpu != "auto" and self.gpu > 1 and number == 1:
+            raise ValueError(f"one rank trains on one GPU: leave ranks out, or ask for gpu: 1, not {self.gpu:g}")
+        if number > 1 and self.pack not in ("auto", 1):
+            raise ValueError(f"pack {self.pack}: a trial on several ranks is trained alone; leave pack out")
+        if self.shard == "full" and number == 1:
+            raise ValueError("shard: full divides a model among ranks: it needs gpu: 2 or more, or ranks: 2 or more")
+        return self

@@ -2,6 +2,7 @@
 
 In: packs, and what all trials of a study share.
 Out: a record for each trial.
-May import: util, metrics, data, models, methods, study.parts, study, results, training, training.packs.
+May import: util, metrics, data, models, methods, study.parts, study, results, training,
+training.packs, training.ranks.
 Libraries: pyarrow, torch.
 """

@@ -18,4 +18,5 @@ def kind(trial: Trial) -> str:
     model, task = trial.model, trial.task
     names = [model.name, model.revision, task.name, task.revision, trial.method]
     waits = trial.budget.seconds is not None  # for a measured speed
-    return json.dumps([names, shape, trial.training.model_dump(), waits], sort_keys=True)
+    ranked = [] if trial.ranks == 1 else [trial.ranks, trial.shard]
+    return json.dumps([names, shape, trial.training.model_dump(), waits, *ranked], sort_keys=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -11,6 +12,7 @@ from finebench.bench.data.task_data import TaskData
 from finebench.bench.data.tokenize import Tokens
 from finebench.bench.methods import Method, longest_input, method
 from finebench.bench.methods.cost import method_cost
+from finebench.bench.models.each_step import calls_of
 from finebench.bench.models.freeze_check import FreezeAudit
 from finebench.bench.models.frozen_encoder import Apart, split
 from finebench.bench.models.gradient_checkpointing import recompute
@@ -25,6 +27,10 @@ from finebench.bench.training.optimiser import multipliers_of
 from finebench.bench.training.packs.stacked_model import share_frozen
 from finebench.bench.training.prediction import on_device
 from finebench.bench.training.worker.worker_cache import WorkerCache
+from finebench.bench.util.errors import MethodError
+
+if TYPE_CHECKING:
+    from finebench.bench.training.ranks.group import Ranks
 
 
 def make_job(
@@ -34,30 +40,39 @@ def make_job(
     measured: Measured,
     sharing: nn.Module | None = None,
     tried: Callable[[], None] = lambda: None,
+    ranks: "Ranks | None" = None,
 ) -> tuple[Job, FreezeAudit]:
     """Build a trial's model and its data; what is counted on the way is put into `measured`.
 
     `rate`: steps per second of a seconds budget. Frozen tensors are those of `sharing` where they are equal. `tried` is
     called after passes that find out how such a model runs here: those are no cost of this trial's, since others of its
-    kind are spared them.
+    kind are spared them. `ranks`: those on which the trial is trained, where it is on several.
     """
     task = cache.shipment.tasks[trial.task.name]
     backbone = cache.backbone(task)
     tuned: Method = method(trial.method)(**trial.hyperparameters)
     rows = cache.draw(trial)
     measured.n_fit, measured.n_select = len(rows.fit), len(rows.select)
-    model = build(backbone, tuned, trial.seeds.stream("init")).to(cache.device)
+    model = build(backbone, tuned, trial.seeds.stream("init"))
+    in_shards = ranks is not None and trial.shard == "full"  # which may be too large for a device
+    model = model if in_shards else model.to(cache.device)
     audit = FreezeAudit(model)
+    encoder, head, total = trainable_counts(model, backbone.head_names)
+    measured.trainable_params, measured.head_params = encoder + head, head
+    measured.total_params = total
+    measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
+    if trial.shard == "full" and calls_of(model) is not None:
+        raise MethodError(f"{tuned.name} looks at whole parameters at every step: resources.shard: full has none")
+    if ranks is not None and in_shards:
+        from finebench.bench.training.ranks.parallel import shard
+
+        shard(model, ranks, cache.device)
     if sharing is not None:
         share_frozen(sharing, model)
     longest = longest_input(trial.training.max_length, tuned, cache.architecture)
     train_tokens = cache.tokens(task, "train", longest)
     if cache.fit_to_device(model, trial, train_tokens, rows.fit, backbone.pad_id):
         tried()
-    encoder, head, total = trainable_counts(model, backbone.head_names)
-    measured.trainable_params, measured.head_params = encoder + head, head
-    measured.total_params = total
-    measured.delta_bytes = sum(4 * tensor.numel() for tensor in trained_tensors(model).values())
     score_tokens = cache.tokens(task, "score", longest)
     flops = _flops(trial, cache, tuned, model, task, train_tokens, rows)
     measured.flops = flops

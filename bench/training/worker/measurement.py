@@ -77,6 +77,11 @@ class Meter:
         return _nvml_joules(torch.cuda.get_device_properties(self.device).uuid)
 
 
+def most(*values: int | None) -> int | None:
+    """The largest of what is known."""
+    return max((value for value in values if value is not None), default=None)
+
+
 def _reset_peak_rss() -> bool:
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from finebench.bench.data.task_data import TaskData
 from finebench.bench.study.trial_id import Trial
@@ -48,6 +48,35 @@ class Share:
     def exclusive(self) -> bool:
         """Whether no other trial may be put on the same GPU."""
         return self.gpu == 0 or self.gpu >= 1
+
+
+class Orders(NamedTuple):
+    """What rank 0 of a pack tells its other ranks: to meet it where its store listens, and to train the same pack on as
+    large a share of their machine. `measures`: nothing but its speed."""
+
+    share: Share
+    trials: tuple[str, ...]
+    rungs: bool
+    rate: float | None
+    number: int
+    host: str
+    port: int
+    measures: bool = False
+
+
+class Followers(Protocol):
+    """The processes of ranks 1 and on, which reach rank 0 at `host`."""
+
+    host: str
+
+    def follow(self, orders: Orders) -> None:
+        """Let every one of them take part in a pack; returns at once."""
+
+    def gone(self) -> str | None:
+        """Which of them has ended, and what is known of it; None while all are there."""
+
+    def end(self) -> None:
+        """End their processes; the next pack gets others."""
 
 
 class Need(NamedTuple):

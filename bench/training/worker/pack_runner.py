@@ -7,6 +7,7 @@ loop in turn, evaluation by evaluation, bit for bit as alone.
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from finebench.bench.results.record import Record
 from finebench.bench.study.trial_id import Trial
@@ -16,9 +17,13 @@ from finebench.bench.training.loop import steps_per_second
 from finebench.bench.training.packs.batched_loop import Lane, obstacle, train_together
 from finebench.bench.training.worker.make_job import on_stored_features
 from finebench.bench.training.worker.messages import Pack
+from finebench.bench.training.worker.on_ranks import on_ranks
 from finebench.bench.training.worker.trial_runner import Member
 from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import DeviceLost
+
+if TYPE_CHECKING:  # what most trials do without
+    from finebench.bench.training.ranks.group import Ranks
 
 CALIBRATION_STEPS = 30
 
@@ -39,12 +44,23 @@ class PackRun:
     stacked are trained in turn, and a note says why.
     """
 
-    def __init__(self, cache: WorkerCache, pack: Pack, rate: float | None = None, fused: bool | None = None) -> None:
+    def __init__(
+        self,
+        cache: WorkerCache,
+        pack: Pack,
+        rate: float | None = None,
+        fused: bool | None = None,
+        ranks: "Ranks | None" = None,
+    ) -> None:
         cache.watch.begin()
         self.cache = cache
+        self.ranks, self._meets = ranks, ranks is None and pack.trials[0].ranks > 1
+        self.pack, self.rate = pack, rate
         together = 1 if pack.searches else len(pack.trials)
         beside = len(pack.trials)  # a search's seeds take turns: their times are their own, their memory is not
-        self.members = [Member(trial, cache, rate, together=together, beside=beside) for trial in pack.trials]
+        self.members = [
+            Member(trial, cache, rate, together=together, beside=beside, ranks=self.ranks) for trial in pack.trials
+        ]
         self._told: set[str] = set()
         self.metric = cache.shipment.tasks[pack.trials[0].task.name].task.metric
         self.index = 0
@@ -53,10 +69,19 @@ class PackRun:
         self._together = self._train_together() if fused and len(pack.trials) > 1 else None
 
     def advance(self) -> Rung | None:
-        """Train every member to its next evaluation (fused: to the next one of any); None once all have ended."""
+        """Train every member to its next evaluation (fused: to the next one of any); None once all have ended.
+
+        Raises DeviceLost where the other ranks of a pack do not come.
+        """
+        if self._meets:
+            self._meet()
+        if self.ranks is not None and not self._go(True):
+            self._leave()
+            return None
         evaluation = next(self._together, None) if self._together else None
         evaluations = [evaluation] if evaluation else [member.advance() for member in self.members]
         if all(member.finished for member in self.members):
+            self._part()
             return None
         self.index += 1
         values = [evaluation.select.metrics[self.metric] for evaluation in evaluations if evaluation]
@@ -116,6 +141,42 @@ class PackRun:
             self._together = None
         for member in self.members:
             member.close()
+        self._part()
+
+    def _meet(self) -> None:
+        """Get the other ranks together."""
+        from finebench.bench.training.worker.followers import assemble
+
+        self._meets, self.ranks = False, assemble(self.cache, self.pack, self.rate)
+        for member in self.members:
+            member.ranks = self.ranks
+
+    def _go(self, on: bool) -> bool:
+        """As rank 0, tell the others whether to train to the next evaluation; what rank 0 tells. Where the ranks cannot
+        reach each other, what they train has failed."""
+        if self.ranks is None or self.ranks.broken is not None:
+            return on
+        try:
+            return self.ranks.go(on)
+        except Exception as error:  # as in `Member.advance`
+            self.ranks.heard(error)
+            for member in self.members:
+                if not member.finished:
+                    member.fail(error)
+            return on
+
+    def _part(self) -> None:
+        """Let the other ranks go, once all is trained or as rank 0 gives it up."""
+        self._go(False)
+        self._leave()
+
+    def _leave(self) -> None:
+        """End the group of ranks; where it is broken, the others' processes too: one of them may wait for ever."""
+        ranks, self.ranks = self.ranks, None
+        if ranks is not None:
+            ranks.close()
+            if ranks.broken is not None and self.cache.followers is not None:
+                self.cache.followers.end()
 
     @property
     def lost(self) -> str | None:
@@ -148,13 +209,31 @@ class PackRun:
         return [member.record(pruned and not member.finished) for member in self.members]
 
 
-def calibrate(cache: WorkerCache, trial: Trial) -> float:
+def calibrate(cache: WorkerCache, trial: Trial, ranks: "Ranks | None" = None) -> float:
     """Optimiser steps per second of this trial's shape on this machine, from a short run that leaves nothing behind.
 
     Where a trial computes features first, what that takes of its seconds budget is spread over its steps.
     """
-    member = Member(trial, cache, rate=1.0)
+    if trial.ranks == 1:
+        return _rate(cache, trial, None)
+    if ranks is None:
+        from finebench.bench.training.worker.followers import assemble
+
+        ranks = assemble(cache, Pack((trial,)), measures=True)
+    try:
+        return _rate(cache, trial, ranks)
+    except Exception:
+        if cache.followers is not None:  # they may wait for ever
+            cache.followers.end()
+        raise
+    finally:
+        ranks.close()
+
+
+def _rate(cache: WorkerCache, trial: Trial, ranks: "Ranks | None") -> float:
+    member = Member(trial, cache, rate=1.0, ranks=ranks)
     job, apart = on_stored_features(trial, cache, *member.make_job())
+    job = job if ranks is None else on_ranks(job, ranks)
     if apart is None:
         return steps_per_second(job, CALIBRATION_STEPS)
     rate, budget = steps_per_second(job, CALIBRATION_STEPS * 10), trial.budget.seconds or math.inf

@@ -2,8 +2,10 @@
 
 import json
 import math
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,7 @@ def make_record(
         "peak_allocated_bytes": None if packed else measured.peak_allocated_bytes,
         "energy_joules": None if packed else measured.energy_joules,
         "pack_size": measured.pack_size,
+        "ranks": trial.ranks,
         "exclusive": measured.alone and not packed,
         "device": device,
         "hostname": machine.hostname(),
@@ -150,6 +153,13 @@ def _probability(scored: Predictions) -> pa.Array:
         return pa.nulls(len(scored.values), kind)
     offsets = np.arange(len(found) + 1, dtype=np.int32) * found.shape[1]
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.ravel(), pa.float32())).cast(kind)
+
+
+def one_line(error: BaseException) -> str:
+    """Exception and innermost place in one line, as a row's reason has it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {plain(str(error))}{where}"
 
 
 def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: str, host: str | None = None) -> Record:

@@ -5,12 +5,10 @@ bench.training.loop, how several train together bench.training.packs.batched_loo
 """
 
 import time
-import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -33,13 +31,17 @@ from finebench.bench.training.optimiser import make_optimizer
 from finebench.bench.training.packs.batched_loop import Lane
 from finebench.bench.training.worker import checkpoint_policy, measurement
 from finebench.bench.training.worker.make_job import make_job, on_stored_features
-from finebench.bench.training.worker.result_rows import make_record
+from finebench.bench.training.worker.on_ranks import SharedKeeper, Taken, on_ranks, taken_by_all
+from finebench.bench.training.worker.result_rows import make_record, one_line
 from finebench.bench.training.worker.solitude import Solitude
 from finebench.bench.training.worker.weights import save_delta
 from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util import machine
 from finebench.bench.util.device_faults import lost, out_of_memory
-from finebench.bench.util.errors import MethodError, ResultsError, plain
+from finebench.bench.util.errors import MethodError, ResultsError
+
+if TYPE_CHECKING:  # what most trials do without
+    from finebench.bench.training.ranks.group import Ranks
 
 
 @dataclass
@@ -62,15 +64,19 @@ class Member:
     finished: bool = False
     notes: list[str] = field(default_factory=list)
     solitude: Solitude | None = None
+    ranks: "Ranks | None" = None
 
     def __post_init__(self) -> None:
         self.measured = Measured(pack_size=self.together)
+        self._others_alone = True
 
     def advance(self) -> Evaluation | None:
         """Train to the next evaluation; None once the trial has ended, for whatever reason."""
         if self.finished:
             return None
         try:
+            if self.ranks is not None:
+                self.ranks.check()
             if self.run is None:
                 self.run = self._start()
             return next(self.run)
@@ -82,16 +88,19 @@ class Member:
 
     def fail(self, error: BaseException) -> None:
         """End with the status that an exception stands for."""
-        if isinstance(error, checkpoint_policy.Stopped):
+        agreed = self.lane is not None and isinstance(error, checkpoint_policy.Stopped | Diverged | TimedOut)
+        if self.ranks is not None and not agreed and (heard := self.ranks.heard(error)) is not None:
+            self._end(*heard)
+        elif isinstance(error, checkpoint_policy.Stopped):
             self._end("stopped", str(error))
         elif isinstance(error, Diverged):
             self._end("diverged", str(error))
         elif isinstance(error, TimedOut):
             self._end("timeout", str(error))
         elif gone := lost(self.cache.device):
-            self._end("lost", f"{_one_line(error)}; the process has lost its GPU: {gone}")
+            self._end("lost", f"{one_line(error)}; the process has lost its GPU: {gone}")
         else:
-            self._end("oom" if out_of_memory(error) else "error", _one_line(error))
+            self._end("oom" if out_of_memory(error) else "error", one_line(error))
 
     def prepare(self, sharing: nn.Module | None = None) -> Lane:
         """Build the trial, or take it up at its checkpoint; its frozen tensors are those of `sharing` where equal."""
@@ -109,25 +118,33 @@ class Member:
         job, self.apart = on_stored_features(self.trial, self.cache, job, self._audit)
         charge(job, self.progress)
         job = replace(job, deadline=time.monotonic() + self._time_left())
+        if self.ranks is not None:
+            job = on_ranks(job, self.ranks)
 
         def measure() -> None:
             together = max(self.measured.pack_size, self.beside) > 1  # what several took of one process is none's own
             self.measured.startup_seconds = (before.startup_seconds or 0.0) + startup
-            peak = _most(before.peak_memory_bytes, self._meter.peak_memory())
-            allocated = _most(before.peak_allocated_bytes, self._meter.peak_allocated())
             self._look()
-            self.measured.peak_memory_bytes = None if together else peak
-            self.measured.peak_allocated_bytes = None if together else allocated
             watched = self.solitude is not None and not self.solitude.company
-            self.measured.energy_joules = self._energy(before) if watched and not together else None
+            taken = Taken(
+                measurement.most(before.peak_memory_bytes, self._meter.peak_memory()),
+                measurement.most(before.peak_allocated_bytes, self._meter.peak_allocated()),
+                self._energy(before) if watched else None,
+                self.measured.alone,
+            )
+            taken = taken if self.ranks is None else taken_by_all(self.ranks, taken)
+            self._others_alone = taken.alone
+            self.measured.peak_memory_bytes = None if together else taken.peak_memory
+            self.measured.peak_allocated_bytes = None if together else taken.peak_allocated
+            self.measured.energy_joules = None if together else taken.joules
 
         self._measure = measure
         self.lane = Lane(job, self.progress, optimizer, self._keeper(job, optimizer, measure))
         return self.lane
 
     def _look(self) -> None:
-        """Note whether the trial has been by itself until now."""
-        self.measured.alone = self.solitude is not None and self.solitude.kept()
+        """Note whether the trial has been by itself until now, as far as it is known of all its ranks."""
+        self.measured.alone = self._others_alone and self.solitude is not None and self.solitude.kept()
 
     def complete(self) -> None:
         """What follows the last step: final measures, the freeze audit, the chosen checkpoint."""
@@ -169,11 +186,11 @@ class Member:
         forget()  # what dropout kept for the trial before would count as this one's memory
         self._meter = measurement.Meter(self.cache.device, self.cache.share.exclusive)
         self._meter.start()
-        return make_job(self.trial, self.cache, self.rate, self.measured, sharing, self._meter.start)
+        return make_job(self.trial, self.cache, self.rate, self.measured, sharing, self._meter.start, self.ranks)
 
     def _identity(self, job: Job) -> dict[str, Any]:
         """What must be equal for a checkpoint to be continued bit by bit."""
-        return {
+        own = {
             "trial_id": self.trial.id,
             "training_version": TRAINING_VERSION,
             "steps": job.steps,
@@ -181,6 +198,7 @@ class Member:
             "device": machine.device_name(job.device.type),
             "threads": torch.get_num_threads(),
         }
+        return own if self.ranks is None else dict(self.ranks.told(own))
 
     def _resume(self, job: Job, optimizer: torch.optim.AdamW) -> Measured:
         """Take up the trial's checkpoint, where there is one that can be used; returns what was measured before."""
@@ -191,6 +209,8 @@ class Member:
             except (ResultsError, OSError) as error:
                 self.notes.append(f"{self.trial.id}: its checkpoint cannot be read, it starts anew: {error}")
                 watch.trouble(error)
+        if self.ranks is not None:  # the others need not reach RESULTS
+            data = self.ranks.told(data)
         if data is not None:
             try:
                 identity = self._identity(job)
@@ -203,15 +223,16 @@ class Member:
 
     def _keeper(
         self, job: Job, optimizer: torch.optim.AdamW, measure: Callable[[], None]
-    ) -> checkpoint_policy.TrialKeeper:
+    ) -> checkpoint_policy.TrialKeeper | SharedKeeper:
         def encode() -> bytes:
             measure()
             identity = self._identity(job)
             return checkpoint.encode(identity, job.model, optimizer, self.progress, self.measured, self.started_at)
 
-        return checkpoint_policy.TrialKeeper(
+        keeper = checkpoint_policy.TrialKeeper(
             self.cache.watch, self.trial.id, encode, self._meter.aside, self.notes.append, self.beside
         )
+        return keeper if self.ranks is None else SharedKeeper(self.ranks, keeper, encode)
 
     def _time_left(self) -> float:
         """Seconds of the trial's time limit that earlier parts of it have not used; a pack has its trials' together,
@@ -230,7 +251,7 @@ class Member:
     def _keep(self) -> None:
         """Store the chosen checkpoint's trained tensors, where they are asked for."""
         shipment = self.cache.shipment
-        if shipment.keep == "none" or self.progress.best_tensors is None:
+        if shipment.keep == "none" or self.progress.best_tensors is None or (self.ranks and self.ranks.rank):
             return
         task = shipment.tasks[self.trial.task.name]
         folder = ResultsFolder(shipment.results)
@@ -270,14 +291,3 @@ class Member:
             device=machine.device_name(self.cache.device.type),
             started_at=self.started_at,
         )
-
-
-def _most(*values: int | None) -> int | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _one_line(error: BaseException) -> str:
-    """Exception and innermost place in one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {plain(str(error))}{where}"

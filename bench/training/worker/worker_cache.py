@@ -21,7 +21,7 @@ from finebench.bench.training.worker.checkpoint_policy import Watch
 from finebench.bench.training.worker.determinism import obstacle, set_strict
 from finebench.bench.training.worker.float32_modules import Attempt, attempts, run_in_float32, spare
 from finebench.bench.training.worker.kind import kind
-from finebench.bench.training.worker.messages import Share, Shipment, own_bytes
+from finebench.bench.training.worker.messages import Followers, Share, Shipment, own_bytes
 from finebench.bench.util.cpu_allocator import keep_freed_memory
 from finebench.bench.util.doors import load_plugin
 
@@ -42,11 +42,17 @@ class WorkerCache:
         self._tokens: dict[tuple[str, str, int], Tokens] = {}
         self.notes: list[str] = []
         self.features = FeatureStore()
+        self.followers: Followers | None = None
         self._fitted: dict[str, tuple[list[str], bool]] = {}  # by kind of trial: `fit_to_device`
 
     def take(self, share: Share) -> None:
         """Train on this share of the machine from now on."""
         self.share, self.device = share, _claim(share)
+
+    def close(self) -> None:
+        """End the processes that train as other ranks than this one."""
+        if self.followers is not None:
+            self.followers.end()
 
     def backbone(self, task: TaskData) -> Backbone:
         """The pristine model with a head for this task, on the CPU."""
@@ -80,7 +86,9 @@ class WorkerCache:
         key = kind(trial)
         tried = key not in self._fitted
         if tried:
-            self._fitted[key] = self._try(model, trial, attempts(model, tokens, rows, pad_id))
+            alone, together, evaluation = attempts(model, tokens, rows, pad_id)
+            tries = (alone, evaluation) if trial.shard == "full" else (alone, together, evaluation)  # never stacked
+            self._fitted[key] = self._try(model, trial, tries)
         names, strict = self._fitted[key]
         if not tried:
             run_in_float32(model, names)

@@ -122,6 +122,17 @@ def test_what_was_spent_on_shared_trials_is_what_trials_alone_take(tmp_path: Pat
     assert (row["shared"], row["untimed"]) == (2, 0)
 
 
+def test_a_trial_on_several_ranks_occupies_a_machine_for_each(tmp_path: Path) -> None:
+    """Also one beside which others ran; rows that are older than the column are of one."""
+    folder = empty(tmp_path)
+    folder.add(seed=1, ranks=2, steps=200, train_seconds=10.0, eval_seconds=2.0, startup_seconds=1.0)
+    folder.add(seed=2, ranks=2, steps=100, exclusive=False, train_seconds=99.0, eval_seconds=9.0, startup_seconds=9.0)
+    folder.add(seed=3, steps=200, train_seconds=30.0, eval_seconds=2.0, startup_seconds=1.0)
+    made = spent(folder)
+    assert made["train_seconds"].tolist() == pytest.approx([20.0, 12.5, 30.0])
+    assert made["eval_seconds"].tolist() == pytest.approx([4.0, 3.0, 2.0])
+
+
 def test_time_that_nothing_tells_is_counted_as_unknown(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     folder.add(seed=1, exclusive=False, **dict.fromkeys(UNTIMED))

@@ -32,7 +32,7 @@ from finebench.bench.scheduling.slots import parallel, slots
 from finebench.bench.study.load import load_study
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.util.errors import InputError
-from tests.bench.tiny import tiny_study
+from tests.bench.tiny import run_tiny, tiny_study
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 GRID: dict[str, Any] = {"methods": {"full": {"lr": [1e-3, 1e-2]}}, "seeds": 2, "tasks": ["mini-cola"]}
@@ -287,6 +287,7 @@ def test_more_than_a_machine_has_is_refused_before_anything_is_written(
         ({"gpu": 0.1}, 64, 2, 20),
         ({"gpu": 0.3}, 16, 1, 3),
         ({"gpu": 2}, 16, 5, 2),
+        ({"gpu": 0, "ranks": 4}, 18, 5, 4),
         ({"gpu": 0}, 16, 1, 16),
         ({"gpu": 0.25, "cpu": 8}, 16, 1, 2),
         ({"cpu": 3}, 16, 0, 5),
@@ -422,3 +423,16 @@ def test_beaten_deltas_go_in_an_object_store_too() -> None:
     best.saw(rows[3:])
     winner = max(rows, key=lambda row: (row.select_score or 0.0, -row.seed))
     assert results.names("deltas", ".safetensors") == [f"{winner.trial_id}.safetensors"]
+
+
+def test_another_number_of_ranks_is_another_study(tmp_path: Path) -> None:
+    """Their trials would stand in one cell; refused before anything trains or is written."""
+    run_tiny(tmp_path, fractions=[0.05])
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file())
+    ranked = {"bitfit": {"lr": [5e-3], "resources": {"gpu": 0, "ranks": 2}}, "full": {"lr": [1e-3]}}
+    with pytest.raises(InputError, match=r"holds trials of 'bitfit' on one rank, and the study's.*on 2 ranks"):
+        run_tiny(tmp_path, fractions=[0.05], methods=ranked)
+    assert [one for one in before if "lock" not in one[0].name] == sorted(
+        (path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if path.is_file() and "lock" not in path.name
+    )
+    run_tiny(tmp_path, fractions=[0.05], methods={"full": {"lr": [1e-3]}}, resources={"gpu": 0})

@@ -176,3 +176,11 @@ def test_a_budget_of_seconds_weighs_as_what_a_core_does_in_it() -> None:
     assert estimate.weight(made[0]) == pytest.approx(100 * estimate.NOMINAL + made[0].eval_flops)
     assert estimate.weight(made[1]) == made[1].train_flops + made[1].eval_flops
     assert estimate.weight(made[0]) > estimate.weight(made[1])
+
+
+def test_ranks_are_told() -> None:
+    found = forecast(tiny_study(resources={"gpu": 0, "ranks": 2, "shard": "full"}), None)
+    said = (
+        "on several ranks, whose time is foreseen as if their messages took none: full 2 in shards, bitfit 2 in shards"
+    )
+    assert said in found["notes"]

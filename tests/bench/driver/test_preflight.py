@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finebench.bench.data.token_cache import tokenizer_key
 from finebench.bench.driver import forecast, preflight, rehearsal
-from finebench.bench.driver.ray.worker import pack_files
+from finebench.bench.driver.ray.model_files import pack_files
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.methods import methods
 from finebench.bench.study.load import build_study

@@ -51,6 +51,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "budget unit": {"budget": Budget(seconds=10)},
     "training": {"training": Training(batch_size=32)},
     "select": {"select": Select(fraction=0.2)},
+    "ranks": {"ranks": 2},
+    "more ranks": {"ranks": 4},
+    "shard": {"ranks": 4, "shard": "full"},
 }
 
 

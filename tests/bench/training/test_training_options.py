@@ -115,8 +115,8 @@ def test_balanced_weights_are_scikit_learns() -> None:
 
 def test_a_batch_in_parts_is_the_batch() -> None:
     rows = np.arange(7)
-    assert [rows[part].tolist() for part in parts(rows, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [rows[part].tolist() for part in parts(rows, None)] == [rows.tolist()]
+    assert [rows[part].tolist() for part, _ in parts(len(rows), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [rows[part].tolist() for part, _ in parts(len(rows), None)] == [rows.tolist()]
 
 
 # Packs

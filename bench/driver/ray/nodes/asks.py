@@ -1,5 +1,6 @@
 """What a trial asks of one node, whether a node has it, and both in words."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -39,9 +40,17 @@ class Ask:
 
     def fits(self, place: Place) -> bool:
         """Whether a node has it."""
-        enough = all(place.others.get(name, 0.0) >= amount for name, amount in self.others.items())
-        labelled = all(selects(selector, place.labels.get(name)) for name, selector in self.labels.items())
-        return place.cpus >= self.cpus and place.gpus >= self.gpus and enough and labelled
+        return self.times(place) > 0
+
+    def times(self, place: Place) -> int:
+        """How many times a node has it."""
+        if not all(selects(selector, place.labels.get(name)) for name, selector in self.labels.items()):
+            return 0
+        asked = [(place.cpus, self.cpus), (place.gpus, self.gpus)]
+        asked += [(place.others.get(name, 0.0), amount) for name, amount in self.others.items()]
+        if any(there < amount for there, amount in asked):
+            return 0
+        return math.floor(min((there / amount for there, amount in asked if amount), default=0.0) + 1e-9)
 
     @property
     def shown(self) -> str:

@@ -22,6 +22,14 @@ CODE = "finebench's code"
 MISSING = "missing"
 
 
+class NodeUnfit(Exception):
+    """A node on which another rank of a worker was to train cannot."""
+
+    def __init__(self, node: str, why: str) -> None:
+        super().__init__(why)
+        self.node, self.why = node, why
+
+
 def fingerprint() -> dict[str, str]:
     """What this process would train with: a hash of finebench's code, and the version of each package.
 

@@ -46,6 +46,22 @@ def test_a_gpu_counts_with_the_cpus_beside_it() -> None:
     assert check(tiny_study(resources={"gpu": 0.5}), WITH_GPU, nothing) == []
 
 
+def test_ranks_may_stand_on_several_nodes() -> None:
+    """Each of them whole on one."""
+    assert check(tiny_study(resources={"gpu": 0, "ranks": 4}), SMALL, nothing) == []
+    with pytest.raises(StudyError, match="2 CPUs for each of 3 ranks asked for, and the cluster has w1"):
+        check(tiny_study(resources={"gpu": 0, "cpu": 2, "ranks": 3}), SMALL, nothing)
+    with pytest.raises(StudyError, match="1 CPU, 1 GPU for each of 2 ranks asked for"):
+        check(tiny_study(resources={"gpu": 2}), WITH_GPU, nothing)
+    [note] = check(tiny_study(resources={"gpu": 2}), WITH_GPU, lambda: Autoscaler((Kind("l4", 4, 1, 1),)))
+    assert note.endswith("waiting for the autoscaler to bring l4 (up to 1, each 4 CPUs, 1 GPU)")
+    with pytest.raises(StudyError, match="could never start"):
+        check(tiny_study(resources={"gpu": 3}), WITH_GPU, lambda: Autoscaler((Kind("l4", 4, 1, 1),)))
+    pair = tiny_study(resources={"gpu": 0, "ranks": 2})
+    assert busy(pair, SMALL, [Node("1", "w1", "10.0.0.2", 1, 0)])
+    assert not busy(pair, SMALL, [Node("1", "w1", "10.0.0.2", 1, 0), Node("2", "w2", "10.0.0.3", 1, 0)])
+
+
 def test_a_method_of_its_own_is_named() -> None:
     methods = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"cpu": 9}}}
     with pytest.raises(StudyError, match=r"methods\.bitfit\.resources: 9 CPUs on one node.*--set methods\.bitfit\."):

@@ -126,7 +126,7 @@ class NoLibrary:
 
 
 def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
-    asked: dict[str, Any] = {"cpus": 1.0, "gpu": 0.0, "beside": {}, "labels": {}, "avoid": []}
+    asked: dict[str, Any] = {"cpus": 1.0, "gpu": 0.0, "beside": {}, "labels": {}, "avoid": [], "ranks": 1}
     assert "bundle_label_selector" not in placement(asked)._bound.arguments
     away = placement(asked | {"avoid": ["a", "b"], "labels": {"zone": "in(a, b)"}})
     [labels] = away._bound.arguments["bundle_label_selector"]
@@ -136,7 +136,7 @@ def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
 def test_a_pack_takes_what_is_asked_for_beside_cpus() -> None:
     study = tiny_study(resources={"accelerator": "H100", "memory": "2GiB", "custom": {"fpga": 2}})
     beside = study.resources.beside
-    [bundle] = placement({"cpus": 1.0, "gpu": 0.5, "beside": beside, "labels": {}, "avoid": []}).bundles
+    [bundle] = placement({"cpus": 1.0, "gpu": 0.5, "beside": beside, "labels": {}, "avoid": [], "ranks": 1}).bundles
     assert bundle == {"CPU": 1, "GPU": 0.5, "accelerator_type:H100": 0.001, "memory": 2**31, "fpga": 2}
 
 

@@ -57,7 +57,14 @@ def test_ray_puts_a_pack_where_its_resources_say(nodes: dict[str, Node], asked: 
     ask = Ask(wanted.cpu, wanted.gpus(0), wanted.beside, wanted.labels or {})
     assert [name for name, node in nodes.items() if ask.fits(node)] == [zone]
     avoid = [node.id for name, node in nodes.items() if name != zone]
-    config = {"cpus": ask.cpus, "gpu": ask.gpus, "beside": ask.others, "labels": ask.labels, "avoid": avoid[:1]}
+    config = {
+        "cpus": ask.cpus,
+        "gpu": ask.gpus,
+        "beside": ask.others,
+        "labels": ask.labels,
+        "avoid": avoid[:1],
+        "ranks": 1,
+    }
     group = placement(config).to_placement_group()
     where = ray.remote(num_cpus=1)(lambda: ray.get_runtime_context().get_node_id())
     there = PlacementGroupSchedulingStrategy(group)

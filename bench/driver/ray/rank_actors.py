@@ -1,0 +1,154 @@
+"""The other ranks of a worker: an actor in each further bundle of its placement group, ended with the worker itself.
+
+The worker trains as rank 0 and is all that the driver knows of. Before its first pack each of the others proves that
+its node runs what rank 0's does, as a worker does (bench.driver.ray.gate). One that is lost ends them all: rank 0 says
+why, or is ended where it waits for what will not come, and the driver tries the pack again.
+"""
+
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.nodes import proof
+from finebench.bench.driver.ray.nodes.proof import NodeUnfit, differences, fingerprint
+
+STARTS = 240.0
+"""Seconds within which the other ranks must have started and read the study."""
+
+NODE_PATIENCE = 60.0
+"""Seconds in which Ray finds out that a node has died to which connections are cut."""
+
+GRACE = 90.0
+"""Seconds in which rank 0 may end a pack by itself whose other rank is lost: it hears of that by its connections,
+except where a cable is cut."""
+
+
+class Rank:
+    """One other rank; sent to its node as it stands, where another finebench may be or none."""
+
+    def look(self, wanted: dict[str, str]) -> tuple[str, str]:
+        """The node's id, and in what it differs from rank 0's."""
+        return ray.get_runtime_context().get_node_id(), "; ".join(differences(fingerprint(), wanted))
+
+    def start(self, rank: int, shipment: Any, files: Any, share: Any) -> None:
+        """Read the study."""
+        from finebench.bench.driver.ray.model_files import localise
+        from finebench.bench.training.worker.worker_cache import WorkerCache
+
+        self.rank, self.cache = rank, WorkerCache(localise(shipment, files), share)
+
+    def follow(self, orders: Any) -> bool:
+        """Train a pack; whether this process can train another one."""
+        from finebench.bench.training.worker.follower import serve
+
+        return serve(self.cache, self.rank, orders)
+
+
+class RayFollowers:
+    """The other ranks of this worker (bench.training.worker.messages.Followers)."""
+
+    def __init__(self, shipment: Any, files: Any, share: Any) -> None:
+        self.host = str(ray.util.get_node_ip_address())
+        self._cargo = ray.put(replace(shipment, results="", run="")), ray.put(files), share
+        self._actors: list[Any] = []
+        self._nodes: list[str] = []
+        self._running: list[Any] = []
+
+    def follow(self, orders: Any) -> None:
+        """Start what is not there, and hand the orders over. Raises NodeUnfit."""
+        if not self._actors:
+            self._start(orders.number)
+        self._running = [actor.follow.remote(orders) for actor in self._actors]
+        threading.Thread(target=self._watch, args=(self._running,), name="finebench-ranks", daemon=True).start()
+
+    def _start(self, number: int) -> None:
+        share, group = self._cargo[2], ray.util.get_current_placement_group()
+        assert group is not None  # Ray Tune makes one for every pack
+        with _by_value():
+            actor = ray.remote(num_cpus=share.cpus, num_gpus=share.gpu, max_restarts=0)(Rank)
+            for rank in range(1, number):
+                place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
+                self._actors.append(actor.options(scheduling_strategy=place).remote())
+        try:
+            looks = ray.get([one.look.remote(fingerprint()) for one in self._actors], timeout=STARTS)
+            self._nodes = [node for node, _ in looks]
+            for node, why in looks:
+                if why:
+                    raise NodeUnfit(node, why)
+            ray.get(
+                [one.start.remote(rank, *self._cargo) for rank, one in enumerate(self._actors, start=1)], timeout=STARTS
+            )
+        except Exception:
+            self.end()
+            raise
+
+    def gone(self) -> str | None:
+        """Which rank has ended, and what Ray says of it."""
+        done, _ = ray.wait(self._running, num_returns=len(self._running), timeout=0) if self._running else ([], [])
+        for one in done:
+            rank = self._running.index(one) + 1
+            try:
+                if not ray.get(one):
+                    return f"rank {rank} has failed"
+            except ray.exceptions.RayError as error:
+                return f"rank {rank} is gone: {self._why(rank, error)}"
+        return None
+
+    def _why(self, rank: int, error: ray.exceptions.RayError) -> str:
+        """What Ray says of a lost rank, or comes to say of its node."""
+        said = " ".join(str(error).split())[:200]
+        unknown, until = isinstance(error, ray.exceptions.ActorUnavailableError), time.monotonic() + NODE_PATIENCE
+        while True:
+            node = next((one for one in ray.nodes() if one["NodeID"] == self._nodes[rank - 1]), None)
+            if node is not None and not node["Alive"]:
+                where = f"\nip: {node['NodeManagerAddress']}\n"  # as Ray writes it, for `losses.node_name`
+                return f"{losses.NODE_DIED}: {said}{where}"
+            if not unknown or time.monotonic() > until:
+                return said
+            time.sleep(1.0)
+
+    def end(self) -> None:
+        """Kill them: they hold nothing that anyone waits for."""
+        self._running = []
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors = []
+
+    def _watch(self, running: list[Any]) -> None:
+        """End this process where a rank is lost and rank 0 waits for it nevertheless."""
+        waiting = list(running)
+        while waiting and running is self._running:
+            done, waiting = ray.wait(waiting, timeout=None)
+            if self._lost(done) and running is self._running:
+                time.sleep(GRACE)
+                if running is self._running:
+                    print(f"finebench: {self.gone()}; rank 0 ends", file=sys.stderr, flush=True)
+                    os._exit(1)
+
+    def _lost(self, done: list[Any]) -> bool:
+        try:
+            return not all(ray.get(done))
+        except ray.exceptions.RayError:
+            return True
+
+
+class _by_value:
+    """Within, Ray sends the rank itself to its node, and not its name."""
+
+    _modules = (sys.modules[__name__], proof, losses)
+
+    def __enter__(self) -> None:
+        for module in self._modules:
+            cloudpickle.register_pickle_by_value(module)
+
+    def __exit__(self, *unused: object) -> None:
+        for module in self._modules:
+            cloudpickle.unregister_pickle_by_value(module)
