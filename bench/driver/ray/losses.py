@@ -9,6 +9,9 @@ from typing import Any
 
 import ray
 
+from finebench.bench.training.worker.result_rows import LONGEST_REASON
+from finebench.bench.util.errors import plain
+
 MOST_NODES = 10
 """Nodes that one pack may lose without a retry: one that takes machine after machine with it has an end too."""
 
@@ -36,3 +39,17 @@ def node_name(trial: Any) -> str | None:
         return None
     names = {one["NodeManagerAddress"]: one["NodeManagerHostname"] for one in ray.nodes()}
     return names.get(ip, ip if ip in names.values() else None)
+
+
+def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
+    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
+
+    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
+    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
+    """
+    error, text = trial.get_pickled_error(), said(trial)
+    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
+    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
+    if struck and not memory:
+        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
+    return ("oom" if memory else "error"), f"worker lost: {shown}"

@@ -19,6 +19,7 @@ from finebench.bench.driver.ray import losses
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.workarounds import actor_of
+from finebench.bench.driver.ray.worker import beat
 from finebench.bench.results.record import Record
 from finebench.bench.scheduling.pack_benchmark import Timing
 from finebench.bench.scheduling.pack_size import PackSizes
@@ -27,8 +28,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack, Shipment
-from finebench.bench.training.worker.result_rows import LONGEST_REASON, lost_record
-from finebench.bench.util.errors import plain
+from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
 
 MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
@@ -36,6 +36,8 @@ MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained 
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
 the evaluation that it is in."""
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether something hangs: a thousand packs may run, and Ray Tune has many events a second."""
 
 STOP_GRACE = 60.0
 """Seconds that workers have for their last checkpoints once the run is told to stop."""
@@ -43,9 +45,8 @@ STOP_GRACE = 60.0
 
 @dataclass
 class _Running:
-    """A pack in Ray's hands; `left` are those of its trials that have not ended, `heard` is set once it has its
-    worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over; `unfit` says that its
-    worker's node cannot train, `begun` that a worker has had it before."""
+    """A pack in Ray's hands: its trials that have not ended (`left`), how often the kernel's out-of-memory killer had
+    struck before it (`kills`), when it was `heard`, if its node is `unfit`, if a worker has had it before (`begun`)."""
 
     pack: Pack
     gpu: float
@@ -83,6 +84,7 @@ class TuneAdapter:
         self._losses: dict[str, int] = {}
         self._nodes_lost: dict[str, int] = {}
         self._stopped_at: float | None = None
+        self._looks_at = 0.0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes
@@ -110,6 +112,7 @@ class TuneAdapter:
             "rungs": pack.rungs,
             "measures": pack.measures.what if pack.measures else None,
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
+            "beat": beat(self.scheduler.queue.slots),
             "cpus": self.sizes.shares.cpus(pack),
             "gpu": gpu,
             "avoid": self.fitness.avoid,
@@ -241,7 +244,7 @@ class TuneAdapter:
         if one.hung:
             return "timeout", f"hung: no sign of life for {HANG_GRACE:.0f} s beyond trial_timeout ({self.timeout:g} s)"
         struck = self.kernel is not None and self.kernel.count() > one.kills
-        return why_lost(trial, struck)
+        return losses.why_lost(trial, struck)
 
     def tick(self) -> None:
         """Now and then: refresh the display, end what hangs, end the run when it is told to stop.
@@ -255,13 +258,18 @@ class TuneAdapter:
             asked = {key: (self.sizes.shares.cpus(one.pack), one.gpu) for key, one in waits.items() if stands}
             self.fitness.refuse(asked)
         now = time.monotonic()
+        if now >= self._looks_at:
+            self._looks_at = now + LOOK_EVERY
+            self._end_hanging(now)
+        if self.stop.requested:
+            self._stop(now)
+
+    def _end_hanging(self, now: float) -> None:
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
             if one.heard is not None and not one.hung and now - one.heard > patience:
                 one.hung = True
                 self._kill(one)
-        if self.stop.requested:
-            self._stop(now)
 
     def _kill(self, one: _Running) -> None:
         """End a worker that hangs."""
@@ -283,17 +291,3 @@ class TuneAdapter:
             if training:
                 self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
             raise KeyboardInterrupt
-
-
-def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
-    """Status and reason of a Ray trial whose worker is gone: Ray wrote its last error down before it asked us.
-
-    A worker that Ray's memory monitor killed is `oom`. One that the kernel's out-of-memory killer ended looks like any
-    other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
-    """
-    error, text = trial.get_pickled_error(), losses.said(trial)
-    memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
-    shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
-    if struck and not memory:
-        return "oom", f"worker lost while the kernel's out-of-memory killer ended a process here: {shown}"
-    return ("oom" if memory else "error"), f"worker lost: {shown}"

@@ -12,10 +12,11 @@ import ray
 
 from finebench.bench.driver.ray import session
 from finebench.bench.driver.ray import tune_adapter as adapter
+from finebench.bench.driver.ray.losses import why_lost
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.driver.ray.oom_kills import KernelKills
-from finebench.bench.driver.ray.tune_adapter import TuneAdapter, why_lost
+from finebench.bench.driver.ray.tune_adapter import TuneAdapter
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.calibration import Calibration
