@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import CellKey, Trial
 
-END = 2.0
+END = 1.5
 """How many times its longest pack's time the end of a study is. With once, doering2024 on 400 slots of two speeds took
-15 % more than it has to; with twice 6 %, and with three times no less."""
+15 % more than it has to; with one and a half times 7 %, and with twice no less."""
 
 Key = tuple[bool, str]
 """Whether a trial runs alone, and its kind."""

@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from finebench.bench.study.load import method_resources
 from finebench.bench.study.schema import Study
 
+AHEAD = 64
+"""Packs that wait for a worker, at most. Ray Tune hands out one worker for each event, so that more never find one at
+the same moment, and it looks through all that wait before each: with 1,000 it did little else."""
+
+
+def ahead(slots: float) -> int:
+    """Packs that wait where there are so many slots, two at least: of two workers that end together Ray would throw the
+    second away if nothing waited for it."""
+    return max(2, min(int(slots), AHEAD))
+
 
 def slots(study: Study, name: str, cpus: float, gpus: float) -> int:
     """Packs of a method that `cpus` and `gpus` train at once, at least 1. A GPU under `auto` is one place: what several

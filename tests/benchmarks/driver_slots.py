@@ -1,24 +1,25 @@
 """A driver with a thousand slots: what share of them it keeps busy, and what memory it takes.
 
-    python -m tests.benchmarks.driver_slots [--slots 1000] [--seconds 30] [--rounds 6] [--profile FILE]
+    python -m tests.benchmarks.driver_slots [--slots 1000] [--seconds 30] [--rounds 4] [--profile FILE]
 
-Real is all that is the driver's: a run with Ray Tune's own loop, which has a future of Ray's in flight for each slot;
-the reports that come back through Ray; each trial's rows, stored in a folder; the scheduler; the lock. Real are also
-the workers' reports (tests.benchmarks.noop), now and then and at a trial's end. Simulated are the slots: two
-processes hold them all, and a trial is a sleep of half to one and a half times `--seconds`, drawn from its id. Left
-out are processes that start, nodes, networks, and Ray's placement groups. The driver and the slots' processes share
-this machine's cores.
+Real is what the driver does: a run with Ray Tune's own loop and its keeper of workers, the scheduler, every trial's
+rows as a worker reports them (tests.benchmarks.noop), taken in and stored in a folder, the display, the lock.
+Simulated are the slots and Ray's transport: a trial is an event, half to one and a half times `--seconds` after its
+start, drawn from its id; each event costs WAIT for Ray's own waiting, which was measured. Left out are processes,
+nodes, networks, placement groups, and what others on the driver's machine take of it.
 
-A slot is busy while its trial sleeps. Counted is the time from when all slots have had a trial to when the first one
-finds nothing more to start.
+The clock counts the driver's CPU time and, while nothing has ended, jumps to what ends next: how busy this machine is
+changes nothing. A slot is busy while its trial runs. Counted is the time from when all slots have had a trial to when
+the first one finds nothing more to start.
 """
 
 import argparse
-import asyncio
 import cProfile
+import heapq
+import pickle
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -28,23 +29,21 @@ from typing import Any
 from unittest.mock import patch
 
 import ray
-from ray.air.execution._internal import RayActorManager
+from ray.air.execution._internal import RayActorManager, actor_manager, event_manager
 from ray.air.execution.resources.request import AcquiredResources, ResourceRequest
 from ray.air.execution.resources.resource_manager import ResourceManager
+from ray.tune.execution import tune_controller
 
-from finebench.bench.driver.ray.worker import HEARTBEAT_SECONDS
 from tests.benchmarks.machine import MIB
 from tests.benchmarks.noop import NoopWorker
 from tests.benchmarks.scale import CELLS, RATES, make_study, run_scale
 
-HOSTS = 2
-"""Processes that hold the slots."""
-Span = tuple[int, float, float]
-"""A slot, and from when to when it slept, on the machine's clock."""
+START, RESET = 7.0, 0.01
+"""Seconds until a new worker has its first trial, and until one that is there has its next."""
 
 
 class Sleeper(NoopWorker):
-    """A worker whose trials take time, which its host sleeps: `nap` before each report."""
+    """A worker whose trials take time: `nap` says how much until its next report."""
 
     seconds = 30.0
 
@@ -54,7 +53,7 @@ class Sleeper(NoopWorker):
 
     def nap(self) -> float:
         """Seconds until the next report."""
-        now = min(HEARTBEAT_SECONDS, self.left)
+        now = min(self.beat, self.left)
         self.left -= now
         return now
 
@@ -66,91 +65,116 @@ class Sleeper(NoopWorker):
         return super().step()
 
 
-class Host:
-    """Many slots in one process, each with a worker of its own."""
+@dataclass
+class World:
+    """The clock, and what is to happen. `wait` is what an event costs Ray; `theirs` is CPU time that workers took in
+    this process, `skipped` what nobody took."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.workers: dict[int, Any] = {}
-        self.spans: list[Span] = []
+    wait: float
+    skipped: float = 0.0
+    theirs: float = 0.0
+    events: list[tuple[float, int, "Future"]] = field(default_factory=list)
+    order: Iterator[int] = field(default_factory=count)
+    spans: list[tuple["Handle", float, float]] = field(default_factory=list)
 
-    async def make(self, slot: int, cls: Any, kwargs: dict[str, Any]) -> None:
-        """Start a slot's worker."""
-        cls.seconds = self.seconds
-        self.workers[slot] = cls(**kwargs)
+    def now(self) -> float:
+        """Seconds on the driver's clock."""
+        return time.process_time() - self.theirs + self.skipped
 
-    async def call(self, slot: int, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What Ray Tune asks of a worker."""
-        if name in ("__ray_ready__", "__ray_terminate__"):
-            return None
-        worker = self.workers[slot]
-        if name == "train":
-            begin = time.monotonic()
-            await asyncio.sleep(worker.nap())
-            self.spans.append((slot, begin, time.monotonic()))
-        return getattr(worker, name)(*args, **kwargs)
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """What happens in the block takes the driver no time."""
+        begin = time.process_time()
+        try:
+            yield
+        finally:
+            self.theirs += time.process_time() - begin
 
-    async def told(self) -> list[Span]:
-        """When each slot slept."""
-        return self.spans
+    def later(self, seconds: float, future: "Future") -> "Future":
+        """Let it come then."""
+        heapq.heappush(self.events, (self.now() + seconds, next(self.order), future))
+        return future
+
+    def take(self, futures: Sequence["Future"], num_returns: int = 1, timeout: float | None = None) -> Any:
+        """As ray.wait does, for the first that comes."""
+        self.skipped += self.wait
+        wanted = set(futures)
+        while self.events and self.events[0][2] not in wanted:  # one that nobody waits for any more
+            heapq.heappop(self.events)
+        ahead = self.events[0][0] - self.now() if self.events else 1e9
+        self.skipped += max(0.0, min(ahead, 0.1 if timeout is None else timeout))
+        if not self.events or (timeout is not None and ahead > timeout):
+            return [], list(futures)
+        return [heapq.heappop(self.events)[2]], []
+
+
+class Future:
+    """What a worker will answer."""
+
+    def __init__(self, handle: "Handle", name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.handle, self.name, self.args, self.kwargs = handle, name, args, kwargs
+
+    def get(self) -> Any:
+        """The answer, unpickled as Ray would."""
+        with self.handle.world.elsewhere():
+            sent = pickle.dumps(self.handle.answer(self.name, self.args, self.kwargs))
+        return pickle.loads(sent)
 
 
 class Handle:
-    """A slot as Ray Tune sees it: an actor."""
+    """A slot's worker, as Ray Tune sees it: an actor."""
 
-    def __init__(self, host: Any, slot: int) -> None:
-        self._host, self._slot = host, slot
+    def __init__(self, world: World, cls: Any, kwargs: dict[str, Any]) -> None:
+        self.world, self.worker = world, None
+        self._made = cls, kwargs
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and not name.startswith("__ray_"):
             raise AttributeError(name)
-        return SimpleNamespace(remote=lambda *args, **kwargs: self._host.call.remote(self._slot, name, args, kwargs))
+        return SimpleNamespace(remote=lambda *args, **kwargs: self._ask(name, args, kwargs))
 
+    def _ask(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future:
+        with self.world.elsewhere():
+            if self.worker is None:
+                cls, given = self._made
+                self.worker = cls(**given)
+            seconds = {"__ray_ready__": START, "train": 0.0, "reset": RESET}.get(name, 0.0)
+            if name == "train":
+                seconds = self.worker.nap()
+                begin = self.world.now()
+                self.world.spans.append((self, begin, begin + seconds))
+        return self.world.later(seconds, Future(self, name, args, kwargs))
 
-@dataclass
-class Slots:
-    """The slots' hosts, started with the first worker."""
-
-    seconds: float
-    hosts: list[Any] = field(default_factory=list)
-    cls: Any = None
-    number: Iterator[int] = field(default_factory=count)
-    spans: list[Span] = field(default_factory=list)
-
-    def start(self, cls: Any, kwargs: dict[str, Any]) -> Handle:
-        """A worker in a slot that is free."""
-        if not self.hosts:
-            host = ray.remote(num_cpus=0, max_concurrency=100_000)(Host)
-            self.hosts = [host.remote(self.seconds) for _ in range(HOSTS)]
-            self.cls = ray.put(cls)
-        slot = next(self.number)
-        host = self.hosts[slot % HOSTS]
-        host.make.remote(slot, self.cls, kwargs)
-        return Handle(host, slot)
-
-    def gather(self) -> None:
-        """When each slot slept; while Ray is there."""
-        self.spans = [span for host in self.hosts for span in ray.get(host.told.remote())]
+    def answer(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the worker says."""
+        return None if name.startswith("__ray_") else getattr(self.worker, name)(*args, **kwargs)
 
 
 class Class:
-    """In place of an actor's class: `remote` starts a worker in a slot."""
+    """In place of an actor's class."""
 
-    def __init__(self, slots: Slots, cls: Any) -> None:
-        self.slots, self.cls = slots, cls
+    def __init__(self, world: World, cls: Any) -> None:
+        self.world, self.cls = world, cls
 
     @property
     def __class__(self) -> type:
         """Ray asks for it."""
         return ray.actor.ActorClass
 
-    def options(self, **options: Any) -> "Class":
-        """Nothing is asked of Ray."""
-        return self
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise AttributeError("a stand-in")
 
     def remote(self, **kwargs: Any) -> Handle:
-        """Start it."""
-        return self.slots.start(self.cls, kwargs)
+        """Start a worker."""
+        return Handle(self.world, self.cls, kwargs)
+
+
+class Place(AcquiredResources):
+    """A place for one worker."""
+
+    def _annotate_remote_entity(self, entity: Any, bundle: dict[str, float], bundle_index: int) -> Any:
+        return entity
 
 
 class Places(ResourceManager):
@@ -186,66 +210,64 @@ class Places(ResourceManager):
         """Nothing is held."""
 
 
-class Place(AcquiredResources):
-    """A place for one worker."""
-
-    def _annotate_remote_entity(self, entity: Any, bundle: dict[str, float], bundle_index: int) -> Any:
-        return entity
-
-
 @contextmanager
-def simulated(slots: Slots, number: int) -> Iterator[None]:
-    """Let sweeps inside the block run on slots that are not there."""
-    import ray.tune.execution.tune_controller as controller
-
-    from finebench.bench.driver.ray.session import ray_session
+def simulated(world: World, number: int) -> Iterator[None]:
+    """Let sweeps inside the block run on so many slots that are not there."""
 
     class Manager(RayActorManager):  # type: ignore[misc]
         """Ray Tune's keeper of workers, which starts them in slots."""
 
         def add_actor(self, cls: Any, *args: Any, **kwargs: Any) -> Any:
-            return super().add_actor(Class(slots, cls.__ray_metadata__.modified_class), *args, **kwargs)
+            return super().add_actor(Class(world, cls.__ray_metadata__.modified_class), *args, **kwargs)
 
-    @contextmanager
-    def session(*args: Any, **kwargs: Any) -> Iterator[None]:
-        with ray_session(*args, **kwargs):
-            try:
-                yield
-            finally:
-                slots.gather()
-
+    waits = SimpleNamespace(wait=world.take, actor=ray.actor, ObjectRef=ray.ObjectRef, kill=ray.kill)
+    gets = SimpleNamespace(get=lambda future: future.get(), ObjectRef=ray.ObjectRef)
     with ExitStack() as patched:
-        for what, stand_in in (
-            ("finebench.bench.driver.ray.sweep.cpus_available", lambda: float(number)),
-            ("finebench.bench.driver.backends.slots", lambda: number),
-            ("finebench.bench.driver.ray.session.ray_session", session),
-        ):
-            patched.enter_context(patch(what, stand_in))
-        patched.enter_context(patch.object(controller, "RayActorManager", Manager))
-        patched.enter_context(patch.object(controller, "PlacementGroupResourceManager", lambda: Places(number)))
+        patched.enter_context(patch("finebench.bench.driver.ray.sweep.cpus_available", lambda: float(number)))
+        patched.enter_context(patch("finebench.bench.driver.backends.slots", lambda: number))
+        patched.enter_context(patch("tests.benchmarks.noop.NoopWorker", Sleeper))
+        patched.enter_context(
+            patch("tests.benchmarks.noop.majority_score", lambda *given: 0.5)
+        )  # 20 ms, not the driver's
+        patched.enter_context(patch.object(tune_controller, "RayActorManager", Manager))
+        patched.enter_context(patch.object(tune_controller, "PlacementGroupResourceManager", lambda: Places(number)))
+        patched.enter_context(patch.object(actor_manager, "ray", waits))
+        patched.enter_context(patch.object(event_manager, "ray", gets))
         yield
 
 
 @dataclass(frozen=True)
 class Busy:
-    """Share of the slots' time in which they slept, seconds counted, and seconds until all slots had a trial."""
+    """Share of the slots' time in which a trial ran, seconds of it that are counted, and until all slots had one."""
 
     share: float
     seconds: float
     ramp: float
 
 
-def busy(spans: list[Span], number: int) -> Busy:
-    """From when the last slot began to when the first had nothing more to do."""
-    first, last = dict[int, float](), dict[int, float]()
-    for slot, begin, end in spans:
-        first[slot] = min(begin, first.get(slot, begin))
-        last[slot] = max(end, last.get(slot, end))
+def busy(world: World, number: int) -> Busy:
+    """From when the last slot had its first trial to when the first one had its last."""
+    first, last = dict[Handle, float](), dict[Handle, float]()
+    for slot, begin, end in world.spans:
+        first.setdefault(slot, begin)
+        last[slot] = end
     if len(first) != number:
-        raise RuntimeError(f"{len(first)} of {number} slots had a trial")
+        raise RuntimeError(f"{len(first)} workers were started for {number} slots")
     begin, end = max(first.values()), min(last.values())
-    slept = sum(max(0.0, min(stop, end) - max(start, begin)) for _, start, stop in spans)
-    return Busy(slept / (number * (end - begin)), end - begin, begin - min(first.values()))
+    ran = sum(max(0.0, min(stop, end) - max(start, begin)) for _, start, stop in world.spans)
+    return Busy(ran / (number * (end - begin)), end - begin, begin - min(first.values()))
+
+
+def ray_waits(number: int, times: int = 200) -> float:
+    """CPU seconds that Ray takes to look at so many futures and hand out one that is there."""
+    with_one = [ray.put(0)]
+    asleep = ray.remote(num_cpus=0)(lambda: time.sleep(3600))
+    futures = [asleep.options(num_cpus=10**6).remote() for _ in range(number - 1)] + with_one  # they never start
+    begin = time.process_time()
+    for _ in range(times):
+        ray.wait(futures, num_returns=1, timeout=0.1)
+        ray.get(with_one[0])
+    return (time.process_time() - begin) / times
 
 
 def main() -> None:
@@ -253,27 +275,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--profile", type=Path, help="write the driver's cProfile statistics here")
     asked = parser.parse_args()
     trials = max(1, round(asked.slots * asked.rounds / (CELLS * RATES))) * CELLS * RATES
-    slots, profile = Slots(asked.seconds), cProfile.Profile()
-    with (
-        tempfile.TemporaryDirectory(prefix="finebench-slots-") as scratch,
-        simulated(slots, asked.slots),
-        patch("tests.benchmarks.noop.NoopWorker", Sleeper),
-    ):
+    Sleeper.seconds = asked.seconds
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    wait = ray_waits(asked.slots)
+    ray.shutdown()
+    print(f"Ray takes {1000 * wait:.2f} ms of CPU time to look at {asked.slots:,} futures", flush=True)
+    world, profile = World(wait), cProfile.Profile(time.process_time)
+    with tempfile.TemporaryDirectory(prefix="finebench-slots-") as scratch, simulated(world, asked.slots):
         study, folder = make_study(trials, "grid"), Path(scratch) / "results"
         found = profile.runcall(run_scale, study, folder) if asked.profile else run_scale(study, folder)
     if asked.profile:
         profile.dump_stats(asked.profile)
-    got = busy(slots.spans, asked.slots)
+    got = busy(world, asked.slots)
     peak = max(size for _, size in found.memory) / MIB
     print(
-        f"{trials:,} trials of {asked.seconds:g} s on {asked.slots:,} slots in {found.seconds:.0f} s: "
-        f"{got.share:.1%} of the slots' time busy over {got.seconds:.0f} s, "
-        f"{asked.slots * got.share / asked.seconds:.1f} trials/s; all had a trial after {got.ramp:.0f} s; "
-        f"the driver's memory {peak:.0f} MiB"
+        f"{trials:,} trials of {asked.seconds:g} s on {asked.slots:,} slots: {got.share:.1%} of the slots' time busy "
+        f"over {got.seconds:.0f} s, {asked.slots * got.share / asked.seconds:.1f} trials/s; all had a trial after "
+        f"{got.ramp:.0f} s; the driver's memory, the slots' workers with it, {peak:.0f} MiB"
     )
 
 

@@ -7,6 +7,9 @@ from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack
 
+MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
+"""What is measured before trials (`shipment.Need.what`), in words."""
+
 
 @dataclass
 class InFlight:

@@ -67,17 +67,16 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, adapter: TuneAdapter, most: Most) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.adapter, self.most = adapter, most
-        self.unfinished: list[Any] = []
+        self.waiting: list[Any] = []
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A pack was suggested."""
-        self.unfinished.append(trial)
+        self.waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
         """The oldest pack that has no worker and none getting ready, what is tried again before others, or None."""
-        self.unfinished = [trial for trial in self.unfinished if not trial.is_finished()]
-        waiting = [trial for trial in self.unfinished if trial.status == Trial.PENDING]
-        return choose(tune_controller, waiting, self.most.number, self._begun)
+        self.waiting = [trial for trial in self.waiting if trial.status == Trial.PENDING]  # what ran never waits again
+        return choose(tune_controller, self.waiting, self.most.number, self._begun)
 
     def _begun(self, trial: Any) -> bool:
         one = self.adapter.running.get(trial.trial_id)

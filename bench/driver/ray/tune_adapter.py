@@ -16,11 +16,12 @@ import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray import losses
-from finebench.bench.driver.ray.in_flight import InFlight
+from finebench.bench.driver.ray.in_flight import MEASURED, InFlight
 from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.workarounds import actor_of
+from finebench.bench.driver.ray.worker import beat
 from finebench.bench.results.record import Record
 from finebench.bench.scheduling.pack_benchmark import Timing
 from finebench.bench.scheduling.pack_size import PackSizes
@@ -31,14 +32,14 @@ from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
 from finebench.bench.util.signals import Stop
 
-MEASURED = {"rate": "how fast a step is", "packs": "how many trials are trained together fastest"}
-"""What is measured before trials (`shipment.Need.what`), in words."""
 HANG_GRACE = 60.0
 """Seconds beyond `trial_timeout` after which a silent worker is killed. One that can ends its trial by itself, after
 the evaluation that it is in."""
 SOON = 0.02
 """Seconds for which Ray Tune's loop waits for rows to be stored on a disk, where the next pack may rest on them; while
 an object store takes its time, it looks after other workers."""
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether something hangs: a thousand packs may run, and Ray Tune has many events a second."""
 STOP_GRACE = 60.0
 """Seconds that workers have for their last checkpoints once the run is told to stop."""
 
@@ -68,6 +69,7 @@ class TuneAdapter:
         self._losses: dict[str, int] = {}
         self._nodes_lost: dict[str, int] = {}
         self._stopped_at: float | None = None
+        self._looks_at = 0.0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Ray Tune pickles its searcher and callbacks for its own restore, which is never used: nothing of ours goes
@@ -95,6 +97,7 @@ class TuneAdapter:
             "rungs": pack.rungs,
             "measures": pack.measures.what if pack.measures else None,
             "rate": None if pack.measures else self.sizes.calibration.rate(pack),
+            "beat": beat(self.scheduler.queue.slots),
             "cpus": ask.cpus,
             "gpu": ask.gpus,
             "beside": ask.others,
@@ -270,24 +273,21 @@ class TuneAdapter:
             stands = len(waits) == len(self.running)
             self.fitness.refuse({key: one.ask for key, one in waits.items() if stands})
         now = time.monotonic()
+        if now >= self._looks_at:
+            self._looks_at = now + LOOK_EVERY
+            self._end_hanging(now)
+        if self.stop.requested:
+            self._stop(now)
+
+    def _end_hanging(self, now: float) -> None:
         for one in self.running.values():
             patience = self.timeout * max(1, len(one.pack.trials)) + HANG_GRACE
             if one.heard is not None and not one.hung and now - one.heard > patience:
                 one.hung = True
-                self._kill(one)
-        if self.stop.requested:
-            self._stop(now)
-
-    def _kill(self, one: InFlight) -> None:
-        """End a worker that hangs."""
-        actor = actor_of(one.trial)
-        if actor is None:
-            what = (
-                f"{one.pack.name}: its worker hangs, and Ray {ray.__version__} says no more which it is; stop the run"
-            )
-            self.recorder.observer.on_note(what)
-        else:
-            ray.kill(actor)
+                if (actor := actor_of(one.trial)) is not None:
+                    ray.kill(actor)
+                else:
+                    self._note(one.pack, f"it hangs, and Ray {ray.__version__} does not say where; stop the run")
 
     def _stop(self, now: float) -> None:
         if self._stopped_at is None:

@@ -18,14 +18,23 @@ if TYPE_CHECKING:
     from finebench.bench.training.worker.pack_runner import PackRun
 
 HEARTBEAT_SECONDS = 5.0
-"""A pack that is not asked to report its rungs reports at most this often while it trains."""
+"""A pack that is not asked to report its rungs reports at most this often while it trains, and less often beside many
+others (`beat`)."""
+REPORTS = 20.0
+"""Reports a second that a driver has to take of trials that go on; more would keep it from those that end."""
+
+
+def beat(slots: float) -> float:
+    """Seconds between a worker's reports where so many train at once."""
+    return max(HEARTBEAT_SECONDS, slots / REPORTS)
 
 
 class PackWorker:
     """Trains packs; reused for pack after pack, so that imports, weights and data are paid for once.
 
-    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `ranks`, and the `cpus` and `gpu` of each
-    rank; `step` returns `done`, the latest `rung` and, as trials end or at every rung, the rows that the driver writes.
+    `config` holds `pack` (the trials as JSON), `rungs`, `rate`, `measures`, `ranks`, `beat`, and the `cpus` and `gpu`
+    of each rank; `step` returns `done`, the latest `rung` and, as trials end or at every rung, the rows that the driver
+    writes.
     """
 
     run_: "PackRun"
@@ -68,7 +77,7 @@ class PackWorker:
         if self.unpacked is not None:
             used(self.unpacked)  # it may load the model again, days after it began
         trials = tuple(Trial.from_json(text) for text in config["pack"])
-        self.gone = False
+        self.gone, self.beat = False, config["beat"]
         self.pack, self.measures = Pack(trials, config["rungs"]), config["measures"]
         if hasattr(self, "run_"):
             self.run_.close()  # one that its search stopped is not at its end
@@ -91,7 +100,7 @@ class PackWorker:
             return self._measure()
         if self.gone:  # what ended well before that has been reported
             self.run_.check_device()
-        until = time.monotonic() + HEARTBEAT_SECONDS
+        until = time.monotonic() + self.beat
         rung = self.run_.advance()
         while rung is not None and not self.run_.stopped and not self.rungs and time.monotonic() < until:
             rung = self.run_.advance()

@@ -4,8 +4,8 @@
 
 Real are the scheduler, with all that it decides (order, packs, waves, confirm stages), and what is tried again first.
 Stand-ins are the trials, each as long as it is said to be; what a search suggests (simulated_plan); and Ray Tune, which
-holds as many packs ahead as there are slots: a worker that ends one takes the next, a worker that has to start takes
-the oldest. What the driver, the network and storage take is not counted.
+holds some packs ahead: a worker that ends one takes the next, a worker that has to start takes the oldest. What the
+driver, the network and storage take is not counted.
 """
 
 import heapq
@@ -19,6 +19,7 @@ import numpy as np
 from finebench.bench.results.folder import Done
 from finebench.bench.scheduling.retries import begun_first
 from finebench.bench.scheduling.scheduler import Scheduler
+from finebench.bench.scheduling.slots import ahead
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Pack
 
@@ -116,6 +117,7 @@ class _Run:
         self, scheduler: Scheduler, seconds: Callable[[Trial], float], site: Site, draw: np.random.Generator
     ) -> None:
         self.scheduler, self.seconds, self.site, self.draw = scheduler, seconds, site, draw
+        self.ahead = ahead(site.slots)
         self.now = self.trained = self.work = self.longest = 0.0
         self.trials = self.lost = self.running = 0
         self.waiting: list[_Waiting] = []
@@ -149,8 +151,8 @@ class _Run:
         heapq.heappush(self._events, (when, next(self._order), what))
 
     def _fill(self) -> None:
-        """Ask for packs until as many wait as there are slots."""
-        while len(self.waiting) < self.site.slots:
+        """Ask for packs until enough of them wait."""
+        while len(self.waiting) < self.ahead:
             if self.again:
                 self.waiting.append(self.again.popleft())
                 continue

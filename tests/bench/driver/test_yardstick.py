@@ -151,7 +151,7 @@ def test_an_idle_worker_reports_as_a_worker_does() -> None:
     ready = tiny_prepared(seeds=2)
     shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, 600.0)
     configs = [
-        {"pack": [trial.to_json()], "rungs": False, "measures": None, "rate": None, "cpus": 1, "gpu": 0.0}
+        {"pack": [trial.to_json()], "rungs": False, "measures": None, "rate": None, "beat": 5, "cpus": 1, "gpu": 0.0}
         for trial in ready.plan.grid(ready.known)
     ]
     worker = object.__new__(NoopWorker)

@@ -219,13 +219,13 @@ def test_trials_that_wait_for_a_speed_are_not_packed_with_others() -> None:
 
 
 def test_the_end_of_a_study_runs_longest_first_after_the_first_seed_of_each_cell() -> None:
-    """Eight trials of two lengths: four wait when two slots are within twice the longest of their end."""
+    """Sixteen trials of two lengths: two slots train the last four in one and a half times the longest."""
     study = tiny_study(methods={"full": {"lr": [1e-3]}}, fractions=[0.5, 1.0], seeds=8)
     scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction)
     scheduler.queue.slots = 2
     shown = [(pack.trials[0].seeds.init, pack.trials[0].fraction) for pack in drain(scheduler)]
-    assert shown[:10] == [(seed, fraction) for seed in range(1, 6) for fraction in (1.0, 0.5)]
-    assert shown[10:] == [(6, 1.0), (7, 1.0), (8, 1.0), (6, 0.5), (7, 0.5), (8, 0.5)]
+    assert shown[:12] == [(seed, fraction) for seed in range(1, 7) for fraction in (1.0, 0.5)]
+    assert shown[12:] == [(7, 1.0), (8, 1.0), (7, 0.5), (8, 0.5)]
     scheduler = Scheduler(Plan(study), KNOWN, {}, weight=lambda cell: cell.fraction)
     scheduler.queue.slots = 100
     shown = [(pack.trials[0].seeds.init, pack.trials[0].fraction) for pack in drain(scheduler)]

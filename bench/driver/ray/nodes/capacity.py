@@ -143,8 +143,10 @@ def places(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> tuple[float,
 
 def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
     """Packs that are to wait, where trials have so many CPUs or may come to have them (`places`), so that an autoscaler
-    sees what it could bring nodes for."""
-    return max(cpus, UNKNOWN) if autoscaler is not None and autoscaler.kinds is None else cpus
+    sees what it could bring nodes for; 0 without one."""
+    if autoscaler is None:
+        return 0.0
+    return max(cpus, UNKNOWN) if autoscaler.kinds is None else cpus
 
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:

@@ -54,7 +54,21 @@ def test_as_many_trials_wait_as_there_are_cpus_also_later(monkeypatch: pytest.Mo
         cpus.append(now)
         most.look()
         assert most.number == number
-    assert Most(32.0, lambda: 4.0).number == 32
+    assert Most(0.0, lambda: 1000.0).number == 64  # more are never free at the same moment
+
+
+def test_for_an_autoscaler_as_many_wait_as_it_may_bring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it has."""
+    monkeypatch.delenv(MOST, raising=False)
+    cpus = [4.0]
+    most = Most(300.0, lambda: cpus[-1])
+    for now, number in ((4.0, 300), (299.0, 300), (300.0, 64), (100.0, 300)):
+        cpus.append(now)
+        most.look()
+        assert most.number == number
+
+
+def test_a_number_that_the_user_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MOST, "5")
     most = Most(32.0, lambda: 64.0)
     most.look()

@@ -142,7 +142,9 @@ def worker(cache: WorkerCache, pack: Pack, measures: str | None = None) -> Any:
     """A worker without Ray."""
     made: Any = object.__new__(Worker)
     made.cache = cache
-    made._begin({"pack": [t.to_json() for t in pack.trials], "rungs": False, "measures": measures, "rate": None})
+    made._begin(
+        {"pack": [t.to_json() for t in pack.trials], "rungs": False, "measures": measures, "rate": None, "beat": 5}
+    )
     return made
 
 

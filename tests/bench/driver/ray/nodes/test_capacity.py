@@ -161,4 +161,4 @@ def test_an_autoscaler_of_unknown_kinds_sees_more_than_two_packs() -> None:
     assert demand(0, Autoscaler(None)) == 32
     assert demand(100, Autoscaler(None)) == 100
     assert demand(8, Autoscaler((Kind("l4", 4, 1, 2),))) == 8
-    assert demand(3, None) == 3
+    assert demand(3, None) == 0
