@@ -118,6 +118,7 @@ class Machine:
         own |= {
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": "120",
+            "RAY_worker_niceness": "0",  # beside other work, workers would starve
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
             "NO_COLOR": "1",
