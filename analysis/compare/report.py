@@ -130,7 +130,7 @@ def _words(made: Comparison, said: list[str]) -> dict[str, Any]:
         "name": "A against B",
         "state": [f"A is {made.a}, B is {made.b}. Differences are B less A, ratios B over A."],
         "verdicts": [], "no_verdict": [],
-        "findings": said, "degenerate": [], "warnings": [], "facts": None, "map": None,
+        "findings": said, "collapsed": [], "warnings": [], "facts": None, "map": None,
         "caveats": list(CAVEATS), "methods": made.methods, "markdown_file": "compare.md", "best": False,
     }  # fmt: skip
 

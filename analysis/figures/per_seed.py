@@ -38,7 +38,7 @@ def _fits(part: pd.DataFrame) -> bool:
 
 
 def _draw(rows: Rows, look: Style) -> Figure:
-    shown = [row | {"whole": not row["degenerate"]} for row in rows]
+    shown = [row | {"whole": not row["collapsed"]} for row in rows]
     present = {row["method"] for row in rows}
     methods = [name for name in look.methods if name in present]
     angle = 0 if len(methods) * max(map(len, methods)) <= MOST_LETTERS else -30
@@ -76,6 +76,6 @@ def _means(rows: Rows) -> Rows:
 def _said(rows: Rows) -> str:
     lines: dict[str, list[str]] = {}
     for row in rows:
-        hollow = " (collapsed)" if row["degenerate"] else ""
+        hollow = " (collapsed)" if row["collapsed"] else ""
         lines.setdefault(row["method"], []).append(f"{row['score']:.3f}{hollow} with seed {row['seed']}")
     return " ".join(f"{method}: {'; '.join(parts)}." for method, parts in lines.items())

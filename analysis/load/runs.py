@@ -35,10 +35,10 @@ def runs(results: Results) -> pd.DataFrame:
 
     is_result, is_failed: by status; a pruned row is neither.
     constant: score of the best constant predictor (0 where the row has none, as of correlations, which are undefined).
-    collapsed: it predicted one constant for every example, or its metric is undefined (infinite counts as that).
-    entered: the score that enters the analysis: where the run diverged or collapsed `constant`, or its own where that
-    is lower (a collapse onto the wrong class earns no more than it scored), else `score`; NaN for non-results.
-    degenerate: a result that diverged, collapsed, or scored no better than `constant`.
+    constant_output: it predicted one constant for every example, or its metric is undefined (infinite counts as that).
+    entered: the score that enters the analysis: where the run diverged or has constant output `constant`, or its own
+    where that is lower (one on the wrong class earns no more than it scored), else `score`; NaN for non-results.
+    collapsed: a result that diverged, has constant output, or scored no better than `constant`.
     configuration: canonical JSON of the hyperparameters; setting: those that the study varied, in words; variant: the
     same without lr; budget_label: the budget in words.
 
@@ -59,11 +59,11 @@ def runs(results: Results) -> pd.DataFrame:
     score = frame["score"].astype("float64")
     diverged = frame["status"].eq("diverged")
     no_better = frame["is_result"] & (diverged | score.isna() | (score <= frame["constant"] + TOLERANCE))
-    frame["collapsed"] = _collapsed(results, frame, no_better & ~diverged)
-    replaced = diverged | frame["collapsed"]
+    frame["constant_output"] = _constant_output(results, frame, no_better & ~diverged)
+    replaced = diverged | frame["constant_output"]
     frame["entered"] = np.where(replaced, np.fmin(frame["constant"], score), score)
     frame.loc[~frame["is_result"], "entered"] = math.nan
-    frame["degenerate"] = no_better
+    frame["collapsed"] = no_better
     frame["budget_label"] = frame["budget"].map(_each(budget_label, frame["budget"]))
     frame = _describe(frame)
     _refuse_twins(frame, results.uri)
@@ -147,7 +147,7 @@ def _refuse_twins(frame: pd.DataFrame, uri: str) -> None:
     )
 
 
-def _collapsed(results: Results, frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:
+def _constant_output(results: Results, frame: pd.DataFrame, candidates: pd.Series) -> pd.Series:
     """Of the candidate rows, those whose metric is undefined or whose predictions are all the same."""
     undefined = candidates & frame["score"].isna()
     ids = frame.loc[candidates & ~undefined, "trial_id"].tolist()

@@ -12,7 +12,7 @@ INTERVAL = (
 
 
 COUNTS = (
-    "planned|count", "done|count", "failed|count", "degenerate|count|collapsed", "diverged|count", "pruned|count",
+    "planned|count", "done|count", "failed|count", "collapsed|count", "diverged|count", "pruned|count",
     "pending|count", "unplanned|count",
 )  # fmt: skip
 
@@ -35,7 +35,7 @@ def _scores(contents: Contents) -> Table:
         f"{INTERVAL} A diverged or collapsed run enters with the score of the best constant predictor (column "
         "constant); failed ones are never averaged."
     )
-    ended = (*ENDED, *columns("collapsed|count|constant output", "diverged|count"))
+    ended = (*ENDED, *columns("constant_output|count|constant output", "diverged|count"))
     chosen = columns("setting|prose|chosen configuration", "source|text|scored on")
     shown = (*WHERE, *SCORE, *columns("metric"), *SPREAD, *chosen, *ended, *columns("interval|prose"), *REMARKS)
     return Table(
@@ -58,7 +58,7 @@ def _per_seed(contents: Contents) -> Table:
         "seed|id",
         "score|score",
         "metric",
-        "degenerate|flag|collapsed",
+        "collapsed|flag",
         "setting|prose|configuration",
         "trial_id|text|trial",
     )
@@ -113,7 +113,7 @@ def _cells(contents: Contents) -> Table:
 
 def _runs(contents: Contents) -> Table:
     note = "“score used” is the score that enters the analysis."
-    scored = columns("entered|score|score used", "score|score", "select_score|score", "degenerate|flag|collapsed")
+    scored = columns("entered|score|score used", "score|score", "select_score|score", "collapsed|flag")
     cost = columns("steps|count", "train_seconds|seconds|train time", "exclusive|flag", "trial_id|text|trial")
     return Table("runs", "All runs", note, contents.frames["runs"], (*WHERE, *TRIAL, *scored, *cost), section="runs")
 

@@ -171,8 +171,8 @@ def _robustness(contents: Contents) -> Table:
     shown = columns("score|score", "left_out|count|left out", "without|score|score without them")
     shown += columns("without_low|score|95 % from", "without_high|score|95 % to", "change|score")
     shown += columns("median|score", "iqm|score|IQM", "min|score", "max|score", "n|count|seeds")
-    shown += columns("degenerate_share|percent|collapsed", "degenerate_low|percent|95 % from")
-    shown += columns("degenerate_high|percent|95 % to")
+    shown += columns("collapsed_share|percent|collapsed", "collapsed_low|percent|95 % from")
+    shown += columns("collapsed_high|percent|95 % to")
     return Table(
         "robustness",
         "Scores without collapsed runs",

@@ -31,7 +31,7 @@ def said(contents: Contents) -> dict[str, list[str]]:
     """The report's sentences: what was found, what did not learn, and what is there of what was planned."""
     return {
         "findings": sentences.findings(answer(contents), _exploratory(contents)),
-        "degenerate": sentences.degenerate(contents.frames["scores"]),
+        "collapsed": sentences.collapsed(contents.frames["scores"]),
         "state": [*contents.results.shards, *sentences.state(contents.frames["cells"], contents.planned)],
     }
 
@@ -91,8 +91,8 @@ def _sign(row: dict[str, Any] | None) -> dict[str, str]:
         return {"state": "empty", "text": "", "label": "not planned"}
     counted = f"{row['done']}" if missing(row["planned"]) else f"{row['done']}/{int(row['planned'])}"
     named = [
-        f"{int(row[key])} {'collapsed' if key == 'degenerate' else key}"
-        for key in ("failed", "degenerate", "pruned", "pending", "unplanned")
+        f"{int(row[key])} {key}"
+        for key in ("failed", "collapsed", "pruned", "pending", "unplanned")
         if not missing(row[key]) and row[key]
     ]
     more = f" +{row['unplanned']}" if row["unplanned"] else ""

@@ -30,14 +30,14 @@ FILTERED_FROM = 30
 """Rows above which a table scrolls in a frame of its own and has a filter."""
 
 MARKS = {
-    "done": "●", "degenerate": "▲", "failed": "✕", "pending": "○", "empty": "·",
+    "done": "●", "collapsed": "▲", "failed": "✕", "pending": "○", "empty": "·",
     "supported": "✓", "refuted": "✗", "inconclusive": "?",
 }  # fmt: skip
 """Signs of the cell map and of verdicts, so that both can be read without colour."""
 
 STATES = {
     "done": "done",
-    "degenerate": "all collapsed",
+    "collapsed": "all collapsed",
     "failed": "some failed",
     "pending": "pending",
     "empty": "not planned",

@@ -131,18 +131,18 @@ def not_shown_to_swap(crossovers: pd.DataFrame) -> list[str]:
     return [f"Mean curves that cross, but are not shown to differ before and after: {'; '.join(named)}{more}."]
 
 
-def degenerate(scores: pd.DataFrame) -> list[str]:
+def collapsed(scores: pd.DataFrame) -> list[str]:
     """Which cells hold collapsed runs, one sentence per method."""
     made = []
-    bad = scores[scores["degenerate"] > 0]
+    bad = scores[scores["collapsed"] > 0]
     for method, rows in bad.groupby("method", sort=False):
         places = [
-            f"{row['task']} at {word(row['fraction'], 'percent')} ({row['degenerate']} of {row['n']})"
+            f"{row['task']} at {word(row['fraction'], 'percent')} ({row['collapsed']} of {row['n']})"
             for row in records(rows)
         ]
         shown = ", ".join(places[:6]) + (f" and {len(places) - 6} more cells" if len(places) > 6 else "")
         made.append(
-            f"{method} did no better than a constant predictor in {int(rows['degenerate'].sum())} of its "
+            f"{method} did no better than a constant predictor in {int(rows['collapsed'].sum())} of its "
             f"reported runs: {shown}."
         )
     return made

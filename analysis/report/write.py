@@ -30,7 +30,7 @@ from finebench.bench.util.storage import Store
 
 SUMMARY = (
     "task", "fraction", "budget_label", "method", "metric", "score", "low", "high", "n", "lr", "setting",
-    "complete", "degenerate", "failed", "train_seconds", "trainable_params", "why",
+    "complete", "collapsed", "failed", "train_seconds", "trainable_params", "why",
 )  # fmt: skip
 
 WRITERS = 8

@@ -13,7 +13,7 @@ from finebench.analysis.scores.asked import asked
 def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
     """One row per cell, planned or run.
 
-    Columns: the cell's, budget_label, planned, done, failed, degenerate, diverged, pruned, pending, unplanned, state,
+    Columns: the cell's, budget_label, planned, done, failed, collapsed, diverged, pruned, pending, unplanned, state,
     outside. `unplanned` counts trials of cells, configurations or seeds that the plan does not have (any more), the
     others those that it has; `outside` are those of them that the study does not contain, which no other table counts.
     `planned` and `pending` are missing without a plan.
@@ -33,11 +33,11 @@ def cells(runs: pd.DataFrame, expected: Expectation) -> pd.DataFrame:
 
 def _cell(key: Key, rows: pd.DataFrame | None, unplanned: int, expected: Expectation) -> dict[str, Any]:
     planned = _planned(key, rows, expected)
-    counts = dict.fromkeys(("done", "failed", "degenerate", "diverged", "pruned"), 0)
+    counts = dict.fromkeys(("done", "failed", "collapsed", "diverged", "pruned"), 0)
     if rows is not None:
         counts["done"] = int(rows["is_result"].sum())
         counts["failed"] = int(rows["is_failed"].sum())
-        counts["degenerate"] = int(rows["degenerate"].sum())
+        counts["collapsed"] = int(rows["collapsed"].sum())
         counts["diverged"] = int(rows["status"].eq("diverged").sum())
         counts["pruned"] = int(rows["status"].eq("pruned").sum())
     pending = None if planned is None else max(0, planned - counts["done"] - counts["failed"] - counts["pruned"])
@@ -71,6 +71,6 @@ def _state(counts: dict[str, int], pending: int | None) -> str:
         return "failed"
     if pending:
         return "pending"
-    if counts["done"] and counts["degenerate"] == counts["done"]:
-        return "degenerate"
+    if counts["done"] and counts["collapsed"] == counts["done"]:
+        return "collapsed"
     return "done" if counts["done"] else "empty"

@@ -12,9 +12,9 @@ from finebench.analysis.scores.samples import Samples
 def per_seed(samples: Samples) -> pd.DataFrame:
     """One row per reported run of each cell's chosen configuration.
 
-    Columns: the cell's, budget_label, metric, setting, seed, score (what entered), degenerate, trial_id.
+    Columns: the cell's, budget_label, metric, setting, seed, score (what entered), collapsed, trial_id.
     """
-    kept = ("metric", "setting", "seed", "degenerate", "trial_id")
+    kept = ("metric", "setting", "seed", "collapsed", "trial_id")
     made: list[dict[str, Any]] = []
     for key in samples:
         head: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}

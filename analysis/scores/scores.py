@@ -25,7 +25,7 @@ SAME = "same seeds"
 COLUMNS = (
     *CELL, "budget_label", "metric", "score", "low", "high", "n", "interval", "sd", "median", "iqm", "min", "max",
     "setting", "configuration", "lr", "select_mean", "select_n", "left_out", "source", "stage", "complete",
-    "planned_seeds", "missing", "degenerate", "collapsed", "diverged", "failed", "configurations",
+    "planned_seeds", "missing", "collapsed", "constant_output", "diverged", "failed", "configurations",
     "configurations_planned", "majority", "train_seconds", "trainable_params", "why",
 )  # fmt: skip
 
@@ -34,9 +34,9 @@ def scores(runs: pd.DataFrame, expected: Expectation, samples: Mapping[Key, Samp
     """One row per cell that was planned or run, in the order of `CELL`.
 
     Columns: COLUMNS. score is the mean of what entered, low and high its 95 % interval over seeds and, where there are
-    predictions, scored examples (without `samples`: over seeds alone); `interval` says how it was made. degenerate,
-    collapsed, diverged and failed count runs of the chosen configuration; train_seconds is the median of its exclusive
-    runs on one kind of device.
+    predictions, scored examples (without `samples`: over seeds alone); `interval` says how it was made. collapsed
+    (no better than a constant predictor), constant_output, diverged and failed count runs of the chosen configuration;
+    train_seconds is the median of its exclusive runs on one kind of device.
     """
     chosen = {_key(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)
@@ -111,8 +111,8 @@ def summarise(rows: pd.DataFrame, missing: Missing) -> dict[str, Any]:
         "complete": not missing.any,
         "planned_seeds": missing.planned,
         "missing": str(missing),
-        "degenerate": int(good["degenerate"].sum()),
         "collapsed": int(good["collapsed"].sum()),
+        "constant_output": int(good["constant_output"].sum()),
         "diverged": int(good["status"].eq("diverged").sum()),
         "failed": int(rows["is_failed"].sum()),
         "majority": float(good["constant"].mean()) if len(good) else float("nan"),
@@ -134,8 +134,8 @@ def _empty(rows: pd.DataFrame | None) -> dict[str, Any]:
         "metric": None if rows is None else rows["metric"].iloc[0],
         "n": 0,
         "complete": False,
-        "degenerate": 0,
         "collapsed": 0,
+        "constant_output": 0,
         "diverged": 0,
         "failed": failed,
         "configurations": 0,

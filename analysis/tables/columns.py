@@ -19,6 +19,6 @@ def columns(*given: str) -> tuple[Column, ...]:
 WHERE = columns("task", "fraction|percent", "budget_label|text|budget", "method")
 SCORE = columns("score|score", "low|score|95 % from", "high|score|95 % to", "n|count|seeds")
 SPREAD = columns("sd|score", "median|score", "iqm|score|IQM", "min|score", "max|score", "majority|score|constant")
-ENDED = columns("degenerate|count|collapsed", "failed|count")
+ENDED = columns("collapsed|count", "failed|count")
 REMARKS = columns("why|prose|remarks")
 TRIAL = columns("setting|prose|configuration", "seed|id", "stage", "status")

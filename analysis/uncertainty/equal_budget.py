@@ -51,7 +51,7 @@ def _row(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | Non
     made: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     made |= {"metric": row["metric"], "tuned": row["score"]} | {c: row[c] for c in ("low", "high", "n", "lr")}
     made |= _default(key, row, rows, sample)
-    learnt = row["n"] > row["degenerate"]  # where every run is degenerate the learning rates tie
+    learnt = row["n"] > row["collapsed"]  # where every run is collapsed the learning rates tie
     made["edge"] = _edge(row["lr"], lrs) if learnt else ""
     made |= {"configurations": row["configurations"], "trials": len(tried)}
     made["train_seconds"] = float(occupied(rows).loc[tried.index, "train_seconds"].sum())

@@ -100,7 +100,7 @@ def _edges(runs: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
     lrs = {key: sorted(set(rows["lr"].dropna())) for key, rows in groups(_tried(runs), CELL).items()}
     found: dict[tuple[str, str, float], list[str]] = {}
     # where every run has collapsed all learning rates tie, and the one chosen means nothing
-    for row in records(scores[scores["n"] > scores["degenerate"]]):
+    for row in records(scores[scores["n"] > scores["collapsed"]]):
         tried = lrs.get(tuple(row[key] for key in CELL), [])
         if len(tried) > 1 and row["lr"] in (tried[0], tried[-1]):
             end = "lowest" if row["lr"] == tried[0] else "highest"

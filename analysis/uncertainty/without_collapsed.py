@@ -20,9 +20,9 @@ from finebench.analysis.statistics.spread import extremes, sd
 def robustness(samples: Samples, scores: pd.DataFrame) -> pd.DataFrame:
     """One row per scored cell: its score as reported, beside what else the same runs may be summed up as.
 
-    Columns: the cell's, budget_label, metric, score, low, high, n; left_out (degenerate runs, with or without stored
+    Columns: the cell's, budget_label, metric, score, low, high, n; left_out (collapsed runs, with or without stored
     predictions), without, without_low and without_high (mean and Student's interval of the others), change (without −
-    score); median, iqm, min, max, sd; degenerate, degenerate_share with degenerate_low and degenerate_high (exact
+    score); median, iqm, min, max, sd; collapsed, collapsed_share with collapsed_low and collapsed_high (exact
     binomial).
     """
     made: list[dict[str, Any]] = []
@@ -34,14 +34,14 @@ def robustness(samples: Samples, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(key: Key, row: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
-    entered, left_out = runs["entered"].to_numpy(dtype="float64"), runs["degenerate"].to_numpy(dtype=bool)
+    entered, left_out = runs["entered"].to_numpy(dtype="float64"), runs["collapsed"].to_numpy(dtype=bool)
     others, ends = entered[~left_out], extremes(entered)
     seeds = runs["seed"].to_numpy(dtype=np.int64)
     without = mean_t(others, over=design(seeds[~left_out]))
     worth = effective(left_out.astype(np.float64), design(seeds))  # of crossed runs, as many as they are independent
     share = clopper_pearson(float(left_out.mean()) * worth, worth)
     made: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
-    made |= {column: row[column] for column in ("metric", "score", "low", "high", "n", "degenerate")}
+    made |= {column: row[column] for column in ("metric", "score", "low", "high", "n", "collapsed")}
     return made | {
         "left_out": int(left_out.sum()),
         "without": without.value,
@@ -53,7 +53,7 @@ def _row(key: Key, row: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
         "min": ends.low,
         "max": ends.high,
         "sd": sd(entered),
-        "degenerate_share": share.value,
-        "degenerate_low": share.low,
-        "degenerate_high": share.high,
+        "collapsed_share": share.value,
+        "collapsed_low": share.low,
+        "collapsed_high": share.high,
     }

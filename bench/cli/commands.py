@@ -222,9 +222,7 @@ def _interval(row: dict[str, Any]) -> str:
 
 
 def _note(row: dict[str, Any]) -> str:
-    counted = [
-        f"{row[key]:.0f} {said}" for key, said in (("degenerate", "collapsed"), ("failed", "failed")) if row[key]
-    ]
+    counted = [f"{row[key]:.0f} {key}" for key in ("collapsed", "failed") if row[key]]
     return ", ".join([*counted, *([] if row["complete"] else ["seeds missing"])])
 
 

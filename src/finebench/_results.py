@@ -125,8 +125,8 @@ class Results(Said):
         (interquartile mean), `min`, `max`; the configuration that was chosen: `hp_…`, `setting` (what of it varied, in
         words), `lr`, and its choice: `select_mean` over `select_n` seeds, `left_out`; `source` (fresh seeds or the same
         that chose) and `stage` of the runs; `complete`, `planned_seeds`, `missing`; the numbers of runs that were
-        `degenerate` (no better than a constant predictor), `collapsed`, `diverged`, `failed`; `configurations` tried of
-        `configurations_planned`; `majority` (the constant predictor's score), `train_seconds` (median), and
+        `collapsed` (no better than a constant predictor), `constant_output`, `diverged`, `failed`; `configurations`
+        tried of `configurations_planned`; `majority` (the constant predictor's score), `train_seconds` (median), and
         `trainable_params`; `why` there is no score or interval, or how it is qualified.
         """
         return self._of("scores")

@@ -80,7 +80,7 @@ def test_the_map_counts_every_ending(tmp_path: Path) -> None:
     folder.plan("alpha", "one", 1.0, 7, 1)
     folder.plan("alpha", "two", 1.0, 4, 2)
     found = mapped(folder)
-    counts = ("planned", "done", "failed", "degenerate", "diverged", "pruned", "pending", "state")
+    counts = ("planned", "done", "failed", "collapsed", "diverged", "pruned", "pending", "state")
     assert [found["one"][key] for key in counts] == [7, 3, 1, 2, 1, 1, 2, "failed"]
     assert [found["two"][key] for key in counts] == [4, 0, 0, 0, 0, 0, 4, "pending"]
 

@@ -135,7 +135,7 @@ def test_a_collapse_onto_the_wrong_class_earns_no_more_than_it_scored(tmp_path: 
         folder.predict(trial, [0.0] * 8 if seed == 1 else [0, 1] * 4)
     table = runs(load_results(folder.write())).sort_values("seed")
     assert table["entered"].tolist() == [0.0, 0.9]
-    assert table["degenerate"].tolist() == [True, False]
+    assert table["collapsed"].tolist() == [True, False]
 
 
 def test_two_results_of_one_seed_and_configuration_are_refused(tmp_path: Path) -> None:

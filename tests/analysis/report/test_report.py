@@ -142,7 +142,7 @@ def test_infinite_values_are_shown_nowhere(tmp_path: Path) -> None:
         frame = pd.read_parquet(path)
         assert not frame.select_dtypes("number").abs().eq(math.inf).any().any(), path.name
     (two,) = (row for row in report.summary if row["method"] == "two")
-    assert (two["n"], two["degenerate"]) == (7, 1)
+    assert (two["n"], two["collapsed"]) == (7, 1)
     assert two["score"] == pytest.approx((0.5 + sum(0.7 + 0.012 * seed for seed in (1, 3, 4, 5, 6, 7))) / 7)
 
 

@@ -47,7 +47,7 @@ def test_mean_interval_and_spread_by_hand(tmp_path: Path) -> None:
     assert (row["low"], row["high"]) == (pytest.approx(0.84 - half, rel=1e-6), pytest.approx(0.84 + half, rel=1e-6))
     assert (row["n"], row["median"], row["min"], row["max"]) == (3, 0.84, 0.80, 0.88)
     assert (row["lr"], row["setting"], row["source"], row["complete"]) == (1e-3, "lr 0.001", "same seeds", True)
-    assert (row["configurations"], row["degenerate"], row["failed"], row["why"]) == (2, 0, 0, "")
+    assert (row["configurations"], row["collapsed"], row["failed"], row["why"]) == (2, 0, 0, "")
 
 
 def test_confirm_rows_of_the_chosen_configuration_are_reported(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_diverged_run_enters_with_the_constant_predictors_score(tmp_path: Path
     folder.add(seed=2, status="diverged", majority_score=0.6, reason="loss is nan")
     row = only(folder)
     assert row["score"] == pytest.approx(0.75)
-    assert (row["n"], row["degenerate"], row["diverged"], row["failed"], row["complete"]) == (2, 1, 1, 0, True)
+    assert (row["n"], row["collapsed"], row["diverged"], row["failed"], row["complete"]) == (2, 1, 1, 0, True)
 
 
 def test_an_undefined_correlation_counts_as_zero(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_undefined_correlation_counts_as_zero(tmp_path: Path) -> None:
     folder.add(seed=2, metric="pearson", score=math.nan, majority_score=math.nan)
     row = only(folder)
     assert row["score"] == pytest.approx(0.4)
-    assert (row["degenerate"], row["collapsed"]) == (1, 1)
+    assert (row["collapsed"], row["constant_output"]) == (1, 1)
 
 
 def test_a_run_that_predicts_one_class_enters_with_the_constants_score_or_its_own_lower_one(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_run_that_predicts_one_class_enters_with_the_constants_score_or_its_ow
     for trial_id, predictions in ((wrong, [0, 0, 0, 0]), (weak, [1, 1, 0, 1]), (good, [1, 1, 1, 1])):
         folder.predict(trial_id, predictions)
     table, _, _ = read(folder)
-    entered = table.set_index("seed")[["entered", "collapsed", "degenerate"]]
+    entered = table.set_index("seed")[["entered", "constant_output", "collapsed"]]
     assert entered.loc[1].tolist() == [0.0, True, True]  # of the wrong class: never more than its own score
     assert entered.loc[2].tolist() == [0.7, False, True]  # below the constant, but it did predict: its own score
     assert entered.loc[3].tolist() == [0.9, False, False]

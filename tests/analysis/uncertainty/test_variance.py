@@ -49,7 +49,7 @@ def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def test_leaving_degenerate_runs_out_is_shown_beside_the_score(tmp_path: Path) -> None:
+def test_leaving_collapsed_runs_out_is_shown_beside_the_score(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     for seed, score in ((1, 0.8), (2, 0.9)):
         folder.add(seed=seed, score=score)
@@ -57,12 +57,12 @@ def test_leaving_degenerate_runs_out_is_shown_beside_the_score(tmp_path: Path) -
     read = Read(folder)
     (row,) = rows(robustness(read.samples, read.scores))
     assert (row["score"], row["without"], row["change"]) == pytest.approx((2.2 / 3, 0.85, 0.85 - 2.2 / 3))
-    assert (row["left_out"], row["n"], row["degenerate_share"]) == (1, 3, pytest.approx(1 / 3))
-    assert row["degenerate_low"] == pytest.approx(0.0084, abs=1e-4)  # Clopper and Pearson, 1 of 3
-    assert row["degenerate_high"] == pytest.approx(0.9057, abs=1e-4)
+    assert (row["left_out"], row["n"], row["collapsed_share"]) == (1, 3, pytest.approx(1 / 3))
+    assert row["collapsed_low"] == pytest.approx(0.0084, abs=1e-4)  # Clopper and Pearson, 1 of 3
+    assert row["collapsed_high"] == pytest.approx(0.9057, abs=1e-4)
 
 
-def test_every_degenerate_run_is_left_out_with_or_without_predictions(tmp_path: Path) -> None:
+def test_every_collapsed_run_is_left_out_with_or_without_predictions(tmp_path: Path) -> None:
     """Seed 3 fell to the constant predictor's score, seed 4 below it; only seed 4 says with what predictions."""
     folder = empty(tmp_path)
     for seed, score in ((1, 0.8), (2, 0.9), (3, 0.5)):
@@ -70,7 +70,7 @@ def test_every_degenerate_run_is_left_out_with_or_without_predictions(tmp_path: 
     folder.predict(folder.add(seed=4, score=0.25), [0.0, 0.0, 1.0, 0.0])
     read = Read(folder)
     (row,) = rows(robustness(read.samples, read.scores))
-    assert (row["left_out"], row["degenerate"], row["n"]) == (2, 2, 4)
+    assert (row["left_out"], row["collapsed"], row["n"]) == (2, 2, 4)
     assert row["without"] == pytest.approx(0.85)
 
 

@@ -23,7 +23,7 @@ ROW: dict[str, Any] = {
     "trainable_params": 381_986,
     "train_seconds": 1.4,
     "budget_label": "150 steps",
-    "degenerate": 1,
+    "collapsed": 1,
     "failed": 0,
     "complete": True,
 }
