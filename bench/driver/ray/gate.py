@@ -99,7 +99,7 @@ def own_fingerprint() -> dict[str, str]:
 def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
     bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {})
-    bundles = [dict(bundle) for _ in range(config["ranks"])]  # on one node, where one has room for all
+    bundles = [dict(bundle) for _ in range(config.get("ranks", 1))]  # on one node, where one has room for all
     if not config.get("avoid"):
         return tune.PlacementGroupFactory(bundles, strategy="PACK")
     elsewhere = {NODE_LABEL: f"!in({','.join(config['avoid'])})"}

@@ -37,7 +37,7 @@ class PackWorker:
 
         share = Share(config["cpus"], config["gpu"])
         self.cache = WorkerCache(localise(shipment, files), share)
-        if config["ranks"] > 1:
+        if config.get("ranks", 1) > 1:
             from finebench.bench.driver.ray.rank_actors import RayFollowers
 
             self.cache.followers = RayFollowers(shipment, files, share)
