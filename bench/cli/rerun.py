@@ -149,6 +149,8 @@ def _narrowed(study: Study, row: dict[str, Any], point: dict[str, Any], budget: 
         "methods": {row["method"]: as_space(point)},
         "fractions": [row["fraction"]],
     }
+    if row["method"] in study.methods:
+        own["resources"] = method_resources(study, row["method"])  # on how many ranks
     if isinstance(study.seeds, UntilSettled):  # there is no claim to settle
         own["seeds"] = number_of(study.seeds)
     kind = "optuna" if study.search.optuna else "grid"

@@ -111,7 +111,7 @@ def own_fingerprint() -> dict[str, str]:
 def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a pack takes of the machine, and of which nodes; here, since Ray asks for it in the worker's process too."""
     bundle = {"CPU": config["cpus"]} | ({"GPU": config["gpu"]} if config["gpu"] > 0 else {}) | config["beside"]
-    bundles = [dict(bundle) for _ in range(config["ranks"])]  # on one node, where one has room for all
+    bundles = [dict(bundle) for _ in range(config.get("ranks", 1))]  # on one node, where one has room for all
     labels = dict(config["labels"])
     if config["avoid"]:
         labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"

@@ -70,8 +70,8 @@ class RayFollowers:
         threading.Thread(target=self._watch, args=(self._running,), name="finebench-ranks", daemon=True).start()
 
     def _start(self, number: int) -> None:
-        share, group = self._cargo[2], ray.util.get_current_placement_group()
-        assert group is not None  # Ray Tune makes one for every pack
+        share = self._cargo[2]
+        group: Any = ray.util.get_current_placement_group()  # this worker's own
         with _by_value():
             actor = ray.remote(num_cpus=share.cpus, num_gpus=share.gpu, max_restarts=0)(Rank)
             for rank in range(1, number):

@@ -49,7 +49,7 @@ class PackWorker:
         local, share = localise(shipment, files), Share(config["cpus"], config["gpu"])
         self.unpacked = None if files is None else Path(local.model_folder)
         self.cache = WorkerCache(local, share)
-        if config["ranks"] > 1:
+        if config.get("ranks", 1) > 1:
             from finebench.bench.driver.ray.rank_actors import RayFollowers
 
             self.cache.followers = RayFollowers(shipment, files, share)

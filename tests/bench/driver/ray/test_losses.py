@@ -11,6 +11,7 @@ from finebench.bench.driver.ray import losses
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.training.worker.result_rows import lost_record
+from finebench.bench.util.errors import DeviceLost
 from tests.bench.driver.ray.test_faults import make_adapter
 
 DIED = "The actor died unexpectedly before finishing this task.\n\tclass_name: X\n\tip: 10.0.0.7\n"
@@ -37,6 +38,17 @@ def test_a_node_that_goes_is_told_from_a_worker_that_dies() -> None:
     assert not losses.with_node(trial(ALONE))
     assert losses.node_name(trial(ALONE)) == "w7"
     assert losses.node_name(trial(RuntimeError("nothing is known"))) is None
+
+
+def test_a_lost_rank_is_told_in_our_own_words_and_by_its_node() -> None:
+    """As bench.driver.ray.rank_actors words it, and Ray wraps it."""
+    gone = DeviceLost("rank 1 is gone: its node has died: Socket closed\nip: 10.0.0.7\n; run the same command again")
+    wrapped = ray.exceptions.RayTaskError("step", f"Traceback (most recent call last):\n{gone}", gone)
+    error = wrapped.as_instanceof_cause()
+    assert losses.with_node(trial(error))
+    assert losses.node_name(trial(error)) == "w7"
+    status, reason = losses.why_lost(trial(error))
+    assert (status, reason[:49]) == ("error", "worker lost: rank 1 is gone: its node has died: S")
 
 
 def test_a_node_costs_no_retry_and_a_worker_does(tmp_path: Path) -> None:
