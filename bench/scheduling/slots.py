@@ -1,4 +1,5 @@
-"""How many configurations of one cell a search has under way: what the places for trials allow, shared by the cells.
+"""How many packs train at once, how many wait, and how many configurations of one cell a search has under way: what the
+places for trials allow, shared by the cells.
 
 More than the machine trains at once would be suggested before any result is known, which makes a sampler guess. What
 `parallel: auto` came to is written into plan.json, so that a study goes on with the same suggestions wherever it does.
