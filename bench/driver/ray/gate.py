@@ -110,7 +110,7 @@ def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     labels = dict(config["labels"])
     if config["avoid"]:
         labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"
-    return tune.PlacementGroupFactory([bundle], **({"bundle_label_selector": [labels]} if labels else {}))
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[labels] if labels else None)
 
 
 @contextmanager
