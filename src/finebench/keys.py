@@ -140,8 +140,8 @@ class Training(TypedDict, total=False):
 
 
 class Resources(TypedDict, total=False):
-    """What one trial gets: CPUs, a share of a GPU, how many trials are trained together, and on which nodes; `per_model`
-    has the same keys by name of a model."""
+    """What one trial gets: CPUs, a share of a GPU, how many trials are trained together, and on which nodes;
+    `per_model` has the same keys by name of a model."""
 
     cpu: float
     gpu: float | Literal["auto"]

@@ -60,7 +60,9 @@ def test_ray_runs_no_service_that_a_sweep_does_not_use() -> None:
 
 
 @pytest.mark.parametrize("off", ["parts", "switch"])
-def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.MonkeyPatch, off: str) -> None:
+def test_a_ray_without_what_is_replaced_is_started_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: str
+) -> None:
     """Names inside Ray may go in a later version."""
     seen: dict[str, Any] = {}
     before = dict(vars(Node)), dict(vars(services))
@@ -68,7 +70,7 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     def init(**options: Any) -> Any:
         seen.update(options, idle=os.environ.get(workarounds.NO_IDLE_WORKERS))
         seen["same"] = (dict(vars(Node)), dict(vars(services))) == before
-        return SimpleNamespace(address_info={"session_dir": "/there"})
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(local_ray, "_folders", [])
@@ -84,16 +86,18 @@ def test_a_ray_without_what_is_replaced_is_started_as_it_is(monkeypatch: pytest.
     idle = "0" if off == "parts" else None
     assert seen == {"address": "local", "include_dashboard": False, "num_cpus": 1, "idle": idle, "same": True}
     assert workarounds.NO_IDLE_WORKERS not in os.environ
-    assert local_ray.session_folder() == Path("/there")
+    assert local_ray.session_folder() == tmp_path
 
 
-def test_a_ray_of_our_own_knows_nothing_of_the_job_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_our_own_knows_nothing_of_the_job_that_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`ray job submit -- finebench run` without --address: the job's working_dir lies in another Ray."""
     seen = []
 
     def init(**options: Any) -> Any:
         seen.append(os.environ.get(local_ray._JOB))
-        return SimpleNamespace(address_info={"session_dir": "/there"})
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(local_ray, "_folders", [])
