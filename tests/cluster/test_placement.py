@@ -82,7 +82,8 @@ def test_a_node_whose_disk_takes_nothing_costs_no_trial(tmp_path_factory: pytest
         head.ray(cpus=0)
         for node in (good, bad):
             node.ray(head)
-        name = study(head, seeds=40, retries=0, budget={"steps": 60})
+        # trials take longer than a worker's start, so that others are put there after the first
+        name = study(head, seeds=8, retries=0, budget={"steps": 400})
         code, said = head.finebench(f"run {name} --address {head.ip}:6379 --results out", timeout=900)
         assert code == 0, said
         assert where(head, "out") == {"bitfit": {"good"}}

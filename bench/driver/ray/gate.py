@@ -115,8 +115,8 @@ def placement(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     labels = dict(config["labels"])
     if config["avoid"]:
         labels[NODE_LABEL] = f"!in({','.join(config['avoid'])})"
-    options: dict[str, Any] = {"bundle_label_selector": [dict(labels) for _ in bundles]} if labels else {}
-    return tune.PlacementGroupFactory(bundles, strategy="PACK", **options)
+    selector = [dict(labels) for _ in bundles] if labels else None
+    return tune.PlacementGroupFactory(bundles, strategy="PACK", bundle_label_selector=selector)
 
 
 @contextmanager

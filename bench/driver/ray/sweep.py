@@ -71,6 +71,7 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A pack was suggested."""
+        workarounds.prepare(trial)
         self.waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:

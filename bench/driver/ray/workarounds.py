@@ -12,9 +12,10 @@ switched off: without it others could reach the Ray that a run starts.
     metadata      a finished trial's statistics are dropped  the driver's memory
     losses        a worker lost for memory is one trial's end, and not the run's
     hung          a worker that hangs can be killed
+    prepared      a trial is ready for a kept worker      the run, where trials ask for different resources
     messages      Ray's messages stay out of the terminal  27 lines of its state, twice for each raylet that dies
 
-The last three are there for what they do. Of the others `python -m tests.benchmarks.workarounds` measures the gain;
+The last four are there for what they do. Of the others `python -m tests.benchmarks.workarounds` measures the gain;
 docs/operations/performance.md has it.
 """
 
@@ -34,7 +35,7 @@ TESTED = "2.55 to 2.60"
 """Releases of Ray that have all of it: the ends are what `make test-bounds` runs with."""
 
 SWITCH = "FINEBENCH_PLAIN_RAY"
-NAMES = ("services", "idle-workers", "node", "end", "metadata", "losses", "hung", "messages")
+NAMES = ("services", "idle-workers", "node", "end", "metadata", "losses", "hung", "prepared", "messages")
 
 MONITORS = ("start_monitor", "start_log_monitor")
 """Methods of Ray's Node that start what no sweep asks anything: the autoscaler's monitor, and that of log files."""
@@ -141,6 +142,17 @@ def forget(trial: Any) -> None:
         os.rmdir(getattr(trial, "local_path", None) or "")
     for name in ("metric_analysis", "metric_n_steps") if used("metadata") else ():
         getattr(getattr(trial, "run_metadata", None), name, {}).clear()
+
+
+def prepare(trial: Any) -> None:
+    """Let a trial have the name of its folder as soon as it is there.
+
+    Where trials ask for different resources, Ray Tune (up to 2.60 at least) hands a kept worker to one that it has not
+    prepared yet; the worker then fails for want of that name, which ends the whole experiment.
+    """
+    name = getattr(trial, "init_local_path", None)
+    if used("prepared") and name is not None:
+        name()
 
 
 def actor_of(trial: Any) -> Any:

@@ -234,3 +234,15 @@ def test_what_ray_s_services_publish_is_not_printed(
             if not off:
                 until = min(until, time.monotonic() + 2)
     assert ("state-dump" in printed) is bool(off)
+
+
+@pytest.mark.parametrize(("off", "prepared"), [("", [1]), ("prepared", [])])
+def test_a_trial_is_prepared_once_it_is_there(off: str, prepared: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Tune may hand it a kept worker before it has scheduled it, and that worker asks for its folder."""
+    monkeypatch.setenv(workarounds.SWITCH, off)
+    done: list[int] = []
+    trial = SimpleNamespace(init_local_path=lambda: done.append(1))
+    scheduler = sweep._Scheduler(cast(Any, None), cast(Any, None))
+    scheduler.on_trial_add(None, trial)
+    assert (done, scheduler.unfinished) == (prepared, [trial])
+    scheduler.on_trial_add(None, SimpleNamespace())  # of a Ray that has no such thing

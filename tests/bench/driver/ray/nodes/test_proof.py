@@ -127,7 +127,7 @@ class NoLibrary:
 
 def test_packs_keep_away_from_nodes_that_are_left_out() -> None:
     asked: dict[str, Any] = {"cpus": 1.0, "gpu": 0.0, "beside": {}, "labels": {}, "avoid": [], "ranks": 1}
-    assert "bundle_label_selector" not in placement(asked)._bound.arguments
+    assert placement(asked)._bound.arguments["bundle_label_selector"] is None
     away = placement(asked | {"avoid": ["a", "b"], "labels": {"zone": "in(a, b)"}})
     [labels] = away._bound.arguments["bundle_label_selector"]
     assert labels == {"ray.io/node-id": "!in(a,b)", "zone": "in(a, b)"}
