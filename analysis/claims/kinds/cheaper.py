@@ -40,6 +40,6 @@ class Cheaper(Kind):
 
     def evidence(self, claim: "Claim", on: "Evidence") -> "Finding":
         """A t test of log ratios, or an exact count."""
-        from finebench.analysis.claims.evidence_cost import cheaper
+        from finebench.analysis.claims.kinds._cost import cheaper
 
         return cheaper(claim, on.name, [(on.source.costs[a], on.source.costs[b]) for a, b in on.keys], on.look)

@@ -48,7 +48,7 @@ class VariesMore(Kind):
 
     def evidence(self, claim: "Claim", on: "Evidence") -> "Finding":
         """The test for pairs, or a t test of log ratios."""
-        from finebench.analysis.claims.evidence_spread import spread, spread_over_lr
+        from finebench.analysis.claims.kinds._spread import spread, spread_over_lr
 
         if claim.over == "lr":
             sides = [[(on.source.runs, on.source.samples[key], key) for key in both] for both in on.keys]
