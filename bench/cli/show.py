@@ -46,7 +46,8 @@ def print_plan(
         print_json(found)
         return
     console = make_console()
-    head = f"{found['study']}: {found['trials']:,} trials in {found['cells']:,} cells, model {found['model']}"
+    counts = [f"{found[key]:,} {key[: len(key) - (found[key] == 1)]}" for key in ("trials", "cells")]
+    head = f"{found['study']}: {' in '.join(counts)}, model {found['model']}"
     say(console, head)
     for line in lines(found["tasks"]):
         say(console, line)
