@@ -51,8 +51,7 @@ def why_lost(trial: Any, struck: bool = False) -> tuple[str, str]:
     other lost worker; `struck` says that this killer ended some process here while the worker had its pack.
     """
     error = trial.get_pickled_error()
-    cause = getattr(error, "cause", None)  # our own word of it, where the worker had one
-    text = str(cause) if isinstance(cause, DeviceLost) else said(trial)
+    text = said(trial).rpartition(f"{DeviceLost.__name__}: ")[2]  # our own word of it, where the worker had one
     memory = isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in text
     shown = plain(text, LONGEST_REASON - 100) or "no reason is known"
     if struck and not memory:

@@ -43,7 +43,9 @@ def test_a_node_that_goes_is_told_from_a_worker_that_dies() -> None:
 def test_a_lost_rank_is_told_in_our_own_words_and_by_its_node() -> None:
     """As bench.driver.ray.rank_actors words it, and Ray wraps it."""
     gone = DeviceLost("rank 1 is gone: its node has died: Socket closed\nip: 10.0.0.7\n; run the same command again")
-    wrapped = ray.exceptions.RayTaskError("step", f"Traceback (most recent call last):\n{gone}", gone)
+    wrapped = ray.exceptions.RayTaskError(
+        "step", f"Traceback (most recent call last):\nfinebench.errors.DeviceLost: {gone}", gone
+    )
     error = wrapped.as_instanceof_cause()
     assert losses.with_node(trial(error))
     assert losses.node_name(trial(error)) == "w7"

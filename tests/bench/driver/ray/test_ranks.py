@@ -82,7 +82,7 @@ def test_a_lost_rank_costs_a_retry_and_no_trial(tmp_path: Path) -> None:
     assert notes.done
     assert outcome.statuses == {"ok": 1}
     tried = [note for note in notes.said if "trying again (1 of 2)" in note]
-    assert ["worker lost: rank 1 is gone: " in note for note in tried] == [True], notes.said
+    assert ["rank 1 is gone: " in note for note in tried] == [True], notes.said
 
 
 @pytest.mark.slow

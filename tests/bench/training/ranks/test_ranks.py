@@ -75,7 +75,8 @@ def trained(one: Trial, shipment: Shipment, dtype: torch.dtype, ranks: Ranks | N
     optimizer = make_optimizer(job.model, job.lr, job.training.weight_decay, job.multipliers)
     if dtype == torch.float32:  # steps in the gradient itself: AdamW's are as long where it is next to nothing
         job = dataclasses.replace(job, lr=0.1)
-        optimizer = torch.optim.SGD(optimizer.param_groups, lr=0.1)  # type: ignore[assignment]
+        groups = [group | {"fused": False} for group in optimizer.param_groups]  # none is fused for shards
+        optimizer = torch.optim.SGD(groups, lr=0.1)  # type: ignore[assignment]
     for _ in train(job, progress, optimizer):
         pass
     tensors = {name: whole(tensor).double().numpy() for name, tensor in trained_tensors(job.model).items()}
