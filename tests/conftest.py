@@ -1,8 +1,11 @@
-"""The order in which test files start."""
+"""The order in which test files start, and fixtures of several rooms' tests."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from finebench.bench.util import doors
 
 DEAREST = (
     "bench/driver/ray/test_faults", "bench/driver/ray/test_sweep", "bench/driver/test_run", "bench/driver/test_remote",
@@ -18,3 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if gone := [str(path) for path in ranks if not path.exists()]:
         raise pytest.UsageError(f"{__file__}: DEAREST names files that are not there: {', '.join(gone)}")
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture
+def plugins_go() -> Iterator[None]:
+    """A test begins without plugins, and those that it loads are not there for the next."""
+    before = dict(doors._plugins)
+    doors._plugins.clear()
+    yield
+    doors._plugins.clear()
+    doors._plugins.update(before)

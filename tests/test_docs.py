@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from docs import generate
 from finebench.bench.cli import app
-from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.methods import methods
@@ -124,10 +123,10 @@ def test_the_lines_that_load_a_delta_give_a_model_back(tmp_path: Path) -> None:
     study = tiny_study(tasks=["mini-mrpc"], methods={"lora": {"lr": [1e-3]}})
     run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
     (delta,) = (tmp_path / "deltas").iterdir()
-    made_for, model = re.findall(r'"(results/[^"]+)", "([^"]+)"', block)[0]
-    assert re.fullmatch(r"results/hpo_per_method/deltas/\w{20}\.safetensors", made_for)
+    (folder,), (trial,) = (re.findall(rf'{name}\("([^"]+)"\)', block) for name in ("load", "model"))
+    assert (folder, len(trial)) == ("results/hpo_per_method", 20)
     names: dict[str, Any] = {}
-    exec(block.replace(made_for, str(delta)).replace(model, str(MODEL_DIR)), names)
+    exec(block.replace(folder, str(tmp_path)).replace(trial, delta.stem), names)
     assert names["logits"].shape == (1, 2)
 
 

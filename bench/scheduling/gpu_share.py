@@ -23,7 +23,7 @@ def check_fits(study: Study, cpus: float, gpus: float) -> None:
     """Raise StudyError where a method asks for more than a machine has: its trials would wait for ever."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
-        for what, each, there in (("cpu", asked.cpu, cpus), ("gpu", asked.gpus(gpus), gpus)):
+        for what, each, there in (("gpu", asked.gpus(gpus), gpus), ("cpu", asked.cpu, cpus)):
             wanted = each * asked.number
             if wanted > there:
                 keys = own.get("resources", {})

@@ -273,6 +273,7 @@ def test_a_study_takes_what_python_and_numpy_have(tmp_path: Path) -> None:
     assert found.data.model_dump() == {key: str(path) for key, path in own.items()}
 
 
+@pytest.mark.usefixtures("plugins_go")
 def test_a_study_may_name_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the working directory, as its other relative paths are."""
     monkeypatch.chdir(tmp_path)

@@ -38,6 +38,7 @@ class PackWorker:
     """
 
     run_: "PackRun"
+    unpacked: Path | None = None
 
     def setup(self, config: dict[str, Any], shipment: Any = None, files: Any = None) -> None:
         """Start the process's worker cache; torch is imported here, on the worker."""

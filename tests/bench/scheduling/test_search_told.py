@@ -309,6 +309,7 @@ def test_a_running_pack_reports_a_diverged_seed_as_the_choice_counts_it() -> Non
     run = PackRun.__new__(PackRun)
     members: Any = [Seed([0.6], "diverged"), Seed([0.6, 0.8, 0.9], "ok")]
     run.members, run.metric, run.index, run._together = members, "mcc", 0, None
+    run.ranks, run._meets = None, False
     found = []
     while (rung := run.advance()) is not None:
         found.append(rung.value)

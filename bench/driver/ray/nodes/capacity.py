@@ -66,8 +66,8 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
     brings = autoscaler() if lacking else None
     notes: dict[str, None] = {}  # methods that ask for the same are told of once
     for wish in lacking:
-        on = "on one node" if wish.ranks == 1 else f"for each of {wish.ranks} ranks"
-        asks = f"{wish.ask.shown} {on} asked for"
+        on = "on one node asked for" if wish.ranks == 1 else f"for each of {wish.ranks} ranks asked for"
+        asks = f"{wish.ask.shown} {on}"
         has = f"the cluster has {listed(nodes, wish.ask)}" if nodes else "the cluster has no node"
         if brings is None:
             raise StudyError(

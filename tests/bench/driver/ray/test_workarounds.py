@@ -244,5 +244,5 @@ def test_a_trial_is_prepared_once_it_is_there(off: str, prepared: list[int], mon
     trial = SimpleNamespace(init_local_path=lambda: done.append(1))
     scheduler = sweep._Scheduler(cast(Any, None), cast(Any, None))
     scheduler.on_trial_add(None, trial)
-    assert (done, scheduler.unfinished) == (prepared, [trial])
+    assert (done, scheduler.waiting) == (prepared, [trial])
     scheduler.on_trial_add(None, SimpleNamespace())  # of a Ray that has no such thing
