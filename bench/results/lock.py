@@ -153,7 +153,8 @@ class Lock:
                 self.trouble = f"{self.folder.path(FILE)}: another driver has taken over this folder ({now.shown})"
             elif not self._ended.is_set():
                 _write(self.folder, self.owner, self.stopping, self.where)
-                self._tell()
+                with suppress(ResultsError, OSError):  # the next beat tries again; the claim stands without
+                    self._tell()
 
     def _tell(self) -> None:
         """Write down what is running, where that is not what was written last."""

@@ -73,7 +73,7 @@ class PackQueue:
     @property
     def ending(self) -> bool:
         """Whether what waits is the end of the study."""
-        return self.slots > 0 and self._left <= END * self.slots * self._longest * self._pack
+        return self.slots > 0 and self._longest > 0 and self._left <= END * self.slots * self._longest * self._pack
 
     def most(self, size: int) -> int:
         """How many of `size` trials to train together: at the end no more than leaves something for every slot."""

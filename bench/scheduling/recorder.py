@@ -120,6 +120,9 @@ class Recorder:
         finally:
             try:
                 self.finish()
+            except Exception:  # of whoever is told: what waits to be stored is stored all the same
+                self.drain()
+                raise
             finally:
                 self._queue = None
                 queue.close()

@@ -35,7 +35,14 @@ class Rank:
     """One other rank; sent to its node as it stands, where another finebench may be or none."""
 
     def look(self, wanted: dict[str, str]) -> tuple[str, str]:
-        """The node's id, and in what it differs from rank 0's."""
+        """The node's id, and in what it differs from rank 0's, with what is installed found before what Ray put in
+        front: the driver's working directory."""
+        try:
+            from finebench.bench.util.own_python import installed_first
+        except ImportError:  # the fingerprint tells
+            pass
+        else:
+            installed_first()
         return ray.get_runtime_context().get_node_id(), "; ".join(differences(fingerprint(), wanted))
 
     def start(self, rank: int, shipment: Any, files: Any, share: Any) -> None:

@@ -89,7 +89,7 @@ class TuneAdapter:
         if pack is None:
             return str(Searcher.FINISHED) if self.done else None
         found = self.sizes.shares.others(pack)
-        ask = Ask(float(found.cpu), self.sizes.shares.gpu(pack), found.beside, found.labels or {})
+        ask = Ask(float(found.cpu), self.sizes.shares.gpu(pack), found.beside, found.labels or {}, pack.trials[0].ranks)
         kills = self.kernel.count() if self.kernel else 0
         self.running[trial_id] = InFlight(pack, ask, pack.trials, kills, begun=again)
         return {
@@ -102,7 +102,7 @@ class TuneAdapter:
             "gpu": ask.gpus,
             "beside": ask.others,
             "labels": ask.labels,
-            "ranks": pack.trials[0].ranks,
+            "ranks": ask.ranks,
             "avoid": self.fitness.avoid_for(pack.key, ask),
         }
 

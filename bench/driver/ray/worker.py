@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finebench.bench.driver.ray.model_files import localise
+from finebench.bench.driver.ray.nodes.proof import NodeUnfit
 from finebench.bench.training.worker.messages import Share
 from finebench.bench.util.errors import DeviceLost
 from finebench.bench.util.own_python import installed_first
@@ -131,6 +132,8 @@ class PackWorker:
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory()}
         try:
             payload |= measure_for(self.measures, self.cache, self.pack.trials[0])
+        except (DeviceLost, NodeUnfit):  # of another rank: what is measured is measured again elsewhere
+            raise
         except Exception as error:  # nothing that a trial does may end the sweep; it will be a row of its own
             if gone := lost(self.cache.device):
                 raise DeviceLost(f"{error}; the process has lost its GPU: {gone}") from error

@@ -159,10 +159,11 @@ class PackRun:
         try:
             return self.ranks.go(on)
         except Exception as error:  # as in `Member.advance`
-            self.ranks.heard(error)
-            for member in self.members:
-                if not member.finished:
-                    member.fail(error)
+            left = [member for member in self.members if not member.finished]
+            for member in left:
+                member.fail(error)
+            if not left:
+                self.ranks.heard(error)
             return on
 
     def _part(self) -> None:

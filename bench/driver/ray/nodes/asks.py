@@ -31,12 +31,14 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Ask:
-    """So much of one node: CPUs, GPUs, of Ray's other resources, and a selector for each of some labels."""
+    """So much of one node: CPUs, GPUs, of Ray's other resources, and a selector for each of some labels; so many times,
+    on one node or several, where a trial has several ranks."""
 
     cpus: float
     gpus: float
     others: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    ranks: int = 1
 
     def fits(self, place: Place) -> bool:
         """Whether a node has it."""

@@ -96,8 +96,8 @@ class Fitness:
         self._note(f"node {name} is left out, its trials run elsewhere: {why}")
 
     def refuse(self, asked: Mapping[str, Ask]) -> None:
-        """Raise InputError where each of the packs that wait, by what it asks of one node, would have room on a node
-        that is left out and has none on any other. Nothing trains, or `asked` is empty.
+        """Raise InputError where each of the packs that wait, by what it asks for, would have room with the nodes that
+        are left out and has none without. Nothing trains, or `asked` is empty.
 
         Between two calls Ray Tune asks for more packs, which may have room: only what both have stands.
         """
@@ -106,7 +106,8 @@ class Fitness:
             return
         self._next = self._clock() + LOOK_EVERY
         fit = [one for one in self._nodes() if one.id not in self._out]
-        if all(_room(one, self._were.values()) and not _room(one, fit) for one in asked.values()):
+        every = [*self._were.values(), *fit]
+        if all(_room(one, every) and not _room(one, fit) for one in asked.values()):
             raise InputError(
                 f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Install on each node "
                 "what this command runs with, and run the same command again"
@@ -114,5 +115,5 @@ class Fitness:
 
 
 def _room(asked: Ask, nodes: Collection[Node]) -> bool:
-    """Whether one of these nodes has what is asked for."""
-    return any(map(asked.fits, nodes))
+    """Whether these nodes have what is asked for, for each rank."""
+    return sum(map(asked.times, nodes)) >= asked.ranks

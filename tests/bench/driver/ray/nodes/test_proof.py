@@ -172,6 +172,22 @@ def test_a_head_without_a_gpu_does_not_keep_packs_for_gpus_waiting(monkeypatch: 
         fitness.refuse({"one": Ask(1, 1)})
 
 
+def test_a_trial_on_several_ranks_needs_room_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from a node where one of them met trouble, and without a node that is left out, it would wait for ever."""
+    monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
+    nodes = [Node("a", "w1", "10.0.0.2", 4, 1), Node("b", "w2", "10.0.0.3", 4, 1)]
+    fitness = Fitness(lambda note: None, lambda: nodes)
+    one, two = Ask(1, 1), Ask(1, 1, ranks=2)
+    assert fitness.trouble("a", "its disk is full", "pack", one)
+    assert fitness.avoid_for("pack", one) == ["a"]
+    assert fitness.avoid_for("pack", two) == []
+    assert not fitness.trouble("b", "its disk is full", "other", two)
+    fitness.leave_out("a", "peft is not installed there")
+    look_twice(fitness, one)
+    with pytest.raises(InputError, match="no node of the cluster can train this study: w1: peft"):
+        look_twice(fitness, two)
+
+
 def test_a_node_without_the_label_that_is_asked_for_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """The other nodes have CPUs enough, and packs would wait for ever."""
     monkeypatch.setattr("finebench.bench.driver.ray.nodes.fitness.LOOK_EVERY", 0.0)
