@@ -1,7 +1,7 @@
 """What a trial asks of one node, whether a node has it, and both in words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +53,10 @@ class Ask:
         if any(there < amount for there, amount in asked):
             return 0
         return math.floor(min((there / amount for there, amount in asked if amount), default=0.0) + 1e-9)
+
+    def fits_on(self, places: Iterable[Place]) -> bool:
+        """Whether these nodes together have it for all ranks."""
+        return sum(map(self.times, places)) >= self.ranks
 
     @property
     def shown(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from finebench.bench.driver.ray.nodes.asks import ACCELERATOR, Ask, Place
+from finebench.bench.driver.ray.nodes.asks import ACCELERATOR, Ask
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler
 from finebench.bench.driver.ray.nodes.roster import Node, listed
 from finebench.bench.study.load import method_resources
@@ -24,7 +24,6 @@ class Wish(NamedTuple):
     method: str
     key: str
     ask: Ask
-    ranks: int = 1
 
     @property
     def less(self) -> str:
@@ -39,22 +38,14 @@ class Wish(NamedTuple):
         yield "custom", any(not name.startswith(ACCELERATOR) for name in names)
         yield "labels", bool(self.ask.labels)
 
-    def room(self, place: Place) -> int:
-        """How many ranks a node has room for."""
-        return self.ask.times(place)
-
-    def fit_on(self, nodes: Sequence[Node]) -> bool:
-        """Whether nodes together have room for all ranks."""
-        return sum(map(self.room, nodes)) >= self.ranks
-
 
 def wishes(study: Study, gpus: float) -> Iterator[Wish]:
     """What each method's trials ask for on a cluster with so many GPUs in all."""
     for name, own in study.methods.items():
         asked = method_resources(study, name)
         here = f"methods.{name}.resources" if own.get("resources") else "resources"
-        ask = Ask(float(asked.cpu), asked.gpus(gpus), asked.beside, asked.labels or {})
-        yield Wish(name, here, ask, asked.number)
+        ask = Ask(float(asked.cpu), asked.gpus(gpus), asked.beside, asked.labels or {}, asked.number)
+        yield Wish(name, here, ask)
 
 
 def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscaler | None]) -> list[str]:
@@ -66,7 +57,7 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
     brings = autoscaler() if lacking else None
     notes: dict[str, None] = {}  # methods that ask for the same are told of once
     for wish in lacking:
-        on = "on one node asked for" if wish.ranks == 1 else f"for each of {wish.ranks} ranks asked for"
+        on = "on one node asked for" if wish.ask.ranks == 1 else f"for each of {wish.ask.ranks} ranks asked for"
         asks = f"{wish.ask.shown} {on}"
         has = f"the cluster has {listed(nodes, wish.ask)}" if nodes else "the cluster has no node"
         if brings is None:
@@ -80,9 +71,9 @@ def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscal
                 f"{wish.key}: {asks}, and {has}: waiting for the autoscaler, which does not say here whether it can"
             ] = None
             continue
-        able = [kind for kind in brings.kinds if kind.most and wish.room(kind)]
-        more = sum(wish.room(kind) * kind.most for kind in able)
-        if not able or sum(map(wish.room, nodes)) + more < wish.ranks:
+        able = [kind for kind in brings.kinds if kind.most and wish.ask.times(kind)]
+        more = sum(wish.ask.times(kind) * kind.most for kind in able)
+        if not able or sum(map(wish.ask.times, nodes)) + more < wish.ask.ranks:
             kinds = ", ".join(kind.shown(wish.ask) for kind in brings.kinds) or "none"
             raise StudyError(
                 f"{wish.key}: {asks}, and {has}; the cluster file allows {kinds}: trials of {wish.method!r} could "
@@ -96,7 +87,7 @@ def check_here(study: Study, nodes: Sequence[Node]) -> None:
     """Raise StudyError where a trial asks for what the Ray on this machine alone does not have."""
     for wish in _lacking(study, nodes):
         has = ", ".join(wish.ask.there(node) for node in nodes)
-        each = "" if wish.ranks == 1 else f" for each of {wish.ranks} ranks"
+        each = "" if wish.ask.ranks == 1 else f" for each of {wish.ask.ranks} ranks"
         raise StudyError(
             f"{wish.key}: {wish.ask.shown}{each} asked for, and this machine has {has}; trials of {wish.method!r} "
             f"could never start. Ask for less ({wish.less}), or join a cluster that has it (--address)"
@@ -105,7 +96,7 @@ def check_here(study: Study, nodes: Sequence[Node]) -> None:
 
 def _lacking(study: Study, nodes: Sequence[Node]) -> list[Wish]:
     """What nodes have no room for."""
-    return [wish for wish in wishes(study, _gpus(nodes)) if not wish.fit_on(nodes)]
+    return [wish for wish in wishes(study, _gpus(nodes)) if not wish.ask.fits_on(nodes)]
 
 
 def _gpus(nodes: Sequence[Node]) -> float:
@@ -115,7 +106,7 @@ def _gpus(nodes: Sequence[Node]) -> float:
 def able(study: Study, nodes: Sequence[Node]) -> list[Node]:
     """The nodes that have room for a trial of some method."""
     asked = list(wishes(study, _gpus(nodes)))
-    return [node for node in nodes if any(wish.room(node) for wish in asked)]
+    return [node for node in nodes if any(wish.ask.times(node) for wish in asked)]
 
 
 def able_to_come(study: Study, nodes: Sequence[Node], autoscaler: Autoscaler | None) -> Autoscaler | None:
@@ -123,7 +114,7 @@ def able_to_come(study: Study, nodes: Sequence[Node], autoscaler: Autoscaler | N
     if autoscaler is None or autoscaler.kinds is None:
         return autoscaler
     asked = list(wishes(study, _gpus(nodes)))
-    kinds = tuple(kind for kind in autoscaler.kinds if any(wish.room(kind) for wish in asked))
+    kinds = tuple(kind for kind in autoscaler.kinds if any(wish.ask.times(kind) for wish in asked))
     return replace(autoscaler, kinds=kinds)
 
 
@@ -151,5 +142,5 @@ def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:
     """Whether nodes have room for trials, and none of it is free."""
-    asked = [wish for wish in wishes(study, _gpus(nodes)) if wish.fit_on(nodes)]
-    return bool(asked) and not any(wish.fit_on(free) for wish in asked)
+    asked = [wish for wish in wishes(study, _gpus(nodes)) if wish.ask.fits_on(nodes)]
+    return bool(asked) and not any(wish.ask.fits_on(free) for wish in asked)

@@ -55,7 +55,7 @@ class Fitness:
 
     def _elsewhere(self, pack: str, ask: Ask) -> bool:
         """Whether a node has room for a pack on which it met no trouble."""
-        return _room(ask, [one for one in self._nodes() if one.id not in {*self._out, *self._met[pack]}])
+        return ask.fits_on(one for one in self._nodes() if one.id not in {*self._out, *self._met[pack]})
 
     def fine(self, hosts: Collection[str]) -> None:
         """Trials have ended on these nodes, by host name: workers start there."""
@@ -107,13 +107,8 @@ class Fitness:
         self._next = self._clock() + LOOK_EVERY
         fit = [one for one in self._nodes() if one.id not in self._out]
         every = [*self._were.values(), *fit]
-        if all(_room(one, every) and not _room(one, fit) for one in asked.values()):
+        if all(one.fits_on(every) and not one.fits_on(fit) for one in asked.values()):
             raise InputError(
                 f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Install on each node "
                 "what this command runs with, and run the same command again"
             )
-
-
-def _room(asked: Ask, nodes: Collection[Node]) -> bool:
-    """Whether these nodes have what is asked for, for each rank."""
-    return sum(map(asked.times, nodes)) >= asked.ranks
