@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.lock import Lock, claim
 from finebench.bench.util import doors
 
 DEAREST = (
@@ -31,3 +33,12 @@ def plugins_go() -> Iterator[None]:
     yield
     doors._plugins.clear()
     doors._plugins.update(before)
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[Lock]:
+    """A results folder in a driver's hands."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    with claim(folder, lambda text: None) as held:
+        yield held

@@ -26,6 +26,19 @@ class Door:
         self.batches.append(list(batch))
 
 
+def failed(at: int) -> tuple[Door, WriteQueue[int]]:
+    """A queue to which 0 and then 1 have been handed over, in a batch each, of which one has failed."""
+    door = Door()
+    door.fails_at = at
+    queue = WriteQueue[int](door.write)
+    queue.put(0)
+    assert door.entered.wait(30)
+    queue.put(1)
+    door.opened.set()
+    queue.wait(30, everything=True)
+    return door, queue
+
+
 def test_what_waits_is_written_together_and_in_order() -> None:
     door = Door()
     queue = WriteQueue[int](door.write)
@@ -44,14 +57,7 @@ def test_what_waits_is_written_together_and_in_order() -> None:
 
 
 def test_one_that_fails_is_raised_whenever_it_is_asked_and_nothing_is_written_after_it() -> None:
-    door = Door()
-    door.fails_at = 0
-    queue = WriteQueue[int](door.write)
-    queue.put(0)
-    assert door.entered.wait(30)
-    queue.put(1)
-    door.opened.set()
-    queue.wait(30, everything=True)
+    door, queue = failed(at=0)
     for _ in range(2):
         with pytest.raises(OSError, match="No space left"):
             queue.take()
@@ -63,14 +69,7 @@ def test_one_that_fails_is_raised_whenever_it_is_asked_and_nothing_is_written_af
 
 
 def test_what_was_written_before_something_failed_can_be_taken_first() -> None:
-    door = Door()
-    door.fails_at = 1
-    queue = WriteQueue[int](door.write)
-    queue.put(0)
-    assert door.entered.wait(30)
-    queue.put(1)
-    door.opened.set()
-    queue.wait(30, everything=True)
+    _, queue = failed(at=1)
     assert queue.take() == [0]
     with pytest.raises(OSError, match="No space left"):
         queue.take()

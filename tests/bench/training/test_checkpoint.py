@@ -11,7 +11,7 @@ import torch
 
 from finebench.bench.driver.validate import Prepared
 from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.lock import Lock, claim
+from finebench.bench.results.lock import Lock
 from finebench.bench.results.record import Record
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
@@ -35,13 +35,10 @@ def ready() -> Prepared:
 
 
 @pytest.fixture
-def lock(tmp_path: Path) -> Iterator[Lock]:
+def lock(lock: Lock) -> Iterator[Lock]:
     """A results folder in a driver's hands; threads are set back afterwards."""
     threads = torch.get_num_threads()
-    folder = ResultsFolder(str(tmp_path))
-    folder.create()
-    with claim(folder, lambda text: None) as held:
-        yield held
+    yield lock
     torch.set_num_threads(threads)
 
 

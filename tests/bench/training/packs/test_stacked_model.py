@@ -10,7 +10,6 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,8 +25,7 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.models import attention, dropout
 from finebench.bench.models.dropout import step_keys, stream
 from finebench.bench.models.parameters import trained_parameters, trained_tensors
-from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.lock import Lock, claim
+from finebench.bench.results.lock import Lock
 from finebench.bench.results.record import Record
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
@@ -130,15 +128,6 @@ def double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model is built in float64."""
     build = make_job.build
     monkeypatch.setattr(make_job, "build", lambda *given: build(*given).double())
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Iterator[Lock]:
-    """A results folder in a driver's hands."""
-    folder = ResultsFolder(str(tmp_path))
-    folder.create()
-    with claim(folder, lambda text: None) as held:
-        yield held
 
 
 def same(a: Record, b: Record, atol: float) -> None:

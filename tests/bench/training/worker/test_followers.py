@@ -2,15 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from finebench.bench.driver.validate import Prepared
-from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.lock import Lock, claim
+from finebench.bench.results.lock import Lock
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.followers import LocalFollowers
@@ -45,15 +43,6 @@ class Fails(Method):
 def ready() -> Prepared:
     methods = {"full": {"lr": 1e-3}, "lora": {"lr": 1e-2, "dropout": 0.1}}
     return tiny_prepared(methods=methods, tasks=["mini-stsb"], fractions=[0.05], budget={"steps": 6})
-
-
-@pytest.fixture
-def lock(tmp_path: Path) -> Iterator[Lock]:
-    """A results folder in a driver's hands."""
-    folder = ResultsFolder(str(tmp_path))
-    folder.create()
-    with claim(folder, lambda text: None) as held:
-        yield held
 
 
 def trials(ready: Prepared, method: str, ranks: int = 2, shard: str = "none", seeds: int = 1) -> list[Trial]:
