@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from finebench.analysis.load.expected import Expectation, Key
+from finebench.analysis.load.expected import Expectation, Key, Planned
 from finebench.analysis.load.frames import groups
 from finebench.analysis.load.runs import CELL, OUTSIDE, budget_label
 from finebench.analysis.scores.asked import asked
@@ -50,19 +50,19 @@ def _planned(key: Key, rows: pd.DataFrame | None, expected: Expectation) -> int 
     """Planned trials of the cell over its stages; None without a plan, or for a cell that the plan does not have."""
     stages = [expected.trials(key, stage) for stage in ("grid", "search")]
     found = [number for number in stages if number is not None]
-    confirm = expected.trials(key, "confirm")
+    confirm = expected.cells.get((key, "confirm"))
     if confirm is not None:
         found.append(_confirm(confirm, rows))
     return sum(found) if found else None
 
 
-def _confirm(planned: int, rows: pd.DataFrame | None) -> int:
-    """The plan counts two configurations, best and default; where they turn out to be one, half the trials do."""
+def _confirm(planned: Planned, rows: pd.DataFrame | None) -> int:
+    """The plan may count two configurations, best and default; where they turn out to be one, half the trials do."""
     if rows is None:
-        return planned
+        return planned.trials
     confirm = rows[rows["stage"] == "confirm"]
-    single = confirm["configuration"].nunique() == 1 and 2 * len(confirm) >= planned
-    return len(confirm) if single else planned
+    known = confirm["configuration"].nunique() == 1 and (planned.configurations or 2) * len(confirm) >= planned.trials
+    return len(confirm) if known else planned.trials
 
 
 def _state(counts: dict[str, int], pending: int | None) -> str:

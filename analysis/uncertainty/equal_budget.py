@@ -21,12 +21,17 @@ from finebench.analysis.statistics.sample import Sample
 from finebench.bench.methods import methods
 
 UNKNOWN = "not known: the default is not among what was tried; it is run where the study sets confirm_seeds"
+NOT_RERUN = "not known: the study sets confirm_default to false"
 
 
 def tuning(
-    runs: pd.DataFrame, scores: pd.DataFrame, best_of: pd.DataFrame, samples: Mapping[Key, Sample]
+    runs: pd.DataFrame,
+    scores: pd.DataFrame,
+    best_of: pd.DataFrame,
+    samples: Mapping[Key, Sample],
+    study: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """One row per scored cell.
+    """One row per scored cell; `study` is the stored one, which says whether a confirm stage ran the defaults.
 
     Columns: the cell's, budget_label, metric; default, default_low, default_high, default_n and default_note; tuned,
     low, high, n; gain (tuned − default, by seed) with gain_low and gain_high; k (fewest configurations of any method
@@ -37,20 +42,28 @@ def tuning(
     parts = groups(runs, CELL)
     scored = scores[scores["n"] > 0]
     fewest = scored.groupby(["task", "fraction", "budget"])["configurations"].min()
-    made = []
+    rerun, made = _default_rerun(study), []
     for row in records(scored):
         key = (row["task"], row["fraction"], row["budget"], row["method"])
         k = int(fewest.loc[key[:3]])
-        made.append(_row(key, row, parts[key], samples.get(key)) | {"k": k} | _best_of(best_of, key, k))
+        made.append(_row(key, row, parts[key], samples.get(key), rerun) | {"k": k} | _best_of(best_of, key, k))
     return pd.DataFrame(made)
 
 
-def _row(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None) -> dict[str, Any]:
+def _default_rerun(study: Mapping[str, Any]) -> bool:
+    search = study.get("search")
+    kinds = search.values() if isinstance(search, Mapping) else ()
+    return all(one.get("confirm_default", True) for one in kinds if isinstance(one, Mapping))
+
+
+def _row(
+    key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None, default_rerun: bool
+) -> dict[str, Any]:
     tried = rows[rows["stage"].isin(CHOOSING)]
     lrs = sorted(set(tried["lr"].dropna()))
     made: dict[str, Any] = dict(zip(CELL, key, strict=True)) | {"budget_label": budget_label(key[2])}
     made |= {"metric": row["metric"], "tuned": row["score"]} | {c: row[c] for c in ("low", "high", "n", "lr")}
-    made |= _default(key, row, rows, sample)
+    made |= _default(key, row, rows, sample, default_rerun)
     learnt = row["n"] > row["collapsed"]  # where every run is collapsed the learning rates tie
     made["edge"] = _edge(row["lr"], lrs) if learnt else ""
     made |= {"configurations": row["configurations"], "trials": len(tried)}
@@ -64,21 +77,24 @@ def _edge(lr: float, tried: list[float]) -> str:
     return "lowest" if lr == tried[0] else "highest"
 
 
-def _default(key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None) -> dict[str, Any]:
+def _default(
+    key: Key, row: dict[str, Any], rows: pd.DataFrame, sample: Sample | None, default_rerun: bool
+) -> dict[str, Any]:
     """The default's score: of the confirm stage, the configuration that is not the chosen one; without such a stage, of
     the grid or search, the configuration that is the method's default.
     """
     none = Estimate(math.nan, math.nan, math.nan, 0, "")
     confirm = rows[rows["stage"].eq("confirm") & rows["is_result"]]
     others = confirm[confirm["configuration"] != row["configuration"]]
-    gain, made, note = none, none, UNKNOWN
+    gain, made, note = none, none, UNKNOWN if confirm.empty or default_rerun else NOT_RERUN
+    by_itself = confirm.empty or not default_rerun
     if others["configuration"].nunique() == 1:
         default = bare(others.drop_duplicates("seed").sort_values("seed"))
         made, note = mean_t(default.entered, over=default.scored.of), ""
         if sample is not None:
             gain = paired_difference(sample, default)
-    elif (not confirm.empty and others.empty and row["complete"]) or (
-        confirm.empty and row["configuration"] == default_configuration(key[3])
+    elif (not by_itself and others.empty and row["complete"]) or (
+        by_itself and row["configuration"] == default_configuration(key[3])
     ):
         made = Estimate(row["score"], row["low"], row["high"], row["n"], "")
         chosen = "the default was chosen" if row["configurations"] > 1 else "nothing but the default was tried"

@@ -27,7 +27,7 @@ def variance(
 ) -> dict[str, pd.DataFrame]:
     """The frames by name; each one's columns stand with the function that makes it."""
     expected = best_of(runs, results.study)
-    tuned = tuning(runs, scores, expected, samples)
+    tuned = tuning(runs, scores, expected, samples, results.study)
     found = blocks(samples, scores)
     claims = [claim for claim in results.study.get("claims") or () if isinstance(claim, dict)]
     return {

@@ -192,14 +192,15 @@ def status(results: str) -> dict[str, Any]:
 
 
 def _planned(cells: list[dict[str, Any]], confirmed: Mapping[CellKey, Mapping[str, int]]) -> dict[CellKey, int]:
-    """Planned trials by cell. A confirm stage is planned for two configurations, the best and the default; where they
-    have turned out to be one, half of its trials are all."""
+    """Planned trials by cell. A confirm stage that reruns the best configuration and the default is planned for two;
+    where they have turned out to be one, half of its trials are all."""
     planned: dict[CellKey, int] = defaultdict(int)
     for cell in cells:
         key = (cell["task"], cell["method"], cell["fraction"], cell["budget"])
         there = confirmed.get(key, {}) if cell["stage"] == "confirm" else {}
         found = sum(there.values())
-        planned[key] += found if len(there) == 1 and 2 * found >= cell["planned"] else cell["planned"]
+        known = len(there) == 1 and (cell.get("configurations") or 2) * found >= cell["planned"]
+        planned[key] += found if known else cell["planned"]
     return planned
 
 

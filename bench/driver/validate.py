@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 FIXED = ("name", "model", "training", "select", "search")
 """Parts of a study that cannot change between runs into one results folder; the rest extends it."""
 
-CHANGEABLE = ("search.grid.confirm_seeds", "search.optuna.trials", "search.optuna.confirm_seeds",
-              "search.optuna.parallel")  # fmt: skip
+CHANGEABLE = ("search.grid.confirm_seeds", "search.grid.confirm_default", "search.optuna.trials",
+              "search.optuna.confirm_seeds", "search.optuna.confirm_default", "search.optuna.parallel")  # fmt: skip
 """What may change inside those parts."""
 
 
@@ -54,9 +54,10 @@ class Prepared:
         return Distinct(cell.method, self.architecture, self.tasks[cell.task].num_labels)
 
     def confirmed(self, cell: Cell, best: dict[str, Any]) -> list[dict[str, Any]]:
-        """What a confirm stage runs: a cell's best configuration and, where it is another, the default."""
-        default = self.defaults[cell.method, cell.task]
-        return [best] if self.distinct(cell).same(best, default) else [best, default]
+        """What a confirm stage runs: a cell's best configuration and, where that is another and it is asked for, the
+        default."""
+        default = self.defaults.get((cell.method, cell.task))
+        return [best] if default is None or self.distinct(cell).same(best, default) else [best, default]
 
 
 def declared(entry: str | OwnTask) -> Task:

@@ -148,8 +148,10 @@ class Scope:
         return None, wanted
 
     def _told_default(self, task: str, name: str, configuration: str) -> bool:
-        """Whether a configuration is the method's default, or that with what it keeps of the values which the space
-        fixes (`bench.study.configurations.find_defaults`)."""
+        """Whether a configuration is one that a confirm stage runs as the method's default: that, or that with what it
+        keeps of the values which the space fixes (`bench.study.configurations.find_defaults`)."""
+        if not self.plan.study.search.confirm_default:
+            return False
         cell = Cell(task, name, self.plan.study.fractions[0], self.plan.study.budget[0])
         given, fixed = json.loads(configuration), self.plan.fixed(cell)
         kept = {key: value for key, value in fixed.items() if key in given and same_value(value, given[key])}

@@ -271,15 +271,15 @@ class Scheduler:
         """
         search = self.searches.get(state.cell)
         waiting = bool(state.outstanding) or (search is not None and not search.finished)
-        if state.confirmed or waiting or not self.plan.study.search.confirm_seeds:
+        if state.confirmed or waiting or not (most := self.plan.most_confirmed):
             return
         state.confirmed = True
         best = best_configuration(row.scored for row in self._tried[state.cell.key].values())
         if best is None:
-            self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds
+            self.spared[state.cell.key] += most
             return
         trials = self.plan.confirm(state.cell, self.confirmed(state.cell, best), self.known)
-        self.spared[state.cell.key] += 2 * self.plan.study.search.confirm_seeds - len(trials)
+        self.spared[state.cell.key] += most - len(trials)
         self._firsts.release_cell(state.cell.key)
         self._consider(trials)
 

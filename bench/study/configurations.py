@@ -245,12 +245,13 @@ Defaults = Mapping[tuple[str, str], Point]
 
 
 def find_defaults(plan: Plan, architecture: Architecture, num_labels: Mapping[str, int]) -> Defaults:
-    """The defaults that a confirm stage runs beside the best configurations; empty where a study has no such stage.
+    """The defaults that a confirm stage runs beside the best configurations; empty where a study has no such stage or
+    does without them.
 
     A default is the method's own. Where that cannot be used on the model (an option without a default that it needs),
     it keeps the values which it cannot do without, if the space fixes them. Raises MethodError where it does not.
     """
-    if not plan.study.search.confirm_seeds:
+    if not plan.study.search.confirm_seeds or not plan.study.search.confirm_default:
         return {}
     cells = list(_spaces(plan))
     return {(cell.method, cell.task): _default(plan, cell, architecture, num_labels[cell.task]) for cell in cells}
@@ -272,7 +273,7 @@ def _default(plan: Plan, cell: Cell, architecture: Architecture, num_labels: int
         kind = "grid" if plan.study.search.optuna is None else "optuna"
         raise MethodError(
             f"{reason}; a confirm stage also runs the method's default configuration: give what that needs one value "
-            f"in the space, or set search.{kind}.confirm_seeds to 0"
+            f"in the space, or set search.{kind}.confirm_default to false"
         ) from reason
     for key in list(kept):
         fewer = {name: value for name, value in kept.items() if name != key}

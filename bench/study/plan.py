@@ -148,17 +148,24 @@ class Plan:
                 seeds = self.n_seeds(cell.fraction) if most is None or search.confirm_seeds else most
                 yield CellCount(cell, "grid", tried * seeds, tried)
             if search.confirm_seeds:
-                yield CellCount(cell, "confirm", 2 * (search.confirm_seeds if most is None else most), 2)
+                fresh = search.confirm_seeds if most is None else most
+                yield CellCount(cell, "confirm", search.reruns * fresh, search.reruns)
 
     def count(self) -> int:
         """All trials planned: the sum of `counts`, without going through the cells."""
         study, search = self.study, self.study.search
         cells = len(study.budget) * len(study.fractions) * len(study.task_names) * len(study.methods)
-        confirm = cells * 2 * search.confirm_seeds
+        confirm = cells * self.most_confirmed
         points = sum(self._tried(space) for by_task in self._spaces.values() for space in by_task.values())
         if search.optuna:
             return len(study.budget) * len(study.fractions) * points * search.optuna.seeds + confirm
         return len(study.budget) * points * sum(map(self.n_seeds, study.fractions)) + confirm
+
+    @property
+    def most_confirmed(self) -> int:
+        """Trials of a cell's confirm stage, at most: the best configuration may be the default."""
+        search = self.study.search
+        return search.reruns * search.confirm_seeds
 
     def complete(self, cell: Cell, point: Mapping[str, Any]) -> dict[str, Any]:
         """All hyperparameters of a point, defaults filled in, validated, and written canonically; of the training
@@ -216,7 +223,7 @@ class Plan:
                         yield self.trial(cell, "grid", point, waves[cell.fraction][wave], known)
 
     def confirm(self, cell: Cell, points: list[dict[str, Any]], known: Identities) -> list[Trial]:
-        """The confirm trials of a cell: each of `points` (best, default) on the same fresh seeds."""
+        """The confirm trials of a cell: each of `points` (best, perhaps default) on the same fresh seeds."""
         fresh = [Seeds.paired(CONFIRM_BASE + k) for k in range(1, self.study.search.confirm_seeds + 1)]
         return [self.trial(cell, "confirm", point, seeds, known) for seeds in fresh for point in points]
 

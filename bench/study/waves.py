@@ -60,7 +60,10 @@ def in_waves(study: Study, claim: Claim) -> bool:
 def asked_of(study: Study) -> str:
     """A digest of what a look is of: the claims, and all that decides which configurations are judged, and how."""
     keys = {"claims", "methods", "tasks", "fractions", "budget", "search", "select", "training", "seeds"}
-    text = json.dumps(study.model_dump(mode="json", include=keys), sort_keys=True)
+    dumped = study.model_dump(mode="json", include=keys)
+    for search in filter(None, dumped["search"].values()):
+        search.pop("confirm_default")  # no claim is about defaults
+    text = json.dumps(dumped, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -33,7 +33,7 @@ def on_slots(plan: Plan, core_seconds: Mapping[Cell, float], slots: int, cores: 
 
 def planned(plan: Plan, seconds: Mapping[Cell, float], slots: int) -> Scheduler:
     """The scheduler of a run of a whole plan on so many slots: all waves of seeds are needed, every confirm stage has
-    two configurations, and no trial of a search is stopped early."""
+    as many configurations as it may, and no trial of a search is stopped early."""
     study, cells = plan.study, list(plan.cells())
     named = {name: Identity(name, "simulated") for name in study.task_names}
     known = Identities(Identity(study.model, "simulated"), named)
@@ -45,7 +45,7 @@ def planned(plan: Plan, seconds: Mapping[Cell, float], slots: int) -> Scheduler:
 
     def confirmed(cell: Cell, best: dict[str, Any]) -> list[dict[str, Any]]:
         default = plan.default(cell)
-        return [best] if best == default else [best, default]
+        return [best] if best == default or not study.search.confirm_default else [best, default]
 
     scheduler = Scheduler(
         plan,

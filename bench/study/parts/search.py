@@ -62,10 +62,15 @@ Fresh = Annotated[int, Field(ge=0, lt=CONFIRM_BASE)] | UntilSettled
 """Seeds of a confirm stage."""
 
 
+Default = Annotated[bool, Field(description="whether the method's default is rerun on the fresh seeds too")]
+
+
 class GridSearch(Part):
-    """Every point of every grid; with `confirm_seeds` the best and the default point are rerun on fresh seeds."""
+    """Every point of every grid; with `confirm_seeds` the best and, if `confirm_default`, the default are rerun on
+    fresh seeds."""
 
     confirm_seeds: Fresh = 0
+    confirm_default: Default = True
 
 
 class OptunaSearch(Part):
@@ -75,6 +80,7 @@ class OptunaSearch(Part):
     trials: int = Field(default=20, ge=1, le=100_000)
     seeds: int = Field(default=1, ge=1, lt=CONFIRM_BASE)
     confirm_seeds: Fresh = 5
+    confirm_default: Default = True
     scheduler: Literal["none", "asha"] = "none"
     parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
         default="auto", description="configurations of a cell under way at once; auto: what the machine has places for"
@@ -102,6 +108,16 @@ class Search(Part):
     def confirm_seeds(self) -> int:
         """Fresh seeds, at most, on which the chosen configurations are rerun; 0 where nothing is rerun."""
         return number_of(self.fresh)
+
+    @property
+    def confirm_default(self) -> bool:
+        """Whether the default configuration is rerun beside the chosen one."""
+        return (self.grid or self.optuna or GridSearch()).confirm_default
+
+    @property
+    def reruns(self) -> int:
+        """Configurations that a confirm stage reruns in each cell: the best and the default, unless the best is it."""
+        return 1 + self.confirm_default
 
     @property
     def fresh(self) -> int | UntilSettled:

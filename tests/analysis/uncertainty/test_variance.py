@@ -42,7 +42,7 @@ class Read:
         self.scores = scores(self.runs, self.expected, self.samples)
 
     def tuning(self) -> pd.DataFrame:
-        return tuning(self.runs, self.scores, best_of(self.runs, self.results.study), self.samples)
+        return tuning(self.runs, self.scores, best_of(self.runs, self.results.study), self.samples, self.results.study)
 
 
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

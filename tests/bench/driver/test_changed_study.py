@@ -68,12 +68,15 @@ class Told(Observer):
         self.notes.append(text)
 
 
-def ran(folder: Path, score: Callable[[Trial], float] = lr_score, **changes: Any) -> list[str]:
-    """Start a study into a folder as `finebench run` would, store rows instead of training; returns the notes."""
+def ran(
+    folder: Path, score: Callable[[Trial], float] = lr_score, trials: int | None = None, **changes: Any
+) -> list[str]:
+    """Start a study into a folder as `finebench run` would, at most so many `trials`, and store rows instead of
+    training; returns the notes."""
     ready, results, told = prepare(tiny_study(**changes), None), ResultsFolder(str(folder)), Told()
     results.create()
     opening = open_(results, ready)
-    scheduler = opening.scheduler(None, lambda trial, reason, runs: None)
+    scheduler = opening.scheduler(trials, lambda trial, reason, runs: None)
     with Writer(results) as writer:
         recorder = Recorder(writer, scheduler, told, "tiny")
         opening.begin(recorder, (2, 0))
@@ -169,6 +172,27 @@ def test_a_confirmed_winner_that_was_taken_out_makes_room(tmp_path: Path) -> Non
     assert found["outside"] == 2 + 2
     tuning = analyse(load_results(str(tmp_path))).frames["scores"]
     assert list(tuning["source"]) == ["fresh seeds"]
+
+
+def test_a_confirm_stage_without_the_default_runs_the_best_alone(tmp_path: Path) -> None:
+    """All else as with it; half-way, its missing seeds are said to be missing; and the key may change."""
+    space = {"methods": {"full": {"lr": [1e-3, 1e-2]}}, "tasks": ["mini-cola"], "seeds": 1}
+    alone = space | {"search": {"grid": {"confirm_seeds": 4, "confirm_default": False}}}
+    ran(tmp_path, trials=4, **alone)
+    half = status(str(tmp_path))
+    assert (half["ok"], half["planned"], half["pending"]) == (4, 6, 2)
+    frames = analyse(load_results(str(tmp_path))).frames
+    assert list(frames["cells"][["planned", "pending"]].iloc[0]) == [6, 2]
+    ran(tmp_path, **alone)
+    assert (status(str(tmp_path))["ok"], status(str(tmp_path))["pending"]) == (6, 0)
+    tuned = analyse(load_results(str(tmp_path))).frames["equal_budget"]
+    assert "confirm_default" in tuned["default_note"].item()
+    assert tuned["default"].isna().all()
+    with_default = space | {"search": {"grid": {"confirm_seeds": 4}}}
+    ran(tmp_path, **with_default)
+    assert (status(str(tmp_path))["ok"], status(str(tmp_path))["outside"]) == (10, 0)
+    ran(tmp_path, **alone)
+    assert (status(str(tmp_path))["ok"], status(str(tmp_path))["outside"]) == (6, 4)
 
 
 def test_a_default_that_keeps_what_it_cannot_do_without_is_part_of_its_study(tmp_path: Path) -> None:

@@ -136,13 +136,13 @@ def test_a_default_keeps_what_it_needs_where_the_space_fixes_it() -> None:
 @pytest.mark.parametrize(
     ("tokens", "search", "key"),
     [
-        ([4, 8], {"grid": {"confirm_seeds": 2}}, "search.grid.confirm_seeds"),
-        ({"int": [4, 8]}, {"optuna": {"trials": 2}}, "search.optuna.confirm_seeds"),
+        ([4, 8], {"grid": {"confirm_seeds": 2}}, "search.grid.confirm_default"),
+        ({"int": [4, 8]}, {"optuna": {"trials": 2}}, "search.optuna.confirm_default"),
     ],
 )
 def test_a_default_that_cannot_be_is_refused(tokens: Any, search: Any, key: str) -> None:
     with pytest.raises(
-        MethodError, match=rf"needs num_virtual_tokens.*; a confirm stage also runs .*default.* {key} to 0"
+        MethodError, match=rf"needs num_virtual_tokens.*; a confirm stage also runs .*default.* {key} to false"
     ):
         defaults({"num_virtual_tokens": tokens}, search)
 

@@ -104,6 +104,14 @@ def test_confirm_trials_run_on_seeds_that_chose_nothing() -> None:
     assert planned == {"grid": 2 * 3, "confirm": 8}
 
 
+def test_a_confirm_stage_may_do_without_the_default() -> None:
+    made = plan(search={"grid": {"confirm_seeds": 4, "confirm_default": False}})
+    (cell, *_) = made.cells()
+    planned = {count.stage: count.planned for count in made.counts() if count.cell == cell}
+    assert planned == {"grid": 2 * 3, "confirm": 4}
+    assert made.count() == sum(count.planned for count in made.counts())
+
+
 def test_a_search_gives_every_cell_the_same_tuning_budget() -> None:
     space = {"full": {"lr": {"loguniform": [1e-5, 1e-3]}}, "head": {"lr": {"uniform": [1e-3, 1e-2]}}}
     made = plan(methods=space, search={"optuna": {"trials": 7, "seeds": 2, "confirm_seeds": 3}})
