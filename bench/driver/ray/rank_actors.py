@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,6 +26,9 @@ STARTS = 240.0
 
 NODE_PATIENCE = 60.0
 """Seconds in which Ray finds out that a node has died to which connections are cut."""
+
+PARTING = 10.0
+"""Seconds in which the other ranks end a pack after rank 0; one that takes longer is not waited for."""
 
 GRACE = 90.0
 """Seconds in which rank 0 may end a pack by itself whose other rank is lost: it hears of that by its connections,
@@ -50,12 +54,17 @@ class Rank:
         from finebench.bench.driver.ray.model_files import localise
         from finebench.bench.training.worker.worker_cache import WorkerCache
 
-        self.rank, self.cache = rank, WorkerCache(localise(shipment, files), share)
+        shipment = localise(shipment, files)
+        self.unpacked = None if files is None else shipment.model_folder
+        self.rank, self.cache = rank, WorkerCache(shipment, share)
 
     def follow(self, orders: Any) -> bool:
         """Train a pack; whether this process can train another one."""
         from finebench.bench.training.worker.follower import serve
+        from finebench.bench.util.user_cache import used
 
+        if self.unpacked is not None:
+            used(Path(self.unpacked))  # it may load the model again, days after it began
         return serve(self.cache, self.rank, orders)
 
 
@@ -70,11 +79,18 @@ class RayFollowers:
         self._running: list[Any] = []
 
     def follow(self, orders: Any) -> None:
-        """Start what is not there, and hand the orders over. Raises NodeUnfit."""
+        """Start what is not there, or cannot train another pack, and hand the orders over. Raises NodeUnfit."""
+        if self._running and not self._kept():
+            self.end()
         if not self._actors:
             self._start(orders.number)
         self._running = [actor.follow.remote(orders) for actor in self._actors]
         threading.Thread(target=self._watch, args=(self._running,), name="finebench-ranks", daemon=True).start()
+
+    def _kept(self) -> bool:
+        """Whether every rank has ended the pack before, as rank 0 has, and can train another one."""
+        _, going_on = ray.wait(self._running, num_returns=len(self._running), timeout=PARTING)
+        return not going_on and self.gone() is None
 
     def _start(self, number: int) -> None:
         share = self._cargo[2]

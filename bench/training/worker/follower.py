@@ -29,7 +29,12 @@ def serve(cache: WorkerCache, rank: int, orders: Orders) -> bool:
     place = Place(rank, orders.number, orders.host, orders.port)
     ranks = Ranks.open(place, cache.device, patience(cache.shipment, trials))
     if orders.measures:
-        calibrate(cache, trials[0], ranks)
+        try:
+            calibrate(cache, trials[0], ranks)
+        except Exception as error:
+            if ranks.own:
+                ranks.say("error", f"{type(error).__name__}: {error}")
+            raise
         return True
     run = PackRun(cache, Pack(trials, orders.rungs), orders.rate, ranks=ranks)
     while run.advance() is not None:

@@ -38,8 +38,8 @@ class LocalFollowers:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def follow(self, orders: Orders) -> None:
-        """Start what is not there, and hand the orders over."""
-        if len(self._children) != orders.number - 1:
+        """Start what is not there, or has ended, and hand the orders over."""
+        if len(self._children) != orders.number - 1 or self.gone() is not None:
             self.end()
             command = own_python.run_module(CHILD)
             for rank in range(1, orders.number):

@@ -223,9 +223,12 @@ def calibrate(cache: WorkerCache, trial: Trial, ranks: "Ranks | None" = None) ->
         ranks = assemble(cache, Pack((trial,)), measures=True)
     try:
         return _rate(cache, trial, ranks)
-    except Exception:
+    except Exception as error:
+        others = ranks.heard(error)
         if cache.followers is not None:  # they may wait for ever
             cache.followers.end()
+        if others is not None and others[0] == "lost":
+            raise DeviceLost(f"while its speed was measured: {others[1]}") from error
         raise
     finally:
         ranks.close()

@@ -1,7 +1,9 @@
 """A trial on several ranks, as rank 0 runs it: its rows, its checkpoints, and what becomes of it where one fails."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,13 @@ from finebench.bench.driver.validate import Prepared
 from finebench.bench.results.lock import Lock
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.trial_id import Trial
+from finebench.bench.training.ranks.group import Ranks
+from finebench.bench.training.worker import pack_runner
 from finebench.bench.training.worker.followers import LocalFollowers
-from finebench.bench.training.worker.messages import Pack, Share, Shipment
+from finebench.bench.training.worker.messages import Orders, Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun, calibrate
 from finebench.bench.training.worker.worker_cache import WorkerCache
+from finebench.bench.util import own_python
 from finebench.bench.util.doors import Plugin
 from finebench.bench.util.errors import DeviceLost
 from tests.bench.tiny import tiny_prepared
@@ -153,6 +158,47 @@ def test_memory_that_runs_out_on_one_rank_is_told_as_that(ready: Prepared, cache
     assert record.trial["reason"].startswith("rank 1: MemoryError: no room here")
     (record,) = PackRun(cache, Pack((full,))).finish()
     assert record.trial["status"] == "ok"
+
+
+def test_a_rank_that_has_ended_by_itself_is_started_anew(
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = "import pickle, sys; pickle.load(sys.stdin.buffer)"
+    monkeypatch.setattr(own_python, "run_module", lambda module: [sys.executable, "-c", ends])
+    cache.followers = LocalFollowers(cache.shipment, cache.share)
+    orders = Orders(cache.share, (), False, None, 2, "127.0.0.1", 1, False)
+    cache.followers.follow(orders)
+    (first,) = children(cache)
+    first.wait(60)
+    cache.followers.follow(orders)
+    (second,) = children(cache)
+    assert second.pid != first.pid
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        ("[gloo/tcp] Connection closed by peer", "while its speed was measured: rank 1 has ended"),
+        ("no room", "no room"),
+    ],
+)
+def test_a_rank_lost_while_speed_is_measured_ends_that_process(
+    ready: Prepared, cache: WorkerCache, monkeypatch: pytest.MonkeyPatch, error: str, raised: str
+) -> None:
+    """So that it is measured elsewhere; what fails of itself does so there too, and is told as it is."""
+
+    def fails(*unused: object) -> float:
+        raise RuntimeError(error)
+
+    ended = []
+    monkeypatch.setattr(pack_runner, "_rate", fails)
+    cache.followers = SimpleNamespace(end=lambda: ended.append(1))  # type: ignore[assignment]
+    store: Any = SimpleNamespace(check=lambda keys: False)
+    ranks = Ranks(0, 2, store, None, lambda: "rank 1 has ended (-9)")
+    (trial,) = trials(ready, "full")
+    with pytest.raises(DeviceLost if "gloo" in error else RuntimeError, match=raised):
+        calibrate(cache, trial, ranks)
+    assert ended == [1]
 
 
 @pytest.mark.slow
