@@ -136,9 +136,12 @@ class Lock:
         return self.owner.token
 
     def check(self) -> None:
-        """Raise ResultsError where the folder is no longer ours, or the heartbeat cannot be written."""
+        """Raise ResultsError where the folder is no longer ours, or the heartbeat cannot be written. That goes for a
+        thread too which outlives the run that was ended: another driver may hold the folder by then."""
         if self.trouble:
             raise ResultsError(self.trouble)
+        if self._ended.is_set():
+            raise ResultsError(f"{self.folder.uri}: this run has given the folder up")
 
     def stop(self) -> None:
         """Tell the workers to write checkpoints and end."""

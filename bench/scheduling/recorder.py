@@ -155,11 +155,15 @@ class Recorder:
     def _write(self, some: Sequence[_Handed]) -> None:
         """Store what several packs have come to, and delete what nobody needs once it is."""
         records = [record for one in some for record in one.records]
-        if self.lock:
-            self.lock.check()
-        self.writer.store(records)
+        self._check()
+        self.writer.store(records)  # rows are the same whoever writes them; what is deleted, another driver may need
+        self._check()
         forget(self.folder, {record.trial["trial_id"] for record in records})
         self.stored([done_of(record.trial) for record in records])
+
+    def _check(self) -> None:
+        if self.lock:
+            self.lock.check()
 
     def _tell(self, one: _Handed) -> None:
         rows: list[Done] = []

@@ -159,6 +159,14 @@ def test_a_driver_that_was_taken_for_dead_notices(folder: ResultsFolder) -> None
     assert read_owner(folder) == other
 
 
+def test_a_thread_that_outlives_its_run_no_longer_holds_the_folder(folder: ResultsFolder) -> None:
+    """A second Ctrl-C does not wait for what an object store keeps waiting."""
+    with claim(folder, ignore) as held:
+        held.check()
+    with pytest.raises(ResultsError, match="has given the folder up"):
+        held.check()
+
+
 def test_a_heartbeat_that_cannot_be_written_is_trouble_in_time(
     folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,6 +171,27 @@ def test_a_folder_that_another_driver_has_taken_over_is_left_alone(tmp_path: Pat
     assert list((tmp_path / "trials").iterdir()) == []
 
 
+def test_a_run_that_gave_its_folder_up_while_it_stored_deletes_nothing(tmp_path: Path) -> None:
+    """The trial may be another driver's by then, which goes on from its checkpoint."""
+    folder = fill(tmp_path, [])
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    checkpoint = tmp_path / "checkpoints" / f"{make_record(1).trial['trial_id']}.safetensors"
+    checkpoint.write_bytes(b"")
+    answers = iter([None, ResultsError("has given the folder up")])
+
+    def check() -> None:
+        if (error := next(answers)) is not None:
+            raise error
+
+    with made(folder) as (recorder, writer, told):
+        writer.let.set()
+        recorder.lock = cast(Any, SimpleNamespace(check=check))
+        with pytest.raises(ResultsError, match="given the folder up"):
+            recorder.store(PACK, [make_record(1)])
+        assert checkpoint.exists()
+        assert (told.stored, told.done) == ([], [])
+
+
 def test_what_was_handed_over_is_stored_from_any_thread(tmp_path: Path) -> None:
     """The run ends in a thread where Ray has gone, and nobody is told any more."""
     folder = fill(tmp_path, [])
