@@ -189,9 +189,17 @@ def in_words(rows: Rows, at: Callable[[Row], str]) -> str:
 
 
 def number(row: Row, key: str, form: str = ".3f") -> str:
-    """A value with its interval in words, e.g. "0.812 (0.801 to 0.823)"."""
-    span = f" ({row['low']:{form}} to {row['high']:{form}})" if row.get("low") is not None else ""
-    return f"{row[key]:{form}}{span}"
+    """A value with its interval in words, e.g. "0.812 (0.801 to 0.823)", or "3.1 (1.2 and above)" of an open one."""
+    low, high = row.get("low"), row.get("high")
+    if low is None and high is None:
+        return f"{row[key]:{form}}"
+    if low is None or high is None:
+        return (
+            f"{row[key]:{form}} ({high:{form}} and below)"
+            if low is None
+            else f"{row[key]:{form}} ({low:{form}} and above)"
+        )
+    return f"{row[key]:{form}} ({low:{form}} to {high:{form}})"
 
 
 def finish(layers: alt.LayerChart | alt.FacetChart, title: str, description: str, height: int = HEIGHT) -> Figure:

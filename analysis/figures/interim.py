@@ -42,12 +42,16 @@ def _draw(claim: dict[str, Any], rows: Rows) -> Figure:
     first = rows[0]
     band = {"seeds": 0, "until": last + 1, "from": closed(first["from"], low), "to": closed(first["to"], high)}
     held = alt.Chart(alt.InlineData(values=[band])).mark_rect(color="#009E73", opacity=0.16)
-    whole = [row for row in rows if row["low"] is not None and row["high"] is not None]
+    spans = [
+        row | {"low": closed(row["low"], low), "high": closed(row["high"], high)}
+        for row in rows
+        if row["low"] is not None or row["high"] is not None
+    ]
     tips = [base.tip("look", "interim analysis", "d"), base.tip("seeds", "seeds", "d"), base.tip("pairs", "pairs", "d")]
     tips += [base.tip(key, name, ".4~g") for key, name in (("estimate", title), ("low", "from"), ("high", "to"))]
     drawn = alt.layer(
         held.encode(x=x, x2="until:Q", y=alt.Y("from:Q", title=title), y2="to:Q"),
-        base.chart(whole, KEPT).mark_rule(strokeWidth=1.8).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
+        base.chart(spans, KEPT).mark_rule(strokeWidth=1.8).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.chart(rows, KEPT)
         .mark_point(size=80, filled=True, opacity=1)
         .encode(

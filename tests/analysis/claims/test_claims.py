@@ -234,6 +234,34 @@ def test_a_method_that_never_varies_gets_no_test(tmp_path: Path) -> None:
     assert found["d"]["reason"] == "every pair differs by the same amount: no spread to judge by"
 
 
+def test_one_method_under_two_names_matches_itself(tmp_path: Path) -> None:
+    """Not so methods that never learn anything, however alike they are; nor those that differ by the same amount."""
+    claims = [
+        {"id": f"{b}-{says}", "says": says, "a": "a", "b": b} | ({"margin": 0.02} if says == "matches" else {})
+        for b in ("twin", "shifted")
+        for says in ("matches", "better")
+    ]
+    found = judged(_named_twice(tmp_path / "learns", claims, 0.0))
+    same = found["twin-matches"]
+    assert (same["verdict"], same["estimate"], same["low"], same["high"]) == ("supported", 0.0, 0.0, 0.0)
+    assert "score the same" in same["test"]
+    assert [found[f"{b}-{says}"]["verdict"] for b, says in (("twin", "better"), ("shifted", "matches"))] == [
+        "inconclusive", "inconclusive",
+    ]  # fmt: skip
+    collapsed = judged(_named_twice(tmp_path / "collapses", claims, 1.0))["twin-matches"]
+    assert collapsed["verdict"] == "inconclusive"
+
+
+def _named_twice(path: Path, claims: list[dict[str, Any]], constant: float) -> Folder:
+    """b scores as a does in every seed, c a thousandth more; a constant predictor scores `constant`."""
+    folder = drawn(path, {name: {"mean": 0.8} for name in ("a", "twin", "shifted")}, claims)
+    scores = {row["seed"]: row["score"] for row in folder.rows["trials"] if row["method"] == "a"}
+    for row in folder.rows["trials"]:
+        row["score"] = scores[row["seed"]] + (1e-3 if row["method"] == "shifted" else 0.0)
+        row["majority_score"] = constant
+    return folder
+
+
 def test_claims_that_cannot_be_understood_are_named() -> None:
     good = {"id": "c", "says": "better", "a": "a", "b": "b"}
     for bad, word in ((["x"], "a claim is a mapping"), ([good | {"says": "equals"}], "'equals' is not one of"),
