@@ -64,11 +64,18 @@ def print_metrics(as_json: bool) -> None:
         return
     rows = []
     for one in found:
-        ends = " to ".join("any" if end is None else f"{end:g}" for end in one["range"])
+        ends = _ends(*one["range"])
         better = "higher" if one["higher_is_better"] else "lower"
         rows.append([one["name"], one["needs"], ends, better, f"{one['summary']}; a constant gets {one['constant']}"])
     columns = ["metric", "needs", "range", "better", "what it is"]
     print_table(make_console(), columns, rows, texts=(0, 1, 2, 3, 4))
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    """A range in words."""
+    if low is None:
+        return "any" if high is None else f"{high:g} or less"
+    return f"{low:g} or more" if high is None else f"{low:g} to {high:g}"
 
 
 def _range(ends: tuple[float, float]) -> list[float | None]:
