@@ -9,6 +9,7 @@ import ast
 import inspect
 import json
 import re
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -46,12 +47,16 @@ MEANINGS = {
 
 
 def write(folder: Path) -> None:
-    """Write every part, and the study's JSON schema, into a folder."""
+    """Write every part, the study's JSON schema and the published studies' reports into a folder."""
     (folder / "schema").mkdir(parents=True, exist_ok=True)
     for name, make in PARTS.items():
         (folder / f"{name}.md").write_text(make(), encoding="utf-8")
     text = json.dumps(study_schema(), indent=2) + "\n"
     (folder / "schema" / "study.schema.json").write_text(text, encoding="utf-8")
+    for page in ROOT.glob("docs/studies/*/results/report/index.html"):
+        to = folder / "reports" / page.relative_to(ROOT / "docs").parent.parent.parent
+        to.mkdir(parents=True, exist_ok=True)
+        shutil.copy(page, to / "report.html")
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

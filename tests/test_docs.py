@@ -40,7 +40,7 @@ from tests.test_readme import (
 )
 
 DOCS = ROOT / "docs"
-PAGES = sorted(p for p in DOCS.rglob("*.md") if not p.relative_to(DOCS).parts[0].startswith("_"))
+PAGES = sorted(p for p in DOCS.rglob("*.md") if not {"_build", "_generated", "results"} & {*p.relative_to(DOCS).parts})
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from finebench.analysis.load.cost_columns import LABELS, chosen_rows, kinds_of, of_one_kind, per_seed
+from finebench.analysis.load.cost_columns import LABELS, OF_A_TRIAL, chosen_rows, kinds_of, of_one_kind, per_seed
 from finebench.analysis.load.expected import Key
 from finebench.analysis.load.frames import groups, largest, records
 from finebench.analysis.load.runs import budget_label
@@ -14,7 +14,7 @@ from finebench.analysis.statistics.design import design
 from finebench.analysis.statistics.pareto import front, front_probability
 from finebench.analysis.statistics.sample import Sample
 
-SINGLE = ("trainable_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops", "energy_joules")
+SINGLE = ("trainable_params", *OF_A_TRIAL)
 
 TOGETHER = ("delta_bytes", "train_seconds", "peak_memory_bytes")
 """What a user pays at once: storage, time and memory; those of them that were measured for every method."""

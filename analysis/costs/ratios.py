@@ -13,6 +13,7 @@ from finebench.analysis.load.cost_columns import (
     BOUND,
     COUNTED,
     LABELS,
+    OF_A_TRIAL,
     alone,
     cell,
     chosen_rows,
@@ -28,7 +29,7 @@ from finebench.analysis.statistics.ratio import paired_ratio
 
 Array = NDArray[np.float64]
 
-RATIOS = ("encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops", "energy_joules")
+RATIOS = ("encoder_params", *OF_A_TRIAL)
 """Costs that are shown as ratios."""
 
 

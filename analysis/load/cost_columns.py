@@ -14,6 +14,9 @@ from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.runs import CELL
 from finebench.bench.study.parts.claim import COSTS as COSTS  # what is worth having less of
 
+OF_A_TRIAL = ("delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops", "energy_joules")
+"""What one trial takes, beside its parameters."""
+
 MEASURED = (
     "train_seconds", "examples_per_second", "peak_memory_bytes", "peak_allocated_bytes", "train_flops", "energy_joules",
 )  # fmt: skip
