@@ -38,6 +38,9 @@ class Plan(Said):
     there is to know. `no_verdict` has a dict for each reason why claims can get no verdict as planned: `claims`, `why`,
     and what to `set` for one. `waves`, None where the seeds do not come until claims are settled, has the `looks`, and
     `trials` and `seconds` where the first of them settles all (`fewest`) and where the last is needed (`most`).
+    `on_slots`, None where it was not asked for, has the `slots`, the `machines` like this one that they are, the
+    `seconds` of a simulated run of the whole study on them, the `bound` below which no order of trials gets, and the
+    share of the slots' time that is training (`busy`).
 
     `cells` has a row per cell and stage: `stage` (grid, search or confirm), `task`, `method`, `fraction` (share of the
     data), `budget_…`, `trials`, `there` (those that are there), `configurations`; of one trial `steps`, `train_flops`
@@ -51,6 +54,7 @@ class Plan(Said):
     notes: tuple[str, ...]
     no_verdict: tuple[dict[str, Any], ...]
     waves: dict[str, Any] | None
+    on_slots: dict[str, Any] | None
     cells: pd.DataFrame
     _list: Callable[[], list[dict[str, Any]]] = field(compare=False)
 
@@ -94,10 +98,10 @@ def _unsettled(row: dict[str, Any]) -> str:
     return sentence(row | {"set": []}, []) + settings
 
 
-def make_plan(study: Study, data: Path | None, results: str | None) -> Plan:
+def make_plan(study: Study, data: Path | None, results: str | None, slots: int | None) -> Plan:
     """The plan of a study; raises InputError where its model, data or the results folder cannot be used for it."""
     check_unchanged(study)
-    found = forecast(study, data)
+    found = forecast(study, data, slots)
     plan = planning.Plan(study)
     there = _there(study, plan, found["precision"], results)
     planned, waves = _planned(study, plan, results)
@@ -116,6 +120,7 @@ def make_plan(study: Study, data: Path | None, results: str | None) -> Plan:
         cores=found["cores"],
         notes=(*found["notes"], *waves),
         no_verdict=tuple(found["no_verdict"]),
+        on_slots=found["on_slots"],
         waves=found["waves"] and {key: found["waves"][key] for key in ("looks", "fewest", "most")},
         cells=flat(cells[["stage", *(column for column in cells if column != "stage")]]),
         _list=lambda: list(_rows(plan, planned, there, each)),

@@ -73,17 +73,21 @@ class Study(Said):
         """The study, every default filled in."""
         return self._study
 
-    def plan(self, results: str | Path | None = None, *, data: str | Path | None = None) -> Plan:
+    def plan(
+        self, results: str | Path | None = None, *, data: str | Path | None = None, slots: int | None = None
+    ) -> Plan:
         """What would run: counts, times and trials; nothing is trained.
 
-        With a results folder (path or URI) the plan also says what of it is there. `data` is a folder of GLUE tasks, as
-        `--data` takes it. Raises InputError where the model or the data cannot be used, or the folder holds another
-        study.
+        With a results folder (path or URI) the plan also says what of it is there, with `slots` how long the study
+        takes on so many places for a trial. `data` is a folder of GLUE tasks, as `--data` takes it. Raises InputError
+        where the model or the data cannot be used, or the folder holds another study, and ValueError where `slots` is
+        below 1.
         """
+        if slots is not None and slots < 1:
+            raise ValueError(f"slots are 1 or more, not {slots}")
+        where = None if results is None else str(results)
         with self._named():
-            return make_plan(
-                self._study, None if data is None else Path(data), None if results is None else str(results)
-            )
+            return make_plan(self._study, None if data is None else Path(data), where, slots)
 
     def run(
         self,

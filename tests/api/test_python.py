@@ -148,7 +148,14 @@ def test_a_kept_model_comes_back(run: tuple[fb.Results, str]) -> None:
 
 
 def test_a_plan_trains_nothing_and_lists_its_trials() -> None:
+    with pytest.raises(ValueError, match="slots are 1 or more, not 0"):
+        fb.Study(**STUDY).plan(slots=0)
+    on_slots = fb.Study(**STUDY).plan(slots=4).on_slots
+    assert on_slots is not None
+    assert on_slots["slots"] == 4
+    assert on_slots["seconds"] >= on_slots["bound"] > 0
     plan = fb.Study(**STUDY).plan()
+    assert plan.on_slots is None
     assert (plan.n_trials, plan.n_there, len(plan.cells), plan.no_verdict, plan.waves) == (12, 0, 2, (), None)
     assert str(plan).startswith("12 trials in 2 cells, about ")
     trials = plan.trials_df()
