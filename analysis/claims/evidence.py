@@ -4,7 +4,7 @@ Pooled: a seed is the same subset, order and dropout on every task, so each seed
 pair is a seed. Every task counts alike.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -22,7 +22,8 @@ class Source:
     """What evidence is read from: samples and cost rows by cell, all runs, constants by cell, the largest fraction.
 
     gains: by task and budget, what the reference (`references`) gains over the constant predictor. filled: missing
-    runs count as runs at the constant predictor's score. look: which of several looks at growing samples it is.
+    runs count as runs at the constant predictor's score. look: which of several looks at growing samples it is. evals:
+    reads all evaluations of the results.
     """
 
     samples: Mapping[Key, Sample]
@@ -34,6 +35,7 @@ class Source:
     references: Mapping[tuple[str, str], str] = field(default_factory=dict)
     filled: bool = False
     look: Look = ONLY
+    evals: Callable[[], pd.DataFrame] = pd.DataFrame
 
     def sample(self, key: Key, claim: Claim) -> Sample:
         """A cell's sample, its missing runs filled in where that is asked for.
@@ -43,6 +45,23 @@ class Source:
         """
         own = self.samples[key]
         return own.filled(_seeds(own.absent), claim.kind.of_collapses) if self.filled else own
+
+    def reported(self, key: Key) -> pd.DataFrame:
+        """The rows of a cell's reported configuration, in the stage that is reported, however they ended."""
+        sample, (task, fraction, budget, name) = self.samples[key], key
+        place = self.runs["task"].eq(task) & self.runs["fraction"].eq(fraction) & self.runs["budget"].eq(budget)
+        place &= self.runs["method"].eq(name) & self.runs["stage"].eq(sample.stage)
+        return self.runs[place & self.runs["configuration"].eq(sample.configuration)]
+
+    def alike(self, a: Key, b: Key, seeds: Collection[int]) -> bool:
+        """Whether the runs of two cells on these seeds had the same loss and the same score in each evaluation, to the
+        last bit: one computation under two names."""
+        found = self.evals()
+        if found.empty:
+            return False
+        tables = [_evaluated(found, self.reported(key), seeds) for key in (a, b)]
+        whole = all(set(table["seed"]) == set(seeds) and table["loss"].notna().all() for table in tables)
+        return whole and tables[0].equals(tables[1])
 
     def seen(self, seeds: Collection[int], look: Look) -> "Source":
         """What a look at the runs of some seeds has to go on: nothing that later seeds show."""
@@ -56,6 +75,13 @@ class Source:
                 gains[task, budget] = float(samples[key].entered.mean()) - self.constants[key]
         runs = self.runs[self.runs["seed"].isin(seeds)]
         return replace(self, samples=samples, costs=costs, runs=runs, gains=gains, look=look)
+
+
+def _evaluated(evals: pd.DataFrame, rows: pd.DataFrame, seeds: Collection[int]) -> pd.DataFrame:
+    """The evaluations of a cell's runs, by seed, step and split."""
+    columns = ["seed", "step", "split", "loss", "value"]
+    mine = evals.merge(rows.loc[rows["seed"].isin(seeds), ["trial_id", "seed"]], on="trial_id")
+    return mine.sort_values(columns[:3], ignore_index=True)[columns]
 
 
 def _seeds(absent: tuple[Absent, ...]) -> list[int]:
@@ -103,6 +129,11 @@ class Evidence:
         if claim.given == "not_collapsed":
             made = made.healthy
         return made.scaled(1 / source.gains[a[0], a[2]]) if claim.scale == "gain" else made
+
+    def one_method(self) -> bool:
+        """Whether both runs of every pair, on every task, are one computation."""
+        tasks = zip(self.keys, self.pairs, strict=True)
+        return all(self.source.alike(a, b, pairs.seeds.tolist()) for (a, b), pairs in tasks)
 
     @property
     def gains(self) -> list[float]:

@@ -1,12 +1,12 @@
 """Evidence on differences of mean scores: `matches`, `better` and `saturates_by`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from finebench.analysis.claims.model import Claim, Effect, Finding
+from finebench.analysis.claims.model import ONE_METHOD, Claim, Effect, Finding
 from finebench.analysis.claims.settling import settled
 from finebench.analysis.statistics.crossed import Components, over_tasks
 from finebench.analysis.statistics.design import LEAST_LEVELS
@@ -21,13 +21,19 @@ SATURATED = 0.05
 constant predictor."""
 
 
-def matches(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:
-    """Two one-sided tests: the 90 % interval inside ±margin supports, the 95 % interval outside it refutes. Two methods
-    that score the same in every pair, and learn something in each, are one under two names: that supports it too."""
+def matches(
+    claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY, one_method: Callable[[], bool] = lambda: False
+) -> Finding:
+    """Two one-sided tests: the 90 % interval inside ±margin supports, the 95 % interval outside it refutes.
+
+    Where no pair differs at all there is nothing to test. `one_method` says whether that is so because both runs of
+    every pair are one computation; then it is known, as a count is.
+    """
     margin, found = float(claim.margin or 0), of_pairs(pairs)
-    if _one_method(pairs) and not undecidable(pairs, claim.scale):
-        same = (0.0, 0.0, 0.90, f"all {found.n} pairs score the same", found.n, 0.0, 1.0, True, False)
-        return Finding(name, 0.0, *same, bound=margin)
+    if not found.testable and found.value == 0 and found.n >= Finding.needs and one_method():
+        return Finding(
+            name, 0.0, 0.0, 0.0, 1.0, ONE_METHOD, found.n, math.nan, math.nan, True, False, exact=True, bound=margin
+        )
     inner, outer = found.interval(look.level(0.10)), found.interval(look.level(0.05))
     supports = -margin < inner[0] and inner[1] < margin
     refutes = outer[0] > margin or outer[1] < -margin
@@ -36,13 +42,6 @@ def matches(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> F
     p, against = look.one_sided(p_within(found, margin)), look.p(p_beyond(found, margin))
     made = (low, high, level, test, found.n, p, against, supports, refutes)
     return _told(Finding(name, found.value, *made, bound=margin), claim, pairs, found, look, two_sided=True)
-
-
-def _one_method(pairs: list[Pairs]) -> bool:
-    """Whether a and b score the same on every common seed of every task, no better than a constant on none."""
-    alike = common(pairs)
-    collapsed = any((one.a_collapsed | one.b_collapsed).any() for one in alike)
-    return alike[0].seeds.size >= 2 and not collapsed and all((one.a == one.b).all() for one in alike)
 
 
 def better(claim: Claim, name: str, pairs: list[Pairs], look: Look = ONLY) -> Finding:

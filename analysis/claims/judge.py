@@ -39,7 +39,7 @@ What is not defined is null. Keys may be added; none will change its meaning.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -85,7 +85,7 @@ def judged(
     """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
     study = results.study
     given = claims_of(study)
-    source = source_of(study, runs, scores, samples)
+    source = replace(source_of(study, runs, scores, samples), evals=lambda: results.evals)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)

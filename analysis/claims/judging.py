@@ -43,14 +43,10 @@ class LookSchedule:
 
 def _ended(key: Key, source: Source) -> set[int]:
     """The seeds whose run of a cell's configuration has ended, however: a failed one is a row too."""
-    sample, runs = source.samples[key], source.runs
+    sample = source.samples[key]
     ended = {one.seed for one in sample.absent if one.seed is not None and one.why != "not run"}
-    if "configuration" in runs:
-        task, fraction, budget, name = key
-        place = runs["task"].eq(task) & runs["fraction"].eq(fraction) & runs["budget"].eq(budget)
-        place &= runs["method"].eq(name) & runs["stage"].eq(sample.stage)
-        mine = runs[place & runs["configuration"].eq(sample.configuration)]
-        ended |= {int(seed) for seed in mine["seed"]}
+    if "configuration" in source.runs:
+        ended |= {int(seed) for seed in source.reported(key)["seed"]}
     return ended | set(sample.seeds.tolist())
 
 

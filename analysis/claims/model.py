@@ -123,6 +123,10 @@ class InterimResult:
     held: bool
 
 
+ONE_METHOD = "both runs of every pair were evaluated alike, to the last bit"
+"""The test of a finding that two methods are one under two names."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one task, or all tasks pooled, says of a claim.

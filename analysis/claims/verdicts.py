@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from finebench.analysis.claims.model import Claim, Finding, Word
+from finebench.analysis.claims.model import ONE_METHOD, Claim, Finding, Word
 from finebench.analysis.statistics.holm import holm
 
 ALPHA = 0.05
@@ -149,7 +149,7 @@ def _reason(one: Verdict) -> str:
     if found is None:
         return ""
     if found.exact:
-        said = f"an exact {'count' if found.test == 'exact count' else 'ratio'}"
+        said = {"exact count": "an exact count", ONE_METHOD: ONE_METHOD}.get(found.test, "an exact ratio")
     else:
         said = f"the {100 * found.level:g} % interval {_where(one, found)}"
     return _about(found, said, one.findings)

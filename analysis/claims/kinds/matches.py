@@ -29,4 +29,4 @@ class Matches(Kind):
         """Two one-sided tests."""
         from finebench.analysis.claims.evidence_mean import matches
 
-        return matches(claim, on.name, on.pairs, on.look)
+        return matches(claim, on.name, on.pairs, on.look, on.one_method)

@@ -235,30 +235,37 @@ def test_a_method_that_never_varies_gets_no_test(tmp_path: Path) -> None:
 
 
 def test_one_method_under_two_names_matches_itself(tmp_path: Path) -> None:
-    """Not so methods that never learn anything, however alike they are; nor those that differ by the same amount."""
+    """Where every evaluation is the same to the last bit; scores that tie, as those of a small split do, tell nothing,
+    nor do methods that differ by the same amount."""
     claims = [
         {"id": f"{b}-{says}", "says": says, "a": "a", "b": b} | ({"margin": 0.02} if says == "matches" else {})
         for b in ("twin", "shifted")
         for says in ("matches", "better")
     ]
-    found = judged(_named_twice(tmp_path / "learns", claims, 0.0))
+    found = judged(_named_twice(tmp_path / "same", claims, 0.0))
     same = found["twin-matches"]
     assert (same["verdict"], same["estimate"], same["low"], same["high"]) == ("supported", 0.0, 0.0, 0.0)
-    assert "score the same" in same["test"]
-    assert [found[f"{b}-{says}"]["verdict"] for b, says in (("twin", "better"), ("shifted", "matches"))] == [
-        "inconclusive", "inconclusive",
-    ]  # fmt: skip
-    collapsed = judged(_named_twice(tmp_path / "collapses", claims, 1.0))["twin-matches"]
-    assert collapsed["verdict"] == "inconclusive"
+    assert same["p"] is None
+    assert same["reason"] == "both runs of every pair were evaluated alike, to the last bit"
+    assert found["twin-better"]["verdict"] == found["shifted-matches"]["verdict"] == "inconclusive"
+    for other, seeds in ((1e-12, 6), (0.0, 5)):
+        tied = judged(_named_twice(tmp_path / f"{seeds}", claims, other, seeds))["twin-matches"]
+        assert tied["verdict"] == "inconclusive", tied
+    unknown = _named_twice(tmp_path / "unknown", claims, 0.0)
+    unknown.rows["evals"].clear()
+    assert judged(unknown)["twin-matches"]["verdict"] == "inconclusive"
 
 
-def _named_twice(path: Path, claims: list[dict[str, Any]], constant: float) -> Folder:
-    """b scores as a does in every seed, c a thousandth more; a constant predictor scores `constant`."""
+def _named_twice(path: Path, claims: list[dict[str, Any]], other: float, seeds: int = 6) -> Folder:
+    """A twin scores as `a` does in every seed, `shifted` a thousandth more; the twin's loss is that much another."""
     folder = drawn(path, {name: {"mean": 0.8} for name in ("a", "twin", "shifted")}, claims)
-    scores = {row["seed"]: row["score"] for row in folder.rows["trials"] if row["method"] == "a"}
-    for row in folder.rows["trials"]:
+    rows = folder.rows["trials"] = [row for row in folder.rows["trials"] if row["seed"] <= seeds]
+    scores = {row["seed"]: row["score"] for row in rows if row["method"] == "a"}
+    for row in rows:
         row["score"] = scores[row["seed"]] + (1e-3 if row["method"] == "shifted" else 0.0)
-        row["majority_score"] = constant
+        folder.curve(row["trial_id"], [(100, row["score"], row["score"])])
+        for one in folder.rows["evals"][-2:]:
+            one["loss"] = row["score"] + (other if row["method"] == "twin" else 0.0)
     return folder
 
 
