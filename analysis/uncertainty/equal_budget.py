@@ -86,7 +86,7 @@ def _default(
     none = Estimate(math.nan, math.nan, math.nan, 0, "")
     confirm = rows[rows["stage"].eq("confirm") & rows["is_result"]]
     others = confirm[confirm["configuration"] != row["configuration"]]
-    gain, made, note = none, none, UNKNOWN if confirm.empty or default_rerun else NOT_RERUN
+    gain, made, note = none, none, UNKNOWN if default_rerun else NOT_RERUN
     by_itself = confirm.empty or not default_rerun
     if others["configuration"].nunique() == 1:
         default = bare(others.drop_duplicates("seed").sort_values("seed"))

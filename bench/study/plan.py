@@ -136,7 +136,7 @@ class Plan:
     def counts(self, waves: Waves | None = None) -> Iterator[CellCount]:
         """Planned trials per cell and stage; of seeds in waves all of them, or those that have come so far.
 
-        Confirm counts are upper bounds: the best may be the default itself.
+        Confirm counts are upper bounds where the default is rerun: the best may be that.
         """
         search = self.study.search
         for cell in self.cells():

@@ -95,6 +95,7 @@ class GridSearch(TypedDict, total=False):
     """Every point of every grid."""
 
     confirm_seeds: int | UntilSettled
+    confirm_default: bool
 
 
 class OptunaSearch(TypedDict, total=False):
@@ -104,6 +105,7 @@ class OptunaSearch(TypedDict, total=False):
     trials: int
     seeds: int
     confirm_seeds: int | UntilSettled
+    confirm_default: bool
     scheduler: Literal["none", "asha"]
     parallel: Literal["auto"] | int
 
