@@ -79,18 +79,26 @@ class RayFollowers:
         self._running: list[Any] = []
 
     def follow(self, orders: Any) -> None:
-        """Start what is not there, or cannot train another pack, and hand the orders over. Raises NodeUnfit."""
-        if self._running and not self._kept():
+        """Start what is not there, or cannot train another pack, and hand the orders over. Raises NodeUnfit, and
+        RankLost where Ray cannot start them."""
+        from finebench.bench.training.ranks.group import RankLost
+
+        lost = self._lost_since() if self._running else None
+        if lost is not None:
             self.end()
-        if not self._actors:
-            self._start(orders.number)
+        try:
+            if not self._actors:
+                self._start(orders.number)
+        except ray.exceptions.RayError as error:
+            said = " ".join(str(error).split())[:200]
+            raise RankLost(f"{lost}, and no other came: {said}" if lost else said) from error
         self._running = [actor.follow.remote(orders) for actor in self._actors]
         threading.Thread(target=self._watch, args=(self._running,), name="finebench-ranks", daemon=True).start()
 
-    def _kept(self) -> bool:
-        """Whether every rank has ended the pack before, as rank 0 has, and can train another one."""
+    def _lost_since(self) -> str | None:
+        """Which rank has not ended the pack before, as rank 0 has, or can train no other one."""
         _, going_on = ray.wait(self._running, num_returns=len(self._running), timeout=PARTING)
-        return not going_on and self.gone() is None
+        return self.gone() or ("a rank has not ended the pack before" if going_on else None)
 
     def _start(self, number: int) -> None:
         share = self._cargo[2]

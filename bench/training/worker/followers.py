@@ -81,9 +81,9 @@ def assemble(cache: "WorkerCache", pack: Pack, rate: float | None = None, measur
     followers, number = cache.followers, pack.trials[0].ranks
     store = listen(followers.host)
     texts = tuple(trial.to_json() for trial in pack.trials)
-    followers.follow(Orders(cache.share, texts, pack.rungs, rate, number, followers.host, store.port, measures))
     place = Place(0, number, followers.host, store.port)
     try:
+        followers.follow(Orders(cache.share, texts, pack.rungs, rate, number, followers.host, store.port, measures))
         return Ranks.open(place, cache.device, patience(cache.shipment, pack.trials), store, followers.gone)
     except (RankLost, RuntimeError) as error:
         followers.end()

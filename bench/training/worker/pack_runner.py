@@ -227,9 +227,10 @@ def calibrate(cache: WorkerCache, trial: Trial, ranks: "Ranks | None" = None) ->
         others = ranks.heard(error)
         if cache.followers is not None:  # they may wait for ever
             cache.followers.end()
-        if others is not None and others[0] == "lost":
-            raise DeviceLost(f"while its speed was measured: {others[1]}") from error
-        raise
+        if others is None:
+            raise
+        said = f"while its speed was measured: {others[1]}"
+        raise (DeviceLost if others[0] == "lost" else RuntimeError)(said) from error
     finally:
         ranks.close()
 
