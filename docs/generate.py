@@ -53,6 +53,8 @@ def write(folder: Path) -> None:
         (folder / f"{name}.md").write_text(make(), encoding="utf-8")
     text = json.dumps(study_schema(), indent=2) + "\n"
     (folder / "schema" / "study.schema.json").write_text(text, encoding="utf-8")
+    shutil.rmtree(folder / "reports", ignore_errors=True)
+    (folder / "reports").mkdir()
     for page in ROOT.glob("docs/studies/*/results/report/index.html"):
         to = folder / "reports" / page.relative_to(ROOT / "docs").parent.parent.parent
         to.mkdir(parents=True, exist_ok=True)

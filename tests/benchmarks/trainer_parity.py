@@ -15,13 +15,13 @@ Needs `accelerate`.
 import argparse
 import json
 import logging
-import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import torch
 from scipy import stats
@@ -36,6 +36,7 @@ from finebench.bench.study.parts.seeds import Seeds, from_code
 from finebench.bench.study.plan import Cell
 from finebench.bench.study.precision import gpus_here, resolve
 from finebench.bench.study.schema import Study
+from finebench.bench.study.selection import Scored, by_configuration, select
 from finebench.bench.training.build_model import build
 from finebench.bench.training.worker.messages import Pack, Share, Shipment
 from finebench.bench.training.worker.pack_runner import PackRun
@@ -139,8 +140,11 @@ def stored(arguments: argparse.Namespace) -> Iterator[Scores]:
     study = load_study(str(arguments.study), changes)
     ready = prepare(study, arguments.data, resolve(study, lambda: [gpus_here()]).precision)
     cache, rows = made_for(ready), pq.read_table(arguments.results / "trials").to_pandas()
-    rows = rows[(rows["stage"] == "confirm") & rows["method"].isin(arguments.methods)].sort_values("seed")
-    cells = list(rows.groupby(["task", "method", "fraction", "budget"]))
+    rows = rows[rows["method"].isin(arguments.methods)]
+    keys = ["task", "method", "fraction", "budget"]
+    cells = [(key, chosen) for key, mine in rows.groupby(keys) if len(chosen := chosen_fresh(mine)) > 1]
+    if not cells:
+        raise SystemExit(f"{arguments.results}: no cell of {', '.join(arguments.methods)} has fresh seeds")
     for i in np.linspace(0, len(cells) - 1, min(arguments.cells, len(cells))).round().astype(int):
         (task, name, fraction, budget), some = cells[i]
         cell = Cell(task, name, fraction, next(one for one in study.budget if one.canonical == budget))
@@ -151,6 +155,17 @@ def stored(arguments: argparse.Namespace) -> Iterator[Scores]:
         ]
         b = np.array([theirs(cache, trial) for trial in trials])
         yield f"{task}, {fraction:.0%}", name, some["score_last"].to_numpy(), b
+
+
+def chosen_fresh(rows: pd.DataFrame) -> pd.DataFrame:
+    """A cell's scored runs on fresh seeds, of the configuration that is chosen there, by seed."""
+    tried = [
+        Scored(row.hyperparameters, row.seed, row.status, row.select_score)
+        for row in rows[rows["stage"] != "confirm"].itertuples()
+    ]
+    best = select(by_configuration(tried))
+    fresh = rows[(rows["stage"] == "confirm") & rows["score_last"].notna()]
+    return fresh[fresh["hyperparameters"] == (best.configuration if best else "")].sort_values("seed")
 
 
 def made_for(ready: Prepared) -> WorkerCache:
@@ -180,7 +195,8 @@ def main() -> None:
     found = []
     for task, name, a, b in (trained if arguments.study is None else stored)(arguments):
         test = stats.ttest_ind(a, b, equal_var=False)
-        found.append(1.0 if math.isnan(test.pvalue) else float(test.pvalue))  # neither varies
+        alike = np.ptp(a) == np.ptp(b) == 0  # neither varies: no test
+        found.append(float(a[0] == b[0]) if alike else float(test.pvalue))
         interval = test.confidence_interval()
         cells = [f"{x.mean():.4f} ± {x.std(ddof=1):.4f}" for x in (a, b)]
         change = f"{a.mean() - b.mean():+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
