@@ -80,8 +80,8 @@ class RayFollowers:
 
     def follow(self, orders: Any) -> None:
         """Start what is not there, or cannot train another pack, and hand the orders over. Raises NodeUnfit, and
-        RankLost where Ray cannot start them."""
-        from finebench.bench.training.ranks.group import RankLost
+        DeviceLost where Ray cannot start them: another process may have ones that it can."""
+        from finebench.bench.util.errors import DeviceLost
 
         lost = self._lost_since() if self._running else None
         if lost is not None:
@@ -91,7 +91,8 @@ class RayFollowers:
                 self._start(orders.number)
         except ray.exceptions.RayError as error:
             said = " ".join(str(error).split())[:200]
-            raise RankLost(f"{lost}, and no other came: {said}" if lost else said) from error
+            said = f"{lost}, and no other came: {said}" if lost else f"its other ranks did not start: {said}"
+            raise DeviceLost(said) from error
         self._running = [actor.follow.remote(orders) for actor in self._actors]
         threading.Thread(target=self._watch, args=(self._running,), name="finebench-ranks", daemon=True).start()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -12,9 +13,10 @@ from ray.cluster_utils import Cluster
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import session
 from finebench.bench.driver.ray.gate import placement
+from finebench.bench.driver.ray.rank_actors import RayFollowers
 from finebench.bench.driver.run import run_study
 from finebench.bench.scheduling.recorder import Observer
-from finebench.bench.util.errors import StudyError
+from finebench.bench.util.errors import DeviceLost, StudyError
 from tests.bench.tiny import predictions, run_tiny, science, tiny_study
 
 RANKED: dict[str, Any] = {"methods": {"full": {"lr": [1e-3]}}, "resources": {"gpu": 0, "ranks": 2}, "fractions": [0.05]}
@@ -57,6 +59,24 @@ def test_a_trial_has_a_bundle_for_each_rank() -> None:
     assert placement({"cpus": 1.0, "gpu": 0, "beside": {}, "labels": {}, "ranks": 1, "avoid": []}).bundles == [
         {"CPU": 1.0}
     ]
+
+
+def test_other_ranks_that_failed_are_started_anew_and_said_where_they_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pack that rank 0 ended well: its next one must not go to a process that can train none."""
+    followers: Any = RayFollowers.__new__(RayFollowers)
+    followers._actors, followers._running, ended = ["actor"], ["its last pack"], []
+
+    def none_starts(number: int) -> None:
+        assert followers._actors == []
+        raise ray.exceptions.GetTimeoutError("no place for it")
+
+    monkeypatch.setattr(ray, "wait", lambda refs, **options: (refs, []))
+    monkeypatch.setattr(ray, "get", lambda ref: False)
+    monkeypatch.setattr(ray, "kill", ended.append)
+    monkeypatch.setattr(followers, "_start", none_starts)
+    with pytest.raises(DeviceLost, match="rank 1 has failed, and no other came: no place for it"):
+        followers.follow(SimpleNamespace(number=2))
+    assert ended == ["actor"]
 
 
 @pytest.mark.slow
