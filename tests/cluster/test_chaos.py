@@ -23,7 +23,7 @@ TRIALS, PORT = 60, 9000
 STUDY: dict[str, Any] = {
     "methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 5e-3}},
     "seeds": TRIALS // 2,
-    "budget": {"steps": 300},  # so long that all has happened before the last trial
+    "budget": {"steps": 700},  # so long that all has happened before the last trial
     "fractions": [0.3],
     "retries": 2,
 }
@@ -155,7 +155,9 @@ def survive(home: Path, seed: int, say: Callable[[str], None] = lambda text: Non
                 assert starts < MOST_STARTS, chaos.run.said()
                 chaos.run, starts = chaos.begin(), starts + 1
                 chaos.progress(1)
-            say(f"{time.monotonic() - began:6.0f} s, {len(chaos.rows())} trials there: {what}")
+            there = len(chaos.rows())
+            say(f"{time.monotonic() - began:6.0f} s, {there} trials there: {what}")
+            assert there < TRIALS, "the study has ended before all has happened: give its trials more steps"
             chaos.events[what]()
         while (code := chaos.run.ended(900)[0]) != 0:
             assert starts < MOST_STARTS, chaos.run.said()
