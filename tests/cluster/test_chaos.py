@@ -23,7 +23,7 @@ TRIALS, PORT = 60, 9000
 STUDY: dict[str, Any] = {
     "methods": {"full": {"lr": 1e-3}, "bitfit": {"lr": 5e-3}},
     "seeds": TRIALS // 2,
-    "budget": {"steps": 700},  # so long that all has happened before the last trial
+    "budget": {"steps": 1300},  # so long that all has happened before the last trial
     "fractions": [0.3],
     "retries": 2,
 }
@@ -141,7 +141,7 @@ def survive(home: Path, seed: int, say: Callable[[str], None] = lambda text: Non
     with Net(home) as net:
         chaos = Chaos(net, seed)
         alone = study(chaos.store, "chaos", **STUDY)
-        code, said = chaos.store.finebench(f"run {alone} --debug --results alone", timeout=1800)
+        code, said = chaos.store.finebench(f"run {alone} --results alone", timeout=1800)
         assert code == 0, said
         (chaos.store.tmp / "rows.py").write_text(READ)
         expected = {row["trial_id"]: row for row in _rows(chaos.store, "/tmp/alone")}
