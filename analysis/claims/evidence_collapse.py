@@ -58,7 +58,7 @@ def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:
     The interval is moved by what so many collapses take from the mean, as if it were known how much that is.
     """
     holds = found.supports if verdict == "supported" else found.refutes
-    if verdict == "inconclusive" or not holds or not claim.kind.of_means or claim.given:
+    if verdict == "inconclusive" or not holds or not claim.kind.of_means or claim.given or found.exact:
         return [math.nan] * len(found.collapses)
     down, up = _slack(claim, found, verdict)
     return [_rate(one, up if i % 2 else down) for i, one in enumerate(found.collapses)]  # first, second of each task

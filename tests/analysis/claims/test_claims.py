@@ -246,6 +246,7 @@ def test_one_method_under_two_names_matches_itself(tmp_path: Path) -> None:
     same = found["twin-matches"]
     assert (same["verdict"], same["estimate"], same["low"], same["high"]) == ("supported", 0.0, 0.0, 0.0)
     assert same["p"] is None
+    assert {one["changes_at"] for one in same["collapses"]} == {None}
     assert same["reason"] == "both runs of every pair were evaluated alike, to the last bit"
     assert found["twin-better"]["verdict"] == found["shifted-matches"]["verdict"] == "inconclusive"
     for other, seeds in ((1e-12, 6), (0.0, 5)):
