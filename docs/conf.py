@@ -16,7 +16,7 @@ version = release = installed("finebench")
 copyright = "the finebench developers; Apache-2.0"
 
 extensions = ["myst_nb"]
-exclude_patterns = ["_build", "_generated", "studies/*/results", "studies/*/claims.md"]
+exclude_patterns = ["_build", "_generated", "studies/*/results"]
 html_extra_path = ["_generated/schema", "_generated/reports"]  # study.schema.json, for editors; the studies' reports
 myst_heading_anchors = 3
 nitpicky = True

@@ -65,7 +65,7 @@ def test_its_verdicts_are_those_that_are_published(page: Path, made: Path) -> No
     then, now = (json.loads((one / "claims.json").read_text("utf-8")) for one in (page / "results" / "report", made))
     assert [(one["id"], one["verdict"]) for one in now] == [(one["id"], one["verdict"]) for one in then]
     assert [one.id for one in load_study(str(page / "study.yaml")).claims] == [one["id"] for one in now]
-    assert (page / "claims.md").read_text("utf-8") == table(then)
+    assert (page / "results" / "claims.md").read_text("utf-8") == table(then)
 
 
 def test_what_is_published_is_whole_and_names_no_folder_of_a_machine(page: Path) -> None:

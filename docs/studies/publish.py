@@ -2,7 +2,7 @@
 
     python docs/studies/publish.py RESULTS docs/studies/NAME [--plugin FILE]
 
-Beside the results it writes `claims.md`, which the page includes: every claim with its verdict.
+With the results it writes `claims.md`, which the page includes: every claim with its verdict.
 
 Published results go on where they stopped: `finebench run docs/studies/NAME/study.yaml --results
 docs/studies/NAME/results` finds the trials that are there. Publish them again afterwards: RESULTS may be the published
@@ -55,7 +55,7 @@ def main() -> None:
         if path.suffix != ".csv":
             path.unlink()
     claims = json.loads((to / "report" / "claims.json").read_text(encoding="utf-8"))
-    (asked.page / "claims.md").write_text(table(claims), encoding="utf-8")
+    (to / "claims.md").write_text(table(claims), encoding="utf-8")
 
 
 def table(claims: list[dict[str, Any]]) -> str:
