@@ -76,7 +76,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     r"finebench ": parse,
     r"make ": make,
     r"python -m pytest ": is_a_test,
-    r"python -m tests\.benchmarks\.": is_a_benchmark,
+    r"python -m tests\.(benchmarks|cluster)\.": is_a_benchmark,
     r"python -c ": compiles,
     r"pip install -c ": extras,
     r"ray ": parse_ray,
