@@ -87,7 +87,7 @@ def test_a_metric_without_a_least_value_is_told(capsys: Caught, monkeypatch: pyt
     monkeypatch.setattr("finebench.bench.metrics.METRICS", {"r2": one})
     assert document(capsys, "metrics")[0]["range"] == [None, 1.0]
     assert call("metrics") == 0
-    assert "any to 1" in capsys.readouterr().out
+    assert "1 or less" in capsys.readouterr().out
 
 
 def test_every_study_is_told_with_its_question(capsys: Caught, tmp_path: Path) -> None:
