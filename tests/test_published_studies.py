@@ -101,7 +101,7 @@ def test_the_controls_come_out_as_known() -> None:
     assert (full[both] == twin[both]).all()
 
 
-@pytest.mark.parametrize("method", ["bitfit", "twin"])
+@pytest.mark.parametrize("method", [pytest.param("bitfit", marks=pytest.mark.slow), "twin"])
 def test_a_published_trial_runs_again_here(method: str, tmp_path: Path) -> None:
     """Bit for bit on the machine that trained it, as `rerun` says; another processor's rounding is amplified."""
     rows = pq.read_table(EMBEDDED / "results" / "trials").to_pandas()

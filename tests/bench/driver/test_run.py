@@ -236,7 +236,7 @@ training: {evals: 2, batch_size: 8}
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupt_exits_130_and_a_second_run_goes_on(tmp_path: Path, signum: signal.Signals) -> None:
     """What is finished stays; the message says how to continue."""
     (tmp_path / "long.yaml").write_text(STUDY)

@@ -121,6 +121,7 @@ def test_a_grid_is_resumed_and_extended(tmp_path: Path, capsys: pytest.CaptureFi
     assert "bit-equal" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_search_is_resumed_and_extended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Merged after every few trials, its suggestions, prunings and choice are those of one that was never merged."""
     short, long = SEARCH.format(trials=4), SEARCH.format(trials=5)

@@ -61,6 +61,7 @@ def assert_same_results(found: dict[str, dict[str, Any]], expected: dict[str, di
             assert row[column] == pytest.approx(expected[key][column], abs=TOLERANCE), column
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_packs_of_four_through_ray_give_the_scores_of_solo_trials(tmp_path: Path, solo: dict[str, Any]) -> None:
     """And rows that say what could not be seen; the folder is sound, and its report takes times from solo rows only."""
