@@ -190,16 +190,9 @@ def in_words(rows: Rows, at: Callable[[Row], str]) -> str:
 
 def number(row: Row, key: str, form: str = ".3f") -> str:
     """A value with its interval in words, e.g. "0.812 (0.801 to 0.823)", or "3.1 (1.2 and above)" of an open one."""
-    low, high = row.get("low"), row.get("high")
-    if low is None and high is None:
-        return f"{row[key]:{form}}"
-    if low is None or high is None:
-        return (
-            f"{row[key]:{form}} ({high:{form}} and below)"
-            if low is None
-            else f"{row[key]:{form}} ({low:{form}} and above)"
-        )
-    return f"{row[key]:{form}} ({low:{form}} to {high:{form}})"
+    low, high = (None if row.get(end) is None else f"{row[end]:{form}}" for end in ("low", "high"))
+    both = f"{low} to {high}" if low and high else f"{low} and above" if low else f"{high} and below" if high else ""
+    return f"{row[key]:{form}} ({both})" if both else f"{row[key]:{form}}"
 
 
 def finish(layers: alt.LayerChart | alt.FacetChart, title: str, description: str, height: int = HEIGHT) -> Figure:

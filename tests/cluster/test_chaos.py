@@ -48,6 +48,7 @@ class Chaos:
         self.net, self.dice = net, random.Random(seed)
         self.store, self.head, self.mine = net.machine("store"), net.machine("head"), net.machine("mine")
         self.workers = [net.machine(name) for name in ("w1", "w2", "w3")]
+        (self.store.tmp / "rows.py").write_text(READ)
         self.uri = f"s3://{BUCKET}/out?endpoint_override={self.store.ip}:{PORT}&scheme=http"
         self.events: dict[str, Callable[[], None]] = {
             "a node loses its power": self.power_cut,
@@ -68,7 +69,6 @@ class Chaos:
         ask += "; assert c.getresponse().status == 200"
         (self.store.tmp / "bucket.py").write_text(ask)
         until(lambda: self.store.run("python bucket.py")[0] == 0, 60, "the store")
-        (self.store.tmp / "rows.py").write_text(READ)
         self.head.ray(cpus=0)
         for worker in self.workers:
             worker.ray(self.head)
@@ -143,7 +143,6 @@ def survive(home: Path, seed: int, say: Callable[[str], None] = lambda text: Non
         alone = study(chaos.store, "chaos", **STUDY)
         code, said = chaos.store.finebench(f"run {alone} --results alone", timeout=1800)
         assert code == 0, said
-        (chaos.store.tmp / "rows.py").write_text(READ)
         expected = {row["trial_id"]: row for row in _rows(chaos.store, "/tmp/alone")}
         assert len(expected) == TRIALS
         chaos.start()
