@@ -75,7 +75,10 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest pack that has no worker and none getting ready, what is tried again before others, or None."""
+        """The oldest pack that has no worker and none getting ready, what is tried again before others; None where no
+        pack waits, or the run is told to stop: one that began now would only hold that up."""
+        if self.adapter.stop.requested:
+            return None
         self.waiting = [trial for trial in self.waiting if trial.status == Trial.PENDING]  # what ran never waits again
         return choose(tune_controller, self.waiting, self.most.number, self._begun)
 

@@ -28,6 +28,7 @@ from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import InputError, StudyError
+from finebench.bench.util.signals import Stop
 from tests.bench.tiny import predictions, run_tiny, science, tiny_study
 
 
@@ -311,7 +312,7 @@ class Asked:
 def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again() -> None:
     """Ray's own scheduler looks through all trials there ever were, so that ten thousand cost their square."""
     scheduler, packs = (
-        sweep._Scheduler(cast(Any, SimpleNamespace(running={})), Most(2, lambda: 2.0)),
+        sweep._Scheduler(cast(Any, SimpleNamespace(running={}, stop=Stop())), Most(2, lambda: 2.0)),
         [Asked() for _ in range(4)],
     )
     assert scheduler.choose_trial_to_run(None) is None
@@ -323,3 +324,14 @@ def test_the_oldest_waiting_pack_is_next_and_ended_ones_are_not_looked_at_again(
     packs[3].is_now = Trial.RUNNING
     assert scheduler.choose_trial_to_run(None) is None
     assert [pack.looked for pack in packs] == [2, 2, 2, 3]
+
+
+def test_nothing_begins_once_the_run_is_told_to_stop() -> None:
+    """Packs that waited took the workers of those that had just written their checkpoints, one after another."""
+    stop = Stop()
+    scheduler = sweep._Scheduler(cast(Any, SimpleNamespace(running={}, stop=stop)), Most(2, lambda: 2.0))
+    pack = Asked()
+    scheduler.on_trial_add(None, pack)
+    assert scheduler.choose_trial_to_run(None) is pack
+    stop.requested = True
+    assert scheduler.choose_trial_to_run(None) is None
