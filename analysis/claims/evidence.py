@@ -14,7 +14,8 @@ from finebench.analysis.claims.evidence_collapse import collapses
 from finebench.analysis.claims.model import Claim, Collapses, Finding
 from finebench.analysis.load.expected import Key
 from finebench.analysis.statistics.group_sequential import ONLY, Look
-from finebench.analysis.statistics.sample import Absent, Pairs, Sample, pair
+from finebench.analysis.statistics.sample import Absent, Pairs, Sample, common, pair
+from finebench.analysis.statistics.spread_ratio import mean_deviations
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,20 @@ def _seeds(absent: tuple[Absent, ...]) -> list[int]:
 
 
 def cells_of(claim: Claim, tasks: list[str], budget: str, source: Source) -> list[Key]:
-    """The cells that a claim needs, each once; task by task, a's first."""
-    return list(dict.fromkeys(key for task in tasks for key in needed_cells(claim, task, budget, source.top)))
+    """The cells that a claim needs, each once; task by task, a's first, then b's, then that which sets the unit."""
+    made = dict[Key, None]()
+    for task in tasks:
+        reference = source.references.get((task, budget)) if claim.scale == "gain" else None
+        made |= dict.fromkeys(needed_cells(claim, task, budget, source.top, reference))
+    return list(made)
 
 
-def needed_cells(claim: Claim, task: str, budget: str, top: float) -> list[Key]:
-    """The cells that a claim needs in a task, a's first, in a study whose largest fraction is `top`."""
+def needed_cells(claim: Claim, task: str, budget: str, top: float, reference: str | None = None) -> list[Key]:
+    """The cells that a claim needs in a task, in a study whose largest fraction is `top`: a's, b's and, where gains are
+    its unit, that of the `reference` with the most data."""
     mine, theirs = claim.kind.fractions(claim, top)
-    return [(task, mine, budget, claim.a), (task, theirs, budget, claim.b or claim.a)]
+    made = [(task, mine, budget, claim.a), (task, theirs, budget, claim.b or claim.a)]
+    return made if reference is None else [*made, (task, top, budget, reference)]
 
 
 @dataclass(frozen=True)
@@ -145,11 +152,19 @@ class Evidence:
     def collapses(self) -> tuple[Collapses, ...]:
         """How often either method collapsed; the runs as they are, whatever the claim is restricted to."""
         made = []
-        for own in self.keys:
-            unit = self.source.gains[own[0][0], own[0][2]] if self.claim.scale == "gain" else 1.0
+        for own, units in zip(self.keys, self._units, strict=True):
             order = own[::-1] if self.claim.kind.b_less_a else own
-            made += [collapses(key, self.source.samples[key], unit * len(self.keys)) for key in order]
+            made += [collapses(key, self.source.samples[key], unit) for key, unit in zip(order, units, strict=True)]
         return tuple(made)
+
+    @property
+    def _units(self) -> list[tuple[float, float]]:
+        """By task, what divides points of either method where collapses are told in the unit of the estimate: of a
+        ratio of spreads each method's own."""
+        if self.claim.kind.measures == "ratio":
+            return mean_deviations([(one.a, one.b) for one in common(self.pairs)])
+        gains = [self.source.gains[a[0], a[2]] if self.claim.scale == "gain" else 1.0 for a, _ in self.keys]
+        return [(gain * len(self.keys),) * 2 for gain in gains]
 
 
 def evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Finding:
@@ -157,4 +172,5 @@ def evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Fin
     keys = [needed_cells(claim, task, budget, source.top) for task in tasks]
     on = Evidence(claim, tasks[0] if len(tasks) == 1 else "pooled", keys, source)
     found = claim.kind.evidence(claim, on)
-    return replace(found, collapses=on.collapses) if claim.kind.of_means or claim.kind.of_collapses else found
+    told = claim.kind.of_means or claim.kind.of_collapses or claim.kind.shaken_by_collapse(claim)
+    return replace(found, collapses=on.collapses) if told else found

@@ -48,7 +48,8 @@ def collapses(key: Key, sample: Sample, unit: float) -> Collapses:
     worth = effective(sample.collapsed.astype(np.float64), sample.scored.of) if runs else 0.0
     healthy = sample.entered[~sample.collapsed]
     cost = (float(healthy.mean()) - sample.constant) / unit if healthy.size else math.nan
-    return Collapses(key[0], key[1], sample.name, hits, runs, upper_bound(hits / runs * worth, worth), cost)
+    rate = hits / runs if runs else 0.0  # of no run, whose bound is 1 all the same
+    return Collapses(key[0], key[1], sample.name, hits, runs, upper_bound(rate * worth, worth), cost)
 
 
 def changes(claim: Claim, found: Finding, verdict: str) -> list[float]:

@@ -1,6 +1,7 @@
 """A look at a study's claims while its seeds come in waves, for whoever decides which cells go on."""
 
 from finebench.analysis.claims.judge import judged
+from finebench.analysis.claims.settling import without_verdict
 from finebench.analysis.claims.standing import Standing, standing
 from finebench.analysis.load.expected import Expectation
 from finebench.analysis.load.read import load_results
@@ -20,4 +21,5 @@ def look_at(results: str, looks: int) -> Standing:
     samples = Samples(loaded, table, expected)
     found = judged(loaded, table, scores(table, expected, samples), samples, expected, looks)
     last = found.waves is not None and looks >= len(found.waves.levels.looks)
-    return standing(found.verdicts, found.places, found.source, set(found.followed), last)
+    never = without_verdict(loaded.study)
+    return standing(found.verdicts, found.places, found.source, found.followed, last, never)

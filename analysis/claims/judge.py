@@ -20,7 +20,7 @@ claims.json is a list with one object per claim, in the study's order:
                              constant predictor; null where none is missing
     collapses                list of {task, fraction, method, collapsed, runs, upper, changes_at, excluded}: runs no
                              better than a constant predictor, the one-sided 95 % bound of their rate, the rate from
-                             which the verdict would change, and whether that is above the bound; of claims about means
+                             which the verdict would change (of claims about means), and whether that is above the bound
     effect                   {size, low, high, margin}: d_z of the deciding task with its 95 % interval, and the claim's
                              margin, both in standard deviations of a pair
     choice                   "fresh seeds", "same seeds" or "nothing to choose": whether other seeds chose what scored
@@ -28,8 +28,8 @@ claims.json is a list with one object per claim, in the study's order:
     look                     which look at the study's data this is (of a report that records looks)
     looks                    {planned, taken, decided_at, futile, seeds_saved, schedule_changed, median_unbiased, path}
                              of seeds that come until claims are settled: seeds at each interim analysis, those so far,
-                             the one that decided, and each one's estimate and interval by task; null for a claim that
-                             is judged once
+                             the one that decided, on whose seeds all numbers of the claim are, and each one's estimate
+                             and interval by task; null for a claim that is judged once
     per_task                 list of {task, estimate, low, high, level, test, pairs, p, p_against, supports, refutes,
                              seeds_to_settle, seeds_low, seeds_high, reason}; one entry named "pooled" where tasks were
                              pooled
@@ -46,13 +46,13 @@ import pandas as pd
 
 from finebench.analysis.claims.evidence import Source, cells_of
 from finebench.analysis.claims.evidence_collapse import told as told_collapses
-from finebench.analysis.claims.judging import LookSchedule, judge_claim, waves_of
+from finebench.analysis.claims.judging import LookSchedule, judge_claim, unread_looks, waves_of
 from finebench.analysis.claims.kinds import Words
 from finebench.analysis.claims.model import Claim, Finding, Word, claims_of
 from finebench.analysis.claims.settling import Extension, next_look, next_step
-from finebench.analysis.claims.standing import told
+from finebench.analysis.claims.standing import fixed_since, told
 from finebench.analysis.claims.verdict_words import collapse_words
-from finebench.analysis.claims.verdicts import Verdict, corrected
+from finebench.analysis.claims.verdicts import Verdict, corrected, untested
 from finebench.analysis.load.cost_columns import LABELS, chosen_rows
 from finebench.analysis.load.expected import Expectation, Key
 from finebench.analysis.load.frames import finite_or_none, records
@@ -91,11 +91,14 @@ def judged(
     first = _first_budget(study, scores)
     places = [(_tasks(claim, tasks), claim.budget or first) for claim in given]
     waves, followed = waves_of(study, looks)
+    unread = unread_looks(study)
     made = [
-        judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
+        untested(claim, unread)
+        if unread and claim.kind.rests_on(claim) == "scores"
+        else judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
         for claim, (on, budget) in zip(given, places, strict=True)
     ]
-    return Judged(corrected(made, growing=waves is not None), places, source, waves, followed)
+    return Judged(corrected(made, followed), places, source, waves, followed)
 
 
 def source_of(
@@ -119,27 +122,29 @@ def verdicts(
         return []
     found = judged(results, runs, scores, samples, expected)
     plan = Extension(results.study, runs, expected, results.uri)
-    changed = len((results.plan or {}).get("looks", ())) > 1
+    taken = len((results.plan or {}).get("looks", ()))
     decided = _decided(found, lambda looks: judged(results, runs, scores, samples, expected, looks))
     made = []
-    for one, (on, budget) in zip(found.verdicts, found.places, strict=True):
-        looks = told(one, found.waves, decided.get(one.claim.id), changed)
+    for now, (on, budget) in zip(found.verdicts, found.places, strict=True):
+        at, one = decided.get(now.claim.id, (None, now))
+        looks = told(one, now, found.waves, at, changed=taken > 1)
+        one = fixed_since(one) if taken and found.waves is None else one
         step = _next(one, plan, looks)
         made.append(_plain(one, on, budget, found.source) | step | {"looks": looks})
     return made
 
 
-def _decided(found: Judged, after: Callable[[int], Judged]) -> dict[str, int]:
-    """The look (from 1) at which each claim that is looked at got its verdict, corrected over all claims as they stood
-    `after` so many."""
-    at: dict[str, int] = {}
+def _decided(found: Judged, after: Callable[[int], Judged]) -> dict[str, tuple[int, Verdict]]:
+    """Of each claim that is looked at and has a verdict, the look (from 1) that gave it, corrected over all claims as
+    they stood `after` so many; and the verdict with what it was given on."""
+    at: dict[str, tuple[int, Verdict]] = {}
     open_ = {one.claim.id for one in found.verdicts if one.claim.id in found.followed and one.verdict != "inconclusive"}
     for number in range(1, 1 + len(found.waves.levels.looks if found.waves else ())):
         if not open_:
             break
-        now = {one.claim.id for one in after(number).verdicts if one.verdict != "inconclusive"} & open_
-        at |= dict.fromkeys(now, number)
-        open_ -= now
+        now = {one.claim.id: one for one in after(number).verdicts if one.verdict != "inconclusive"}
+        at |= {name: (number, one) for name, one in now.items() if name in open_}
+        open_ -= now.keys()
     return at
 
 

@@ -17,6 +17,7 @@ from finebench.analysis.load.frames import groups
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.load.words import word
 from finebench.analysis.statistics.group_sequential import Interim, Levels
+from finebench.bench.study.parts.search import UntilSettled
 from finebench.bench.study.waves import in_waves, wave_seeds
 
 SHOWN = 3
@@ -57,6 +58,21 @@ def waves_of(study: Mapping[str, Any], looks: int | None = None) -> tuple[LookSc
         return None, frozenset()
     followed = frozenset(claim.id for claim in found.claims if in_waves(found, claim))
     return LookSchedule(wave_seeds(found), kept_levels(found.waves.schedule), looks), followed
+
+
+def unread_looks(study: Mapping[str, Any]) -> str:
+    """Why the looks of a study cannot be told that says its seeds come until its claims are settled; empty where they
+    can, or it does not."""
+    search = study.get("search")
+    kinds = [one for one in search.values() if isinstance(one, dict)] if isinstance(search, dict) else []
+    given = [study.get("seeds"), *(one.get("confirm_seeds") for one in kinds)]
+    waves = any(isinstance(one, dict) and UntilSettled.model_fields.keys() & one.keys() for one in given)
+    if not waves or valid_study(study) is not None:
+        return ""
+    return (
+        "its seeds come until claims are settled, and this installation cannot read the study: finebench plan of its "
+        "study.yaml says why. Intervals of a single look would be too narrow"
+    )
 
 
 def judge_claim(

@@ -80,7 +80,8 @@ class Collapses:
     """Of one method's runs on a task: how many collapsed, of how many, and the one-sided 95 % upper bound of their
     rate.
 
-    cost: what one collapse in every run would take from the estimate, NaN where no run shows it.
+    cost: what a collapse in every run would take from the estimate, of a ratio of spreads how many times the method's
+    own it would add; NaN where no run shows it.
     """
 
     task: str
@@ -134,9 +135,9 @@ class Finding:
     p is the p-value of the claim's being false, p_against of its being true; NaN without a test. supports and refutes:
     whether the interval itself satisfies the rule. bound: what the estimate is held against (NaN: 0, or nothing).
     seeds_to_settle, with its 80 % interval (None at an end: no number), is of support alone; settling says why it is
-    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several; reach:
-    the probabilities that the last of them supports it, and refutes it, at the values that most favour either (NaN: not
-    known).
+    not known. needs: pairs below which there is no verdict. path: the looks so far, where there are several, and which
+    of them (from 0) the numbers here are of, where one decided; reach: the probabilities that the last of them supports
+    it, and refutes it, at the values that most favour either (NaN: not known).
     """
 
     task: str
@@ -161,4 +162,5 @@ class Finding:
     collapses: tuple[Collapses, ...] = ()
     effect: Effect | None = None
     path: tuple[InterimResult, ...] = ()
+    decided_at: int | None = None
     reach: tuple[float, float] = (math.nan, math.nan)

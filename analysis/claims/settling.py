@@ -193,6 +193,11 @@ def _needs(study: Study | None) -> dict[str, Lack]:
         return {}
 
 
+def without_verdict(study: Mapping[str, Any]) -> frozenset[str]:
+    """The claims (ids) that can get no verdict as the study is planned."""
+    return frozenset(_needs(valid_study(study)))
+
+
 def run_into(uri: str, study: Mapping[str, Any]) -> list[str]:
     """What runs more into a folder: by its own study file, where that is a path; `study` is what stands in it."""
     file = "STUDY" if "://" in uri else f"{uri.rstrip('/')}/study.yaml"

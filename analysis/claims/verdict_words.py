@@ -14,7 +14,7 @@ def verdict(claim: Row) -> str:
     it."""
     said = [f"{claim['statement']}."]
     if claim["estimate"] is not None:
-        said.append(f"Found: {quantity(claim)}{_on(claim)} = {claim['estimate']:.3g}{_span(claim)}, {_pairs(claim)}.")
+        said.append(f"Found: {quantity(claim)}{_on(claim)} = {claim['estimate']:.3g}{_span(claim)}, {_counted(claim)}.")
     if claim["reason"]:
         said.append(f"Why: {claim['reason'].rstrip('.')}.")
     return " ".join([*said, *_next(claim)])
@@ -35,8 +35,14 @@ def _span(claim: Row) -> str:
     return f" ({100 * claim['level']:g} % interval {claim['low']:.3g} to {claim['high']:.3g})"
 
 
-def _pairs(claim: Row) -> str:
-    return {0: "no pair", 1: "1 pair"}.get(claim["pairs"], f"{claim['pairs']} pairs")
+def _counted(claim: Row) -> str:
+    number = pairs(claim)
+    return {0: "no pair", 1: "1 pair"}.get(number, f"{number} pairs")
+
+
+def pairs(claim: Row) -> int:
+    """The pairs behind its estimate: those of the task that decides."""
+    return int(next((one["pairs"] for one in claim["per_task"] if one["task"] == claim["task"]), claim["pairs"]))
 
 
 def quantity(claim: Row) -> str:

@@ -11,7 +11,7 @@ number of tasks, after Bonferroni, because any one would do).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,14 +104,17 @@ def _weakest(findings: Sequence[Finding]) -> Finding | None:
     return findings[order.index(min(order))] if order else None
 
 
-def corrected(verdicts: Sequence[Verdict], growing: bool = False) -> list[Verdict]:
+def corrected(verdicts: Sequence[Verdict], followed: Collection[str] = ()) -> list[Verdict]:
     """The verdicts after Holm's correction over those that were tested, each with why it is what it is.
 
-    growing: of a study whose seeds come in waves the correction is over all claims that a test may still be made of, so
-    that one which is tested only at a later look takes back no verdict of an earlier one.
+    followed: the claims (ids) of a study whose seeds come in waves that are judged at each look. Their correction is
+    over all claims that a test may still be made of, at p = 1 those that are judged once, at the end: neither a later
+    test nor a p-value that may still rise takes back a verdict of an earlier look.
     """
-    waiting = [growing and not (one.findings and all(found.exact for found in one.findings)) for one in verdicts]
-    p, against = (_holm([getattr(one, key) for one in verdicts], waiting) for key in ("p", "p_against"))
+    testable = [not (one.findings and all(found.exact for found in one.findings)) for one in verdicts]
+    waiting = [bool(followed) and one for one in testable]
+    once = [waits and one.claim.id not in followed for one, waits in zip(verdicts, waiting, strict=True)]
+    p, against = (_holm([getattr(one, key) for one in verdicts], waiting, once) for key in ("p", "p_against"))
     number = sum(one.p == one.p or waits for one, waits in zip(verdicts, waiting, strict=True))
     made = []
     for one, ours, theirs in zip(verdicts, p.tolist(), against.tolist(), strict=True):
@@ -128,10 +131,12 @@ def corrected(verdicts: Sequence[Verdict], growing: bool = False) -> list[Verdic
     return made
 
 
-def _holm(p: list[float], waiting: list[bool]) -> NDArray[np.float64]:
-    """Adjusted p-values; what has none, and is `waiting` for a test, counts as a hypothesis at p = 1."""
+def _holm(p: list[float], waiting: list[bool], once: list[bool]) -> NDArray[np.float64]:
+    """Adjusted p-values; what has none, and is `waiting` for a test, counts as a hypothesis at p = 1, and so does for
+    the others what is judged `once`."""
     given = [1.0 if waits and math.isnan(one) else one for one, waits in zip(p, waiting, strict=True)]
-    return np.where(np.isnan(p), np.nan, holm(given))
+    others = [1.0 if single else one for one, single in zip(given, once, strict=True)]
+    return np.where(np.isnan(p), np.nan, np.where(once, holm(given), holm(others)))
 
 
 def _noted(one: Verdict) -> Verdict:

@@ -9,11 +9,13 @@ the estimate stays on its side of the bound if each method collapsed as often as
 95 % bound of the rate). The last look asks for no more than the only look of a fixed study does.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from finebench.analysis.claims.model import Claim, Finding, InterimResult
 from finebench.analysis.statistics.group_sequential import Levels
+from finebench.analysis.statistics.interim import power_of_pairs
 
 
 def together(claim: Claim, findings: Sequence[Finding], levels: Levels) -> Finding:
@@ -35,23 +37,39 @@ def together(claim: Claim, findings: Sequence[Finding], levels: Levels) -> Findi
         path.append(
             InterimResult(look, one.pairs, one.estimate, one.low, one.high, one.level, p, against, *sides, held)
         )
-    decided = next((step.look for step in path if step.supports or step.refutes), None)
-    made = replace(findings[-1 if decided is None else decided], path=tuple(path))
-    if decided is None and not (tested or path[-1].held):
-        return made
-    sides = (False, False) if decided is None else (path[decided].supports, path[decided].refutes)
+    at = _deciding(findings, path)
+    made = replace(findings[-1 if at is None else at], path=tuple(path), decided_at=at)
+    if at is None and not (tested or path[-1].held):
+        lacks = claim.given and made.pairs < made.needs
+        power = power_of_pairs(made.pairs, made.needs, path[-1].look, levels) if lacks else math.nan
+        return replace(made, reach=(power, power)) if power == power else made
+    sides = (False, False) if at is None else (path[at].supports, path[at].refutes)
     return replace(made, p=p, p_against=against, supports=sides[0], refutes=sides[1])
+
+
+def _deciding(findings: Sequence[Finding], path: Sequence[InterimResult]) -> int | None:
+    """Of the looks that decide as the first one did that decides, the one with the least p-value: a correction over
+    tasks and claims may have let no earlier one decide."""
+    first = next((step for step in path if step.supports or step.refutes), None)
+    if first is None:
+        return None
+    key = "p" if first.supports else "p_against"
+    alike = [step.look for step in path if (step.supports, step.refutes) == (first.supports, first.refutes)]
+    return min(alike, key=lambda look: float(getattr(findings[look], key)))
 
 
 def stays(claim: Claim, found: Finding) -> bool:
     """Whether the estimate stays on its side of the bound at the rates of collapse that the runs do not exclude.
 
-    True of what decides nothing, and of claims that collapses do not enter.
+    True of what decides nothing, and of claims that collapses do not enter. A collapse takes from its method's mean; it
+    adds to its spread, of which the costs of a ratio's collapses are multiples.
     """
-    if not (found.supports or found.refutes) or not claim.kind.of_means or claim.given:
+    if not (found.supports or found.refutes) or not claim.kind.shaken_by_collapse(claim):
         return True
-    down, up = (_shift(found, side) for side in (0, 1))
-    bound, low, high = found.bound, found.estimate - down, found.estimate + up
+    first, second = (_shift(found, side) for side in (0, 1))
+    bound, low, high = found.bound, found.estimate - first, found.estimate + second
+    if claim.kind.measures == "ratio":
+        low, high = found.estimate / (1 + second), found.estimate * (1 + first)
     if claim.kind.holds == "within":
         inside = -bound < low and high < bound
         return inside if found.supports else (low > bound or high < -bound)
@@ -60,7 +78,7 @@ def stays(claim: Claim, found: Finding) -> bool:
 
 
 def _shift(found: Finding, side: int) -> float:
-    """What the first method's (side 0), or the second's, collapses beyond those seen would take from its mean."""
+    """What the first method's (side 0), or the second's, collapses beyond those seen would cost."""
     return sum(
         (one.upper - one.collapsed / one.runs) * one.cost if one.cost > 0 and one.runs else 0.0
         for one in found.collapses[side::2]

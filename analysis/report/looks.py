@@ -28,6 +28,12 @@ WARNING = (
 )
 
 
+IN_WAVES = (
+    "The claims that are judged in interim analyses allow for that; other intervals and p-values are those of a single "
+    "look, and too narrow where what was seen decided to go on."
+)
+
+
 @dataclass(frozen=True)
 class Rendering:
     """One report of one state of the results.
@@ -73,14 +79,18 @@ def to_json(looks: list[Rendering]) -> bytes:
     return (json.dumps({"looks": [asdict(one) for one in looks]}, indent=1) + "\n").encode()
 
 
-def said(looks: list[Rendering]) -> list[str]:
-    """A plain sentence where more than one set of trials was reported: whether the plan had grown in between."""
+def said(looks: list[Rendering], waves: bool = False) -> list[str]:
+    """A plain sentence where more than one set of trials was reported: whether the plan had grown in between.
+
+    waves: of a study whose seeds come in waves the plan grows by itself, and the claims that are judged at each wave
+    allow for it.
+    """
     if len(looks) < 2:
         return []
     sizes = ("… " if len(looks) > SHOWN else "") + ", ".join(f"{one.trials:,}" for one in looks[-SHOWN:])
     plans = [one.planned for one in looks if one.planned is not None]
-    if any(later > earlier for earlier, later in pairwise(plans)):
+    if not waves and any(later > earlier for earlier, later in pairwise(plans)):
         first = f"The study was extended after a look: {len(looks)} reports saw different trials of it ({sizes})."
     else:
         first = f"The study was looked at while it ran: {len(looks)} reports saw different trials of it ({sizes})."
-    return [f"{first} {WARNING}"]
+    return [f"{first} {IN_WAVES if waves else WARNING}"]

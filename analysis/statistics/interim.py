@@ -1,7 +1,7 @@
 """What a look at a growing study says of the looks to come, and what an early stop does to the estimate."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -99,24 +99,34 @@ def power_of_more(hits: int, others: int, pairs: int, levels: Levels) -> float:
     return float(np.sum(stats.binom.pmf(found, rest, upper_bound(hits, pairs))))
 
 
+def power_of_pairs(pairs: int, needs: int, look: int, levels: Levels) -> float:
+    """The probability that at least `needs` pairs are whole by the last look, where `pairs` of the seeds of a look (from
+    0) are, and each to come is as often as those do not exclude (95 %, one-sided); NaN at the last look."""
+    seen, most = levels.looks[look], levels.looks[-1]
+    if seen == most:
+        return math.nan
+    return float(stats.binom.sf(needs - pairs - 1, most - seen, upper_bound(pairs, seen)))
+
+
 def _below(gap: Array, spread: Array) -> Array:
     """Φ(gap / spread), a step where nothing is left to scatter."""
     scaled = np.divide(gap, spread, out=np.where(gap >= 0, np.inf, -np.inf), where=spread > 0)
     return np.asarray(stats.norm.cdf(scaled), dtype=np.float64)
 
 
-def median_unbiased(levels: Levels, look: int, t: float) -> float:
+def median_unbiased(levels: Levels, look: int, t: float, mute: Collection[int] = ()) -> float:
     """How far the true mean lies from its bound, in standard deviations of a pair: the value of which the study would
     have gone further in half of its repetitions, and less far in the other half.
 
-    t: Student's t against the bound at the look (from 0) that decided, or at the last. Studies are ordered by the look
-    that stopped them above, the earliest first, then by t (Armitage, 1957; Jennison and Turnbull, 2000, 8.4). An
-    estimate at an early stop is too far from the bound; this one is as often too far as too near.
+    t: Student's t against the bound at the look (from 0) that decided, or at the last; `mute`: earlier looks that could
+    not stop the study, whatever they saw, for a reason outside of t. Studies are ordered by the look that stopped them
+    above, the earliest first, then by t (Armitage, 1957; Jennison and Turnbull, 2000, 8.4). An estimate at an early
+    stop is too far from the bound; this one is as often too far as too near.
     """
     if t < 0:
-        return -median_unbiased(levels, look, -t)
+        return -median_unbiased(levels, look, -t, mute)
     drawn = _drawn(levels.looks)
-    critical = [levels.critical(k, 0.05) for k in range(look)]
+    critical = [math.inf if k in mute else levels.critical(k, 0.05) for k in range(look)]
 
     def further(shift: float) -> float:
         ts = drawn.t(shift)

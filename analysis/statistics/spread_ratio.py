@@ -106,8 +106,24 @@ def spread_ratio(parts: Sequence[tuple[Array, Array]]) -> SpreadRatio:
             raise ValueError(f"pairs need equal lengths, not {a.shape} and {b.shape}")
         if not a.size:
             return SpreadRatio(a, b)
-        u, v = np.abs(a - np.median(a)), np.abs(b - np.median(b))
-        scale = float(u.mean() + v.mean()) if len(parts) > 1 else 1.0
-        us.append(u / scale if scale > 0 else u)
-        vs.append(v / scale if scale > 0 else v)
+        u, v, scale = _deviations(a, b, len(parts))
+        us.append(u / scale)
+        vs.append(v / scale)
     return SpreadRatio(np.mean(us, axis=0), np.mean(vs, axis=0))
+
+
+def mean_deviations(parts: Sequence[tuple[Array, Array]]) -> list[tuple[float, float]]:
+    """Of each task, how many of its points are one mean deviation of a, and of b, in the mean over tasks of
+    `spread_ratio`; NaN where it has none."""
+    found = spread_ratio(parts)
+    if not found.testable:
+        return [(math.nan, math.nan)] * len(parts)
+    scales = [len(parts) * _deviations(a, b, len(parts))[2] for a, b in parts]
+    return [(scale * float(found.u.mean()), scale * float(found.v.mean())) for scale in scales]
+
+
+def _deviations(a: Array, b: Array, tasks: int) -> tuple[Array, Array, float]:
+    """Distances from the medians, and what divides them where there are several tasks."""
+    u, v = np.abs(a - np.median(a)), np.abs(b - np.median(b))
+    both = float(u.mean() + v.mean())
+    return u, v, both if tasks > 1 and both > 0 else 1.0

@@ -79,11 +79,12 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
 
 
 def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, str]]:
-    """By task and budget: the constant's score, the reference's, and the reference."""
+    """By task and budget: the constant's score, the reference's with the most data, and the reference: the method that
+    trains most, whichever cells have ended first."""
     made = {}
     for (task, budget), rows in scored.groupby(["task", "budget"]):
-        top = rows[rows["fraction"] == rows["fraction"].max()]
-        order = top.sort_values(["trainable_params", "method"], ascending=[False, True])
+        keys = ["trainable_params", "method", "fraction"]
+        order = rows.sort_values(keys, ascending=[False, True, False])
         made[str(task), str(budget)] = (
             float(order["majority"].iloc[0]),
             float(order["score"].iloc[0]),

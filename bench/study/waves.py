@@ -63,6 +63,8 @@ def asked_of(study: Study) -> str:
     dumped = study.model_dump(mode="json", include=keys)
     for search in filter(None, dumped["search"].values()):
         search.pop("confirm_default")  # no claim is about defaults
+    for claim in dumped["claims"]:
+        claim.pop("note")  # says nothing that is judged
     text = json.dumps(dumped, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

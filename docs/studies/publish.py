@@ -17,6 +17,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from finebench.analysis.claims.verdict_words import pairs
+
 NUMBERS = {"matches": "{:+.3f}", "better": "{:+.3f}", "saturates_by": "{:+.3f}"}
 """How a claim's estimate is written, by what it says."""
 
@@ -65,7 +67,7 @@ def table(claims: list[dict[str, Any]]) -> str:
         form = NUMBERS.get(one["says"], "{:.3g}")
         told = [form.format(one[key]) for key in ("estimate", "low", "high") if one[key] is not None]
         interval = f"{told[0]} [{told[1]}, {told[2]}]" if len(told) == 3 else ", ".join(told)
-        lines.append(f"| `{one['id']}` | {one['statement']} | {one['verdict']} | {interval} | {one['pairs']} |")
+        lines.append(f"| `{one['id']}` | {one['statement']} | {one['verdict']} | {interval} | {pairs(one)} |")
     return "\n".join(lines) + "\n"
 
 

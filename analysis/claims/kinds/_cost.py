@@ -82,7 +82,7 @@ def _counted(claim: Claim, name: str, given: list[Sides], factor: float) -> Find
             return _none(name, f"{LABELS[claim.cost]} is not recorded")
         ratios.append(float(b.iloc[0]) / float(a.iloc[0]) if a.iloc[0] > 0 else math.inf)
     value = min(ratios)
-    pairs = min(len(side) for both in given for side in both)
+    pairs = min(side["seed"].nunique() for both in given for side in both)
     held = (value >= factor, value < factor)
     shown = value if math.isfinite(value) else math.nan
     return Finding(

@@ -42,6 +42,10 @@ class VariesMore(Kind):
         """Over seeds it can be."""
         return claim.over == "seeds"
 
+    def shaken_by_collapse(self, claim: Stated) -> bool:
+        """A run that collapses lies farther from its median than any other."""
+        return claim.over == "seeds" and not claim.given
+
     def least_pairs(self, claim: Stated) -> int:
         """More over seeds."""
         return LEAST_PAIRS_OF_SPREAD if claim.over == "seeds" else LEAST_PAIRS

@@ -54,6 +54,10 @@ class Stated(Protocol):
         """What a spread is over."""
 
     @property
+    def given(self) -> str | None:
+        """What it is restricted to."""
+
+    @property
     def own(self) -> Any:
         """The kind's further keys, an instance of its `more`."""
 
@@ -115,6 +119,10 @@ class ClaimKind(ABC):
     def may_be_given(self, claim: Stated) -> bool:
         """Whether the claim can be restricted to pairs in which neither run collapsed."""
         return self.of_means
+
+    def shaken_by_collapse(self, claim: Stated) -> bool:
+        """Whether collapses that its runs do not show could undo what an early look sees."""
+        return self.of_means and not claim.given
 
     def least_pairs(self, claim: Stated) -> int:
         """Pairs below which it gets no verdict; 0 where it needs none."""

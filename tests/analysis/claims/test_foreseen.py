@@ -132,7 +132,7 @@ def judged(claim: Claim, source: Source) -> tuple[int, str]:
     """Seeds after which a study of one claim stops, and its verdict."""
     for number, seeds in enumerate(LOOKS):
         part = replace(source, samples={k: v.of(range(1, seeds + 1)) for k, v in source.samples.items()})
-        (made,) = corrected([judge_claim(claim, list(TASKS[:1]), "", part, waves(LOOKS))], growing=True)
+        (made,) = corrected([judge_claim(claim, list(TASKS[:1]), "", part, waves(LOOKS))], {claim.id})
         if made.verdict != "inconclusive" or number == len(LOOKS) - 1 or is_futile(made):
             return seeds, made.verdict
     raise AssertionError("the last look ends every study")

@@ -176,7 +176,7 @@ def test_a_claim_that_nothing_could_test_yet_counts_in_the_correction() -> None:
     none = judge_claim(RARE, list(TASKS[:1]), "", drawn(seeds_only(0.0), rng, 30, TASKS[:1]), waves(LOOKS))
     assert np.isnan(none.p)
     assert corrected([shown])[0].verdict == "supported"
-    both = corrected([shown, none], growing=True)
+    both = corrected([shown, none], {"c"})
     assert both[0].verdict == "inconclusive"
     assert both[0].p_adjusted == pytest.approx(2 * shown.p)
     assert np.isnan(both[1].p_adjusted)
@@ -280,16 +280,23 @@ def futility(difference: float) -> Verdict:
                        waves(LOOKS))  # fmt: skip
 
 
-@pytest.mark.parametrize(("look", "t"), [(0, 5.5), (1, 4.2), (2, -3.4), (4, 1.0)])
-def test_half_of_the_studies_at_the_median_unbiased_estimate_go_further(look: int, t: float) -> None:
+@pytest.mark.parametrize(
+    ("look", "t", "mute"), [(0, 5.5, ()), (1, 4.2, ()), (2, -3.4, ()), (4, 1.0, ()), (2, 8.0, (0, 1)), (2, -8.0, (1,))]
+)
+def test_half_of_the_studies_at_the_median_unbiased_estimate_go_further(
+    look: int, t: float, mute: tuple[int, ...]
+) -> None:
+    """`mute` looks stop no study: what they held up is no further out for having come so late."""
     levels = Levels(LOOKS)
-    found = median_unbiased(levels, look, t)
+    found = median_unbiased(levels, look, t, mute)
     assert abs(found) < abs(t) / np.sqrt(LOOKS[look]) or look == len(LOOKS) - 1  # an early stop is too far out
     rng, sign, further, times = np.random.default_rng(9), np.sign(t), 0, 5_000
     values = rng.normal(abs(found), 1.0, (times, LOOKS[look]))
     for row in values:
         for number, seeds in enumerate(LOOKS[: look + 1]):
             seen = float(row[:seeds].mean() / row[:seeds].std(ddof=1) * np.sqrt(seeds))
+            if number in mute:
+                continue
             edge = levels.critical(number, 0.05) if number < look else sign * t
             if seen >= edge:
                 further += 1

@@ -148,7 +148,11 @@ def test_a_claim_is_decided_at_the_analysis_whose_correction_let_it_be() -> None
         made = [SimpleNamespace(claim=SimpleNamespace(id=f"c{k}"), verdict=one) for k, one in enumerate(after[looks])]
         return SimpleNamespace(verdicts=made, waves=waves, followed={"c0", "c1", "c2"})
 
-    assert judge._decided(of(3), of) == {"c0": 2, "c1": 3}
+    found = judge._decided(of(3), of)
+    assert {name: (number, one.verdict) for name, (number, one) in found.items()} == {
+        "c0": (2, "supported"),
+        "c1": (3, "refuted"),
+    }
     single = of(3)
     single.waves, single.followed = None, frozenset()
     assert judge._decided(single, of) == {}
