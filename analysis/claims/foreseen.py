@@ -42,15 +42,18 @@ class Course:
     ends: Mapping[str, NDArray[np.int64]]
 
 
-def foresee(study: Study, expected: Expectations, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def foresee(
+    study: Study, expected: Expectations, rows: Sequence[Mapping[str, Any]], reference: str | None = None
+) -> dict[str, Any]:
     """JSON-ready: expected trials and seconds on one core of the study's cells (`rows`, as `forecast` has them), and by
-    claim the chance of a verdict by each look; with a pilot the 80 % interval of what it knows of each."""
+    claim the chance of a verdict by each look; with a pilot the 80 % interval of what it knows of each. `reference`:
+    the method whose gain is the unit of claims in gains, whose cells they need too."""
     if study.waves is None:
         raise ValueError("the study's seeds do not come in waves")
     levels = kept_levels(study.waves.schedule)
     whole = {name: [one.truth(PATHS) for one in of] for name, of in expected.of.items()}
     course = _course(study, levels, whole, expected)
-    trials, seconds = _cost(study, levels, expected, course, rows)
+    trials, seconds = _cost(study, levels, expected, course, rows, reference)
     made = {"trials": float(trials.mean()), "seconds": None if seconds is None else float(seconds.mean())}
     claims = [_told(one, levels, course, expected) for one in expected.followed]
     if not expected.pilot:
@@ -58,7 +61,7 @@ def foresee(study: Study, expected: Expectations, rows: Sequence[Mapping[str, An
     rng = np.random.default_rng(_SEED)
     drawn = {name: [one.truths(rng, TRUTHS, PATHS // TRUTHS) for one in of] for name, of in expected.of.items()}
     course = _course(study, levels, drawn, expected)
-    trials, seconds = _cost(study, levels, expected, course, rows)
+    trials, seconds = _cost(study, levels, expected, course, rows, reference)
     made |= dict(zip(("trials_low", "trials_high"), _ends(trials), strict=True))
     made |= dict(zip(("seconds_low", "seconds_high"), (None, None) if seconds is None else _ends(seconds), strict=True))
     for claim, row in zip(expected.followed, claims, strict=True):
@@ -123,14 +126,20 @@ def _futile(tasks: list[Seen], look: int) -> NDArray[np.bool_]:
 
 
 def _cost(
-    study: Study, levels: Levels, expected: Expectations, course: Course, rows: Sequence[Mapping[str, Any]]
+    study: Study,
+    levels: Levels,
+    expected: Expectations,
+    course: Course,
+    rows: Sequence[Mapping[str, Any]],
+    reference: str | None,
 ) -> tuple[Array, Array | None]:
     """Trials and seconds [path]; no seconds where those of a cell are not known."""
     needs: dict[tuple[Any, ...], list[str]] = {}
     for claim in expected.followed:
         budget = budget_of(claim, study)
         for task in tasks_of(claim, study):
-            for key in needed_cells(claim, task, budget, max(study.fractions)):
+            unit = reference if claim.scale == "gain" else None
+            for key in needed_cells(claim, task, budget, max(study.fractions), unit):
                 needs.setdefault(key, []).append(claim.id)
     stage, looks = "confirm" if study.search.confirm_seeds else "grid", np.array(levels.looks)
     trials, seconds, known = np.zeros(PATHS), np.zeros(PATHS), True

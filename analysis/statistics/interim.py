@@ -100,8 +100,8 @@ def power_of_more(hits: int, others: int, pairs: int, levels: Levels) -> float:
 
 
 def power_of_pairs(pairs: int, needs: int, look: int, levels: Levels) -> float:
-    """The probability that at least `needs` pairs are whole by the last look, where `pairs` of the seeds of a look (from
-    0) are, and each to come is as often as those do not exclude (95 %, one-sided); NaN at the last look."""
+    """The probability that at least `needs` pairs are whole by the last look, where `pairs` of the seeds of a look
+    (from 0) are, and each to come is as often as those do not exclude (95 %, one-sided); NaN at the last look."""
     seen, most = levels.looks[look], levels.looks[-1]
     if seen == most:
         return math.nan

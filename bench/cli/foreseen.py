@@ -33,7 +33,10 @@ def expected(study: Study, found: dict[str, Any], expect: list[str], price_per_h
         from finebench.analysis.claims.expectations import expectations
         from finebench.analysis.claims.foreseen import foresee
 
-        made = foresee(study, expectations(study, expect), found["per_cell"])
+        trained = {row["name"]: row["trainable_params"] for row in found["methods"]}
+        known = None not in trained.values()
+        reference = min(trained, key=lambda name: (-trained[name], name)) if known else None
+        made = foresee(study, expectations(study, expect), found["per_cell"], reference)
         claims = made.pop("claims")
         seconds = {key: None if made[key] is None else made[key] / found["cores"] for key in made if "seconds" in key}
         waves = waves | {"expected": made | seconds, "claims": claims}

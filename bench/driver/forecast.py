@@ -162,7 +162,7 @@ def _all(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _held(study: Study) -> list[str]:
     """The claims that a rate of collapse may hold up at looks before the last."""
-    whole = [one.id for one in study.claims if in_waves(study, one) and one.kind.of_means and not one.given]
+    whole = [one.id for one in study.claims if in_waves(study, one) and one.kind.shaken_by_collapse(one)]
     said = (
         f"{', '.join(whole)}: an interim analysis before the last decides only what a rate of collapse that its runs "
         "do not exclude could not undo; with given: not_collapsed, beside a claim that says collapses_more, it may "

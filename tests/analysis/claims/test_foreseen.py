@@ -57,6 +57,17 @@ def test_what_is_certain_is_settled_at_the_first_look() -> None:
     assert told(study(CLAIM), "-1,0.01")["claims"][0]["refuted"] == 1.0
 
 
+def test_a_gain_needs_its_reference_with_the_most_data_as_long_as_the_claim_is_open() -> None:
+    claim = CLAIM | {"a": "bitfit", "b": "head", "fraction": 0.5, "scale": "gain", "margin": 0.5}
+    methods = {name: {"lr": 1e-3} for name in ("full", "bitfit", "head")}
+    found = study(claim, methods=methods, fractions=[0.5, 1.0])
+    shown = expectations(found, ["0.5,0.01"])  # at its bound: mostly to the last look
+    without, made = (foresee(found, shown, rows_of(found), name)["trials"] for name in (None, "full"))
+    longest = LOOKS[-1] - LOOKS[0]
+    assert 0.5 * longest < made - without <= longest
+    assert foresee(found, shown, rows_of(found), "head")["trials"] == pytest.approx(made)
+
+
 def test_what_nothing_is_said_of_runs_to_the_last_look() -> None:
     two = study(CLAIM, CLAIM | {"id": "spread", "says": "varies_more"}, tasks=["mini-cola", "mini-mrpc"])
     made = told(two, "1,0.01")
