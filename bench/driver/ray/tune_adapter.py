@@ -31,6 +31,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
+from finebench.bench.util.machine import hostname
 from finebench.bench.util.signals import Stop
 
 HANG_GRACE = 60.0
@@ -249,7 +250,7 @@ class TuneAdapter:
             self._note(pack, f"{reason[:200]}; its trials are tried one by one")
             self.again.again(pack, most=1)
         else:
-            host = losses.node_name(trial)
+            host = losses.node_name(trial) or (hostname() if self.kernel else None)  # which counts where all run here
             rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason, host) for t in pack.trials]
             self.recorder.store(pack, self.again.tell(rows))
 
