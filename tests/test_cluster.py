@@ -1,7 +1,9 @@
 """cluster.yaml as Ray's own launcher sees it, without a cloud."""
 
+import json
 import re
 import shlex
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from click.testing import CliRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts import scripts
 from ruamel.yaml import YAML
+
+from finebench.bench.results import deltas, lock
+from finebench.bench.training.worker import checkpoint_policy
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "cluster.yaml"
@@ -56,6 +61,58 @@ def test_workers_are_spot_machines_with_gpus_that_go_when_idle(cluster: dict[str
         assert node["node_config"]["ImageId"] == types["head"]["node_config"]["ImageId"]
     assert filled["idle_timeout_minutes"] <= 10
     assert filled["provider"]["cache_stopped_nodes"] is False
+
+
+POLICY = ROOT / "deploy" / "aws-worker-policy.json"
+PROFILE = "finebench-worker"
+
+
+def test_every_worker_may_write_checkpoints(cluster: dict[str, Any]) -> None:
+    """Without a profile of its own a node has no rights at all: each spot worker that goes takes its trials' work with
+    it. The head keeps Ray's own profile."""
+    types = cluster["available_node_types"]
+    for name, node in types.items():
+        expected = None if name == cluster["head_node_type"] else {"Name": PROFILE}
+        assert node["node_config"].get("IamInstanceProfile") == expected
+    header = FILE.read_text(encoding="utf-8").partition("cluster_name:")[0]
+    for command in ("create-role", "put-role-policy", "create-instance-profile", "add-role-to-instance-profile"):
+        assert re.search(rf"aws iam {command} [^\n]*{PROFILE}", header)
+    assert f"file://{POLICY.relative_to(ROOT)}" in header
+    assert re.search(rf"put-role-policy --role-name ray-autoscaler-v1 [^\n]*iam:PassRole[^\n]*role/{PROFILE}", header)
+
+
+def allowed(action: str, name: str) -> bool:
+    """Whether the policy lets a worker do this to an object; "": to the bucket."""
+    statements = json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
+    resource = f"arn:aws:s3:::YOUR-BUCKET/{name}".rstrip("/")
+    return any(
+        fnmatchcase(action, one) and fnmatchcase(resource, where)
+        for statement in statements
+        for one in _list(statement["Action"])
+        for where in _list(statement["Resource"])
+    )
+
+
+def _list(given: str | list[str]) -> list[str]:
+    return given if isinstance(given, list) else [given]
+
+
+@pytest.mark.parametrize("folder", ["doering2024", "a/b"])
+def test_workers_may_do_what_they_do_and_no_more(folder: str) -> None:
+    """They read the driver's file and checkpoints, and write checkpoints and deltas: of what is not there, S3 says so
+    (404) only to who may list the bucket, and else that it is forbidden. A large file is put in parts."""
+    checkpoint, delta = f"{folder}/{checkpoint_policy.file('id')}", f"{folder}/{deltas.FOLDER}/id.safetensors"
+    assert allowed("s3:ListBucket", "")
+    assert allowed("s3:GetObject", f"{folder}/{lock.FILE}")
+    assert allowed("s3:GetObject", checkpoint)
+    for action in ("s3:PutObject", "s3:AbortMultipartUpload"):
+        assert allowed(action, checkpoint)
+        assert allowed(action, delta)
+        assert not any(
+            allowed(action, f"{folder}/{name}") for name in ("_driver.json", "study.yaml", "trials/x.parquet")
+        )
+    assert not allowed("s3:DeleteObject", checkpoint)  # the driver deletes them
+    assert not allowed("s3:GetObject", f"{folder}/study.yaml")
 
 
 def test_nothing_listens_to_the_world(cluster: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from typer.main import get_command
 
 from finebench.bench import __version__
 from finebench.bench.cli.app import app
-from finebench.bench.driver.ray.tune_adapter import STOP_GRACE
+from finebench.bench.driver.ray.ending import STOP_GRACE
 from finebench.bench.study.load import load_study
 
 ROOT = Path(__file__).parent.parent

@@ -56,7 +56,7 @@ def run(
     model: ask.ModelOption = None,
     data: ask.DataOption = None,
     set_: ask.SetOption = None,
-    trials: Annotated[int | None, typer.Option(min=1, metavar="N", help="Start at most N trials, then stop.")] = None,
+    trials: ask.TrialsOption = None,
     shard: ask.ShardOption = None,
     address: ask.AddressOption = None,
     debug: ask.DebugOption = False,

@@ -154,6 +154,10 @@ NodeGpusOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="GP
 NodeCpusOption = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="CPUs of each node [default: whole nodes].")
 ]
+TrialsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Start at most N trials, of a search whole configurations, then stop."),
+]
 SbatchOption = Annotated[
     list[str] | None, typer.Option(metavar="OPTION", help="Another option of sbatch: --qos=long (repeatable).")
 ]

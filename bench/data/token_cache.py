@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from finebench.bench.data.rows import TaskData
 from finebench.bench.util.errors import DataError
+from finebench.bench.util.machine import TOKEN_PACKAGES
 from finebench.bench.util.user_cache import cache_folder, trim, used
 
 _FORMAT = "1"
 _TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
-_PACKAGES = ("tokenizers", "transformers", "sentencepiece")
-"""What makes tokens of texts: transformers chooses and converts the tokenizer, of whichever kind the folder has."""
 _INSTEAD = "each worker tokenises for itself. FINEBENCH_CACHE=DIR chooses another folder"
 _NOT_TOKENIZER = ("generation_config.json", "model.safetensors.index.json", "modules.json", "train_script.json")
 
@@ -47,7 +46,7 @@ class Tokenised:
 
 def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
     """A hash of `parts`, of every file of a model folder that a tokenizer may read, and of the libraries' versions."""
-    digest = hashlib.blake2b("\0".join((_FORMAT, *map(version, _PACKAGES), *parts)).encode(), digest_size=16)
+    digest = hashlib.blake2b("\0".join((_FORMAT, *map(version, TOKEN_PACKAGES), *parts)).encode(), digest_size=16)
     for path in sorted(folder.iterdir()):
         if path.suffix in _TOKENIZER_FILES and path.name not in _NOT_TOKENIZER and path.is_file():
             data = path.read_bytes()

@@ -130,7 +130,7 @@ def _run_ray(
             recorder.observer.on_note(
                 "the cluster shows no GPU now: training on CPUs (set resources.gpu to wait for GPUs)"
             )
-        calibration = Calibration(recorder.folder)
+        calibration = Calibration(recorder.folder, cluster=options.address is not None)
         figures = calibration.figures_of
         shares = Shares(ready.study, gpus, scheduler.rows.values(), calibration.gpu_memory, figures)
         sizes = scheduler.sizes = PackSizes(ready.study, shares, calibration)

@@ -140,11 +140,20 @@ def slurm_script(
     Raises InputError for a study or options that `run` would refuse: a job may wait for a day to be told so.
     """
     from finebench.bench.driver.options import RunOptions
+    from finebench.bench.driver.trackers import tracker
+    from finebench.bench.study.plan import Plan
+    from finebench.bench.study.shards import Shard, ShardPlan
 
     for name in ("address", "debug"):
         if params[name]:
             raise InputError(f"--{name}: the job runs on the Ray cluster that it starts itself; leave it out")
     loaded = load_study(study, params["set_"] or [], params["model"], params["plugin"] or [])
+    if params["shard"] is None:
+        Plan(loaded)
+    else:
+        ShardPlan(loaded, Shard.parse(params["shard"]), lambda cell: 1.0)
+    if params["logger"] is not None:
+        tracker(params["logger"])
     results = params["results"] or f"results/{loaded.name}"
     RunOptions(results, params["data"], address="auto", keep=params["keep"])
     name = str(find_study(study)) if Path(study).is_file() else study

@@ -128,6 +128,7 @@ class Lock:
     trouble: str | None = None
     _told: dict[str, list[Any]] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
+    _soon: threading.Event = field(default_factory=threading.Event)
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -144,9 +145,9 @@ class Lock:
             raise ResultsError(f"{self.folder.uri}: this run has given the folder up")
 
     def stop(self) -> None:
-        """Tell the workers to write checkpoints and end."""
+        """Tell the workers to write checkpoints and end: by a heartbeat at once, which nobody here waits for."""
         self.stopping = True
-        self.beat()
+        self._soon.set()
 
     def beat(self) -> None:
         """Write the heartbeat, unless another driver has taken over."""
@@ -170,7 +171,11 @@ class Lock:
         """Beat until released; a beat that fails is tried again, and is trouble once others may think us dead."""
         every = BEAT if self.folder.local else BEAT_REMOTE
         last = time.monotonic()
-        while not self._ended.wait(every) and self.trouble is None:
+        while self.trouble is None:
+            self._soon.wait(every)
+            self._soon.clear()
+            if self._ended.is_set():
+                return
             try:
                 self.beat()
                 last = time.monotonic()
@@ -181,6 +186,7 @@ class Lock:
     def release(self) -> None:
         """Give the folder up; what another driver has written there stays."""
         self._ended.set()
+        self._soon.set()
         with self._writing:
             now = read_owner(self.folder)
             if now is not None and now.token == self.token:
@@ -264,8 +270,7 @@ def _alone(folder: ResultsFolder) -> Iterator[bool]:
 
 
 def _machine() -> str | None:
-    """What tells this machine since its last start, and this container, from others; None where the system does not
-    say."""
+    """What tells this machine since its last start, and this container, from others; None where nothing says so."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}:{os.stat('/proc/self/ns/pid').st_ino}"
@@ -286,11 +291,8 @@ def process_start(pid: int) -> str | None:
 
 
 def _start_by_ps(pid: int) -> str | None:
-    """The same from `ps`, where there is no /proc (macOS).
-
-    It writes local time in the reader's language. Both are fixed: two drivers may have different ones, and when the
-    clock is put forward or back a driver would no longer be the one that it was.
-    """
+    """The same from `ps`, where there is no /proc (macOS): always in one language and time zone. Two drivers may have
+    different ones, and with a clock put forward or back a driver would no longer be the one that it was."""
     command = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

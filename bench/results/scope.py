@@ -9,6 +9,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -71,6 +72,7 @@ class Scope:
         self._tasks, self._fractions = set(study.task_names), set(study.fractions)
         self._stages = {"search" if search.optuna else "grid", *(["confirm"] if search.confirm_seeds else [])}
         self._point = cache(self._find)
+        self._grid: dict[tuple[str, int], dict[str, dict[str, Value]]] = {}  # by method and space: points as written
         self._seeds = cache(self._planned_seeds)
         self._is_default = cache(self._told_default)
 
@@ -138,14 +140,25 @@ class Scope:
         if given is None:
             return None, None
         wanted = json.dumps(given, sort_keys=True)
-        for point in _candidates(space, given, name):
-            try:
-                made = self.plan.complete(cell, point)
-            except StudyError:  # values that do not go together: no configuration
-                continue
-            if json.dumps(made, sort_keys=True) == wanted:
-                return point, wanted
-        return None, wanted
+        if not space.distributions:
+            return self._points_of(cell).get(wanted), wanted
+        return self._written(cell, _candidates(space, given, name)).get(wanted), wanted
+
+    def _points_of(self, cell: Cell) -> dict[str, dict[str, Value]]:
+        """The points of a cell's grid by how the study writes them, which may be unlike how its space does."""
+        space = self.plan.space(cell)
+        key = cell.method, id(space)
+        if key not in self._grid:
+            self._grid[key] = self._written(cell, space.points())
+        return self._grid[key]
+
+    def _written(self, cell: Cell, points: Iterable[dict[str, Value]]) -> dict[str, dict[str, Value]]:
+        """Points by how the study writes them, the first of those that it writes alike."""
+        found: dict[str, dict[str, Value]] = {}
+        for point in points:
+            with suppress(StudyError):  # values that do not go together: no configuration
+                found.setdefault(json.dumps(self.plan.complete(cell, point), sort_keys=True), point)
+        return found
 
     def _told_default(self, task: str, name: str, configuration: str) -> bool:
         """Whether a configuration is one that a confirm stage runs as the method's default: that, or that with what it
@@ -154,8 +167,12 @@ class Scope:
             return False
         cell = Cell(task, name, self.plan.study.fractions[0], self.plan.study.budget[0])
         given, fixed = json.loads(configuration), self.plan.fixed(cell)
-        kept = {key: value for key, value in fixed.items() if key in given and same_value(value, given[key])}
-        return json.dumps(self.plan.default(cell, kept), sort_keys=True) == configuration
+        same = {key: value for key, value in fixed.items() if key in given and same_value(value, given[key])}
+        rewritten: dict[str, Value] = {}
+        with suppress(StudyError):  # not all of them need go together with the defaults
+            whole = self.plan.default(cell, fixed)
+            rewritten = {key: value for key, value in fixed.items() if key in given and whole.get(key) == given[key]}
+        return configuration in self._written(cell, (same, same | rewritten))
 
     def _confirmed(
         self, rows: list[Row], found: list[Place | None], cells: set[CellKey]
@@ -200,19 +217,15 @@ def _as_held(configuration: Mapping[str, Any], name: str, space: Space, study: S
 def _candidates(space: Space, given: Mapping[str, Any], name: str) -> Iterator[dict[str, Value]]:
     """Points of a space that may be written like a complete configuration.
 
-    A value is usually written as it is. One that says no more than the default does is written as the default, and a
-    list may be put in order: then every value of its grid is tried.
+    A value is usually written as it is, a whole number perhaps as a float. A method may write it otherwise: the default
+    in place of what says no more, the members of a list in order. So where a value is not found, all of its are tried.
     """
     found: dict[str, tuple[Value, ...]] = {}
     for key, drawn in space.distributions.items():
-        if drawn.options is None or drawn.kind == "int":
-            value = given[key] if key in given else _default_of(name, key)
-            found[key] = (value,) if drawn.holds(value) else ()
-    plain = dict(space.grids) | {key: d.values for key, d in space.distributions.items() if d.kind == "choice"}
-    for key, values in plain.items():
-        same = tuple(value for value in values if key in given and same_value(value, given[key]))
-        rewritten = key not in given or isinstance(given[key], list | dict) or given[key] == _default_of(name, key)
-        found[key] = same or (values if rewritten else ())
+        value = given[key] if key in given else _default_of(name, key)
+        found[key] = drawn.drawn_as(value)
+    for key, values in space.grids.items():
+        found[key] = tuple(value for value in values if key in given and same_value(value, given[key])) or values
     yield from (dict(zip(found, values, strict=True)) for values in itertools.product(*found.values()))
 
 

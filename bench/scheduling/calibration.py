@@ -22,7 +22,7 @@ FILE = "calibration.json"
 
 def rate_key(trial: Trial) -> str:
     """What a speed depends on: everything of a trial but its learning rate, fraction and seeds; for a method that works
-    before its first step, fraction and budget too."""
+    before its first step, fraction and budget too. Speeds of fp32 stand under keys that do not name it."""
     shape = {k: v for k, v in trial.hyperparameters.items() if k != "lr"}
     parts: list[Any] = [
         trial.model.name,
@@ -36,16 +36,20 @@ def rate_key(trial: Trial) -> str:
         parts += [trial.fraction, trial.budget.seconds]
     if trial.ranks > 1:
         parts += [trial.ranks, trial.shard]
+    if trial.training.precision != "fp32":
+        parts.append(trial.training.precision)
     return json.dumps(parts, sort_keys=True)
 
 
 class Calibration:
     """Speeds by key, read from and written to the results folder."""
 
-    def __init__(self, folder: ResultsFolder, measure: Callable[[Trial], float] | None = None) -> None:
-        """`measure` trains a trial's shape briefly and returns steps per second."""
+    def __init__(
+        self, folder: ResultsFolder, measure: Callable[[Trial], float] | None = None, cluster: bool = False
+    ) -> None:
+        """`measure` trains a trial's shape briefly and returns steps per second; `cluster`: trials run on nodes of
+        which more may come."""
         self.folder, self.measure = folder, measure
-        self._smallest: int | None = None  # bytes of the smallest GPU seen in this run
         raw: Any = folder.read_json(FILE) or {}
         try:
             self.rates: dict[str, float] = {key: float(rate) for key, rate in raw.get("steps_per_second", {}).items()}
@@ -53,6 +57,7 @@ class Calibration:
             self._figures = {key: _figures(one) for key, one in raw.get("packs", {}).items()}
         except (AttributeError, TypeError, KeyError, ValueError, OverflowError) as error:
             raise ResultsError(f"{folder.path(FILE)}: not a calibration written by finebench") from error
+        self._smallest = self.gpu_memory if cluster else None  # bytes of the smallest GPU that counts
 
     def rate(self, pack: Pack) -> float | None:
         """Steps per second for a pack under a seconds budget, measured here where it is not stored yet and this process
@@ -80,8 +85,9 @@ class Calibration:
         self._save()
 
     def saw_gpu(self, memory: int | None) -> None:
-        """Remember the size of the smallest GPU that trials of this run are on: a pack has to fit wherever it comes to
-        run. What an earlier run was on counts until the first is seen."""
+        """Remember the size of the smallest GPU that trials are on: a pack has to fit wherever it comes to run. On a
+        cluster that is the smallest of all runs, since one that an earlier run had may come again; on one machine of
+        this run, and what an earlier one had counts until the first is seen."""
         if memory and (self._smallest is None or memory < self._smallest):
             self._smallest = memory
             if memory != self.gpu_memory:

@@ -4,12 +4,14 @@ The in-process runner and the Ray Tune sweep both ask `next_pack`, report evalua
 `on_done`; everything a decision rests on is in the results folder, so that an interrupted study continues where it was.
 """
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from finebench.bench.results.folder import KEPT, Done
+from finebench.bench.scheduling.cell_search import CellSearch
 from finebench.bench.scheduling.first_seeds import FirstSeeds, stand
 from finebench.bench.scheduling.pack_queue import Key, PackQueue
 from finebench.bench.study.plan import Cell, Identities, Plan
@@ -43,27 +45,6 @@ class OneByOne:
     def most(self, trial: Trial, waiting: int) -> int:
         """One."""
         return 1
-
-
-class CellSearch(Protocol):
-    """One cell's search: asks for configurations, is told how they did (see bench.scheduling.optuna_search)."""
-
-    def ask(self) -> Pack | None:
-        """The next configuration's trials, or None when none can be asked for now."""
-
-    def rung(self, pack: Pack, index: int, value: float) -> bool:
-        """Take in the mean `select` score at evaluation `index`; True to stop the configuration."""
-
-    def tell(self, pack: Pack, rows: list[Done]) -> None:
-        """Take in a configuration's finished rows."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing more will be asked for."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether everything asked for has ended."""
 
 
 @dataclass
@@ -118,6 +99,7 @@ class Scheduler:
         self.measuring: set[Need] = set()
         self._asked: dict[Cell, int] = dict.fromkeys(self.searches, 0)
         self._search_of: dict[str, Cell] = {}
+        self._together = plan.study.search.optuna.seeds if plan.study.search.optuna else 1  # that a search starts
         self._held: deque[Pack] = deque()  # suggested by a search; what they need is being measured
         self._states = {cell.key: _CellState(cell) for cell in plan.cells()}
         self._firsts = FirstSeeds(row for row in self.rows.values() if row.cell in self._states)
@@ -175,7 +157,7 @@ class Scheduler:
 
     def next_pack(self) -> Pack | None:
         """The next pack to start, or None when nothing can start now (see `finished`)."""
-        if self.limit is not None and self.started >= self.limit:
+        if self._room < 1 and not self._held:
             return None
         pack = self._take() or self._ask() or self._take()  # a search that ends may bring a confirm stage
         if pack is None:
@@ -191,7 +173,7 @@ class Scheduler:
         found = self.queue.first(
             lambda key, trial: self.sizes.missing(trial, self._alone(key, trial)) in self.measuring
         )
-        if found is None:
+        if found is None or self._room < 1:
             return None
         key, trial = found
         alone = self._alone(key, trial)
@@ -201,8 +183,13 @@ class Scheduler:
         if alone:
             self._firsts.claim(stand(trial))
         most = 1 if alone else self.queue.most(self.sizes.most(trial, len(self.queue)))
-        room = most if self.limit is None else self.limit - self.started
-        return Pack(self.queue.take(key, min(most, room)), alone=alone)
+        return Pack(self.queue.take(key, int(min(most, self._room))), alone=alone)
+
+    @property
+    def _room(self) -> float:
+        """How many more trials may start, beside those that a search has suggested."""
+        taken = self.started + sum(len(pack.trials) for pack in self._held)
+        return math.inf if self.limit is None else self.limit - taken
 
     def _alone(self, key: Key, trial: Trial) -> bool:
         """Whether a trial measures its cell and shape: queued for that, or in the place of one that failed."""
@@ -222,7 +209,7 @@ class Scheduler:
             if self.sizes.missing(held.trials[0], held.alone) not in self.measuring:
                 self._held.remove(held)
                 return self._ready(held)
-        for cell in sorted(self.searches, key=lambda c: self._asked[c]):
+        for cell in sorted(self.searches, key=lambda c: self._asked[c]) if self._room >= self._together else ():
             pack = self.searches[cell].ask()
             if pack is not None:
                 pack = replace(pack, alone=self._firsts.claim((cell.key, None)))
@@ -292,7 +279,7 @@ class Scheduler:
             return False
         if self.plan.study.search.confirm_seeds and self.running:
             return False  # what runs may bring a confirm stage
-        return all(search.exhausted for search in self.searches.values())
+        return self._room < self._together or all(search.exhausted for search in self.searches.values())
 
     @property
     def pending(self) -> int:

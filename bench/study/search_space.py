@@ -39,10 +39,20 @@ class Distribution:
         """Whether a value can be drawn."""
         if self.kind == "choice":
             return any(same_value(value, one) for one in self.values)
-        if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         low, high = cast(tuple[float, float], self.values)
-        return low <= value <= high
+        return low <= value <= high and (self.kind != "int" or float(value).is_integer())
+
+    def drawn_as(self, value: Any) -> tuple[Value, ...]:
+        """The values that may have been drawn where a configuration has this one: itself, or, where it is written
+        otherwise than any of a choice or of a range of whole numbers, each of them. A method may hold a whole number as
+        a float; it was drawn as a whole number."""
+        if self.kind == "choice":
+            return tuple(one for one in self.values if same_value(value, one)) or self.values
+        if self.holds(value):
+            return (int(value) if self.kind == "int" else value,)
+        return tuple(map(self.option, range(self.options or 0))) if not isinstance(value, int | float) else ()
 
     def option(self, index: int) -> Value:
         """The value at a place, from 0, in a choice or a range of whole numbers."""

@@ -9,6 +9,9 @@ from pathlib import Path
 
 _PACKAGES = ("finebench", "torch", "transformers", "peft", "ray", "datasets", "numpy", "scikit-learn", "scipy")
 
+TOKEN_PACKAGES = ("tokenizers", "transformers", "sentencepiece")
+"""What makes tokens of texts: transformers chooses and converts the tokenizer, of whichever kind the folder has."""
+
 
 @cache
 def versions() -> dict[str, str]:

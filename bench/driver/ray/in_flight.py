@@ -16,7 +16,7 @@ class InFlight:
     """A pack in Ray's hands, and what it asks of a node; `left` are those of its trials that have not ended, `heard` is
     set once it has its worker, `kills` is what the kernel's out-of-memory killer had counted when it was handed over;
     `unfit` says that its worker's node cannot train, `trouble` where and why its worker could not start now, `begun`
-    that a worker has had it before."""
+    that a worker has had it before, `reached` whether its worker reached RESULTS when it was last heard."""
 
     pack: Pack
     ask: Ask
@@ -28,3 +28,4 @@ class InFlight:
     unfit: bool = False
     trouble: tuple[str, str] | None = None
     begun: bool = False
+    reached: bool = True

@@ -16,6 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from finebench.bench.driver.ray import losses
+from finebench.bench.driver.ray.ending import Ending
 from finebench.bench.driver.ray.in_flight import MEASURED, InFlight
 from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import Fitness
@@ -30,6 +31,7 @@ from finebench.bench.scheduling.retries import Retries
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.training.worker.messages import Pack, Shipment
 from finebench.bench.training.worker.result_rows import lost_record
+from finebench.bench.util.machine import hostname
 from finebench.bench.util.signals import Stop
 
 HANG_GRACE = 60.0
@@ -40,8 +42,6 @@ SOON = 0.02
 an object store takes its time, it looks after other workers."""
 LOOK_EVERY = 1.0
 """Seconds between looks at whether something hangs: a thousand packs may run, and Ray Tune has many events a second."""
-STOP_GRACE = 60.0
-"""Seconds that workers have for their last checkpoints once the run is told to stop."""
 
 
 class TuneAdapter:
@@ -68,7 +68,7 @@ class TuneAdapter:
         self.again = Retries()
         self._losses: dict[str, int] = {}
         self._nodes_lost: dict[str, int] = {}
-        self._stopped_at: float | None = None
+        self._ending = Ending(recorder)
         self._looks_at = 0.0
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -145,7 +145,7 @@ class TuneAdapter:
         self.recorder.pass_on(payload.get("notes", []))
         one = self.running.get(trial_id)
         if one is not None:
-            one.heard = time.monotonic()
+            one.heard, one.reached = time.monotonic(), payload.get("reached", True)
             if (unfit := payload.get("unfit")) is not None and unfit["lasts"]:
                 one.unfit = True
                 self.fitness.leave_out(unfit["node"], unfit["why"])
@@ -250,7 +250,7 @@ class TuneAdapter:
             self._note(pack, f"{reason[:200]}; its trials are tried one by one")
             self.again.again(pack, most=1)
         else:
-            host = losses.node_name(trial)
+            host = losses.node_name(trial) or (hostname() if self.kernel else None)  # which counts where all run here
             rows = [lost_record(t, self.study, self.tasks[t.task.name], status, reason, host) for t in pack.trials]
             self.recorder.store(pack, self.again.tell(rows))
 
@@ -277,7 +277,7 @@ class TuneAdapter:
             self._looks_at = now + LOOK_EVERY
             self._end_hanging(now)
         if self.stop.requested:
-            self._stop(now)
+            self._ending.look(self.running.values(), now)
 
     def _end_hanging(self, now: float) -> None:
         for one in self.running.values():
@@ -288,13 +288,3 @@ class TuneAdapter:
                     ray.kill(actor)
                 else:
                     self._note(one.pack, f"it hangs, and Ray {ray.__version__} does not say where; stop the run")
-
-    def _stop(self, now: float) -> None:
-        if self._stopped_at is None:
-            self._stopped_at = now
-            self.recorder.stopping()
-        training = sum(one.heard is not None for one in self.running.values())
-        if not training or now - self._stopped_at > STOP_GRACE:
-            if training:
-                self.recorder.observer.on_note(f"{training} trials did not answer; they go on from an older checkpoint")
-            raise KeyboardInterrupt

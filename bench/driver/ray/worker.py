@@ -113,6 +113,7 @@ class PackWorker:
         self.gone = self.run_.lost is not None
         done = rung is None and not self.gone
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
+        payload["reached"] = self.cache.watch.mine
         if not self.pack.searches:
             payload["records" if done else "ended"] = [record.encode() for record in self.run_.ended()]
         if self.gone:

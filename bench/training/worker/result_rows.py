@@ -163,7 +163,7 @@ def one_line(error: BaseException) -> str:
 
 
 def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: str, host: str | None = None) -> Record:
-    """The row of a trial whose worker was lost, on `host` where that is known, before it could report."""
+    """The row of a trial whose worker was lost, on `host` (None: not known), before it could report."""
     now = datetime.now(UTC)
     made = make_record(
         trial=trial,
@@ -178,4 +178,4 @@ def lost_record(trial: Trial, study: str, task: TaskData, status: str, reason: s
         device=None,
         started_at=now,
     )
-    return made if host is None else replace(made, trial=made.trial | {"hostname": host})
+    return replace(made, trial=made.trial | {"hostname": host})

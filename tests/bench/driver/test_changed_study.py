@@ -209,6 +209,14 @@ def searched(space: Any, **settings: Any) -> dict[str, Any]:
     return {"methods": {"full": {"lr": space}}, "search": {"optuna": optuna}}
 
 
+@pytest.mark.parametrize(("limit", "stored"), [(1, 0), (3, 3), (4, 3), (7, 6), (99, 12)])
+def test_a_search_starts_no_more_trials_than_asked_for(tmp_path: Path, limit: int, stored: int) -> None:
+    """A configuration's seeds start together: of one that has no room, none does, and the run ends."""
+    search = searched({"loguniform": [1e-5, 1e-2]}, seeds=3)
+    ran(tmp_path, trials=limit, tasks=["mini-cola"], **search)
+    assert status(str(tmp_path))["ok"] == stored
+
+
 def test_a_search_over_a_narrowed_range_chooses_inside_and_tries_the_rest(tmp_path: Path) -> None:
     ran(tmp_path, **searched({"loguniform": [1e-5, 1e-2]}))
     narrowed = searched({"loguniform": [1e-5, 1e-4]})

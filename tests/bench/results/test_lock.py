@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from finebench.bench.cli.show import status
 from finebench.bench.results import lock
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.lock import Owner, claim, live_owner, process_start, read_owner, running_trials
-from finebench.bench.util.errors import ResultsError
+from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.machine import hostname
 from tests.bench.tiny import run_tiny
 
@@ -225,11 +226,48 @@ def test_what_workers_read_does_not_grow_with_what_runs(folder: ResultsFolder) -
         assert max(sizes) < 500
         held.running = {}
         held.stop()
-        owner = read_owner(folder)
-        assert owner is not None
-        assert owner.stopping
+        assert soon_stopping(folder)
+        held.beat()
         assert running_trials(folder) == {}
     assert folder.files("") == ["_driver.lock"]
+
+
+def soon_stopping(folder: ResultsFolder) -> bool:
+    """Whether workers are told to stop, now or within a few heartbeats."""
+    until = time.monotonic() + 5 * lock.BEAT
+    while time.monotonic() < until:
+        if (owner := read_owner(folder)) is not None and owner.stopping:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_stop_is_told_at_once(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "BEAT", 60.0)
+    with claim(folder, ignore) as held:
+        held.stop()
+        begin = time.monotonic()
+        assert soon_stopping(folder)
+        assert time.monotonic() - begin < 30
+
+
+def test_a_stop_waits_for_no_store_in_trouble(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor fails with it: the first Ctrl-C ends a run in good order. Workers are told once the store is back."""
+    back = threading.Event()
+
+    def away(name: str, data: bytes) -> None:
+        back.wait(30)
+        raise StorageError("the store is away")
+
+    with claim(folder, ignore) as held:
+        with monkeypatch.context() as down:
+            down.setattr(folder, "write_bytes", away)
+            begin = time.monotonic()
+            held.stop()
+            assert time.monotonic() - begin < 5
+            back.set()
+        held.check()
+        assert soon_stopping(folder)
 
 
 def test_what_runs_is_written_when_it_has_changed(folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,10 +196,12 @@ def test_a_speed_holds_for_any_fraction_but_where_features_are_read_first() -> N
         ({"training": {"evals": 3, "batch_size": 8, "max_length": 64}}, False),
         ({"methods": {"lora": {"lr": [1e-3], "r": 4}}}, False),
         ({"tasks": ["mini-mrpc"]}, False),
+        ({"training": {"evals": 3, "batch_size": 8, "precision": "bf16"}}, False),
+        ({"training": {"evals": 3, "batch_size": 8, "precision": "fp32"}}, True),
         ({"fractions": [1.0]}, True),
         ({"methods": {"lora": {"lr": [1e-2]}}}, True),
     ],
-    ids=["batch size", "length", "rank", "task", "fraction", "learning rate"],
+    ids=["batch size", "length", "rank", "task", "bf16", "fp32", "fraction", "learning rate"],
 )
 def test_a_speed_is_that_of_a_shape(change: dict[str, Any], same: bool) -> None:
     """Whatever makes a step longer or shorter is in its key, and nothing else: one speed serves all it holds for."""
@@ -255,3 +257,15 @@ def test_of_gpus_of_several_sizes_the_smallest_counts(tmp_path: Path, monkeypatc
     assert again.shares.gpu_memory == 80 * GIB
     again.saw_gpu(80 * GIB)
     assert written == [FILE] * 3
+
+
+def test_on_a_cluster_the_smallest_gpu_of_earlier_runs_counts(tmp_path: Path) -> None:
+    """The first report may come from a large one, while a worker with a small one is on its way."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    Calibration(folder, cluster=True).saw_gpu(24 * GIB)
+    again = Calibration(folder, cluster=True)
+    again.saw_gpu(80 * GIB)
+    assert again.gpu_memory == 24 * GIB
+    again.saw_gpu(16 * GIB)
+    assert Calibration(folder).gpu_memory == 16 * GIB

@@ -2,7 +2,7 @@
 
 A node with another finebench, torch or peft, or without one of them, would turn trials into other numbers or into
 errors, and faster than others train them: it would draw the whole queue. This module is sent to workers as it stands
-(bench.driver.ray.gate) and so imports nothing that a node may lack: the standard library, and no more.
+(bench.driver.ray.gate), and so its functions use nothing that a node may lack: the standard library, and no more.
 """
 
 import hashlib
@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from importlib import metadata, util
 from pathlib import Path
 
+from finebench.bench.util.machine import TOKEN_PACKAGES
+
 PACKAGES = (
-    *("torch", "transformers", "peft", "tokenizers", "safetensors", "datasets", "numpy", "scipy", "scikit-learn"),
-    "pyarrow",
+    *("torch", "peft", "safetensors", "datasets", "numpy", "scipy", "scikit-learn", "pyarrow"),
+    *TOKEN_PACKAGES,
 )
 """Packages that can change what a trial comes to, or whether it can run at all; Ray compares its own and Python's."""
 

@@ -17,7 +17,9 @@ from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.driver.ray.tune_adapter import TuneAdapter
+from finebench.bench.driver.ray.worker import PackWorker
 from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.lock import claim
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.calibration import Calibration
 from finebench.bench.scheduling.gpu_share import Shares
@@ -159,6 +161,48 @@ def test_a_stop_with_nothing_in_flight_ends_the_run_at_once(tmp_path: Path) -> N
     assert isinstance(adapter.suggest("one"), dict)
     adapter.stop.requested = True
     assert adapter.suggest("two") is None
+
+
+def test_workers_that_do_not_reach_results_are_not_waited_for(tmp_path: Path) -> None:
+    """They never see that they are to stop, and have no checkpoint to go on from."""
+    adapter, watch = make_adapter(tmp_path)
+    for name, reached in (("one", True), ("two", False)):
+        assert isinstance(adapter.suggest(name), dict)
+        adapter.started(name, None)
+        adapter.heard(name, {"reached": reached})
+    adapter.stop.requested = True
+    adapter.tick()  # the first is waited for
+    adapter.finished("one", {"stopped": True})
+    with pytest.raises(KeyboardInterrupt):
+        adapter.tick()
+    assert watch.notes[1:] == ["1 trials begin anew: their workers do not reach RESULTS, where checkpoints are"]
+
+
+def test_a_worker_that_does_not_answer_is_waited_for_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, watch = make_adapter(tmp_path, methods={"full": {"lr": 1e-3}})
+    adapter.suggest("one")
+    adapter.started("one", None)
+    adapter.stop.requested = True
+    adapter.tick()
+    monkeypatch.setattr("finebench.bench.driver.ray.ending.STOP_GRACE", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        adapter.tick()
+    assert "1 trials did not answer; they go on from an older checkpoint, where there is one" in watch.notes
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_worker_says_whether_it_reaches_results(tmp_path: Path, there: bool) -> None:
+    ready = tiny_prepared(methods={"full": {"lr": 1e-3}})
+    folder = ResultsFolder(str(tmp_path / "results"))
+    folder.create()
+    with claim(folder, lambda text: None) as held:
+        seen = folder.uri if there else str(tmp_path / "a folder of another machine")
+        shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, timeout=60.0, results=seen, run=held.token)
+        worker = PackWorker()
+        (trial,) = Plan(ready.study).grid(ready.known)
+        config = {"pack": [trial.to_json()], "rungs": False, "rate": None, "measures": None, "ranks": 1}
+        worker.setup(config | {"cpus": 1, "gpu": 0, "beat": 0.0}, shipment)
+        assert worker.step()["payload"]["reached"] == there
 
 
 def ended(pack: Pack, over: TuneAdapter, status: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import ray
 from finebench.bench.driver.ray import losses
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.roster import Node
-from finebench.bench.training.worker.result_rows import lost_record
+from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.util.errors import DeviceLost
+from finebench.bench.util.machine import hostname
 from tests.bench.driver.ray.test_faults import make_adapter
 
 DIED = "The actor died unexpectedly before finishing this task.\n\tclass_name: X\n\tip: 10.0.0.7\n"
@@ -102,10 +103,13 @@ def test_what_takes_node_after_node_with_it_has_an_end(tmp_path: Path) -> None:
     assert adapter.recorder.statuses == {"error": 1}
 
 
-def test_a_lost_record_without_a_known_node_has_the_drivers_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("here", [True, False])
+def test_a_lost_record_without_a_known_node_names_none_of_a_cluster(tmp_path: Path, here: bool) -> None:
+    """The driver's own machine is named only where all workers are on it."""
     adapter, _ = make_adapter(tmp_path)
+    adapter.kernel = KernelKills() if here else None
     config: Any = adapter.suggest("one")
     assert config["avoid"] == []
-    one = adapter.running["one"].pack.trials[0]
-    made = lost_record(one, "tiny", adapter.tasks[one.task.name], "error", "gone")
-    assert made.trial["hostname"]
+    adapter.lost("one", trial(RuntimeError("gone")))
+    (row,) = adapter.recorder.folder.rows()
+    assert row["hostname"] == (hostname() if here else None)

@@ -12,6 +12,7 @@ import ray
 import torch
 from ray import cloudpickle
 
+from finebench.bench.data import token_cache
 from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
 from finebench.bench.driver.ray.nodes.asks import Ask
 from finebench.bench.driver.ray.nodes.fitness import LASTING, Fitness
@@ -33,6 +34,15 @@ def test_what_differs_is_told_and_builds_of_one_version_are_equal() -> None:
     there = here | {CODE: "other", "torch": "2.0.0", "peft": MISSING}
     told = ["another finebench is installed there", f"torch 2.0.0 there, {here['torch']} here"]
     assert sorted(differences(there, here)) == sorted([*told, "peft is not installed there"])
+
+
+def test_what_makes_tokens_is_proven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the tokens of a cache rest on may not differ between nodes: they share no cache."""
+    asked: list[str] = []
+    monkeypatch.setattr(token_cache, "version", lambda name: asked.append(name) or "1")
+    token_cache.tokenizer_key(tmp_path, [])
+    assert asked
+    assert fingerprint().keys() >= set(asked)
 
 
 def test_the_gate_opens_where_there_is_no_finebench(tmp_path: Path) -> None:
