@@ -275,11 +275,13 @@ class Scheduler:
         """Whether nothing is left to start (what runs may still be running)."""
         if self.limit is not None and self.started >= self.limit:
             return True
-        if len(self.queue) or self._held or (self.waves is not None and not self.waves.over):
+        exhausted = all(search.exhausted for search in self.searches.values())
+        cramped = not exhausted and self._room < self._together
+        if len(self.queue) or self._held or (self.waves is not None and not self.waves.over and not cramped):
             return False
         if self.plan.study.search.confirm_seeds and self.running:
             return False  # what runs may bring a confirm stage
-        return self._room < self._together or all(search.exhausted for search in self.searches.values())
+        return cramped or exhausted
 
     @property
     def pending(self) -> int:

@@ -16,6 +16,7 @@ from finebench.analysis.report import page
 from finebench.analysis.report.contents import analyse
 from finebench.analysis.report.write import summary_rows, write_report
 from finebench.bench.cli.show import status
+from finebench.bench.driver import opening
 from finebench.bench.driver.opening import Opening
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import session
@@ -28,6 +29,7 @@ from finebench.bench.results.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, T
 from finebench.bench.results.verify import verify
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.recorder import Observer, Recorder
+from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.scheduling.slots import parallel, slots
 from finebench.bench.study.load import load_study
 from finebench.bench.study.trial_id import Trial
@@ -215,6 +217,24 @@ def test_a_search_starts_no_more_trials_than_asked_for(tmp_path: Path, limit: in
     search = searched({"loguniform": [1e-5, 1e-2]}, seeds=3)
     ran(tmp_path, trials=limit, tasks=["mini-cola"], **search)
     assert status(str(tmp_path))["ok"] == stored
+
+
+@pytest.mark.parametrize("confirm", [6, {"looks": [6, 7], "until": "settled"}])
+@pytest.mark.parametrize(("limit", "stored"), [(1, 0), (4, 3)])
+def test_a_search_whose_next_configuration_has_no_room_ends_before_its_confirm_stage(
+    tmp_path: Path, confirm: Any, limit: int, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so: what trains on a cluster would wait for more."""
+    made: list[Scheduler] = []
+    monkeypatch.setattr(
+        opening, "Scheduler", lambda *given, **named: made.append(Scheduler(*given, **named)) or made[-1]
+    )
+    claim = {"id": "c", "says": "better", "a": "full", "b": "full"}
+    search = searched({"loguniform": [1e-5, 1e-2]}, seeds=3, confirm_seeds=confirm)
+    search["methods"]["bitfit"] = {"lr": 1e-3}
+    ran(tmp_path, trials=limit, tasks=["mini-cola"], claims=[claim | {"b": "bitfit"}], **search)
+    assert status(str(tmp_path))["ok"] == stored
+    assert made[-1].finished
 
 
 def test_a_search_over_a_narrowed_range_chooses_inside_and_tries_the_rest(tmp_path: Path) -> None:
