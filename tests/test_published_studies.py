@@ -61,6 +61,7 @@ def test_its_tables_are_those_that_are_published(page: Path, made: Path) -> None
         pd.testing.assert_frame_equal(now, then, rtol=1e-6, obj=name)
 
 
+@pytest.mark.usefixtures("plugins_go")
 def test_its_verdicts_are_those_that_are_published(page: Path, made: Path) -> None:
     then, now = (json.loads((one / "claims.json").read_text("utf-8")) for one in (page / "results" / "report", made))
     assert [(one["id"], one["verdict"]) for one in now] == [(one["id"], one["verdict"]) for one in then]
@@ -78,6 +79,7 @@ def test_what_is_published_is_whole_and_names_no_folder_of_a_machine(page: Path)
         assert not any(f"{folder}/" in text for folder in ("/home", "/root", "/work", "/tmp", "/mnt", "/Users")), path
 
 
+@pytest.mark.usefixtures("plugins_go")
 def test_the_study_is_the_one_that_was_run(page: Path) -> None:
     """The file that a reader runs would add nothing but what the stored one does."""
     results = page / "results"

@@ -75,11 +75,16 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         self.waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest pack that has no worker and none getting ready, what is tried again before others; None where no
-        pack waits, or the run is told to stop: one that began now would only hold that up."""
-        if self.adapter.stop.requested:
-            return None
+        """The oldest pack that has no worker and none getting ready, what is tried again before others, or None.
+
+        Once the run is told to stop, what waits is taken off Ray Tune, which would begin it on workers that have just
+        ended: each would write a checkpoint, and hold the end up.
+        """
         self.waiting = [trial for trial in self.waiting if trial.status == Trial.PENDING]  # what ran never waits again
+        if self.adapter.stop.requested:
+            for trial in self.waiting:
+                tune_controller.stop_trial(trial)
+            self.waiting = []
         return choose(tune_controller, self.waiting, self.most.number, self._begun)
 
     def _begun(self, trial: Any) -> bool:

@@ -334,4 +334,6 @@ def test_nothing_begins_once_the_run_is_told_to_stop() -> None:
     scheduler.on_trial_add(None, pack)
     assert scheduler.choose_trial_to_run(None) is pack
     stop.requested = True
-    assert scheduler.choose_trial_to_run(None) is None
+    taken: list[Asked] = []
+    assert scheduler.choose_trial_to_run(SimpleNamespace(stop_trial=taken.append)) is None
+    assert taken == [pack]
