@@ -9,7 +9,8 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 from finebench.bench.driver.ray.session import RayOptions, cpus_available  # before ray: how Ray behaves
@@ -82,8 +83,9 @@ class _Scheduler(FIFOScheduler):  # type: ignore[misc]
         """
         self.waiting = [trial for trial in self.waiting if trial.status == Trial.PENDING]  # what ran never waits again
         if self.adapter.stop.requested:
-            for trial in self.waiting:
-                tune_controller.stop_trial(trial)
+            with redirect_stdout(StringIO()):  # its reporter would tell of each
+                for trial in self.waiting:
+                    tune_controller.stop_trial(trial)
             self.waiting = []
         return choose(tune_controller, self.waiting, self.most.number, self._begun)
 
