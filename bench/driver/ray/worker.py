@@ -113,7 +113,7 @@ class PackWorker:
         self.gone = self.run_.lost is not None
         done = rung is None and not self.gone
         payload: dict[str, Any] = {"gpu_memory": self._gpu_memory(), "notes": self.run_.notes()}
-        payload["reached"] = self.cache.watch.mine
+        payload["reached"] = self._reaches_results()
         if not self.pack.searches:
             payload["records" if done else "ended"] = [record.encode() for record in self.run_.ended()]
         if self.gone:
@@ -147,6 +147,9 @@ class PackWorker:
         import torch
 
         return int(torch.cuda.get_device_properties(self.cache.device).total_memory)
+
+    def _reaches_results(self) -> bool:
+        return self.cache.watch.mine
 
     def cleanup(self) -> None:
         """Nothing is held that the process's end does not free."""
