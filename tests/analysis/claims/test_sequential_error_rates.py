@@ -290,7 +290,7 @@ def test_half_of_the_studies_at_the_median_unbiased_estimate_go_further(
     levels = Levels(LOOKS)
     found = median_unbiased(levels, look, t, mute)
     assert abs(found) < abs(t) / np.sqrt(LOOKS[look]) or look == len(LOOKS) - 1  # an early stop is too far out
-    rng, sign, further, times = np.random.default_rng(9), np.sign(t), 0, 5_000
+    rng, sign, further, times = np.random.default_rng(9), np.sign(t), 0, 2_000
     values = rng.normal(abs(found), 1.0, (times, LOOKS[look]))
     for row in values:
         for number, seeds in enumerate(LOOKS[: look + 1]):
