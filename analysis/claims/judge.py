@@ -91,7 +91,7 @@ def judged(
     first = _first_budget(study, scores)
     places = [(_tasks(claim, tasks), claim.budget or first) for claim in given]
     waves, followed = waves_of(study, looks)
-    unread = unread_looks(study)
+    unread = "" if waves else unread_looks(study)
     made = [
         untested(claim, unread)
         if unread and claim.kind.rests_on(claim) == "scores"
