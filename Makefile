@@ -23,7 +23,7 @@ SPREAD := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help install quickstart test test-long test-bounds lint browser docs bench bench-gpu bench-growth clean
+.PHONY: help install quickstart test test-matrix test-long test-bounds lint browser docs bench bench-gpu bench-growth clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ quickstart: install ## run the quickstart study and write its report
 
 test: lint ## ruff, mypy and the tests that are not slow
 	$(BIN)/python -m pytest $(SPREAD) -m 'not slow'
+
+test-matrix: install ## a step and an evaluation of every model family with every method, in fp32 and bf16, alone and packed
+	$(BIN)/python -m pytest -n $(JOBS) tests/bench/training/worker/test_float32_modules.py
 
 test-long: lint ## every test, fuzzing with them
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
