@@ -47,7 +47,7 @@ class Suggestions:
 
     def read(self) -> list[Suggestion]:
         """All of them, by number; raises ResultsError naming a file that is not one."""
-        found = [self._read(f"{FOLDER}/{self.name}/{name}") for name in self._names()]
+        found = self.folder.at_once(self._read, [f"{FOLDER}/{self.name}/{name}" for name in self._names()])
         return sorted(found, key=lambda one: one.number)
 
     def write(self, one: Suggestion) -> None:
