@@ -7,6 +7,7 @@ from typing import Any
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.study.shards import Shard
 from finebench.bench.util.errors import InputError, choose
+from finebench.bench.util.storage import is_path
 
 KEEPS = ("none", "best", "all")
 """Which trained deltas a run keeps."""
@@ -36,10 +37,11 @@ class RunOptions:
             raise InputError(
                 f"--debug runs in this process, without Ray, and --address {self.address} is Ray's: give one of the two"
             )
-        if self.keep != "none" and self.address is not None and "://" not in self.results:
+        if self.keep != "none" and self.address is not None and is_path(self.results):
             raise InputError(
                 f"--keep {self.keep} with --address: workers store the deltas themselves, and {self.results!r} is a "
-                "path of this machine; give --results a URI that every node reaches, such as s3://bucket/folder"
+                "path of this machine; give --results a URI that every node reaches, such as s3://bucket/folder (a "
+                "disk that all nodes share needs a server that speaks S3 before it)"
             )
 
 

@@ -52,6 +52,11 @@ def patience() -> float:
         raise ResultsError(f"FINEBENCH_STORAGE_SECONDS={text!r}: a number of seconds is needed") from None
 
 
+def is_path(uri: str) -> bool:
+    """Whether a folder is a path of this machine, also where that is written as a URI; opens nothing."""
+    return uri.partition("://")[0] in (uri, "file")
+
+
 class Store:
     """A local path or a URI such as s3://bucket/run. Names are relative to it, with forward slashes."""
 

@@ -264,14 +264,18 @@ def test_debug_runs_without_what_is_rays(tmp_path: Path, capsys: pytest.CaptureF
     assert "--debug runs in this process, without Ray, and --address" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
 def test_deltas_cannot_be_kept_on_a_path_that_workers_of_a_cluster_do_not_reach(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scheme: str
 ) -> None:
-    file = write(tmp_path)
-    arguments = ["run", str(file), "--keep", "best", "--address", "auto", "--results", str(tmp_path / "r")]
+    """However it is written."""
+    file, results = write(tmp_path), tmp_path / "r"
+    arguments = ["run", str(file), "--keep", "best", "--address", "auto", "--results", f"{scheme}{results}"]
     assert guarded(lambda: app(arguments, standalone_mode=False)) == EXIT_BAD_INPUT
-    assert "--keep best with --address" in capsys.readouterr().err
-    assert not (tmp_path / "r").exists()
+    error = " ".join(capsys.readouterr().err.split())
+    assert "--keep best with --address" in error
+    assert "a disk that all nodes share needs a server that speaks S3 before it" in error
+    assert not results.exists()
 
 
 def test_other_data_or_metrics_under_one_name_are_never_pooled(

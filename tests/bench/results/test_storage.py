@@ -18,7 +18,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.verify import verify
 from finebench.bench.util import storage as store_module
 from finebench.bench.util.errors import ResultsError, StorageError
-from finebench.bench.util.storage import Store
+from finebench.bench.util.storage import Store, is_path
 from tests.bench.stored import fill, make_record, seen, trial_id
 
 STUDY = """
@@ -257,3 +257,10 @@ def test_a_folder_reached_by_another_thread_while_a_file_is_replaced(tmp_path: P
         store.write_bytes("x", str(number).encode() * 1000)
         assert len(store.read_bytes("x") or b"") in (1000, 2000)
     assert seen(fill(tmp_path / "r", range(1)).root)["rows"] == {trial_id(0): ("ok", 0.0)}
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "mock://{}"])
+def test_a_path_is_told_without_opening_it(tmp_path: Path, form: str) -> None:
+    """The same as a store that is opened finds out."""
+    uri = form.format(tmp_path)
+    assert is_path(uri) == Store(uri).local
