@@ -4,6 +4,7 @@ Pooled: a seed is the same subset, order and dropout on every task, so each seed
 pair is a seed. Every task counts alike.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,9 +14,11 @@ import pandas as pd
 from finebench.analysis.claims.evidence_collapse import collapses
 from finebench.analysis.claims.model import Claim, Collapses, Finding
 from finebench.analysis.load.expected import Key
+from finebench.analysis.statistics.crossed import components
 from finebench.analysis.statistics.group_sequential import ONLY, Look
 from finebench.analysis.statistics.sample import Absent, Pairs, Sample, common, pair
 from finebench.analysis.statistics.spread_ratio import mean_deviations
+from finebench.analysis.statistics.unit import unit_of
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,22 @@ class Source:
         own = self.samples[key]
         return own.filled(_seeds(own.absent), claim.kind.of_collapses) if self.filled else own
 
+    def reference(self, task: str, budget: str) -> Key | None:
+        """The cell whose gain over the constant predictor is the unit of `scale: gain`; None where it has no runs."""
+        method = self.references.get((task, budget))
+        of = [key for key in self.samples if (key[0], *key[2:]) == (task, budget, method)]
+        key = max(of, key=lambda one: one[1], default=None)
+        return key if key is not None and self.samples[key].entered.size else None
+
+    def errors_of_gain(self, task: str, budget: str) -> tuple[float, float]:
+        """The standard error of the reference's gain, and the part of it that stays with any number of seeds; 0 where
+        the gain does not come from several runs."""
+        key = self.reference(task, budget)
+        if key is None or self.samples[key].seeds.size < 2:
+            return 0.0, 0.0
+        parts = components(self.samples[key].scored)
+        return math.sqrt(parts.variance), math.sqrt(parts.examples)
+
     def reported(self, key: Key) -> pd.DataFrame:
         """The rows of a cell's reported configuration, in the stage that is reported, however they ended."""
         sample, (task, fraction, budget, name) = self.samples[key], key
@@ -69,13 +88,13 @@ class Source:
         samples = {key: one.of(seeds) for key, one in self.samples.items()}
         costs = {key: rows[rows["seed"].isin(seeds)] for key, rows in self.costs.items()}
         gains = dict(self.gains)
-        for (task, budget), method in self.references.items():
-            top = max((key[1] for key in samples if (key[0], *key[2:]) == (task, budget, method)), default=None)
-            if top is not None and samples[task, top, budget, method].entered.size:
-                key = (task, top, budget, method)
-                gains[task, budget] = float(samples[key].entered.mean()) - self.constants[key]
         runs = self.runs[self.runs["seed"].isin(seeds)]
-        return replace(self, samples=samples, costs=costs, runs=runs, gains=gains, look=look)
+        made = replace(self, samples=samples, costs=costs, runs=runs, look=look)
+        for task, budget in self.references:
+            key = made.reference(task, budget)
+            if key is not None:
+                gains[task, budget] = float(samples[key].entered.mean()) - self.constants[key]
+        return replace(made, gains=gains)
 
 
 def _evaluated(evals: pd.DataFrame, rows: pd.DataFrame, seeds: Collection[int]) -> pd.DataFrame:
@@ -126,16 +145,27 @@ class Evidence:
     @cached_property
     def pairs(self) -> list[Pairs]:
         """By task, a's scores against b's as the claim restricts and scales them; b's against a's where the kind has
-        it so."""
-        return [self._pairs(*both) for both in self.keys]
+        it so. In shares of a gain, on the seeds that all tasks have."""
+        made = [self._pairs(*both) for both in self.keys]
+        if self.claim.scale != "gain":
+            return made
+        return [self._in_gains(one, *both[0]) for one, both in zip(common(made), self.keys, strict=True)]
+
+    def _in_gains(self, pairs: Pairs, task: str, fraction: float, budget: str, method: str) -> Pairs:
+        """In shares of what the reference gains, with the noise of that; the examples' where both have the same."""
+        made, key = pairs.scaled(1 / self.source.gains[task, budget]), self.source.reference(task, budget)
+        if key is None:
+            return made
+        own, constant = self.source.samples[key], self.source.constants[key]
+        moved = own.replicates if own.n_examples == pairs.n_examples else None
+        unit = unit_of(pairs.seeds, own.seeds, own.entered - constant, None if moved is None else moved - constant)
+        return replace(made, unit=unit)
 
     def _pairs(self, a: Key, b: Key) -> Pairs:
         claim, source = self.claim, self.source
         first, second = (b, a) if claim.kind.b_less_a else (a, b)
         made = pair(source.sample(first, claim), source.sample(second, claim))
-        if claim.given == "not_collapsed":
-            made = made.healthy
-        return made.scaled(1 / source.gains[a[0], a[2]]) if claim.scale == "gain" else made
+        return made.healthy if claim.given == "not_collapsed" else made
 
     def one_method(self) -> bool:
         """Whether both runs of every pair, on every task, are one computation."""

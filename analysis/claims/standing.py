@@ -130,7 +130,7 @@ def _unbiased(one: Verdict, levels: Levels) -> float | None:
         return None
     bound = math.copysign(found.bound, found.estimate) if within else found.bound
     look, half = found.decided_at, (found.high - found.low) / 2
-    if look is None or look == len(levels.looks) - 1 or not half > 0:
+    if look is None or look == len(levels.looks) - 1 or not 0 < half < math.inf:
         return None
     error = half / levels.critical(look, 0.05)
     mute = [s.look for s in found.path[:look] if s.held or s.pairs < found.needs or s.supports or s.refutes]

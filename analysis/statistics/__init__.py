@@ -9,6 +9,7 @@ numbers takes a `numpy.random.Generator`. Every file names its source, and its t
     location.py           median, interquartile mean
     spread.py             standard deviation, range
     sample.py             scores over seeds with their predictions; pairs of two samples
+    unit.py               a mean over runs as what differences are shares of
     resample.py           how often each example is drawn in each replicate
     crossed.py            interval of a mean over seeds and examples, of several tasks by seed
     reselect.py           the choice of a configuration as part of that interval

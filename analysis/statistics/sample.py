@@ -12,6 +12,7 @@ from finebench.analysis.statistics.crossed import SeedValues
 from finebench.analysis.statistics.design import Design, design
 from finebench.analysis.statistics.resample import Weighted, resampled
 from finebench.analysis.statistics.reselect import Choice, Choices, alone
+from finebench.analysis.statistics.unit import Unit
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -170,7 +171,8 @@ class Pairs:
     """Two samples on the seeds that both have. a, b, difference [S]; replicates [R, S] of the difference, or None.
 
     choice, against: how a and b were chosen on these seeds; both None where neither was. a_collapsed, b_collapsed [S]:
-    the runs that did no better than a constant predictor.
+    the runs that did no better than a constant predictor. unit: what the scores are shares of, where that is a mean
+    over runs too.
     """
 
     seeds: NDArray[np.int64]
@@ -184,6 +186,7 @@ class Pairs:
     a_collapsed: Mask = field(default_factory=lambda: np.zeros(0, bool))
     b_collapsed: Mask = field(default_factory=lambda: np.zeros(0, bool))
     metric: str = ""
+    unit: Unit | None = None
 
     def __post_init__(self) -> None:
         _none_told(self, "a_collapsed", "b_collapsed")
@@ -200,9 +203,18 @@ class Pairs:
 
     @cached_property
     def scored(self) -> SeedValues:
-        """The difference as a mean over its seeds."""
+        """The difference as a mean over its seeds; of shares, with the noise of their unit."""
+        return self.less(float(self.difference.mean()) if self.unit is not None and self.seeds.size else 0.0)
+
+    def less(self, share: float) -> SeedValues:
+        """The difference less that `share` of the unit by seed, as a mean over its seeds: 0 where that is the share."""
         choices = () if self.choice is None else ((self.choice, self.against),)
-        return _scored(self.difference, self.seeds, self.replicates, self.n_examples, choices, self.why)
+        values, replicates = self.difference, self.replicates
+        if self.unit is not None:
+            values = values - share * self.unit.values
+            if replicates is not None and self.unit.replicates is not None:
+                replicates = replicates - share * self.unit.replicates
+        return _scored(values, self.seeds, replicates, self.n_examples, choices, self.why)
 
     def at(self, which: Mask) -> "Pairs":
         """Some of the pairs."""
@@ -213,6 +225,7 @@ class Pairs:
             choice=None if self.choice is None else self.choice.at(which),
             against=None if self.against is None else self.against.at(which),
             a_collapsed=self.a_collapsed[which], b_collapsed=self.b_collapsed[which],
+            unit=None if self.unit is None else self.unit.at(which),
         )  # fmt: skip
 
     def scaled(self, by: float) -> "Pairs":
