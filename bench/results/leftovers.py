@@ -75,6 +75,11 @@ def sign(folder: Path, session: Path | None = None) -> None:
     Path(folder, OWNER).write_text(json.dumps(content))
 
 
+def signed(folder: Path) -> bool:
+    """Whether a process of ours has written into a folder that it is its own."""
+    return (folder / OWNER).exists()
+
+
 def clear_scratch() -> int:
     """Remove scratch folders of this user's processes that have ended, the folders of their own Ray, and what is too
     much or half-made in the cache; returns the number of folders of processes."""

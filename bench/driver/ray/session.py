@@ -110,9 +110,9 @@ def _start(**options: Any) -> None:
 
 def _join(address: str, **options: Any) -> None:
     """Join the cluster at an address; raises InputError where there is none."""
-    joining.check(address)
+    at = joining.check(address)
     try:
-        ray.init(address=address, **options)
+        ray.init(address=at, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"--address {address}: no Ray cluster can be reached there: {error}") from error
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from finebench.bench.driver.ray.nodes.insides import NODES_AT
+from finebench.bench.driver.ray.nodes.insides import NODES_AT, addresses_here, outward, session_folders
+from finebench.bench.results.leftovers import signed
 from finebench.bench.util import own_python
 from finebench.bench.util.errors import InputError, plain
 
@@ -22,45 +23,81 @@ PATIENCE = 10.0
 """Seconds that a control service has to name its nodes; one under load takes one or two."""
 IMPORTED_WITHIN = 60.0
 """Seconds that Ray may take to be imported."""
+ALONE = "leave --address out for one of the run's own, or start one that several can join: ray start --head"
+OWN = f"this is another run's own Ray, which nobody else joins; {ALONE}"
 STACK = "*** StackTrace Information ***"
 """After which Ray, where it ends a process, writes where in its own code that was."""
 
 
-def check(address: str) -> None:
-    """Raise InputError where no run from this machine can join the Ray at an address, with the way that works.
+def check(address: str) -> str:
+    """The HOST:PORT at which a run from this machine joins the Ray at an address; raises InputError where none can,
+    with the way that works.
 
-    `auto` is left to Ray, which looks for a node on this machine.
+    `auto` is the first of what Ray would look at that can be joined. Ray itself takes another run's own Ray too, and
+    waits there for a quarter of an hour.
     """
+    if address != "auto":
+        refused = _refusal(address)
+        if refused is not None:
+            raise InputError(f"--address {address}: {refused}")
+        return address
+    found = addresses_here()
+    if found is None:  # this Ray does not tell, and looks for itself
+        return address
+    reasons = {}
+    for one in found:
+        refused = _refusal(one)
+        if refused is None:
+            return one
+        reasons[one] = refused
+    if not reasons:
+        raise InputError(f"--address auto: no Ray runs on this machine; {ALONE}")
+    if set(reasons.values()) == {OWN}:
+        raise InputError(f"--address auto: the only Ray here is another run's own, which nobody else joins; {ALONE}")
+    raise InputError("--address auto: " + "; ".join(f"{one}: {why}" for one, why in reasons.items()))
+
+
+def _refusal(address: str) -> str | None:
+    """Why no run from this machine can join the Ray at an address, with the way that works; None where one can."""
+    if address == "local":
+        return "without an address a run starts a Ray of its own, out of others' reach: leave --address out"
+    host, _, port = address.rpartition(":")
     if address.startswith("ray://"):
         host = address.removeprefix("ray://").rpartition(":")[0] or "HOST"
-        raise InputError(
-            f"--address {address}: ray:// is for programs outside of a cluster, and a run is a part of one. On a node "
-            f"of the cluster: --address {host}:6379, or --address auto"
+        return (
+            "ray:// is for programs outside of a cluster, and a run is a part of one. On a node of the cluster: "
+            f"--address {host}:6379, or --address auto"
         )
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdigit():
-        return
+    if "://" in host or not host.strip("[]") or not port.isdecimal() or not 0 < int(port) < 2**16:
+        return "the address of Ray's head is HOST:PORT, such as 10.0.0.1:6379, or auto"
     failed = knock(host.strip("[]"), int(port))
     if failed is not None:
-        raise InputError(f"--address {address}: no Ray cluster can be reached there: nothing answers ({failed})")
-    nodes = _nodes(f"{host}:{port}")
-    if nodes is None:
-        return
+        return f"no Ray cluster can be reached there: nothing answers ({failed})"
+    if any(map(signed, session_folders(address))):
+        return OWN
+    nodes = _nodes(address)
     if isinstance(nodes, str):
-        raise InputError(
-            f"--address {address}: no Ray cluster can be reached there: what answers is not the control service of "
-            "Ray's head, which `ray start --head` names when it starts (port 6379 where none is asked for), or it "
-            f"takes no driver with this Ray ({version('ray')}) and token (RAY_AUTH_MODE, RAY_AUTH_TOKEN)"
-            + (f": {nodes}" if nodes else "")
+        return (
+            "no Ray cluster can be reached there: what answers is not the control service of Ray's head, which "
+            "`ray start --head` names when it starts (port 6379 where none is asked for), or it takes no driver with "
+            f"this Ray ({version('ray')}) and token (RAY_AUTH_MODE, RAY_AUTH_TOKEN){nodes and f': {nodes}'}"
         )
+    if nodes is None:
+        return None
     if not here(nodes):
         names = sorted(node["NodeManagerHostname"] for node in nodes if node["Alive"])
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise InputError(
-            f"--address {address}: this machine is no node of that cluster, and a run needs one beside it. Run the "
-            f"same command on a node ({', '.join(names[:5]) or 'none lives now'}{more}), or make this machine one that "
-            f"trains nothing: ray start --address={host}:{port} --num-cpus=0 --num-gpus=0"
+        return (
+            "this machine is no node of that cluster, and a run needs one beside it. Run the same command on a node "
+            f"({', '.join(names[:5]) or 'none lives now'}{more}), or make this machine one that trains nothing: "
+            f"ray start --address={address} --num-cpus=0 --num-gpus=0"
         )
+    at = outward(address)
+    outside, _, port = at.rpartition(":")
+    failed = None if at == address else knock(outside.strip("[]"), int(port))
+    if failed is not None:
+        return f"Ray joins it at {at}, and nothing answers there ({failed}): start it with ray start --head"
+    return None
 
 
 def here(nodes: Sequence[dict[str, Any]]) -> bool:
@@ -68,11 +105,11 @@ def here(nodes: Sequence[dict[str, Any]]) -> bool:
     return any(node["Alive"] and os.path.exists(node["RayletSocketName"]) for node in nodes)
 
 
-def knock(host: str, port: int) -> OSError | None:
+def knock(host: str, port: int) -> OSError | UnicodeError | None:
     """What keeps us from connecting; None where something listens."""
     try:
         socket.create_connection((host, port), timeout=2.0).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
         return error
     return None
 

@@ -1,7 +1,13 @@
 """What is asked of Ray beside its public interface. Where a release does not have it, that is the answer."""
 
 import importlib
+import os
+import re
+from pathlib import Path
 from typing import Any
+
+_SESSION = re.compile(r"--[\w-]+=(/.*/session_[^/]+)(/.*)?")
+"""An option of a process of Ray's that names a place in its session's folder."""
 
 
 def part(module: str, *names: str) -> Any:
@@ -35,6 +41,45 @@ def free() -> dict[str, dict[str, float]]:
     """What nobody has of each node, by the node's id; empty where this Ray does not tell."""
     ask = part("ray._private.state", "available_resources_per_node")
     return ask() if ask else {}
+
+
+def addresses_here() -> list[str] | None:
+    """Where `auto` leads, as Ray looks for it: RAY_ADDRESS alone where it is set, else the last `ray start` of this
+    machine, then the clusters of its other nodes, with a token where there is one; None where this Ray does not tell.
+    """
+    given = os.environ.get("RAY_ADDRESS", "")
+    if given not in ("", "auto"):
+        return [given]
+    bring_token()
+    services = "ray._private.services"
+    last, running = part(services, "find_bootstrap_address"), part(services, "find_gcs_addresses")
+    if last is None or running is None:
+        return None
+    return list(dict.fromkeys(one for one in (last(None), *sorted(running())) if one))
+
+
+def session_folders(address: str) -> set[Path]:
+    """Where the processes of this machine keep their files that serve the cluster at an address; none where this Ray
+    does not tell."""
+    listed = part("ray._private.services", "psutil", "process_iter")
+    commands = [process.info["cmdline"] or () for process in (listed(["cmdline"]) if listed else ())]
+    serving = [command for command in commands if f"--gcs-address={address}" in command]
+    return {Path(match[1]) for command in serving for match in map(_SESSION.match, command) if match}
+
+
+def bring_token() -> None:
+    """Let this process and its children show a token where there is one, as Ray does where it finds a cluster by
+    itself."""
+    setup = "ray._private.authentication.authentication_token_setup"
+    tokens, enable = part(setup, "AuthenticationTokenLoader"), part(setup, "_enable_token_auth")
+    if tokens and enable and "RAY_AUTH_MODE" not in os.environ and tokens.instance().has_token(ignore_auth_mode=True):
+        enable()
+
+
+def outward(address: str) -> str:
+    """The address that Ray itself takes for one: it goes to this machine's outward one in place of localhost."""
+    ask = part("ray._private.services", "canonicalize_bootstrap_address")
+    return str(ask(address)) if ask else address
 
 
 NODES_AT = """
