@@ -3,7 +3,8 @@
 
 The driver hands a trial over once it is stored, from a thread of its own, to a process of its own
 (bench.driver.logger_child): a slow service holds nothing up, what a tracker prints reaches no display, and what it asks
-for gets no answer. What cannot be logged is a note to the user; the results folder has it all the same.
+for gets no answer. What cannot be logged, or is more than may wait for a service that is slower than the trials, is a
+note to the user; the results folder has it all the same.
 """
 
 import importlib.util
@@ -11,8 +12,9 @@ import json
 import subprocess
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from typing import IO
@@ -29,9 +31,12 @@ Log = Callable[[Record], None]
 READY_SECONDS = 60.0
 """How long a tracker may take to be imported and to say whether it could log."""
 ANSWER_SECONDS, STOPPED_SECONDS = 120.0, 10.0
-"""How long the end of a run waits for one trial to be logged; and that of a run which is told to stop."""
+"""How long the end of a run waits for what is not logged yet; and that of a run which is told to stop."""
 END_SECONDS = 5.0
 """How long a tracker may take to end once there is nothing more to log."""
+
+MOST_BYTES, ROW_BYTES = 2**28, 10_000
+"""What trials that wait to be logged may take of the driver's memory; and about what each takes beside its tables."""
 
 _CHILD = "finebench.bench.driver.logger_child"
 
@@ -144,7 +149,7 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
     if name is None:
         yield lambda record: None
         return
-    child, handed_over, given_up = _Child(name, study, folder), list[Future[None]](), threading.Event()
+    child, given_up = _Child(name, study, folder), threading.Event()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="finebench-tracker") as pool:
         first = pool.submit(child.ready, READY_SECONDS)
 
@@ -156,24 +161,51 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
                 if not given_up.is_set():  # else it is counted already, and its process was ended by `close`
                     note(f"{record.trial['trial_id']}: --logger {name}: not logged: {error}")
 
+        line = _Line(pool, log, lambda text: note(f"--logger {name}: {text}"))
         patience = STOPPED_SECONDS
         try:
-            yield lambda record: handed_over.append(pool.submit(log, record))
+            yield line.add
             patience = ANSWER_SECONDS
         finally:
-            left = _wait(handed_over, patience)
-            if left:
+            if line.late(patience):
                 given_up.set()
-                note(f"--logger {name}: no answer within {patience:g} s; {left} trials were not logged")
             pool.shutdown(wait=False, cancel_futures=True)
             child.close()
 
 
-def _wait(handed_over: list[Future[None]], patience: float) -> int:
-    """Wait for one after the other; returns how many are left once one has taken longer than `patience` seconds."""
-    for done, future in enumerate(handed_over):
-        try:
-            future.result(patience)
-        except TimeoutError:
-            return len(handed_over) - done
-    return 0
+class _Line:
+    """Trials that a tracker has yet to log, in the order in which they ended; as many as memory is meant for."""
+
+    def __init__(self, pool: ThreadPoolExecutor, log: Log, note: Callable[[str], None]) -> None:
+        self._pool, self._log, self._note = pool, log, note
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._bytes = self._left_out = 0
+
+    def add(self, record: Record) -> None:
+        """Have a trial logged, or leave it out where there is no room for it."""
+        while self._waiting and self._waiting[0][0].done():
+            logged, size = self._waiting.popleft()
+            logged.result()
+            self._bytes -= size
+        size = record.nbytes + ROW_BYTES
+        if self._waiting and self._bytes + size > MOST_BYTES:
+            if not self._left_out:
+                self._note(
+                    f"it takes longer than trials do; {len(self._waiting)} wait for it, and what ends before it has "
+                    "caught up is not logged"
+                )
+            self._left_out += 1
+            return
+        self._waiting.append((self._pool.submit(self._log, record), size))
+        self._bytes += size
+
+    def late(self, patience: float) -> int:
+        """How many are not logged within so many seconds; a note says it, and how many were left out before."""
+        if self._left_out:
+            self._note(f"{self._left_out} trials were not logged, because it took longer than they did")
+        logged, late = wait([one for one, _ in self._waiting], patience)
+        for one in logged:
+            one.result()
+        if late:
+            self._note(f"{len(late)} trials were not logged within {patience:g} s of the run's end")
+        return len(late)

@@ -5,6 +5,7 @@ import json
 import re
 import struct
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.util import doors
 from finebench.bench.util.doors import Plugin, load_plugin
 from finebench.bench.util.errors import InputError
+from tests.bench.stored import make_record, trial_id
 from tests.bench.tiny import tiny_study
 
 GROUP = "mini-cola_lora_0.1_steps=6_alpha=16.0_dropout=0.0_lr=0.001_r=8_target=query+value"
@@ -245,7 +247,7 @@ def test_wandb_offline_needs_no_login(tmp_path: Path, fake: object, monkeypatch:
     [
         ("FAKE_FAILS", "TRIAL: --logger wandb: not logged: ConnectionError: no such host"),
         ("FAKE_DIES", "TRIAL: --logger wandb: not logged: its process ended with code 9: words of the tracker"),
-        ("FAKE_HANGS", "--logger wandb: no answer within 0.5 s; 1 trials were not logged"),
+        ("FAKE_HANGS", "--logger wandb: 1 trials were not logged within 0.5 s of the run's end"),
     ],
 )
 def test_a_tracker_that_fails_is_a_note(
@@ -263,6 +265,61 @@ def test_a_tracker_that_fails_is_a_note(
     row, _ = stored(tmp_path / "r")
     assert outcome.statuses == {"ok": 1}
     assert note == says.replace("TRIAL", row["trial_id"])
+
+
+class Slow:
+    """In place of a tracker's process: each trial takes it `seconds`, or until it is let `go`."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self.seconds, self.go, self.logged = seconds, threading.Event(), list[str]()
+
+    def ready(self, seconds: float) -> None:
+        """At once."""
+
+    def log(self, record: Record) -> None:
+        self.go.wait(self.seconds)
+        self.logged.append(record.trial["trial_id"])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_slow_tracker_holds_the_end_up_once_and_not_for_each_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, notes = Slow(seconds=0.3), list[str]()
+    monkeypatch.setattr(loggers, "_Child", lambda *rest: child)
+    monkeypatch.setattr(loggers, "ANSWER_SECONDS", 1.0)
+    with loggers.tracking("wandb", "tiny", ResultsFolder(str(tmp_path)), notes.append) as log:
+        for number in range(20):
+            log(make_record(number))
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 3.0  # and not 20 times 0.3 s
+    (note,) = notes
+    found = re.fullmatch(r"--logger wandb: (\d+) trials were not logged within 1 s of the run's end", note)
+    assert found is not None
+    assert 20 - len(child.logged) <= int(found[1]) < 20  # the one that was under way may have been logged
+
+
+def test_what_waits_for_a_slow_tracker_is_bounded_and_the_rest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, notes = Slow(), list[str]()
+    monkeypatch.setattr(loggers, "_Child", lambda *rest: child)
+    monkeypatch.setattr(loggers, "MOST_BYTES", 3.5 * (make_record(0).nbytes + loggers.ROW_BYTES))
+    with loggers.tracking("wandb", "tiny", ResultsFolder(str(tmp_path)), notes.append) as log:
+        for number in range(7):
+            log(make_record(number))
+        assert notes == [
+            "--logger wandb: it takes longer than trials do; 3 wait for it, and what ends before it has caught up is "
+            "not logged"
+        ]
+        child.go.set()
+        while len(child.logged) < 3:
+            time.sleep(0.01)
+        log(make_record(7))
+    assert child.logged == [trial_id(number) for number in (0, 1, 2, 7)]
+    assert notes[1:] == ["--logger wandb: 4 trials were not logged, because it took longer than they did"]
 
 
 def test_a_group_is_a_configuration() -> None:
