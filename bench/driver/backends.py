@@ -18,13 +18,14 @@ from finebench.bench.scheduling.gpu_share import Shares, check_fits
 from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
-from finebench.bench.scheduling.slots import packs
 from finebench.bench.study.load import method_resources
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError, ResultsError
 from finebench.bench.util.signals import Stop
 
+RAYS_MEMORY = 0.7
+"""The part of a machine's memory that Ray gives to trials; the rest is its object store's."""
 LAST_WORDS = 5.0
 """Seconds in which a run whose Ray is gone gives its folder up, where that can be reached."""
 
@@ -82,6 +83,7 @@ def _run_here(
     opening: Opening,
 ) -> None:
     from finebench.bench.driver.local import run_in_process
+    from finebench.bench.driver.ray.nodes import asks
     from finebench.bench.training.worker.pack_runner import calibrate
     from finebench.bench.training.worker.worker_cache import WorkerCache, gpu_count
 
@@ -89,7 +91,9 @@ def _run_here(
     cache = WorkerCache(shipment, next(iter(shares.values())))
     calibration = Calibration(recorder.folder, lambda trial: calibrate(cache, trial))
     scheduler.sizes = AsWritten(ready.study)
-    opening.begin(recorder, (slots(), gpu_count()))
+    gpus = gpu_count()
+    here = asks.Room(slots(), gpus, {"memory": RAYS_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")})
+    opening.begin(recorder, asks.slots(ready.study, gpus, [here]))
     stop.arm()
     run_in_process(scheduler, recorder, cache, shares, calibration.rate, stop)
 
@@ -115,16 +119,17 @@ def _run_ray(
 
         files = pack_files(ready.model.folder) if options.address else None
         gpus = session.gpus_available()
-        places: tuple[float, float] = (slots(), gpus)
+        brings = None
         if options.address is None:
             check_fits(ready.study, session.cpus_available(), gpus)
-            capacity.check_here(ready.study, roster.there())
+            capacity.check_here(ready.study, nodes := roster.there())
         else:
             for note in capacity.check(ready.study, nodes := roster.there(), lambda: autoscaler.find(nodes)):
                 recorder.observer.on_note(note)
             brings = capacity.able_to_come(ready.study, nodes, autoscaler.find(nodes, patience=0.0))
-            places = capacity.places(capacity.able(ready.study, nodes), brings)
-            ray_options = replace(ray_options, places=capacity.demand(places[0], brings))
+            cpus = capacity.cpus(capacity.able(ready.study, nodes), brings)
+            ray_options = replace(ray_options, places=capacity.demand(cpus, brings))
+        at_once = capacity.slots(ready.study, nodes, gpus, brings)
         asked = [method_resources(ready.study, name) for name in ready.study.methods]
         if gpus == 0 and any(one.gpu == "auto" and not one.waits_for_gpu for one in asked) and options.address:
             recorder.observer.on_note(
@@ -140,18 +145,18 @@ def _run_ray(
             sizes.saw_gpu(gpu_memory)
 
         recorder.after = after
-        opening.begin(recorder, places)
+        opening.begin(recorder, at_once)
 
         def grow() -> int:
             if options.address is None:
                 return 0
-            able = capacity.able(ready.study, roster.there())
-            now = capacity.places(able, None)
-            opening.widen((max(now[0], places[0]), max(now[1], places[1])))
-            scheduler.queue.slots = packs(ready.study, *now)
-            return len(able)
+            nodes = roster.there()
+            now = capacity.slots(ready.study, nodes, gpus, None)
+            opening.widen({name: max(number, at_once[name]) for name, number in now.items()})
+            scheduler.queue.slots = max(now.values())
+            return len(capacity.able(ready.study, nodes))
 
-        scheduler.queue.slots = packs(ready.study, *places)
+        scheduler.queue.slots = max(at_once.values())
         grow()
         stop.arm()
         waits = "waiting for a training process with the CPUs and GPUs that the first trial asks for"

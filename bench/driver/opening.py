@@ -121,16 +121,16 @@ class Opening:
         content = self.ready.plan.to_json(self.waves, self._beyond)
         self.folder.write_json("plan.json", content | self._beside | {"looks": self._looks, "asked": self._asked})
 
-    def begin(self, recorder: Recorder, places: tuple[float, float] | None = None) -> None:
+    def begin(self, recorder: Recorder, slots: Mapping[str, int] | None = None) -> None:
         """Nothing refuses the run any more: write down what it is, and tidy up after others.
 
-        `places` are CPUs and GPUs to train on; None where nothing is left to train, as far as is known: a look may
-        bring more, and a second call the places.
+        `slots` are the trials of each method that train at once; None where nothing is left to train, as far as is
+        known: a look may bring more, and a second call the slots.
         """
         folder = self.folder
         width: dict[str, int] = self.stored["parallel"] if self.stored else {}
-        if places is not None:
-            width = width | parallel(self.ready.study, len(self.searches), *places, width)
+        if slots is not None:
+            width = width | parallel(self.ready.study, len(self.searches), slots, width)
         for cell, search in self.searches.items():
             search.parallel = width.get(cell.method, 1)
         identities = extended(self.stored, identity(self.ready.known, self.ready.study))
@@ -153,13 +153,13 @@ class Opening:
             outside = {self._stock.done[key].trial_id for key in self._stock.done.keys() - self.done.keys()}
             recorder.stored = BestDeltas(folder, self.done.values(), outside).saw
 
-    def widen(self, places: tuple[float, float]) -> None:
-        """Searches may have more configurations under way where there are more CPUs and GPUs than before; never fewer.
+    def widen(self, slots: Mapping[str, int]) -> None:
+        """Searches may have more configurations under way where there are more slots than before; never fewer.
 
         What has been suggested stays as it was: each suggestion holds how many results it rests on.
         """
         before: dict[str, int] = self._beside["parallel"]
-        wanted = parallel(self.ready.study, len(self.searches), *places, {})
+        wanted = parallel(self.ready.study, len(self.searches), slots, {})
         grown = {name: number for name, number in wanted.items() if number > before.get(name, 1)}
         if not grown:
             return

@@ -20,6 +20,7 @@ from finebench.bench.driver import opening
 from finebench.bench.driver.opening import Opening
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.ray import session
+from finebench.bench.driver.ray.nodes.asks import Room, slots
 from finebench.bench.driver.run import dump_study, run_study
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.results.deltas import BestDeltas
@@ -30,7 +31,7 @@ from finebench.bench.results.verify import verify
 from finebench.bench.results.writer import Writer
 from finebench.bench.scheduling.recorder import Observer, Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
-from finebench.bench.scheduling.slots import parallel, slots
+from finebench.bench.scheduling.slots import parallel
 from finebench.bench.study.load import load_study
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.util.errors import InputError
@@ -81,7 +82,7 @@ def ran(
     scheduler = opening.scheduler(trials, lambda trial, reason, runs: None)
     with Writer(results) as writer:
         recorder = Recorder(writer, scheduler, told, "tiny")
-        opening.begin(recorder, (2, 0))
+        opening.begin(recorder, dict.fromkeys(ready.study.methods, 2))
         while (pack := scheduler.next_pack()) is not None:
             recorder.store(pack, [record(trial, score(trial)) for trial in pack.trials])
     return opening.notes
@@ -349,28 +350,42 @@ def test_more_than_a_machine_has_is_refused_before_anything_is_written(
     ],
 )
 def test_places_for_trials(resources: dict[str, Any], cpus: int, gpus: int, places: int) -> None:
-    assert slots(tiny_study(resources=resources), "full", cpus, gpus) == places
+    assert slots(tiny_study(resources=resources), gpus, [Room(cpus, gpus)])["full"] == places
+
+
+def test_what_is_asked_for_beside_cpus_counts_and_each_node_for_itself() -> None:
+    def at_once(resources: dict[str, Any], *places: Room) -> int:
+        return slots(tiny_study(resources=resources), sum(place.gpus for place in places), places)["full"]
+
+    large, licensed = Room(16, 0, {"memory": 64 * 2**30}), Room(16, 0, {"licence": 1.0})
+    assert at_once({"memory": "48GiB"}, large) == 1
+    assert at_once({"memory": "48GiB"}, large, large) == 2
+    assert at_once({"custom": {"licence": 1}}, licensed, Room(16, 0)) == 1
+    assert at_once({"cpu": 3}, *[Room(4, 0)] * 4) == 4
+    assert at_once({"gpu": 0.4}, Room(16, 2)) == 4  # two of a share that does not straddle GPUs on each
+    assert at_once({"labels": {"zone": "a"}}, Room(4, 0, labels={"zone": "a"}), Room(8, 0)) == 4
+    assert at_once({"gpu": 0, "ranks": 4, "cpu": 2}, *[Room(5, 0)] * 4) == 2  # ranks may stand on several
 
 
 def test_parallel_is_the_studys_word_else_what_was_recorded_else_places_over_cells() -> None:
     auto, said = (tiny_study(**searched({"loguniform": [1e-5, 1e-2]}, parallel=n)) for n in ("auto", 3))
-    assert parallel(auto, 1, 16, 0, {}) == {"full": 16}
-    assert parallel(auto, 3, 16, 0, {}) == {"full": 6}
-    assert parallel(auto, 40, 16, 0, {}) == {"full": 1}
-    assert parallel(auto, 1, 16, 0, {"full": 2, "gone": 9}) == {"full": 2}
-    assert parallel(said, 1, 16, 0, {"full": 2}) == {"full": 3}
-    assert parallel(tiny_study(), 1, 16, 0, {}) == {}
+    assert parallel(auto, 1, {"full": 16}, {}) == {"full": 16}
+    assert parallel(auto, 3, {"full": 16}, {}) == {"full": 6}
+    assert parallel(auto, 40, {"full": 16}, {}) == {"full": 1}
+    assert parallel(auto, 1, {"full": 16}, {"full": 2, "gone": 9}) == {"full": 2}
+    assert parallel(said, 1, {"full": 16}, {"full": 2}) == {"full": 3}
+    assert parallel(tiny_study(), 1, {"full": 16}, {}) == {}
 
 
 def test_a_study_goes_on_as_parallel_as_it_began(tmp_path: Path) -> None:
     space = searched({"loguniform": [1e-5, 1e-2]})
     results, widths = ResultsFolder(str(tmp_path)), []
     results.create()
-    for places, changes in (((16, 1), {}), ((16, 0), {}), (None, {}), ((2, 0), {"parallel": 5})):
+    for number, changes in ((1, {}), (16, {}), (None, {}), (2, {"parallel": 5})):
         ready = prepare(tiny_study(**searched(space["methods"]["full"]["lr"], **changes)), None)
         opening = open_(results, ready)
         recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
-        opening.begin(recorder, places)
+        opening.begin(recorder, number and {"full": number})
         plan = results.plan()
         assert plan is not None
         widths.append((plan["parallel"], {search.parallel for search in opening.searches.values()}))
@@ -384,9 +399,9 @@ def test_a_search_follows_the_places_of_its_cluster_and_never_shrinks(tmp_path: 
     ready = prepare(tiny_study(**searched({"loguniform": [1e-5, 1e-2]})), None)
     opening = open_(results, ready)
     recorder = Recorder(Writer(results), opening.scheduler(None, lambda *why: None), Observer(), "tiny")
-    opening.begin(recorder, (0.0, 0.0))
-    for cpus in (0.0, 8.0, 2.0, 32.0):
-        opening.widen((cpus, 0.0))
+    opening.begin(recorder, {"full": 1})
+    for number in (1, 8, 2, 32):
+        opening.widen({"full": number})
         plan = results.plan()
         assert plan is not None
         widths.append((plan["parallel"]["full"], {search.parallel for search in opening.searches.values()}))
@@ -406,7 +421,7 @@ def test_beaten_deltas_go_as_rows_arrive_and_the_best_is_there_at_any_moment(
     opening = open_(results, ready, keep="best")
     scheduler = opening.scheduler(None, lambda *why: None)
     recorder = Recorder(Writer(results), scheduler, Observer(), "tiny")
-    opening.begin(recorder, (2, 0))
+    opening.begin(recorder, dict.fromkeys(ready.study.methods, 2))
     seen = list[int]()
 
     def check() -> None:

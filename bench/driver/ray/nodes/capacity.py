@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from finebench.bench.driver.ray.nodes.asks import ACCELERATOR, Ask
+from finebench.bench.driver.ray.nodes.asks import ACCELERATOR, Ask, asked
+from finebench.bench.driver.ray.nodes.asks import slots as slots_on
 from finebench.bench.driver.ray.nodes.autoscaler import Autoscaler
 from finebench.bench.driver.ray.nodes.roster import Node, listed
-from finebench.bench.study.load import method_resources
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import StudyError
 
@@ -42,10 +42,8 @@ class Wish(NamedTuple):
 def wishes(study: Study, gpus: float) -> Iterator[Wish]:
     """What each method's trials ask for on a cluster with so many GPUs in all."""
     for name, own in study.methods.items():
-        asked = method_resources(study, name)
         here = f"methods.{name}.resources" if own.get("resources") else "resources"
-        ask = Ask(float(asked.cpu), asked.gpus(gpus), asked.beside, asked.labels or {}, asked.number)
-        yield Wish(name, here, ask)
+        yield Wish(name, here, asked(study, name, gpus))
 
 
 def check(study: Study, nodes: Sequence[Node], autoscaler: Callable[[], Autoscaler | None]) -> list[str]:
@@ -105,42 +103,57 @@ def _gpus(nodes: Sequence[Node]) -> float:
 
 def able(study: Study, nodes: Sequence[Node]) -> list[Node]:
     """The nodes that have room for a trial of some method."""
-    asked = list(wishes(study, _gpus(nodes)))
-    return [node for node in nodes if any(wish.ask.times(node) for wish in asked)]
+    wanted = list(wishes(study, _gpus(nodes)))
+    return [node for node in nodes if any(wish.ask.times(node) for wish in wanted)]
 
 
 def able_to_come(study: Study, nodes: Sequence[Node], autoscaler: Autoscaler | None) -> Autoscaler | None:
     """An autoscaler with those alone of its kinds of node that have room for a trial of some method."""
     if autoscaler is None or autoscaler.kinds is None:
         return autoscaler
-    asked = list(wishes(study, _gpus(nodes)))
-    kinds = tuple(kind for kind in autoscaler.kinds if any(wish.ask.times(kind) for wish in asked))
+    wanted = list(wishes(study, _gpus(nodes)))
+    kinds = tuple(kind for kind in autoscaler.kinds if any(wish.ask.times(kind) for wish in wanted))
     return replace(autoscaler, kinds=kinds)
 
 
-def places(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> tuple[float, float]:
-    """CPUs and GPUs that trials have now or, where that is more, may come to have by what a cluster file allows."""
-    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+def slots(study: Study, nodes: Sequence[Node], gpus: float, autoscaler: Autoscaler | None) -> dict[str, int]:
+    """Trials of each method that train at once now or, where that is more, on all that a cluster file allows; with so
+    many GPUs at the start of a run, by which `auto` is decided."""
+    now = slots_on(study, gpus, nodes)
+    kinds = (autoscaler.kinds if autoscaler else None) or ()
+    for name in now:
+        ask = asked(study, name, gpus)
+        left = autoscaler.most if autoscaler and autoscaler.most is not None else sum(kind.most for kind in kinds)
+        ranks = 0
+        for kind in sorted(kinds, key=ask.times, reverse=True):
+            number = min(left, kind.most)
+            left -= number
+            ranks += number * ask.times(kind)
+        now[name] = max(now[name], ranks // ask.ranks)
+    return now
+
+
+def cpus(nodes: Sequence[Node], autoscaler: Autoscaler | None) -> float:
+    """CPUs that trials have now or, where that is more, may come to have by what a cluster file allows."""
     kinds = (autoscaler.kinds if autoscaler else None) or ()
     left = autoscaler.most if autoscaler and autoscaler.most is not None else sum(kind.most for kind in kinds)
-    more_cpus = more_gpus = 0.0
+    more = 0.0
     for kind in sorted(kinds, key=lambda kind: (-kind.gpus, -kind.cpus)):
         number = min(left, kind.most)
         left -= number
-        more_cpus += number * kind.cpus
-        more_gpus += number * kind.gpus
-    return max(cpus, more_cpus), max(gpus, more_gpus)
+        more += number * kind.cpus
+    return max(sum(node.cpus for node in nodes), more)
 
 
-def demand(cpus: float, autoscaler: Autoscaler | None) -> float:
-    """Packs that are to wait, where trials have so many CPUs or may come to have them (`places`), so that an autoscaler
+def demand(most: float, autoscaler: Autoscaler | None) -> float:
+    """Packs that are to wait, where trials have so many CPUs or may come to have them (`cpus`), so that an autoscaler
     sees what it could bring nodes for; 0 without one."""
     if autoscaler is None:
         return 0.0
-    return max(cpus, UNKNOWN) if autoscaler.kinds is None else cpus
+    return max(most, UNKNOWN) if autoscaler.kinds is None else most
 
 
 def busy(study: Study, nodes: Sequence[Node], free: Sequence[Node]) -> bool:
     """Whether nodes have room for trials, and none of it is free."""
-    asked = [wish for wish in wishes(study, _gpus(nodes)) if wish.ask.fits_on(nodes)]
-    return bool(asked) and not any(wish.ask.fits_on(free) for wish in asked)
+    wanted = [wish for wish in wishes(study, _gpus(nodes)) if wish.ask.fits_on(nodes)]
+    return bool(wanted) and not any(wish.ask.fits_on(free) for wish in wanted)

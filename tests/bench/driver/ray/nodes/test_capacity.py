@@ -12,8 +12,9 @@ from finebench.bench.driver.ray.nodes.capacity import (
     busy,
     check,
     check_here,
+    cpus,
     demand,
-    places,
+    slots,
 )
 from finebench.bench.driver.ray.nodes.roster import Node
 from finebench.bench.util.errors import StudyError
@@ -148,12 +149,25 @@ def test_slots_in_use_by_others_are_told_from_slots_that_are_not_there() -> None
     assert not busy(study, full, full)  # no node has room for a trial, free or not
 
 
-def test_places_are_those_there_or_those_that_a_cluster_file_allows() -> None:
-    assert places(WITH_GPU, None) == (5, 1)
-    assert places([HEAD], Autoscaler(None)) == (0, 0)
+def test_cpus_are_those_there_or_those_that_a_cluster_file_allows() -> None:
+    assert cpus(WITH_GPU, None) == 5
+    assert cpus([HEAD], Autoscaler(None)) == 0
     l4, cpu = Kind("l4", 4, 1, 3), Kind("cpu", 16, 0, 10)
-    assert places([HEAD], Autoscaler((cpu, l4), 5)) == (3 * 4 + 2 * 16, 3)
-    assert places(WITH_GPU, Autoscaler((l4,), 1)) == (5, 1)
+    assert cpus([HEAD], Autoscaler((cpu, l4), 5)) == 3 * 4 + 2 * 16
+    assert cpus(WITH_GPU, Autoscaler((l4,), 1)) == 5
+
+
+def test_slots_are_those_of_nodes_or_of_what_a_cluster_file_allows() -> None:
+    """Of a method that asks for GPUs the kinds that have them, up to the bound of them all."""
+    l4, cpu = Kind("l4", 4, 1, 3), Kind("cpu", 16, 0, 10)
+    methods = {"full": {"lr": [1e-3]}, "bitfit": {"lr": [5e-3], "resources": {"cpu": 3, "gpu": 1}}}
+    study = tiny_study(methods=methods)
+    assert slots(study, SMALL, 0, None) == {"full": 4, "bitfit": 1}
+    assert slots(study, SMALL, 0, Autoscaler(None)) == {"full": 4, "bitfit": 1}
+    assert slots(study, SMALL, 0, Autoscaler((l4, cpu), 5)) == {"full": 5 * 16, "bitfit": 3}
+    assert slots(study, SMALL, 0, Autoscaler((l4, cpu))) == {"full": 3 * 4 + 10 * 16, "bitfit": 3}
+    assert slots(study, [*SMALL] * 9, 0, Autoscaler((l4,))) == {"full": 36, "bitfit": 3}
+    assert slots(tiny_study(resources={"gpu": 2}), [HEAD], 0, Autoscaler((l4,)))["full"] == 1
 
 
 def test_an_autoscaler_of_unknown_kinds_sees_more_than_two_packs() -> None:
