@@ -1,6 +1,7 @@
 """What `plan` tells of seeds that come until claims are settled: fewest, expected and most trials, hours and price, and
 the chance of a verdict by each look."""
 
+import math
 from typing import Any
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from finebench.bench.cli.terminal.console import say
 from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.schema import Study
-from finebench.bench.util.errors import StudyError
+from finebench.bench.util.errors import InputError, StudyError
 
 SIZES = ("fewest", "expected", "most")
 
@@ -19,6 +20,8 @@ def expected(study: Study, found: dict[str, Any], expect: list[str], price_per_h
     Raises StudyError where something is expected of a study whose seeds do not come in waves, InputError where it
     cannot be read.
     """
+    if price_per_hour is not None and not math.isfinite(price_per_hour):
+        raise InputError(f"--price-per-hour {price_per_hour}: a number is needed")
     waves, on_slots = found["waves"], found["on_slots"]
     if on_slots is not None:
         price = _price(on_slots["seconds"] * on_slots["machines"], price_per_hour)
@@ -58,8 +61,9 @@ def print_on_slots(console: Console, found: dict[str, Any]) -> None:
     one = found["on_slots"]
     if one is None:
         return
+    slots = "1 slot" if one["slots"] == 1 else f"{one['slots']:,} slots"
     these = f"{one['machines']:,} machines" if one["machines"] > 1 else "a machine"
-    say(console, f"on {one['slots']:,} slots, {these} of {found['cores']:g} cores like these:")
+    say(console, f"on {slots}, {these} of {found['cores']:g} cores like these:")
     price = "" if one["price"] is None else f", price {_money(one['price'])}"
     say(console, f"  {hours(one['seconds'])}{price}; {one['busy']:.0%} of the slots' time is training")
     say(console, f"  in any order at least {hours(one['bound'])}; simulated in the order of a run")

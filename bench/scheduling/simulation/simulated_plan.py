@@ -15,19 +15,31 @@ from finebench.bench.study.plan import Cell, Identities, Plan
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.study.waves import Waves
 from finebench.bench.training.worker.messages import Pack
+from finebench.bench.util.errors import StudyError
 
 MOST = 200_000
 """Trials of a plan up to which a run is simulated: in about a minute."""
 
 
 def on_slots(plan: Plan, core_seconds: Mapping[Cell, float], slots: int, cores: float) -> dict[str, Any]:
-    """What a run of all trials takes on so many slots, JSON-ready. A slot has the cores that a trial asks for, and a
-    trial takes that part of its `core_seconds` there; `machines` have so many `cores` each."""
-    wide = {name: method_resources(plan.study, name).cpu for name in plan.study.methods}
-    seconds = {cell: taken / wide[cell.method] for cell, taken in core_seconds.items()}
+    """What a run of all trials takes on so many slots, JSON-ready. A slot has the cores that a trial asks for, on each
+    of its ranks, and a trial takes that part of its `core_seconds` there; `machines` have so many `cores` each, and a
+    rank stands on one of them. Raises StudyError where no machine has room for one."""
+    asked = {name: method_resources(plan.study, name) for name in plan.study.methods}
+    seconds = {
+        cell: taken / (asked[cell.method].cpu * asked[cell.method].number) for cell, taken in core_seconds.items()
+    }
+    machines = 1
+    for name, one in asked.items():
+        held = math.floor(cores / one.cpu + 1e-9)
+        if held == 0:
+            raise StudyError(
+                f"--slots {slots}: trials of {name!r} ask for {one.cpu:g} CPUs on one machine, and machines like this "
+                f"one have {cores:g}: they could never start. Ask for less (--set methods.{name}.resources.cpu=…)"
+            )
+        machines = max(machines, math.ceil(slots * one.number / held))
     of = {cell.key: taken for cell, taken in seconds.items()}
     found = simulate(planned(plan, seconds, slots), lambda trial: of[trial.cell], alike(slots))
-    machines = math.ceil(slots * max(wide.values()) / cores)
     return {"slots": slots, "machines": machines, "seconds": found.seconds, "bound": found.bound, "busy": found.busy}
 
 

@@ -160,6 +160,47 @@ def test_trials_that_ask_for_more_cores_fill_more_machines(monkeypatch: pytest.M
     assert found["on_slots"]["bound"] == pytest.approx(found["per_cell"][0]["seconds"] / 2)
 
 
+@pytest.mark.parametrize(
+    ("resources", "slots", "machines", "share"),
+    [
+        ({"ranks": 4, "gpu": 0}, 1, 2, 4),  # two ranks on each machine
+        ({"ranks": 3, "gpu": 0}, 2, 3, 3),
+        ({"cpu": 1.5}, 4, 4, 1.5),  # a slot does not straddle machines
+        ({"cpu": 0.1}, 20, 1, 0.1),
+        ({"cpu": 0.1}, 21, 2, 0.1),
+    ],
+)
+def test_ranks_and_slots_stand_on_machines(
+    resources: dict[str, Any], slots: int, machines: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finebench.bench.driver.forecast.cores", lambda: 2)
+    study = tiny_study(methods={"full": {"lr": [1e-3]}}, resources=resources, seeds=1)
+    found = forecast(study, None, slots=slots)
+    assert found["on_slots"]["machines"] == machines
+    taken = found["per_cell"][0]["seconds"] / share
+    assert found["on_slots"]["bound"] == pytest.approx(taken)
+    assert found["on_slots"]["seconds"] == pytest.approx(START + taken)
+
+
+def test_trials_that_no_machine_has_room_for_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finebench.bench.driver.forecast.cores", lambda: 2)
+    about = {"tasks": ["mini-cola"], "methods": {"full": {"lr": [1e-3]}}, "seeds": 1}
+    assert plan(tmp_path, "--slots", "4", **about, resources={"cpu": 3}) == EXIT_BAD_INPUT
+    assert "trials of 'full' ask for 3 CPUs on one machine, and machines like this one have 2" in flat(capsys)
+    for price in ("inf", "nan"):
+        assert plan(tmp_path, "--slots", "4", "--price-per-hour", price, **about) == EXIT_BAD_INPUT
+        assert "--price-per-hour" in flat(capsys)
+    assert plan(tmp_path, "--slots", "1", **about) == 0
+    assert "on 1 slot, a machine of 2 cores like these:" in capsys.readouterr().out
+
+
+def flat(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said, without line breaks."""
+    return " ".join(capsys.readouterr().err.split())
+
+
 def test_a_plan_of_too_many_trials_is_not_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finebench.bench.scheduling.simulation.simulated_plan.MOST", 5)
     found = forecast(tiny_study(methods={"full": {"lr": [1e-3]}}, seeds=6), None, slots=4)
