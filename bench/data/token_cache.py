@@ -24,8 +24,10 @@ from finebench.bench.util.errors import DataError
 from finebench.bench.util.machine import TOKEN_PACKAGES
 from finebench.bench.util.user_cache import cache_folder, trim, used
 
+TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
+"""How the names of files end that a tokenizer may read."""
+
 _FORMAT = "1"
-_TOKENIZER_FILES = (".json", ".txt", ".model", ".tiktoken")
 _INSTEAD = "each worker tokenises for itself. FINEBENCH_CACHE=DIR chooses another folder"
 _NOT_TOKENIZER = ("generation_config.json", "model.safetensors.index.json", "modules.json", "train_script.json")
 
@@ -48,7 +50,7 @@ def tokenizer_key(folder: Path, parts: Sequence[str]) -> str:
     """A hash of `parts`, of every file of a model folder that a tokenizer may read, and of the libraries' versions."""
     digest = hashlib.blake2b("\0".join((_FORMAT, *map(version, TOKEN_PACKAGES), *parts)).encode(), digest_size=16)
     for path in sorted(folder.iterdir()):
-        if path.suffix in _TOKENIZER_FILES and path.name not in _NOT_TOKENIZER and path.is_file():
+        if path.suffix in TOKENIZER_FILES and path.name not in _NOT_TOKENIZER and path.is_file():
             data = path.read_bytes()
             digest.update(f"\0{path.name}\0{len(data)}\0".encode())
             digest.update(data)

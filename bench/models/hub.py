@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from finebench.bench.data.embedded import MODEL_DIR
+from finebench.bench.data.token_cache import TOKENIZER_FILES
 from finebench.bench.models.architecture import Architecture, from_config
 from finebench.bench.models.checkpoint_checks import missing_from
 from finebench.bench.util.errors import ModelError, ModelNotHere
@@ -73,12 +74,23 @@ def known_architecture(given: str) -> Architecture | None:
 
 def folder_revision(folder: Path) -> str:
     """Hash of the names and contents of a folder's config, tokenizer and weights; large files' hashes are kept."""
-    safetensors = any(folder.glob("*.safetensors"))
-    patterns = (*_TEXTS, _WEIGHTS[0] if safetensors else _WEIGHTS[1])
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
+    for path in _found(folder, _TEXTS):
         digest.update(f"{path.name}:{_file_hash(path)}\n".encode())
     return f"sha256:{digest.hexdigest()[:40]}"
+
+
+def shipped(folder: Path) -> list[Path]:
+    """The files of a model folder that a machine needs to train: its config, all that a tokenizer may read, and its
+    weights."""
+    return _found(folder, (*_TEXTS, *(f"*{suffix}" for suffix in TOKENIZER_FILES)))
+
+
+def _found(folder: Path, texts: tuple[str, ...]) -> list[Path]:
+    """A folder's texts and weights, sorted: safetensors, or where there are none .bin."""
+    safetensors = any(folder.glob(_WEIGHTS[0]))
+    patterns = (*texts, _WEIGHTS[0] if safetensors else _WEIGHTS[1])
+    return sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
 
 
 def _file_hash(path: Path) -> str:

@@ -2,6 +2,6 @@
 
 In: packs.
 Out: records.
-May import: util, driver.ray.nodes, study, results, training.worker, scheduling.
+May import: util, models, driver.ray.nodes, study, results, training.worker, scheduling.
 Libraries: ray.
 """

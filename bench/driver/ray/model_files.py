@@ -1,46 +1,91 @@
-"""A model's files as they go to workers that do not share a disk with the driver."""
+"""A model's files as they go to workers that do not share a disk with the driver: once to each node's memory, and from
+there to its disk where they are not yet.
 
-from dataclasses import replace
+On disk they are an entry of the node's cache, written under a temporary name and renamed into place by the one process
+that holds the entry's lock.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
 
 from finebench.bench.training.worker.messages import Shipment
+from finebench.bench.util.user_cache import cache_folder, trim, used
 
 
-def pack_files(folder: Path) -> dict[str, bytes]:
-    """A model folder's files as bytes, to be sent once per node to workers that do not share a disk with the driver."""
-    wanted = (".json", ".safetensors", ".txt", ".model", ".bin")
-    files = (path for path in sorted(folder.iterdir()) if path.suffix in wanted and path.is_file())
-    return {path.name: path.read_bytes() for path in files}
+@dataclass(frozen=True)
+class ModelFiles:
+    """A hash of their content, their bytes, and by name references to arrays in Ray's memory, which a process maps
+    without copying them."""
+
+    digest: str
+    sizes: Mapping[str, int]
+    contents: Mapping[str, Any]
 
 
-def localise(shipment: Shipment, files: dict[str, bytes] | None) -> Shipment:
+def pack_files(folder: Path) -> ModelFiles:
+    """Give a model folder's files to Ray, one at a time: together they may be more than this process has room for."""
+    import ray
+
+    from finebench.bench.models.hub import shipped
+
+    digest, sizes, contents = hashlib.blake2b(digest_size=16), dict[str, int](), dict[str, Any]()
+    for path in shipped(folder):
+        data = np.fromfile(path, dtype=np.uint8)
+        digest.update(f"{path.name}\0{len(data)}\0".encode())
+        digest.update(data.data)
+        sizes[path.name], contents[path.name] = len(data), ray.put(data)
+    return ModelFiles(digest.hexdigest(), sizes, contents)
+
+
+def localise(shipment: Shipment, files: ModelFiles | None) -> Shipment:
     """The shipment with its model folder on this node."""
-    return shipment if files is None else replace(shipment, model_folder=str(_unpack(files)))
+    import ray
+
+    return shipment if files is None else replace(shipment, model_folder=str(unpack(files, ray.get)))
 
 
-def _unpack(files: dict[str, bytes]) -> Path:
-    """Write shipped model files into this node's cache, once; returns the folder."""
-    import hashlib
-    import tempfile
+def unpack(files: ModelFiles, fetch: Callable[[Any], NDArray[np.uint8]]) -> Path:
+    """The files in this node's cache; `fetch` gives what a reference stands for, and is asked where they are not there.
 
-    from finebench.bench.util.user_cache import cache_folder, trim, used
-
-    digest = hashlib.blake2b(digest_size=16)
-    for name, data in files.items():
-        digest.update(name.encode() + len(data).to_bytes(8, "big"))
-        digest.update(data)
-    final = cache_folder() / "models" / digest.hexdigest()
-    if final.is_dir():
-        used(final)
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix="_", dir=final.parent))
-    for name, data in files.items():
-        (temporary / Path(name).name).write_bytes(data)
-    try:
-        temporary.rename(final)
-    except OSError:  # another worker of this node was first; its files are the same
-        if not final.is_dir():
-            raise
-    trim()
+    Raises OSError where they cannot be written, and then leaves nothing behind.
+    """
+    final = cache_folder() / "models" / files.digest
+    if not _whole(final, files):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(final.with_name(f"{final.name}.lock")):
+            if not _whole(final, files):  # another process may have written them while this one waited
+                _write(final, files, fetch)
+    used(final)
     return final
+
+
+def _whole(folder: Path, files: ModelFiles) -> bool:
+    """Whether a folder has all files and no other, at their sizes: a power cut may leave less."""
+    try:
+        return {path.name: path.stat().st_size for path in folder.iterdir()} == files.sizes
+    except FileNotFoundError:
+        return False
+
+
+def _write(final: Path, files: ModelFiles, fetch: Callable[[Any], NDArray[np.uint8]]) -> None:
+    temporary = final.with_name(f"_{final.name}")
+    shutil.rmtree(temporary, ignore_errors=True)  # of one that was killed, since the lock is ours
+    trim()
+    try:
+        temporary.mkdir()
+        for name, content in files.contents.items():
+            (temporary / name).write_bytes(fetch(content).data)
+        shutil.rmtree(final, ignore_errors=True)  # one that is not whole
+        os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    trim()

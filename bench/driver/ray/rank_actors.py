@@ -73,7 +73,7 @@ class RayFollowers:
 
     def __init__(self, shipment: Any, files: Any, share: Any) -> None:
         self.host = str(ray.util.get_node_ip_address())
-        self._cargo = ray.put(replace(shipment, results="", run="")), ray.put(files), share
+        self._cargo = ray.put(replace(shipment, results="", run="")), files, share
         self._actors: list[Any] = []
         self._nodes: list[str] = []
         self._running: list[Any] = []

@@ -24,6 +24,7 @@ from ray.tune.search import Searcher  # isort: skip
 
 from finebench.bench.driver.ray import local_ray, workarounds
 from finebench.bench.driver.ray.gate import Gate, placement, sent_whole
+from finebench.bench.driver.ray.model_files import ModelFiles
 from finebench.bench.driver.ray.nodes.fitness import Fitness
 from finebench.bench.driver.ray.nodes.proof import fingerprint
 from finebench.bench.driver.ray.oom_kills import KernelKills
@@ -146,7 +147,7 @@ def run_sweep(
     recorder: Recorder,
     sizes: PackSizes,
     shipment: Shipment,
-    files: dict[str, bytes] | None,
+    files: ModelFiles | None,
     options: RayOptions,
     stop: Stop,
     grow: Callable[[], int] = lambda: 0,

@@ -17,9 +17,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from finebench.bench.data.token_cache import tokenizer_key
 from finebench.bench.driver import forecast, preflight, rehearsal
-from finebench.bench.driver.ray.model_files import pack_files
 from finebench.bench.driver.validate import Prepared, prepare
 from finebench.bench.methods import methods
+from finebench.bench.models.hub import shipped
 from finebench.bench.study.load import build_study
 from finebench.bench.util.errors import DataError, InputError, MethodError, ModelError
 from tests.bench.broken_models import CASES, copied, set_config, sound
@@ -102,7 +102,7 @@ def test_links_to_nothing_and_folders_named_as_files_are_no_part_of_a_model(tmp_
     made = ready(model=str(tmp_path))
     assert made.model.revision == before.model.revision
     assert tokenizer_key(tmp_path, []) == tokenizer_key(copied(tmp_path.parent / "copy"), [])
-    assert "notes.txt" not in pack_files(tmp_path)
+    assert {path.name for path in shipped(tmp_path)} & {"notes.txt", "more.txt", "old.safetensors"} == set()
 
 
 def test_weights_that_link_to_nothing_are_missing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from finebench.bench.data.embedded import MODEL_DIR
 from finebench.bench.models.architecture import read_architecture
-from finebench.bench.models.hub import folder_revision, known_architecture, resolve_model
+from finebench.bench.models.hub import folder_revision, known_architecture, resolve_model, shipped
 from finebench.bench.util.errors import ModelError
 
 
@@ -41,6 +41,16 @@ def test_a_folders_revision_is_its_content(tmp_path: Path) -> None:
     assert changed not in (before, folder_revision(MODEL_DIR))
     (copy / "vocab.txt").write_text("[PAD]\n")
     assert folder_revision(copy) != changed
+
+
+def test_a_machine_is_sent_what_a_model_and_its_tokenizer_need(tmp_path: Path) -> None:
+    """Weights once, as they count in the revision: a folder from the hub may hold them as .bin too."""
+    texts = {"config.json", "merges.txt", "spiece.model", "words.tiktoken"}
+    for name in (*texts, "pytorch_model-00001-of-00001.bin", "training_args.bin", "README.md"):
+        (tmp_path / name).write_bytes(b"x")
+    assert {path.name for path in shipped(tmp_path)} == {*texts, "pytorch_model-00001-of-00001.bin"}
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert {path.name for path in shipped(tmp_path)} == {*texts, "model.safetensors"}
 
 
 @pytest.mark.parametrize("given", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all"])
