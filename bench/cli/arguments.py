@@ -142,8 +142,8 @@ LoggerOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one that "
-        "is installed as an entry point.",
+        help="Also log trials with this tracker: tensorboard, mlflow, wandb, or one of "
+        "an installed package or of a --plugin.",
     ),
 ]
 

@@ -42,7 +42,8 @@ def guarded(call: Callable[[], Any]) -> int:
         return EXIT_INTERRUPTED
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Click's usage errors
-            typer.echo(f"finebench: {_worded(error)}", err=True)
+            if said := _worded(error):  # none where a command without arguments has shown its help
+                typer.echo(f"finebench: {said}", err=True)
             return EXIT_BAD_INPUT
         raise
 

@@ -85,10 +85,13 @@ def _range(ends: tuple[float, float]) -> list[float | None]:
 
 def print_studies(as_json: bool) -> None:
     """Every study that can be run by its name, with the question that it asks."""
+    from finebench.bench.cli.new import TEMPLATE
     from finebench.bench.study.load import known_studies
 
     found = [
-        {"name": name, "question": question(path), "path": str(path)} for name, path in sorted(known_studies().items())
+        {"name": name, "question": question(path), "path": str(path)}
+        for name, path in sorted(known_studies().items())
+        if name != TEMPLATE
     ]
     if as_json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""What `verify` and `compact` print, and their exit codes."""
+"""What `verify`, `compact` and `merge` print, and their exit codes."""
 
 import shlex
 

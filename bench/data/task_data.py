@@ -13,7 +13,7 @@ from finebench.bench.data.readers import read_file
 from finebench.bench.data.rows import RawSplit, Split, TaskData, fingerprint, read_scores, read_texts
 from finebench.bench.data.shards import find_shards, read_shards
 from finebench.bench.tasks import Embedded, Files, Hub, OneFile, Task
-from finebench.bench.util.errors import DataError
+from finebench.bench.util.errors import DataError, choose
 
 __all__ = ["Split", "TaskData", "load_task", "user_task"]
 
@@ -57,9 +57,16 @@ def _read_builtin(task: Task, split: str, data_dir: Path | None) -> RawSplit:
     columns = (*task.text, task.label)
     if isinstance(task.source, Embedded):
         from finebench.bench.data.embedded import load_split
+        from finebench.bench.data.embedded.tasks import TASKS as GENERATED
 
+        place = f"generated task {task.name!r}, {split}"
+        if task.source.name not in GENERATED:
+            raise DataError(f"task {task.name!r}: {choose('generated task', task.source.name, GENERATED)}")
         found = load_split(task.source.name, split)
-        return RawSplit(f"generated task {task.name!r}, {split}", {name: found[name] for name in columns})
+        for name in columns:
+            if name not in found:
+                raise DataError(f"{place}: {choose('column', name, found)}")
+        return RawSplit(place, {name: found[name] for name in columns})
     if data_dir is not None and isinstance(task.source, Hub):
         return read_shards(_find(task, task.source, split, data_dir), columns)
     return _read_hub(task, split, columns)

@@ -85,7 +85,7 @@ def compute(
 
     Where a metric is undefined because the predictions (or labels) are constant or not finite, a correlation or MCC is
     0, AUROC 0.5, and an error is NaN. Raises StudyError for an unknown name and ValueError for shapes that do not
-    match.
+    match, StudyError for a value outside of its metric's range.
     """
     if labels.shape != predictions.shape or labels.ndim != 1 or len(labels) == 0:
         raise ValueError(f"labels {labels.shape} and predictions {predictions.shape} must be equally long vectors")
@@ -95,7 +95,7 @@ def compute(
         if said is None or len(said) != len(labels):
             shape = None if said is None else said.shape
             raise ValueError(f"{one.name} needs probabilities [{len(labels)}, classes], not {shape}")
-        made[one.name] = float(one.score(labels, said))
+        made[one.name] = one.checked(float(one.score(labels, said)))
     return made
 
 

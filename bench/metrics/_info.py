@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from finebench.bench.util.errors import StudyError, choose
+from finebench.bench.util.errors import StudyError, check_name, choose
 
 Array = NDArray[np.int64] | NDArray[np.float64]
 Floats = NDArray[np.float64]
@@ -26,10 +26,16 @@ resamples of the examples, each of which stands in one as often as its count say
 NEGATIVE = "neg_"
 """What the name of a metric's negative begins with, as scikit-learn's scorers have it."""
 
+ROUNDING = 1e-6
+"""By what share of its size a value may lie beyond the range of its metric, float32's rounding."""
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `score` imports what it needs when it is called. Raises StudyError for an unknown `needs`."""
+    """One metric. `score` imports what it needs when it is called.
+
+    Raises StudyError for an unknown `needs`, a name that no file could have, and a range without a least value.
+    """
 
     name: str
     needs: Needs
@@ -51,6 +57,22 @@ class Metric:
     def __post_init__(self) -> None:
         if self.needs not in get_args(Needs):
             raise StudyError(f"metric {self.name!r}: {choose('needs', self.needs, get_args(Needs))}")
+        check_name("metric", self.name)
+        if not (len(self.range) == 2 and self.range[0] < self.range[1]):
+            raise StudyError(
+                f"metric {self.name!r}: its range is (least, greatest), such as (0.0, 1.0), not {self.range}"
+            )
+
+    def checked(self, value: float) -> float:
+        """A value of this metric; raises StudyError for one outside of its range, to which intervals are cut."""
+        least, most = self.range
+        room = ROUNDING * max(1.0, abs(value))
+        if value < least - room or value > most + room:
+            raise StudyError(
+                f"metric {self.name!r} gave {value:g}, which is outside of its range, {least:g} to {most:g}; say "
+                "range=(least, greatest) in its METRIC"
+            )
+        return value
 
     @property
     def kind(self) -> Literal["classification", "regression"]:

@@ -113,7 +113,9 @@ def sentences(error: ValidationError, prefix: str = "", model: type[BaseModel] |
     """A sentence for each value that is wrong."""
     places: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for detail in error.errors(include_url=False):
-        places.setdefault(_place(detail["loc"]), []).append(dict(detail))
+        loc, unknown = detail["loc"], detail["type"] == "extra_forbidden"  # a user's key may look like a label
+        place = (*_place(loc[:-1]), loc[-1]) if unknown else _place(loc)
+        places.setdefault(place, []).append(dict(detail))
     found = []
     for place, details in places.items():
         stated = [one for one in details if one["type"] in STATED]
@@ -157,8 +159,8 @@ def _stated(detail: dict[str, Any], place: tuple[Any, ...], full: str, model: ty
         names = [part for part in place if isinstance(part, str)]
         own = tagged or (model if len(names) == 1 else None)
         owners = _models_at(names[:-1]) if own is None else (own,)
-        parent = full.rpartition(".")[0]
-        key = str(detail["loc"][-1])  # a key may look like one of Pydantic's labels, which are no part of a place
+        key = str(detail["loc"][-1])
+        parent = full.removesuffix(key).removesuffix(".")
         known = [name for owner in owners for name in _keys(owner)]
         wrong = choose("key", key, known) if owners else f"unknown key {key!r}"
         return [f"{parent}: {wrong}" if parent else wrong]

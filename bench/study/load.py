@@ -32,7 +32,10 @@ SPACES = Path(str(files("finebench"))) / "search_spaces"
 
 
 def known_studies() -> dict[str, Path]:
-    """Files of the studies that go by a bare name; one in the working directory's search_spaces/ hides a built-in."""
+    """Files of the studies that go by a bare name; one in the working directory's search_spaces/ hides a built-in.
+
+    The template that `finebench new` copies is found by its name, and asks no question.
+    """
     folders = [folder for folder in (Path("search_spaces"), SPACES) if folder.is_dir()]
     return {file.stem: file for folder in reversed(folders) for file in sorted(folder.glob("*.yaml"))}
 
@@ -165,6 +168,10 @@ def check(study: Study, where: str) -> None:
             found = _within(f"{where}: tasks[{index}]", task, entry)
             if not metric(found.metric).main:
                 raise StudyError(f"{where}: tasks[{index}]: a constant predictor gets the best {found.metric} there is")
+        names = found.metrics if isinstance(entry, str) else entry.metric
+        at = f"{where}: tasks[{index}]" + ("" if isinstance(entry, str) else ".metric")
+        for name in names:
+            _within(at, metric, name)
     for name in study.methods:
         cls = _within(f"{where}: methods", method, name)
         _check_ranks(study, name, method_resources(study, name, where), where)

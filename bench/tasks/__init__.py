@@ -8,11 +8,11 @@ May import: util, metrics.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Literal
+from typing import Literal, get_args
 
 from finebench.bench.metrics import scored_once
 from finebench.bench.util.doors import Door
-from finebench.bench.util.errors import StudyError, choose
+from finebench.bench.util.errors import StudyError, check_name, choose, shown
 
 Kind = Literal["classification", "regression"]
 
@@ -77,7 +77,7 @@ class Task:
     `text` holds one or two column names. `metrics` are names from bench.metrics, the main one first: it is the `score`,
     and what is chosen by; of one that falls as predictions improve, its negative. `labels` are the class names in order
     (None: found in the data). `version` grows whenever the same rows would be read or scored differently. `own` says
-    that a study declares it.
+    that a study declares it. Raises StudyError for what cannot be read or scored.
     """
 
     name: str
@@ -93,6 +93,17 @@ class Task:
     version: int = 1
     size_hint: SizeHint | None = None
     own: bool = False
+
+    def __post_init__(self) -> None:
+        check_name("task", self.name)
+        if self.kind not in get_args(Kind):
+            raise StudyError(f"task {self.name!r}: {choose('kind', str(self.kind), get_args(Kind))}")
+        for key in ("text", "metrics"):
+            given = getattr(self, key)
+            if not isinstance(given, tuple) or not given or not all(isinstance(one, str) for one in given):
+                raise StudyError(
+                    f"task {self.name!r}: {key} is a tuple of names, such as ('name',), not {shown(given)}"
+                )
 
     @property
     def metric(self) -> str:

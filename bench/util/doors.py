@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import metadata
+from inspect import isfunction
 from types import ModuleType
 from typing import TypeVar
 
@@ -44,6 +45,9 @@ class Plugin:
         return hashlib.blake2b(self.source.encode(), digest_size=8).hexdigest()
 
 
+OFFERED = ("METRIC", "TASK", "SCHEDULE")
+"""What doors look for by its name, one of each in a file; classes that have a name, and tables, they take all."""
+
 _plugins: dict[str, tuple[Plugin, ModuleType]] = {}
 """Those that are loaded by where they lie, the latest last."""
 
@@ -65,7 +69,7 @@ def entry_points(group: str) -> tuple[ModuleType, ...]:
     for point in sorted(metadata.entry_points(group=group)):
         try:
             found[point.module] = importlib.import_module(point.module)
-        except Exception as error:  # a stranger's module may raise anything
+        except (Exception, SystemExit) as error:  # a stranger's module may raise anything, and end like a script
             package = point.dist.name if point.dist else "an installed package"
             at = f" ({_place(error, point.module)})"
             raise StudyError(f"entry point {group}: {point.name} = {point.value}, of {package}{at}") from error
@@ -89,22 +93,39 @@ def load_plugin(plugin: Plugin) -> None:
     """Run a plugin once in this process, however its path is spelt, and open every door to it; an edited one takes the
     place of its older text.
 
-    Raises StudyError with file and line where it fails.
+    Raises StudyError with file and line where it fails, and where nothing in it is for any door.
     """
     if any(known.hash == plugin.hash for known in plugins()):
         return
     module = ModuleType(f"finebench_plugin_{plugin.hash}")
-    module.__file__ = plugin.file
+    module.__file__, module.__package__ = plugin.file, ""
     linecache.cache[plugin.file] = (len(plugin.source), None, plugin.source.splitlines(keepends=True), plugin.file)
     sys.modules[module.__name__] = module  # annotations are looked up there
     try:
         exec(compile(plugin.source, plugin.file, "exec", dont_inherit=True), vars(module))
-    except Exception as error:  # a stranger's code may raise anything
+    except (Exception, SystemExit) as error:  # a stranger's code may raise anything, and end like a script
         del sys.modules[module.__name__]
         raise StudyError(f"plugin {_place(error, plugin.file)}") from error
+    if not _offers(module):
+        del sys.modules[module.__name__]
+        raise StudyError(
+            f"plugin {plugin.file}: nothing in it can be used: a method, tracker or kind of claim (a class with a name "
+            f"of its own), a function that returns a Table, or one of {', '.join(OFFERED)} is needed"
+        )
     place = plugin.place or os.path.realpath(plugin.file)
     _plugins.pop(place, None)
     _plugins[place] = (plugin, module)
+
+
+def _offers(module: ModuleType) -> bool:
+    """Whether a module holds anything that a door looks for."""
+    own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == module.__name__]
+    ours = [one for one in own if any(base.__module__.startswith("finebench.") for base in one.__mro__[1:])]
+    returned = [one.__annotations__.get("return") for one in vars(module).values() if isfunction(one)]
+    tables = any(getattr(one, "__name__", one) == "Table" for one in returned)
+    named = any({"name", "says"} & vars(one).keys() for one in ours)
+    given = [type(getattr(module, name, None)).__module__ for name in OFFERED]
+    return tables or named or any(one.startswith("finebench.") for one in given)
 
 
 def plugins() -> tuple[Plugin, ...]:
@@ -117,7 +138,7 @@ def outside(group: str) -> tuple[ModuleType, ...]:
     return (*entry_points(group), *(module for _, module in _plugins.values()))
 
 
-def _place(error: Exception, file: str) -> str:
+def _place(error: BaseException, file: str) -> str:
     """Where a module failed, and how: the last of its own lines."""
     if isinstance(error, SyntaxError) and error.lineno is not None:
         file, line = error.filename or file, error.lineno
@@ -126,7 +147,8 @@ def _place(error: Exception, file: str) -> str:
         own = [f for f in frames if f.filename == file] or [f for f in frames if "importlib" not in f.filename]
         file, line = (own[-1].filename, own[-1].lineno or 0) if own else (file, 0)
     at = f"{file}, line {line}" if line else file
-    return f"{at}: {type(error).__name__}: {plain(str(error))}"
+    alone = "; a plugin is one file, and has no modules beside it" if "relative import" in str(error) else ""
+    return f"{at}: {type(error).__name__}: {plain(str(error))}{alone}"
 
 
 class Door(Mapping[str, T]):
@@ -163,11 +185,13 @@ class Door(Mapping[str, T]):
         """What a module holds. Raises StudyError where one from outside holds something that cannot be used."""
         try:
             return list(self._find(module))
-        except Exception as error:  # a stranger's module may hold anything
+        except (Exception, SystemExit) as error:  # a stranger's module may hold anything
             if module.__name__.startswith(self._package + "."):
                 raise
+            known = list(_plugins.values())
             _take_out(module)
-            raise StudyError(f"plugin {module.__file__}: {type(error).__name__}: {plain(str(error))}") from error
+            kind = "plugin" if any(loaded is module for _, loaded in known) else "entry point's module"
+            raise StudyError(f"{kind} {module.__file__}: {type(error).__name__}: {plain(str(error))}") from error
 
     def __getitem__(self, name: str) -> T:
         return self._all()[name]

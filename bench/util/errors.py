@@ -116,6 +116,7 @@ MEANT: dict[str, tuple[str, ...]] = {
 }
 """What other tools and papers call a key or a value of ours: the names here, the likeliest first."""
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STEERS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """Escape sequences (colours, cursor, titles, links) and control characters."""
 
@@ -190,7 +191,18 @@ def guess(given: str, choices: Iterable[str]) -> str | None:
     names = list(choices)[:MOST]
     meant = MEANT.get(given.lower().replace("-", "_").replace(" ", "_"), ())
     same = next((name for name in meant if name in names), None)
-    return same or next(iter(get_close_matches(given[:LONGEST], names, n=1, cutoff=0.6)), None)
+    lower = {name.lower(): name for name in reversed(names)}
+    near = get_close_matches(given[:LONGEST], names, n=1, cutoff=0.6)
+    return same or lower.get(given.lower()) or next(iter(near), None)
+
+
+def check_name(what: str, name: object) -> None:
+    """Raise StudyError for the name of a thing from a file that could not stand in a study or in a path."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise StudyError(
+            f"{what} {shown(name)}: a name of letters, digits, dots, underscores and hyphens, the first a letter or a "
+            "digit, is needed"
+        )
 
 
 def plain(text: str, most: int = LONGEST) -> str:

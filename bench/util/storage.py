@@ -65,6 +65,8 @@ class Store:
         self.notify: Callable[[str], None] = lambda text: None
         self.patience = patience  # who cannot wait so long sets another
         self._down = False
+        if not uri:
+            raise ResultsError("'' is no folder; give a path or a URI")
         try:
             self.fs, root = _open(uri)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -72,6 +74,8 @@ class Store:
         self.local = isinstance(self.fs, fs.LocalFileSystem)
         self._flat = self.fs.type_name in OBJECT_STORES
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
+        if self.local and Path(self.root).is_file():
+            raise ResultsError(f"{uri!r} is a file, and not a folder")
         if not self.root:
             raise ResultsError(f"folder {uri!r} cannot be opened: it names no bucket")
 

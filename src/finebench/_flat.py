@@ -23,7 +23,8 @@ MOST_NAMED = 10
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same frame with each column of JSON objects as columns of its own."""
+    """A copy of the frame with each column of JSON objects as columns of its own."""
+    frame = frame.copy(deep=False)
     for column, prefix in PREFIX.items():
         if column in frame and len(frame):
             at = list(frame.columns).index(column)
@@ -44,7 +45,7 @@ def check_names(
 ) -> None:
     """Raise InputError for the first that is not there, with `most` of the choices; `where` begins the message."""
     for one in given:
-        if one not in there:
+        if not isinstance(one, str) or one not in there:
             names = sorted(map(str, there))
             more = f" and {len(names) - most:,} more" if most is not None and len(names) > most else ""
             raise InputError(where + choose(what, str(one), names[:most]) + more)

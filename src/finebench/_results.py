@@ -14,6 +14,7 @@ import pandas as pd
 
 from finebench import keys
 from finebench._claim import Claim, judge_one
+from finebench._columns import COLUMNS
 from finebench._flat import MOST_NAMED, check_names, flat, paths, plain
 from finebench._plots import Plots
 from finebench._said import Said, counted
@@ -207,8 +208,10 @@ class Results(Said):
         from finebench.bench.training.worker.weights import load_delta
 
         loaded = self._one("model")
-        check_names("trial", [trial_id], set(loaded.trials["trial_id"]), MOST_NAMED)
-        store, name = Store(loaded.uri), f"deltas/{trial_id}.safetensors"
+        known = set(loaded.trials["trial_id"])
+        meant = [one for one in known if one.startswith(str(trial_id))] if trial_id else []
+        check_names("trial", [meant[0] if len(meant) == 1 else trial_id], known, MOST_NAMED)
+        store, name = Store(loaded.uri), f"deltas/{meant[0]}.safetensors"
         data = store.read_bytes(name)
         if data is None:
             raise ResultsError(f"{store.shown(name)}: no delta was kept; `finebench run --keep all` keeps them")
@@ -229,7 +232,8 @@ class Results(Said):
         return self._loaded[0]
 
     def _of(self, name: str) -> pd.DataFrame:
-        return self._frame(lambda at: self._contents[at].frames[name])
+        made = self._frame(lambda at: self._contents[at].frames[name])
+        return made if len(made) else made.reindex(columns=[*COLUMNS.get(name, made.columns)])
 
     def _frame(self, of: Callable[[int], pd.DataFrame]) -> pd.DataFrame:
         made = [flat(of(at)) for at in range(len(self.folders))]
@@ -246,9 +250,9 @@ def load(folder: str | Path, *more: str | Path, plugins: str | Path | Iterable[s
     a plugin fails.
     """
     given = (folder, *more)
-    wrong = next((one for one in given if not isinstance(one, str | os.PathLike)), None)
-    if wrong is not None:
-        raise InputError(f"fb.load takes folders one by one, fb.load(a, b), not {type(wrong).__name__}")
+    for one in given:
+        if not isinstance(one, str | os.PathLike):
+            raise InputError(f"fb.load takes folders one by one, fb.load(a, b), not {type(one).__name__}")
     with libraries_first():
         load_given(paths(plugins))
         return Results([read.load_results(str(one)) for one in given])

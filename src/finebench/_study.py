@@ -1,11 +1,12 @@
 """`fb.Study`: a study from its file or from typed arguments, planned and run by the command's own code."""
 
 import inspect
+import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self, Unpack, get_type_hints
+from typing import Any, Literal, Self, Unpack, get_type_hints
 
 from finebench import keys
 from finebench._flat import paths, plain
@@ -23,7 +24,7 @@ from finebench.bench.study.load import build_study, find_study, load_study
 from finebench.bench.study.plugins import load_named
 from finebench.bench.study.shards import Shard
 from finebench.bench.study.trial_id import CellKey
-from finebench.bench.util.errors import MethodError, StudyError
+from finebench.bench.util.errors import InputError, MethodError, StudyError
 
 
 class Study(Said):
@@ -52,18 +53,18 @@ class Study(Said):
         cls,
         study: str | os.PathLike[str],
         *,
-        set: str | Iterable[str] = (),
+        set: str | Iterable[str] | Mapping[str, Any] = (),
         model: str | os.PathLike[str] | None = None,
         plugins: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
     ) -> Self:
         """A study file, or one of finebench's own by its bare name.
 
-        `set` overrides keys as `--set` does: `["seeds=2", "training.evals=4"]`. `model` replaces the study's; `plugins`
-        are files that a stored study (RESULTS/study.yaml) rests on. Raises InputError with one message for all that is
-        wrong.
+        `set` overrides keys as `--set` does: `["seeds=2", "training.evals=4"]`, or `{"seeds": 2}`. `model` replaces the
+        study's; `plugins` are files that a stored study (RESULTS/study.yaml) rests on. Raises InputError with one
+        message for all that is wrong.
         """
         made = cls.__new__(cls)
-        sets = [set] if isinstance(set, str) else set
+        sets = _overrides(set)
         made._where = str(find_study(os.fspath(study)))
         made._study = load_study(os.fspath(study), sets, None if model is None else os.fspath(model), paths(plugins))
         return made
@@ -157,6 +158,17 @@ Study.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         for default in ([inspect.Parameter.empty] if name in keys.Study.__required_keys__ else [...])
     ]
 )
+
+
+def _overrides(given: str | Iterable[str] | Mapping[str, Any]) -> list[str]:
+    """Overrides as `--set` has them; raises InputError for what is none."""
+    if isinstance(given, Mapping):
+        return [f"{key}={json.dumps(plain(value))}" for key, value in given.items()]
+    made = [given] if isinstance(given, str) else list(given)
+    for one in made:
+        if not isinstance(one, str):
+            raise InputError(f'set: "key.path=value" is needed, or a mapping of key.path to value, not {one!r}')
+    return made
 
 
 def _listed(names: Collection[str], what: str) -> str:

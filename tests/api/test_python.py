@@ -1,6 +1,7 @@
 """`import finebench as fb`: a study from typed arguments or a file, run and read without the command line."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 import finebench as fb
+from finebench._columns import COLUMNS
 from finebench.bench.cli.show import status
 from finebench.bench.driver.run import dump_study
 from finebench.bench.results.folder import ResultsFolder
@@ -281,10 +283,10 @@ def test_a_study_takes_what_python_and_numpy_have(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("plugins_go")
-def test_a_study_may_name_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_may_name_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugins_go: None) -> None:
     """Of the working directory, as its other relative paths are."""
     monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text('"""No method yet."""\n', encoding="utf-8")
+    shutil.copy(Path(__file__).parents[1] / "bench" / "doors" / "half_way.py", "mine.py")
     (found,) = fb.Study(**STUDY, plugins=[Path("mine.py")]).spec.plugins
     assert found.file == "mine.py"
 
@@ -436,3 +438,52 @@ def test_options_are_checked_as_the_commands_are(tmp_path: Path, options: dict[s
     with pytest.raises(fb.InputError, match=says):
         fb.Study(**STUDY).run(str(tmp_path / "r"), **options)
     assert not (tmp_path / "r").exists()
+
+
+def test_a_frame_is_the_readers_own(run: tuple[fb.Results, str]) -> None:
+    results, _ = run
+    for name in ("trials_df", "evals_df", "scores_df"):
+        frame = getattr(results, name)()
+        column = frame.columns[1]
+        frame[column] = 77
+        del frame[frame.columns[0]]
+        again = getattr(results, name)()
+        assert column in again
+        assert set(again[column]) != {77}
+        assert again.columns[0] not in frame
+
+
+def test_a_frame_without_rows_has_the_columns_of_one_with_rows(run: tuple[fb.Results, str], tmp_path: Path) -> None:
+    results, _ = run
+    none = fb.Study(**STUDY | {"claims": [], "methods": {"head": {"lr": 1e-2}}}).run(tmp_path / "r", debug=True)
+    for name in ("claims_df", "pairs_df"):
+        empty_one, whole = getattr(none, name)(), getattr(results, name)()
+        assert len(empty_one) == 0
+        assert set(empty_one.columns) == {one for one in whole.columns if one != "budget_steps"}
+    costs = {one for one in results.costs_df().columns if one != "budget_steps"}
+    assert set(COLUMNS["efficiency"]) == costs
+
+
+def test_overrides_may_be_a_mapping() -> None:
+    study = fb.Study.from_yaml("quickstart", set={"seeds": 2, "tasks": ["mini-cola"], "claims": []})
+    assert (study.spec.seeds, study.spec.task_names) == (2, ["mini-cola"])
+    with pytest.raises(fb.InputError, match=r"set: .*a mapping of key.path to value, not 3"):
+        fb.Study.from_yaml("quickstart", set=[3])  # type: ignore[list-item]
+
+
+def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(fb.InputError, match="is a file, and not a folder"):
+        fb.load(tmp_path / "a.txt")
+    with pytest.raises(fb.InputError, match="'' is no folder"):
+        fb.load("")
+    with pytest.raises(fb.InputError, match=r"one by one, .* not NoneType"):
+        fb.load(None)  # type: ignore[arg-type]
+
+
+def test_a_trial_may_be_named_by_the_beginning_of_its_id(run: tuple[fb.Results, str]) -> None:
+    results, _ = run
+    model, _ = results.model(results.trials_df()["trial_id"][0][:12])
+    assert not model.training
+    with pytest.raises(fb.InputError, match="unknown task"):
+        results.predictions_df(task=["mini-mrpc"])  # type: ignore[arg-type]

@@ -1,13 +1,13 @@
 """A claim of a study."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.claim_kinds import KINDS, ClaimKind, kind
 from finebench.bench.study.parts.part import Part
-from finebench.bench.util.errors import choose
+from finebench.bench.util.errors import choose, shown
 
 COSTS = (
     "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
@@ -31,7 +31,7 @@ class Claim(Part):
     factor: float | None = None
     cost: str | None = None
     over: Literal["seeds", "lr"] = "seeds"
-    tasks: Literal["all", "pooled"] | list[str] = "all"
+    tasks: Literal["all", "pooled"] | Annotated[list[str], Field(min_length=1)] = "all"
     given: Literal["not_collapsed"] | None = None
     scale: Literal["points", "gain"] = "points"
     note: str | None = None
@@ -40,6 +40,14 @@ class Claim(Part):
     @classmethod
     def _known(cls, says: str) -> str:
         return kind(says).says
+
+    @field_validator("tasks")
+    @classmethod
+    def _once(cls, tasks: str | list[str]) -> str | list[str]:
+        twice = [one for one in tasks if tasks.count(one) > 1] if isinstance(tasks, list) else []
+        if twice:
+            raise ValueError(f"{shown(twice[0])} stands there twice")
+        return tasks
 
     @field_validator("margin", "factor", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.study.load import load_study
 from finebench.bench.study.plan import Plan
+from finebench.bench.study.plugins import load_given
 from finebench.bench.util import doors
 from finebench.bench.util.doors import Plugin, load_plugin
-from finebench.bench.util.errors import PluginNotHere, StudyError
+from finebench.bench.util.errors import DataError, PluginNotHere, StudyError
 from tests.bench.stored import fill
 
 HERE = Path(__file__).parent
@@ -160,12 +162,31 @@ def test_a_name_in_two_files_is_an_error_that_names_both(tmp_path: Path) -> None
         load_study(str(study))
 
 
+TASK_TEXT = """from finebench.bench.tasks import Embedded, Task
+TASK = Task(name='mine', kind='classification', text={text}, label='label', metrics=('mcc',), source=Embedded('x'))
+"""
+METRIC_TEXT = """from finebench.bench.metrics import Metric
+METRIC = Metric({}, 'classes', 'five', '5', lambda labels, predictions: 5.0, range={})
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("import math\n\nmath.nothing\n", r"bad\.py, line 3: AttributeError"),
         ("import math\ndef (\n", r"bad\.py, line 2: SyntaxError"),
         ("from nowhere_at_all import x\n", r"bad\.py, line 1: ModuleNotFoundError"),
+        ("import sys\n\nsys.exit(0)\n", r"bad\.py, line 3: SystemExit: 0"),
+        ("from .helper import x\n", r"bad\.py, line 1: ImportError: .*; a plugin is one file"),
+        ("METRICS = [1]\nclass Mine:\n    name = 'mine'\n", r"bad\.py: nothing in it can be used"),
+        ("METRIC = {'name': 'mine'}\n", r"bad\.py: nothing in it can be used"),
+        ("from finebench.bench.methods import Method\n", r"bad\.py: nothing in it can be used"),
+        (TASK_TEXT.format(text="('sentence')"), r"bad\.py, line \d+: .*: text is a tuple of names"),
+        (TASK_TEXT.format(text="()"), r"bad\.py, line \d+: .*: text is a tuple of names"),
+        (TASK_TEXT.format(text="('sentence',)").replace("classification", "classif"), "'classif'; did you mean 'class"),
+        (TASK_TEXT.format(text="('sentence',)").replace("'mine'", "'../mine'"), r"task '\.\./mine': a name of letters"),
+        (METRIC_TEXT.format("'m x'", "(0.0, 1.0)"), "metric 'm x': a name of letters"),
+        (METRIC_TEXT.format("'five'", "(1.0, 0.0)"), r"its range is \(least, greatest\)"),
     ],
 )
 def test_an_error_in_a_plugin_is_one_message_with_its_line(text: str, words: str, tmp_path: Path) -> None:
@@ -280,3 +301,20 @@ def test_an_edited_plugin_takes_the_place_of_the_old_one() -> None:
     load_plugin(Plugin("half_way.py", text + "# more\n"))
     assert SCHEDULES.code("half_way") != first
     assert SCHEDULES.code("linear") is None
+
+
+def test_a_table_is_something_to_load(tmp_path: Path, plugins_go: None) -> None:
+    text = "from finebench.analysis.tables.table import Table\ndef mine(contents) -> Table: ...\n"
+    (tmp_path / "table.py").write_text(text)
+    assert load_given([str(tmp_path / "table.py")])
+
+
+def test_a_generated_task_of_another_name_or_column_is_refused_with_the_choices(tmp_path: Path) -> None:
+    from finebench.bench.data.task_data import load_task
+    from finebench.bench.tasks import TASKS, Embedded
+
+    mine = replace(TASKS["mini-cola"], source=Embedded("mini-colaa"))
+    with pytest.raises(DataError, match="unknown generated task 'mini-colaa'; did you mean 'mini-cola'"):
+        load_task(mine, None)
+    with pytest.raises(DataError, match="unknown column 'sentense'; did you mean 'sentence'"):
+        load_task(replace(TASKS["mini-cola"], text=("sentense",)), None)

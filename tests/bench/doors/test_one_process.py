@@ -166,6 +166,10 @@ class _Base(Kind):
     @abstractmethod
     def weight(self): ...
 '''
+METRIC = '''
+from finebench.bench.metrics import Metric
+METRIC = Metric("one_process", "classes", "a number", "1", lambda labels, predictions: 1.0)
+'''
 TRACKER = '''
 from finebench.bench.driver.trackers import Tracker
 
@@ -180,10 +184,13 @@ class Mine(_Base):
 
 
 def test_a_base_class_in_a_plugin_is_no_kind_of_claim_and_no_tracker() -> None:
-    """It has no name of its own."""
+    """It has no name of its own; a file with nothing else is refused."""
     Path("kind.py").write_text(KIND)
     Path("tracker.py").write_text(TRACKER)
     before = set(KINDS), set(TRACKERS)
+    with pytest.raises(fb.InputError, match=r"plugin kind\.py: nothing in it can be used"):
+        fb.Study(**STUDY | {"methods": {"bitfit": {}}}, plugins=["kind.py"])
+    Path("kind.py").write_text(KIND + METRIC)
     fb.Study(**STUDY | {"methods": {"bitfit": {}}}, plugins=["kind.py", "tracker.py"])
     assert (set(KINDS), set(TRACKERS)) == (before[0], before[1] | {"mine"})
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,3 +276,12 @@ def test_scoring_does_not_import_evaluate() -> None:
         "assert 'evaluate' not in sys.modules and 'sklearn' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_value_outside_of_the_range_is_refused_for_intervals_are_cut_to_it() -> None:
+    five = Metric("five", "classes", "five", "5", lambda labels, predictions: 5.0)
+    with pytest.raises(StudyError, match=r"'five' gave 5, which is outside of its range, 0 to 1; say range="):
+        five.checked(5.0)
+    assert five.checked(1.0 + 1e-8) == pytest.approx(1.0)
+    assert np.isnan(five.checked(float("nan")))
+    assert replace(five, range=(0.0, float("inf"))).negative.checked(-5.0) == -5.0

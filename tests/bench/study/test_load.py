@@ -170,6 +170,8 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 # What is refused: (changes to a good study, what the message says)
 
+CLAIM = {"id": "c", "says": "better", "a": "full", "b": "bitfit"}
+
 BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"fraction": 0.3}, ["x.yaml: ", "unknown key 'fraction'", "did you mean 'fractions'?"]),
     ({"training": {"max_length": 7}}, ["training.max_length", "greater than or equal to 8"]),
@@ -181,6 +183,12 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"methods": {"full": {"lr": 1e-3, "rank": 8}}}, ["methods.full", "unknown key 'rank'", "lr"]),
     ({"methods": {"full": {"batchsize": 8}}}, ["methods.full", "'batchsize'; did you mean 'batch_size'?", "per_task"]),
     ({"methods": {"peft:LOHA": {"warm_up": 0}}}, ["methods.peft:LOHA", "'warm_up'; did you mean 'warmup'?", "lr,"]),
+    ({"methods": {"full": {"LR": 1e-4}}}, ["methods.full: unknown key 'LR'; did you mean 'lr'?"]),
+    ({"methods": {"full": {"lr": 1e-4, "R": 4}}}, ["methods.full: unknown key 'R'", "lr,"]),
+    ({"methods": {"full": {"lr": 1e-4, "int": 4}}}, ["methods.full: unknown key 'int'", "lr,"]),
+    ({"training": {"Batch_size": 3}}, ["training: unknown key 'Batch_size'; did you mean 'batch_size'?"]),
+    ({"budget": {"Steps": 10}}, ["budget", "unknown key 'Steps'; did you mean 'steps'?"]),
+    ({"search": {"Optuna": {}}}, ["search: unknown key 'Optuna'; did you mean 'optuna'?"]),
     ({"methods": {"full": {"lr": "1e-4"}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
     ({"methods": {"full": {"lr": ["1e-4"]}}}, ["methods.full.lr", "1e-4 without quotation marks"]),
     ({"methods": {"full": {"lr": [1e-4, -1.0]}}}, ["methods.full.lr", "greater than 0", "-1.0"]),
@@ -200,6 +208,33 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"methods": {"full": {"lr": 1e-3, "resources": {"gpus": 1}}}},
         ["methods.full.resources: unknown key 'gpus'", "did you mean 'gpu'?"],
+    ),
+    (
+        {"methods": {"full": {"lr": 1e-3, "resources": {"GPU": 1}}}},
+        ["methods.full.resources: unknown key 'GPU'; did you mean 'gpu'?"],
+    ),
+    (
+        {"tasks": [{"name": "t", "data": {"File": "x"}, "text": "t", "label": "l", "metric": "mcc"}]},
+        ["tasks[0].data: unknown key 'File'"],
+    ),
+    (
+        {
+            "tasks": [
+                {
+                    "name": "t",
+                    "data": {"file": "x.csv", "validation": 0.2},
+                    "text": "t",
+                    "label": "l",
+                    "metric": "acuracy",
+                }
+            ]
+        },
+        ["tasks[0].metric: unknown metric 'acuracy'", "did you mean 'accuracy'?"],
+    ),
+    ({"claims": [CLAIM | {"tasks": []}]}, ["claims[0].tasks", "at least one entry"]),
+    (
+        {"claims": [CLAIM | {"tasks": ["mini-cola", "mini-cola"]}]},
+        ["claims[0].tasks", "'mini-cola' stands there twice"],
     ),
     ({"methods": {"full": {"lr": 1e-3, "resources": 1}}}, ["methods.full.resources", "a mapping is needed"]),
     ({"methods": {"full": {"lr": 1e-3, "per_task": {"cola": {}}}}}, ["methods.full.per_task", "unknown task 'cola'"]),
