@@ -1,5 +1,7 @@
 """A look at a study's claims while its seeds come in waves, for whoever decides which cells go on."""
 
+from collections.abc import Collection
+
 from finebench.analysis.claims.judge import judged
 from finebench.analysis.claims.settling import without_verdict
 from finebench.analysis.claims.standing import Standing, standing
@@ -8,6 +10,7 @@ from finebench.analysis.load.read import load_results
 from finebench.analysis.load.runs import runs
 from finebench.analysis.scores.samples import Samples
 from finebench.analysis.scores.scores import scores
+from finebench.bench.study.trial_id import CellKey
 
 
 def look_at(results: str, looks: int) -> Standing:
@@ -23,3 +26,12 @@ def look_at(results: str, looks: int) -> Standing:
     last = found.waves is not None and looks >= len(found.waves.levels.looks)
     never = without_verdict(loaded.study)
     return standing(found.verdicts, found.places, found.source, found.followed, last, never)
+
+
+def needed_after(results: str, looks: int) -> tuple[Collection[CellKey], str]:
+    """The cells that open claims need after so many looks, and where all claims stand, in words.
+
+    Raises ResultsError where the folder cannot be read.
+    """
+    found = look_at(results, looks)
+    return {(task, method, fraction, budget) for task, fraction, budget, method in found.cells}, found.words

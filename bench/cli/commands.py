@@ -1,7 +1,7 @@
 """What `run` and `report` do: run a study, print the summary table, say where the report is."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ def run_command(
         return make_progress(scheduler.plan, scheduler, console)
 
     try:
-        outcome = run_study(study, options, observe, _explain(console, why), _settle, waiting.tell)
+        outcome = run_study(study, options, observe, _explain(console, why), _needed_after, waiting.tell)
     except (StudyError, MethodError) as error:
         raise StudyError(f"{find_study(name)}: {error}") from error
     except StorageError as error:
@@ -106,12 +106,10 @@ def run_command(
     return EXIT_FAILED_TRIALS if outcome.failures else 0
 
 
-def _settle(results: str, looks: int) -> tuple[set[CellKey], str]:
-    """Look at the claims of a folder; the cells that open ones need, and where they stand."""
-    from finebench.analysis.claims.interim import look_at
+def _needed_after(results: str, looks: int) -> tuple[Collection[CellKey], str]:
+    from finebench.analysis.claims.interim import needed_after  # takes seconds, which most runs do not need
 
-    found = look_at(results, looks)
-    return {(task, method, fraction, budget) for task, fraction, budget, method in found.cells}, found.words
+    return needed_after(results, looks)
 
 
 def _explain(console: Console, why: bool) -> Callable[[Trial, str, bool], None]:

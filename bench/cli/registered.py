@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from finebench.bench.cli.terminal.console import make_console, print_json, say
-from finebench.bench.cli.terminal.text_table import print_table
+from finebench.bench.cli.terminal.text_table import count, print_table
 from finebench.bench.util.errors import StudyError
 
 
@@ -20,7 +20,7 @@ def print_method(name: str, model: str, as_json: bool) -> None:
         print_json(found)
         return
     console = make_console()
-    trained = [f"{_count(found[key])} {what}" for key, what in COUNTED.items()]
+    trained = [f"{count(found[key])} {what}" for key, what in COUNTED.items()]
     lines = [
         f"{found['name']}: {found['summary']}",
         f"paper: {found['paper']}",
@@ -40,10 +40,6 @@ def print_method(name: str, model: str, as_json: bool) -> None:
 
 COUNTED = {"trainable_params": "parameters trained", "head_params": "of them in the head", "total_params": "in all"}
 """Counts of a method on a model, and how a line says them."""
-
-
-def _count(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
 
 
 def _plain(value: Any) -> str:

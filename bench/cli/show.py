@@ -13,7 +13,7 @@ from rich.text import Text
 
 from finebench.bench.cli.foreseen import expected, print_on_slots, print_waves
 from finebench.bench.cli.terminal.console import make_console, print_json, say
-from finebench.bench.cli.terminal.text_table import hours, print_table, table_lines
+from finebench.bench.cli.terminal.text_table import count, hours, print_table, table_lines
 from finebench.bench.study.parts.budget import budget_words
 from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import MethodError, ResultsError, StudyError
@@ -54,7 +54,7 @@ def print_plan(
     rows = []
     for m in found["methods"]:
         counts = [
-            _count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
+            count(m[key]) for key in ("configurations", "trials", "trainable_params", "head_params", "total_params")
         ]
         rows.append([m["name"], *counts, _flops(m["train_flops"])])
         rows[-1].append("?" if m["seconds"] is None else hours(m["seconds"]))
@@ -84,10 +84,6 @@ def without_verdict(rows: list[dict[str, Any]], command: list[str]) -> list[str]
     from finebench.bench.study.unsettled import sentence
 
     return [sentence(row, command, f"about {hours(row['seconds'])} here" if row["seconds"] else "") for row in rows]
-
-
-def _count(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
 
 
 def _flops(value: float | None) -> str:
@@ -227,7 +223,7 @@ def print_methods(model: str, as_json: bool) -> None:
         what = m["summary"] + (f" [{m['note']}]" if m["note"] else "")
         keys = ", ".join(one["name"] for one in m["hyperparameters"])
         rows.append(
-            [m["name"], _count(m["trainable_params"]), _count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
+            [m["name"], count(m["trainable_params"]), count(m["head_params"]), f"{what}; hyperparameters: {keys}"]
         )
     columns = ["method", "trained", "head", "what it is"]
     console = make_console()

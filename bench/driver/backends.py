@@ -19,6 +19,7 @@ from finebench.bench.scheduling.pack_size import AsWritten, PackSizes
 from finebench.bench.scheduling.recorder import Recorder
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.load import method_resources
+from finebench.bench.study.plugins import worker_plugins
 from finebench.bench.training.worker.messages import Share, Shipment
 from finebench.bench.util.cores import slots
 from finebench.bench.util.errors import InputError, ResultsError
@@ -50,6 +51,7 @@ def train(
         results=folder.root if folder.local else options.results,
         run=recorder.lock.token if recorder.lock else "",
         checkpoint_seconds=_checkpoint_seconds(),
+        plugins=worker_plugins(ready.study),
     )
     if shares is not None:
         _run_here(ready, scheduler, recorder, shipment, shares, stop, opening)

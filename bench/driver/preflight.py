@@ -31,6 +31,7 @@ from finebench.bench.study.load import method_resources
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.seeds import Seeds
 from finebench.bench.study.plan import Cell, Identities, Plan
+from finebench.bench.study.plugins import worker_plugins
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.tasks import Embedded
 from finebench.bench.training.worker.messages import Shipment
@@ -83,7 +84,7 @@ def question(
             for point in points:
                 trial = plan.trial(cell, "grid", point, Seeds.paired(1), known)
                 trials.setdefault(trial.id, trial)
-    shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout)
+    shipment = Shipment(study.name, str(folder), tasks, study.trial_timeout, plugins=worker_plugins(study))
     asked = [method_resources(study, name) for name in study.methods]
     gpu = any(one.gpu != 0 for one in asked) and all(one.shard == "none" for one in asked)  # may be too large for one
     return Question(shipment, tuple(trials.values()), gpu)

@@ -92,6 +92,13 @@ def check_unchanged(study: Study) -> None:
             raise StudyError(f"plugin {shown(one.file)} has changed since this study was made; make it anew")
 
 
+def worker_plugins(study: Study) -> tuple[Plugin, ...]:
+    """What a worker needs of the plugins that this process has loaded: those of the study, no tracker's and no other
+    study's."""
+    named = {one.hash for one in study.plugins}
+    return tuple(plugin for plugin in plugins() if plugin.hash in named)
+
+
 def given_plugins(study: Any) -> list[str]:
     """The words that give a stored study's plugins to a command; the user has their files, a folder only names."""
     return [word for file in stored(study).values() for word in ("--plugin", file)]

@@ -176,7 +176,10 @@ class Door(Mapping[str, T]):
                     if name in found:
                         both = " and ".join(_told_apart(files[name], module))
                         _take_out(module)
-                        raise StudyError(f"{self.kind} {name!r} is in two files: {both}; rename one of them")
+                        raise StudyError(
+                            f"{self.kind} {name!r} is in two files: {both}; rename one of them, or "
+                            "use each in a process of its own"
+                        )
                     found[name], files[name] = value, module
             self._seen, self._found, self._files = outside, found, files
         return self._found

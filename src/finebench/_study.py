@@ -13,7 +13,7 @@ from finebench._flat import paths, plain
 from finebench._plan import Plan, make_plan
 from finebench._results import Results, load
 from finebench._said import Said, counted
-from finebench.analysis.claims.interim import look_at
+from finebench.analysis.claims.interim import needed_after
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.deltas import keep_best
@@ -23,7 +23,6 @@ from finebench.bench.study import schema
 from finebench.bench.study.load import build_study, find_study, load_study
 from finebench.bench.study.plugins import load_named
 from finebench.bench.study.shards import Shard
-from finebench.bench.study.trial_id import CellKey
 from finebench.bench.util.errors import InputError, MethodError, StudyError
 
 
@@ -121,9 +120,11 @@ class Study(Said):
             if progress:
                 from finebench._progress import run_shown
 
-                outcome = run_shown(self._study, options, _settle)
+                outcome = run_shown(self._study, options, needed_after)
             else:
-                outcome = run_study(self._study, options, lambda _: Observer(), lambda trial, why, runs: None, _settle)
+                outcome = run_study(
+                    self._study, options, lambda _: Observer(), lambda trial, why, runs: None, needed_after
+                )
         if keep == "best":
             keep_best(outcome.folder)
         return load(str(results))
@@ -174,8 +175,3 @@ def _overrides(given: str | Iterable[str] | Mapping[str, Any]) -> list[str]:
 def _listed(names: Collection[str], what: str) -> str:
     """A few names, or how many there are."""
     return " and ".join(names) if len(names) <= 2 else counted(len(names), what)
-
-
-def _settle(results: str, looks: int) -> tuple[Collection[CellKey], str]:
-    found = look_at(results, looks)
-    return {(task, method, fraction, budget) for task, fraction, budget, method in found.cells}, found.words

@@ -70,6 +70,11 @@ def _block(console: Console, columns: list[str], row: list[str], texts: tuple[in
     return [*lines, *(Text(f"  {line}") for line in _wrapped(console, rest, width - 2))]
 
 
+def count(value: int | None) -> str:
+    """A count with its thousands set apart; ? where it is not known."""
+    return "?" if value is None else f"{value:,}"
+
+
 def hours(seconds: float | None) -> str:
     """Seconds in hours, or in minutes where they are few."""
     if seconds is None:

@@ -13,6 +13,7 @@ from finebench.bench.driver.run import dump_study
 from finebench.bench.driver.trackers import TRACKERS
 from finebench.bench.methods import methods
 from finebench.bench.study.parts.claim_kinds import KINDS
+from finebench.bench.study.plugins import load_given, worker_plugins
 from finebench.bench.util import doors
 from tests.analysis.fixtures import empty
 
@@ -166,10 +167,10 @@ class _Base(Kind):
     @abstractmethod
     def weight(self): ...
 '''
-METRIC = '''
+METRIC = """
 from finebench.bench.metrics import Metric
 METRIC = Metric("one_process", "classes", "a number", "1", lambda labels, predictions: 1.0)
-'''
+"""
 TRACKER = '''
 from finebench.bench.driver.trackers import Tracker
 
@@ -230,3 +231,13 @@ def test_one_plugin_may_be_one_path(tmp_path: Path) -> None:
         assert fb.load(where, plugins=given).notes == ()
         doors._plugins.clear()
         assert fb.Study.from_yaml("stored.yaml", plugins=given).spec == stored
+
+
+def test_workers_get_the_plugins_of_their_study_alone() -> None:
+    """A tracker's package, or another study's, need not be there where trials are trained."""
+    Path("tracker.py").write_text(TRACKER)
+    Path("metric.py").write_text(METRIC)
+    load_given(["tracker.py"])
+    fb.Study(**STUDY | {"methods": {"bitfit": {}}}, plugins=["tracker.py"])
+    made = fb.Study(**STUDY | {"methods": {"bitfit": {}}}, plugins=["metric.py"]).spec
+    assert [one.file for one in worker_plugins(made)] == ["metric.py"]
