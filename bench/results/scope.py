@@ -8,7 +8,7 @@ nothing: no choice, search, ledger or report sees it, until the study contains i
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -73,6 +73,7 @@ class Scope:
         self._stages = {"search" if search.optuna else "grid", *(["confirm"] if search.confirm_seeds else [])}
         self._point = cache(self._find)
         self._grid: dict[tuple[str, int], dict[str, dict[str, Value]]] = {}  # by method and space: points as written
+        self._changed: dict[tuple[str, int], frozenset[str]] = {}  # likewise: keys that are written otherwise
         self._seeds = cache(self._planned_seeds)
         self._is_default = cache(self._told_default)
 
@@ -140,9 +141,10 @@ class Scope:
         if given is None:
             return None, None
         wanted = json.dumps(given, sort_keys=True)
-        if not space.distributions:
+        if self.plan.study.search.optuna is None:
             return self._points_of(cell).get(wanted), wanted
-        return self._written(cell, _candidates(space, given, name)).get(wanted), wanted
+        near = _candidates(space, given, name, lambda: self._rewritten(cell))
+        return self._written(cell, near).get(wanted), wanted
 
     def _points_of(self, cell: Cell) -> dict[str, dict[str, Value]]:
         """The points of a cell's grid by how the study writes them, which may be unlike how its space does."""
@@ -151,6 +153,19 @@ class Scope:
         if key not in self._grid:
             self._grid[key] = self._written(cell, space.points())
         return self._grid[key]
+
+    def _rewritten(self, cell: Cell) -> frozenset[str]:
+        """Keys whose values the method writes otherwise than they are given, alone or beside one other value."""
+        space = self.plan.space(cell)
+        key = cell.method, id(space)
+        if key not in self._changed:
+            found: set[str] = set()
+            for point in _pairs(space):
+                with suppress(StudyError):  # values that do not go together
+                    made = self.plan.complete(cell, point)
+                    found |= {key for key in point if key not in made or not same_value(made[key], point[key])}
+            self._changed[key] = frozenset(found)
+        return self._changed[key]
 
     def _written(self, cell: Cell, points: Iterable[dict[str, Value]]) -> dict[str, dict[str, Value]]:
         """Points by how the study writes them, the first of those that it writes alike."""
@@ -214,19 +229,36 @@ def _as_held(configuration: Mapping[str, Any], name: str, space: Space, study: S
     return made
 
 
-def _candidates(space: Space, given: Mapping[str, Any], name: str) -> Iterator[dict[str, Value]]:
+def _candidates(
+    space: Space, given: Mapping[str, Any], name: str, rewritten: Callable[[], Collection[str]]
+) -> Iterator[dict[str, Value]]:
     """Points of a space that may be written like a complete configuration.
 
     A value is usually written as it is, a whole number perhaps as a float. A method may write it otherwise: the default
-    in place of what says no more, the members of a list in order. So where a value is not found, all of its are tried.
+    in place of what says no more, the members of a list in order. So where a value of a key that is `rewritten` is not
+    found, all of its are tried.
     """
     found: dict[str, tuple[Value, ...]] = {}
     for key, drawn in space.distributions.items():
         value = given[key] if key in given else _default_of(name, key)
+        if drawn.kind == "choice" and not drawn.holds(value) and key not in rewritten():
+            return
         found[key] = drawn.drawn_as(value)
     for key, values in space.grids.items():
-        found[key] = tuple(value for value in values if key in given and same_value(value, given[key])) or values
+        same = tuple(value for value in values if key in given and same_value(value, given[key]))
+        if not same and key not in rewritten():
+            return
+        found[key] = same or values
     yield from (dict(zip(found, values, strict=True)) for values in itertools.product(*found.values()))
+
+
+def _pairs(space: Space) -> Iterator[dict[str, Value]]:
+    """The first configuration of a space, and it again with each other value, and with each two of two keys."""
+    yield from space.one_at_a_time()
+    first = {key: values[0] for key, values in space.values.items()}
+    for one, other in itertools.combinations(space.values, 2):
+        both = itertools.product(space.values[one], space.values[other])
+        yield from (first | {one: a, other: b} for a, b in both)
 
 
 def _default_of(name: str, key: str) -> Any:

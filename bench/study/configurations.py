@@ -194,10 +194,10 @@ def _effects(name: str, points: list[Point], architecture: Architecture, num_lab
 
 
 def structural_points(plan: Plan, cell: Cell, every: bool = True) -> list[Point]:
-    """The distinct points of a cell when the learning rate is left out: those of its grid (with `every`), and each
-    value that a search may draw."""
+    """The distinct points of a cell when the learning rate is left out: those of its grid (with `every`), or each value
+    that a search may draw, also from lists: their product may be of any size, and most of it is never tried."""
     few = [plan.complete(cell, point) for point in variations(plan.space(cell))]
-    points = [*plan.points(cell), *few] if every else few
+    points = [*plan.points(cell), *few] if every and plan.study.search.optuna is None else few
     lr = points[0]["lr"]
     distinct = {tuple(sorted((k, str(v)) for k, v in p.items() if k != "lr")): p | {"lr": lr} for p in points}
     return list(distinct.values())

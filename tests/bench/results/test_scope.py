@@ -16,6 +16,7 @@ from finebench.bench.results.within import scope_of, within
 from finebench.bench.scheduling.scheduler import Scheduler
 from finebench.bench.study.plan import Identities, Plan
 from finebench.bench.study.schema import Study
+from finebench.bench.study.search_space import Space
 from finebench.bench.study.trial_id import Identity, Trial
 from finebench.bench.util.errors import StudyError
 from tests.bench.scheduling.test_scheduler import done_row
@@ -219,3 +220,44 @@ def test_two_ways_of_writing_a_study_contain_the_same(tmp_path: Path) -> None:
     for one, other in itertools.permutations(({"lr": 1e-3}, {"lr": [1e-3]}, {"lr": {"choice": [1e-3, 1.0]}}), 2):
         configuration = searched(one).complete(next(searched(one).cells()), {"lr": 1e-3})
         assert Scope(searched(other)).point(next(searched(other).cells()), configuration) is not None
+
+
+def asked(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The configurations that are written out from here on, as they come."""
+    made: list[Any] = []
+    complete = plan.complete
+    monkeypatch.setattr(plan, "complete", lambda cell, point: made.append(point) or complete(cell, point))
+    return made
+
+
+def wide(number: int, start: int, of: str | None = None) -> dict[str, Any]:
+    """A space of four lists, or choices, of so many values each."""
+    many = {
+        "lr": [(start + k) / 1e6 for k in range(number)],
+        "r": [start + k for k in range(number)],
+        "alpha": [start + k + 0.5 for k in range(number)],
+        "dropout": [(start + k) / 1000 for k in range(number)],
+    }
+    return {key: {of: values} if of else values for key, values in many.items()}
+
+
+@pytest.mark.parametrize("of", [None, "choice"])
+def test_a_search_over_lists_is_asked_for_few_of_its_points(of: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """25 values of four keys make 390,625 points, of which a search tries some dozens."""
+    plan, other = searched(wide(25, 1, of)), searched(wide(25, 101, of))
+    (cell,) = plan.cells()
+    scope, made = Scope(plan), asked(plan, monkeypatch)
+    assert scope.point(cell, other_point(plan, 7)) is not None
+    assert len(made) <= 2
+    assert scope.point(cell, other_point(other, 0)) is None
+    once = len(made)
+    assert once < 10_000
+    for place in range(1, 100):  # whatever else the folder holds of a space that has changed as a whole
+        assert scope.point(cell, other_point(other, place)) is None
+    assert len(made) == once
+
+
+def other_point(plan: Plan, place: int) -> dict[str, Any]:
+    """A complete configuration of a study."""
+    (cell,) = plan.cells()
+    return plan._complete(cell.method, plan.space(cell), Space(plan.space(cell).values, {}).configuration(place))

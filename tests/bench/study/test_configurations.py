@@ -10,7 +10,7 @@ from finebench.bench.driver import preflight
 from finebench.bench.results.folder import Done, ResultsFolder
 from finebench.bench.scheduling.optuna_search import OptunaCell
 from finebench.bench.scheduling.scheduler import Scheduler
-from finebench.bench.study.configurations import Distinct, check_methods, find_defaults
+from finebench.bench.study.configurations import Distinct, check_methods, find_defaults, structural_points
 from finebench.bench.study.plan import Plan
 from finebench.bench.training.worker.messages import Pack
 from finebench.bench.util.errors import MethodError
@@ -164,3 +164,12 @@ def test_a_tuner_whose_bare_default_cannot_be_is_confirmed(tmp_path: Path) -> No
     rows = pq.read_table(tmp_path / "trials").to_pylist()
     confirm = sorted(row["hyperparameters"] for row in rows if row["stage"] == "confirm")
     assert ["prefix_projection" in one for one in confirm] == [False, True]
+
+
+def test_a_search_over_lists_is_looked_at_value_by_value() -> None:
+    """Their product, of which a search tries some dozens, may be of hundreds of thousands."""
+    lists = {"lr": [1e-3, 1e-2], "r": [2, 4, 8], "alpha": [2, 4, 8]}
+    grid, search = ({"grid": {}}, 9), ({"optuna": {"trials": 3}}, 5)
+    for given, number in (grid, search):
+        plan = Plan(tiny_study(methods={"lora": lists}, search=given))
+        assert len(structural_points(plan, next(plan.cells()))) == number
