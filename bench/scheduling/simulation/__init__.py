@@ -2,5 +2,5 @@
 
 In: a plan, the seconds of its trials, nodes.
 Out: makespan, share of the slots that is busy.
-May import: study.parts, study, results, training.worker, scheduling.
+May import: util, study.parts, study, results, training.worker, scheduling.
 """

@@ -2,6 +2,6 @@
 
 In: a connected Ray, a study.
 Out: nodes, refusals, what a run waits for.
-May import: util, study.
+May import: util, study, results.
 Libraries: ray.
 """
