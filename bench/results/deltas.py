@@ -49,13 +49,13 @@ class BestDeltas:
         best = self._best.get(_place(row))
         if not _counts(row):
             return row if row.status != "pruned" else None  # that left none, and may have been run whole before
+        if _name(row) not in there:
+            return None  # its worker could not store it: the best of those that are there stays
         if best is None or best.trial_id == row.trial_id:
             self._best[_place(row)] = row
             return None
         if _rank(row) < _rank(best):
             return row
-        if _name(row) not in there:
-            return None
         self._best[_place(row)] = row
         return best
 

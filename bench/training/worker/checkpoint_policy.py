@@ -27,7 +27,7 @@ FIRST_LOOK = 5.0
 """Seconds that a pack waits for its first look at an object store: a checkpoint may be there to go on from."""
 
 SHORT = 5.0
-"""Seconds for which a worker asks an object store in trouble again."""
+"""Seconds for which a worker asks an object store in trouble again, for a checkpoint or a delta."""
 
 AFTER_TROUBLE = 60.0
 """Seconds without a look after one that failed."""

@@ -22,7 +22,7 @@ class Shipment:
     (see bench.driver.cargo).
 
     `keep` (none, best, all) asks for trained deltas, which go to `results`. `run` is the token by which a worker knows
-    its driver's results folder (empty: no checkpoints). `plugins` are sent as text.
+    its driver's results folder (empty: no checkpoints, no deltas). `plugins` are sent as text.
     """
 
     study: str

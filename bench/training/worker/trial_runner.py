@@ -18,7 +18,6 @@ from finebench.bench.metrics import majority_score
 from finebench.bench.models.dropout import forget
 from finebench.bench.models.freeze_check import FreezeAudit
 from finebench.bench.models.frozen_encoder import Apart
-from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import Record
 from finebench.bench.study.trial_id import TRAINING_VERSION, Trial
 from finebench.bench.training import checkpoint
@@ -249,13 +248,18 @@ class Member:
         return None if now is None or (resumed and before.energy_joules is None) else now + (before.energy_joules or 0)
 
     def _keep(self) -> None:
-        """Store the chosen checkpoint's trained tensors, where they are asked for."""
-        shipment = self.cache.shipment
-        if shipment.keep == "none" or self.progress.best_tensors is None or (self.ranks and self.ranks.rank):
+        """Store the chosen checkpoint's trained tensors, where they are asked for. Where RESULTS is away, that is no
+        reason to hold a worker up, nor to lose a trial whose row goes by the driver."""
+        shipment, folder, tensors = self.cache.shipment, self.cache.watch.folder, self.progress.best_tensors
+        if shipment.keep == "none" or folder is None or tensors is None or (self.ranks and self.ranks.rank):
             return
-        task = shipment.tasks[self.trial.task.name]
-        folder = ResultsFolder(shipment.results)
-        save_delta(folder, self.trial, self.progress.best_tensors, task)
+        try:
+            save_delta(folder, self.trial, tensors, shipment.tasks[self.trial.task.name])
+        except (ResultsError, OSError) as error:
+            self.notes.append(
+                f"{self.trial.id}: node {machine.hostname()} cannot store its trained tensors in RESULTS, and its row "
+                f"is stored without them: {error}"
+            )
 
     def _end(self, status: str, reason: str | None) -> None:
         self._look()

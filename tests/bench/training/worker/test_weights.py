@@ -10,13 +10,20 @@ import torch
 from finebench.bench.data.embedded import MODEL_DIR, load_split
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
-from finebench.bench.results.deltas import keep_best
-from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.deltas import BestDeltas, keep_best
+from finebench.bench.results.folder import ResultsFolder, done_of
 from finebench.bench.scheduling.recorder import Observer
+from finebench.bench.study.parts.seeds import Seeds
+from finebench.bench.training.worker import checkpoint_policy
+from finebench.bench.training.worker.messages import Pack, Share, Shipment
+from finebench.bench.training.worker.pack_runner import PackRun
 from finebench.bench.training.worker.weights import load_delta
+from finebench.bench.training.worker.worker_cache import WorkerCache
 from finebench.bench.util.errors import ModelError
+from finebench.bench.util.machine import hostname
+from finebench.bench.util.storage import Store
 from tests.bench.stored import make_record, trial_id
-from tests.bench.tiny import tiny_study
+from tests.bench.tiny import tiny_prepared, tiny_study
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +78,48 @@ def test_a_better_trial_without_a_delta_is_told(folder: ResultsFolder) -> None:
     folder.write_bytes(f"deltas/{other['trial_id']}.safetensors", b"a delta")
     found = keep_best(folder)
     assert (len(found.names), found.beaten) == (2, 1)
+
+
+def test_a_trial_whose_results_are_away_ends_as_it_ended_without_a_delta(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row goes by the driver; a worker waited two minutes for the store, and made an error of it."""
+    asked: list[float] = []
+
+    def no_route(store: Store, path: str, data: bytes) -> None:
+        asked.append(store.patience())
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(Store, "_put", no_route)
+    monkeypatch.setattr(checkpoint_policy, "SHORT", 0.5)
+    monkeypatch.setenv("FINEBENCH_STORAGE_SECONDS", "20")
+    ready = tiny_prepared(methods={"bitfit": {"lr": 1e-3}}, budget={"steps": 2})
+    cell = next(iter(ready.plan.cells()))
+    trial = ready.plan.trial(cell, "grid", ready.plan.points(cell)[0], Seeds.paired(1), ready.known)
+    shipment = Shipment("tiny", str(ready.model.folder), ready.tasks, 600.0, "all", "mock:///bucket/run", "token")
+    run = PackRun(WorkerCache(shipment, Share()), Pack((trial,)), None, fused=False)
+    (record,) = run.finish()
+    assert (record.trial["status"], record.trial["reason"]) == ("ok", None)
+    assert set(asked) == {0.5}
+    (note,) = run.notes()
+    assert note.startswith(
+        f"{trial.id}: node {hostname()} cannot store its trained tensors in RESULTS, and its row is "
+    )
+    assert note.endswith("mock://bucket/run/deltas/" + f"{trial.id}.safetensors: cannot be written: no route to host")
+
+
+def test_a_better_trial_without_a_delta_costs_no_other_its_own(tmp_path: Path) -> None:
+    """Also while the run goes on: what was to be kept of the cell is the best that there is."""
+    folder = ResultsFolder(str(tmp_path))
+    folder.create()
+    best = BestDeltas(folder, [])
+    made = [make_record(number) for number in range(3)]
+    for number, score in enumerate((0.9, 0.5, 0.7)):
+        row = made[number].trial | {"select_score": score, "status": "ok"}
+        if number:
+            folder.write_bytes(f"deltas/{row['trial_id']}.safetensors", b"a delta")
+        best.saw([done_of(row)])
+    assert folder.names("deltas", ".safetensors") == [f"{trial_id(2)}.safetensors"]
 
 
 def test_the_other_precisions_best_is_kept_too(tmp_path: Path) -> None:
