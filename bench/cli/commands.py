@@ -99,7 +99,7 @@ def run_command(
         kept = keep_best(outcome.folder)
         rest = "" if outcome.statuses.get("ok") else "; trials that had run without --keep have left none"
         if kept.beaten:
-            rest = f"; in {kept.beaten} cells a better trial ran without --keep and has left none"
+            rest = f"; in {kept.beaten} cells a better trial left none: it ran without --keep, or could not store it"
         which = f"{len(kept.names)}, the best of each cell, in {folder}/deltas"
         console.print(Text(f"deltas kept: {which}{rest}"), soft_wrap=True)
     _report_again(console, folder)
