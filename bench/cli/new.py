@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finebench.bench.study.load import SPACES
 from finebench.bench.util.errors import StudyError
+from finebench.bench.util.places import truly
 
 TEMPLATE = "template"
 _TASKS = re.compile(r"(?m)^tasks:\n(?:  - .*\n)+")
@@ -19,7 +20,7 @@ def write_new(path: Path, data: Path | None = None) -> Path:
     written.
     """
     path = path if path.suffix else path.with_suffix(".yaml")
-    if not path.parent.is_dir():
+    if not truly(path.parent.is_dir):
         raise StudyError(f"folder {str(path.parent)!r} does not exist")
     name = study_name(path.stem)
     text = template().replace(f"{TEMPLATE}.yaml", shlex.quote(str(path)))

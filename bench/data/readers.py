@@ -19,6 +19,7 @@ from typing import Any
 from finebench.bench.data import arrow_files
 from finebench.bench.data.rows import Columns, RawSplit, check_columns, named_once
 from finebench.bench.util.errors import DataError, choose, shown
+from finebench.bench.util.places import truly
 
 FIELD_LIMIT = 2**30
 """Longest CSV field in characters; the csv module's own limit of 131,072 refuses long documents."""
@@ -42,7 +43,7 @@ _OTHERS = {
 
 def read_file(path: Path, columns: Columns) -> RawSplit:
     """Read `columns` of a file, whose name says how; raises DataError where it cannot be read as declared."""
-    raw = arrow_files.read_folder(path, columns) if path.is_dir() else _read(path, columns)
+    raw = arrow_files.read_folder(path, columns) if truly(path.is_dir) else _read(path, columns)
     if len(raw) == 0:
         raise DataError(f"{path}: there are no rows")
     return raw
@@ -57,12 +58,12 @@ def kind_of(path: Path) -> str:
 def _read(path: Path, columns: Columns) -> RawSplit:
     kind = kind_of(path)
     if not kind:
-        if not path.suffix and not path.exists():
+        if not path.suffix and not truly(path.exists):
             raise DataError(f"{path}: there is no such file or folder")
         given = "".join(path.suffixes[-2:]) if path.suffix.lower() == ".gz" else path.suffix
         known = choose("file type", given, _READERS)
         raise DataError(f"{path}: {known}, each also with .gz, and folders of save_to_disk")
-    if not path.is_file():
+    if not truly(path.is_file):
         raise DataError(f"{path}: there is no such file")
     try:
         if kind == ".parquet" and path.suffix.lower() != ".gz":

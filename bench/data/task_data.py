@@ -14,6 +14,7 @@ from finebench.bench.data.rows import RawSplit, Split, TaskData, fingerprint, re
 from finebench.bench.data.shards import find_shards, read_shards
 from finebench.bench.tasks import Embedded, Files, Hub, OneFile, Task
 from finebench.bench.util.errors import DataError, choose
+from finebench.bench.util.places import truly
 
 __all__ = ["Split", "TaskData", "load_task", "user_task"]
 
@@ -80,7 +81,7 @@ def _find(task: Task, source: Hub, split: str, data_dir: Path) -> list[Path]:
     found = next((paths for path in candidates if (paths := find_shards(path))), None)
     if found is not None:
         return found
-    if not data_dir.is_dir():
+    if not truly(data_dir.is_dir):
         raise DataError(f"--data {data_dir}: there is no such folder")
     held = sorted(str(path.relative_to(data_dir)) for path in data_dir.glob("*/*.parquet"))
     holds = f"{', '.join(held[:20])}{', …' if len(held) > 20 else ''}" if held else "no */*.parquet at all"

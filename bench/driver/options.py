@@ -7,6 +7,7 @@ from typing import Any
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.study.shards import Shard
 from finebench.bench.util.errors import InputError, choose
+from finebench.bench.util.places import truly
 from finebench.bench.util.storage import is_path
 
 KEEPS = ("none", "best", "all")
@@ -31,7 +32,7 @@ class RunOptions:
             raise InputError(choose("keep", self.keep, KEEPS))
         if self.limit is not None and self.limit < 1:
             raise InputError(f"--trials {self.limit}: at least 1 is needed")
-        if self.data is not None and not self.data.is_dir():
+        if self.data is not None and not truly(self.data.is_dir):
             raise InputError(f"--data {self.data}: this folder does not exist")
         if self.debug and self.address:
             raise InputError(

@@ -25,6 +25,7 @@ from finebench.bench.study.schema import Study
 from finebench.bench.study.trial_id import Identity
 from finebench.bench.tasks import TASKS, Files, HeldOut, Hub, OneFile, Task, task
 from finebench.bench.util.errors import DataError, MethodError, ResultsError, StudyError
+from finebench.bench.util.places import truly
 
 if TYPE_CHECKING:
     from finebench.bench.results.folder import ResultsFolder  # brings in pyarrow, which a forecast does without
@@ -194,7 +195,7 @@ def claim_folder(folder: "ResultsFolder", study: Study) -> None:
 
 def model_place(model: str) -> str:
     """A model as any working directory knows it: a folder by its whole path, a hub id as it is."""
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+    return str(Path(model).resolve()) if truly(Path(model).is_dir) else model
 
 
 def _differences(key: str, there: Any, here: Any) -> list[str]:

@@ -13,7 +13,7 @@ from finebench.bench.data.token_cache import TOKENIZER_FILES
 from finebench.bench.models.architecture import Architecture, from_config
 from finebench.bench.models.checkpoint_checks import missing_from
 from finebench.bench.util.errors import ModelError, ModelNotHere
-from finebench.bench.util.places import expanded
+from finebench.bench.util.places import expanded, truly
 from finebench.bench.util.user_cache import cached, keep
 
 EMBEDDED = "embedded"
@@ -45,8 +45,8 @@ def resolve_model(given: str) -> ModelRef:
     if given == EMBEDDED:
         return ModelRef(given, MODEL_DIR, folder_revision(MODEL_DIR), EMBEDDED)
     path = expanded(given)
-    if (given and path.is_dir()) or given.startswith((".", "/", "~")):
-        if not path.is_dir():
+    if (given and truly(path.is_dir)) or given.startswith((".", "/", "~")):
+        if not truly(path.is_dir):
             raise ModelError(f"model folder {given!r} does not exist")
         try:
             return ModelRef(given, path.resolve(), folder_revision(path.resolve()), given)
@@ -62,7 +62,7 @@ def resolve_model(given: str) -> ModelRef:
 def known_architecture(given: str) -> Architecture | None:
     """The shape of a well-known hub model, without a network; None for any other name and for existing folders."""
     name = given.partition("@")[0]
-    if expanded(given).is_dir():
+    if truly(expanded(given).is_dir):
         return None
     known = _known_models().get(name)
     if known is None:

@@ -26,6 +26,7 @@ from finebench.bench.study.search_space import Space, parse_space
 from finebench.bench.tasks import TASKS, task, tasks
 from finebench.bench.util.doors import plugins
 from finebench.bench.util.errors import InputError, MethodError, StudyError, choose, shown
+from finebench.bench.util.places import truly
 from finebench.bench.util.safe_yaml import MAX_BYTES, override_key, parse_yaml
 
 SPACES = Path(str(files("finebench"))) / "search_spaces"
@@ -43,7 +44,7 @@ def known_studies() -> dict[str, Path]:
 def find_study(name: str) -> Path:
     """The file of a study given by path, or by the bare name of a file in search_spaces/."""
     path = Path(name)
-    if path.is_file():
+    if truly(path.is_file):
         return path
     known = known_studies()
     if name in known:
@@ -77,7 +78,7 @@ def _model(given: Any, folder: Path) -> Any:
     """A model as the working directory has it: a relative path in a study is taken from the study's folder."""
     if not isinstance(given, str) or Path(given).is_absolute() or given.startswith("~"):
         return given
-    named, beside = given.startswith("."), (folder / given).is_dir()
+    named, beside = given.startswith("."), truly((folder / given).is_dir)
     if not (named or beside) or (folder.resolve() / given).resolve() == Path(given).resolve():
         return given  # a hub id, or the study lies in the working directory
     path = os.path.relpath((folder / given).resolve())

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from finebench.bench.util.errors import InputError
@@ -50,9 +50,18 @@ def expanded(path: str) -> Path:
         raise InputError(f"{path!r}: no home folder is known to put in the place of ~; give the whole path") from None
 
 
+def truly(ask: Callable[[], bool]) -> bool:
+    """What a path says of itself (`path.is_dir`); False where the system does not look for such a path: one with too
+    long a name, or in a folder that may not be looked into."""
+    try:
+        return ask()
+    except OSError:
+        return False
+
+
 def nearest(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    return next(one for one in (folder, *folder.absolute().parents) if truly(one.exists))
 
 
 def writable(folder: Path) -> bool:

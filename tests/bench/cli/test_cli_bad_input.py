@@ -331,3 +331,28 @@ def test_an_option_is_refused_in_the_words_that_a_study_is(
 ) -> None:
     assert guarded(lambda: app(words.split(), standalone_mode=False)) == EXIT_BAD_INPUT
     assert capsys.readouterr().err == f"finebench: {said}\n"
+
+
+LONG = "A" * 300
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["plan", LONG], "unknown study"),
+        (["plan", f"{LONG}.yaml"], "does not exist"),
+        (["run", "quickstart", "--data", LONG], "this folder does not exist"),
+        (["plan", "quickstart", "--data", LONG], ""),  # its tasks need no data
+        (["plan", "quickstart", "--model", LONG], ""),
+        (["plan", "quickstart", "--model", f"./{LONG}"], "does not exist"),
+        (["new", f"{LONG}/x"], "does not exist"),
+        (["status", LONG], "AAA"),
+    ],
+)
+def test_a_name_that_is_too_long_for_the_system_is_the_name_of_nothing(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert guarded(lambda: app(words, standalone_mode=False)) == (EXIT_BAD_INPUT if says else 0)
+    shown = capsys.readouterr()
+    assert (says or "quickstart: 120 trials") in " ".join((shown.err + shown.out).split())

@@ -18,7 +18,7 @@ from finebench.bench.driver.run import dump_study
 from finebench.bench.models.hub import resolve_model
 from finebench.bench.util import places
 from finebench.bench.util.errors import InputError
-from finebench.bench.util.places import LONGEST_SOCKET, check_temporary, expanded, ray_folder, writable
+from finebench.bench.util.places import LONGEST_SOCKET, check_temporary, expanded, nearest, ray_folder, truly, writable
 from finebench.bench.util.user_cache import cache_folder, cached, keep
 from tests.bench.lives import ROOT
 from tests.bench.tiny import run_tiny, tiny_study
@@ -187,3 +187,9 @@ def test_windows_is_refused_with_one_sentence_that_names_wsl(
     assert err.startswith("finebench: finebench does not run on Windows itself")
     assert "WSL" in err
     assert err.count("\n") == 1
+
+
+def test_what_the_system_does_not_look_for_is_not_there(tmp_path: Path) -> None:
+    assert not truly((tmp_path / ("a" * 300)).is_file)
+    assert truly(tmp_path.is_dir)
+    assert nearest(tmp_path / ("a" * 300) / "b") == tmp_path
