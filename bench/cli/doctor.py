@@ -21,12 +21,12 @@ from finebench.bench.study.precision import AMX, has_amx
 from finebench.bench.util import own_python, user_cache
 from finebench.bench.util.cores import cores, slots
 from finebench.bench.util.errors import InputError
-from finebench.bench.util.places import check_temporary, home, nearest, ray_folder, writable
+from finebench.bench.util.places import check_temporary, expanded, home, nearest, ray_folder, writable
+from finebench.bench.util.storage import local_path
 
-IMPORT_SECONDS = 90.0
-HUB_SECONDS, SMI_SECONDS = 3.0, 10.0
-MIN_DISK_GB = 5.0
-MIN_SHM_GB = 1.0
+IMPORT_SECONDS, HUB_SECONDS, SMI_SECONDS = 90.0, 3.0, 10.0
+CACHE_SET = "set HF_HOME and FINEBENCH_CACHE to folders, and FINEBENCH_CACHE_GB to a number"
+MIN_DISK_GB, MIN_SHM_GB = 5.0, 1.0
 DEFAULT_HUB = "https://huggingface.co"
 
 _TORCH = """
@@ -145,8 +145,8 @@ def cleaned_up() -> Check:
     """Remove what runs that have ended have left here, and what of the cache nobody has used within a day."""
     try:
         folders, removed = clear_scratch(), user_cache.trim(0)
-    except FileNotFoundError as error:
-        return Check("cleaned", True, str(error.strerror), "set FINEBENCH_CACHE to a folder", warn=True)
+    except (FileNotFoundError, InputError) as error:
+        return Check("cleaned", False, str(getattr(error, "strerror", error)), CACHE_SET)
     cache = f"cache entries: {removed.entries:,} ({removed.bytes / 1e6:,.0f} MB)"
     stays = f"{removed.left / 1e6:,.0f} MB used within a day stay"
     return Check("cleaned", True, f"removed: folders of ended runs: {folders:,}, {cache}; {stays}")
@@ -231,18 +231,17 @@ def check_home() -> Check:
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where Hugging Face's libraries keep models and data."""
-    if "HF_HOME" in environ:
-        return Path(os.path.expanduser(environ["HF_HOME"]))
-    return Path(os.path.expanduser(environ.get("XDG_CACHE_HOME", "~/.cache"))) / "huggingface"
+    """Where Hugging Face's libraries keep models and data; raises InputError where that cannot be told."""
+    return expanded(environ.get("HF_HOME", environ.get("XDG_CACHE_HOME", "~/.cache") + "/huggingface"))
 
 
 def check_cache(environ: Mapping[str, str]) -> Check:
     """Hugging Face's folder and our own, or the nearest ones that exist above them, can be written."""
     try:
         folders = {"HF_HOME": cache_folder(environ), "FINEBENCH_CACHE": user_cache.cache_folder()}
-    except FileNotFoundError as error:
-        return Check("cache", True, str(error.strerror), "set HF_HOME and FINEBENCH_CACHE to folders", warn=True)
+        user_cache.limit()
+    except (FileNotFoundError, InputError) as error:
+        return Check("cache", False, str(getattr(error, "strerror", error)), CACHE_SET)
     wrong = {name: folder for name, folder in folders.items() if not writable(folder)}
     fix = "; ".join(f"make {nearest(one)} writable, or set {name} to another folder" for name, one in wrong.items())
     return Check("cache", True, ", ".join(map(str, folders.values())), fix or None, warn=bool(wrong))
@@ -261,9 +260,9 @@ def check_temporary_folder() -> Check:
 
 def check_disk(results: str) -> Check:
     """Room for results and checkpoints where they lie."""
-    if "://" in results:
+    if (path := local_path(results)) is None:
         return Check("disk", True, f"{results} is no disk of this machine")
-    folder = nearest(Path(results).absolute())
+    folder = nearest(path.absolute())
     free = shutil.disk_usage(folder).free / 1e9
     detail = f"{free:.0f} GB free for results in {folder}"
     if not writable(folder):

@@ -93,13 +93,13 @@ def join(sources: Sequence[str], into: str, note: Callable[[str], None] = lambda
 
 
 def _check_different(folders: Sequence[ResultsFolder]) -> None:
-    seen = set[str]()
+    seen = set[tuple[str, str, str]]()
     for one in folders:
-        if one.root in seen:
+        if one.place in seen:
             raise InputError(
                 f"results folder {one.uri!r} is named twice; give each one once, and another one to --into"
             )
-        seen.add(one.root)
+        seen.add(one.place)
 
 
 def _read(folder: ResultsFolder, note: Callable[[str], None], new: ReadFolder | None = None) -> ReadFolder:

@@ -45,6 +45,12 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     return made, f"{parts.netloc}{parts.path}".rstrip("/")
 
 
+def server(uri: str) -> str:
+    """Host and port of the endpoint that an s3:// URI leads to; empty for AWS itself."""
+    given = {key: values[-1] for key, values in parse_qs(urlsplit(uri).query).items()}
+    return _endpoint(given)[0] or ""
+
+
 def _endpoint(given: dict[str, str]) -> tuple[str | None, str]:
     """Host and port, and http or https: from the URI, else from AWS's own variables."""
     text = given.get("endpoint_override") or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")

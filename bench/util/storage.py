@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
 from finebench.bench.util.errors import ResultsError, StorageError
-from finebench.bench.util.s3 import open_s3
+from finebench.bench.util.places import truly
+from finebench.bench.util.s3 import open_s3, server
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -57,6 +59,13 @@ def is_path(uri: str) -> bool:
     return uri.partition("://")[0] in (uri, "file")
 
 
+def local_path(uri: str) -> Path | None:
+    """The path of this machine that a folder is; None where it is none."""
+    if not is_path(uri):
+        return None
+    return Path(unquote(urlsplit(uri).path) if "://" in uri else uri)
+
+
 class Store:
     """A local path or a URI such as s3://bucket/run. Names are relative to it, with forward slashes."""
 
@@ -74,10 +83,15 @@ class Store:
         self.local = isinstance(self.fs, fs.LocalFileSystem)
         self._flat = self.fs.type_name in OBJECT_STORES
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
-        if self.local and Path(self.root).is_file():
+        if self.local and truly(Path(self.root).is_file):
             raise ResultsError(f"{uri!r} is a file, and not a folder")
         if not self.root:
             raise ResultsError(f"folder {uri!r} cannot be opened: it names no bucket")
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells this folder from all others: the kind of storage, its server, and where it lies there."""
+        return self.fs.type_name, server(self.uri) if self.uri.startswith("s3://") else "", self.root
 
     def path(self, name: str) -> str:
         """Full path of a file, as the file system knows it; raises ResultsError for a name that leads elsewhere."""

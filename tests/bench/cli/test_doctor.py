@@ -25,6 +25,7 @@ from finebench.bench.cli.doctor import (
     cleaned_up,
     diagnose,
 )
+from finebench.bench.util import user_cache
 
 BUILD = {"version": "2.13.0", "cuda": None, "gpus": [], "bf16": False}
 
@@ -169,6 +170,20 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     assert check.fix == f"make {file} writable, or set {name} to another folder"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("FINEBENCH_CACHE", "~nosuch/x"), ("HF_HOME", "~nosuch/x"), ("FINEBENCH_CACHE_GB", "abc")]
+)
+def test_a_cache_that_cannot_be_told_is_a_finding(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    check = check_cache(os.environ)
+    assert check.state == "fail"
+    assert value in check.detail
+    assert name in str(check.fix)
+    if name != "HF_HOME":
+        monkeypatch.setattr(doctor, "clear_scratch", lambda: user_cache.trim() and 0)  # and nothing of this machine's
+        assert cleaned_up().state == "fail"
+
+
 def test_results_on_a_disk_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link to a larger disk is what decides, and an object store is none."""
     (tmp_path / "large").mkdir()
@@ -177,6 +192,7 @@ def test_results_on_a_disk_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert check_disk("results").detail.endswith("in " + str(tmp_path / "results"))
     assert check_disk("results/study").detail.endswith("in " + str(tmp_path / "results"))
     assert check_disk("s3://bucket/folder").state == "ok"
+    assert check_disk(f"file://{tmp_path}/results").detail.endswith("in " + str(tmp_path / "results"))
     (tmp_path / "file").touch()
     assert check_disk("file/study").state == "fail"
 

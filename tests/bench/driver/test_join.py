@@ -14,7 +14,7 @@ from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.cli.show import status
 from finebench.bench.data.embedded import MODEL_DIR
-from finebench.bench.driver.join import join
+from finebench.bench.driver.join import _check_different, join
 from finebench.bench.driver.options import RunOptions
 from finebench.bench.driver.run import run_study
 from finebench.bench.results.folder import ResultsFolder
@@ -370,3 +370,12 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "results/x: sound" in said("verify", "results/x")
     assert "from 1/4 to 4/4" in said("run", "x.yaml", "--shard", "3/2", code=2)
     assert "x.yaml: --shard 1/3: the study has 2 parts" in said("run", "x.yaml", "--debug", "--shard", "1/3", code=2)
+
+
+def test_one_path_on_two_servers_is_two_folders() -> None:
+    """And on one server however that is written."""
+    one, two = (ResultsFolder(f"s3://b/x?endpoint_override=http://h{n}:9000&region=r") for n in (1, 2))
+    _check_different([one, two])
+    again = ResultsFolder("s3://b/x/?endpoint_override=h1:9000&scheme=http")
+    with pytest.raises(InputError, match="named twice"):
+        _check_different([one, two, again])
