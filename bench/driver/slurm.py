@@ -93,6 +93,9 @@ class SlurmJob:
         for line in (*self.lines, self.partition or "", self.account or ""):
             if "\n" in line:
                 raise InputError(f"{line!r}: an option of sbatch stands on one line")
+        for option, name in (("partition", self.partition), ("account", self.account)):
+            if name is not None and not re.fullmatch(r"[^\s#]+", name):
+                raise InputError(f"--{option} {name!r}: a name is needed, without white space and #")
         for line in self.lines:
             if not line.startswith("-"):
                 raise InputError(f"--sbatch {line!r}: give an option of sbatch as it is written, such as --qos=long")
@@ -100,6 +103,8 @@ class SlurmJob:
     @property
     def seconds(self) -> int:
         """The time limit; raises InputError where it is not written as Slurm has it."""
+        if self.time.upper() in ("UNLIMITED", "INFINITE"):
+            raise InputError(f"--time {self.time}: a limit is needed, before which the job is told to stop")
         match = _TIME.fullmatch(self.time)
         if match is None:
             raise InputError(
@@ -157,6 +162,8 @@ def slurm_script(
     results = params["results"] or f"results/{loaded.name}"
     RunOptions(results, params["data"], address="auto", keep=params["keep"])
     name = str(find_study(study)) if Path(study).is_file() else study
+    if any(end in name for end in "\r\n"):
+        raise InputError(f"study file {name!r}: a line break in its path would end a line of the script; rename it")
     command = ["finebench", "run", name, *options]
     cpus = [] if job.cpus is None else [f"--num-cpus={job.cpus}"]  # else Ray counts those of each node
     return SCRIPT.format(

@@ -88,6 +88,11 @@ def test_it_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["quickstart", "--time", "60", "--", "--logger", "nope"], "--logger: "),
         (["quickstart", "--time", "5"], "give at least 6 minutes"),
         (["quickstart", "--time", "soon"], "write it as Slurm does"),
+        (["quickstart", "--time", "UNLIMITED"], "a limit is needed"),
+        (["quickstart", "--time", "infinite"], "a limit is needed"),
+        (["quickstart", "--time", "60", "--partition", "a b"], "--partition 'a b': a name is needed"),
+        (["quickstart", "--time", "60", "--partition", ""], "--partition '': a name is needed"),
+        (["quickstart", "--time", "60", "--account", "x #y"], "--account 'x #y': a name is needed"),
         (["quickstart", "--time", "60", "--sbatch", "qos=long"], "such as --qos=long"),
         (["quickstart", "--time", "60", "--partition", "a\nrm -rf x"], "stands on one line"),
     ],
@@ -96,6 +101,16 @@ def test_what_would_fail_in_the_queue_is_refused_now(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert says in said(capsys, "--nodes", "2", *words, code=2)
+
+
+def test_a_line_break_in_a_path_does_not_end_the_scripts_comment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder := tmp_path / "a\ntouch b").mkdir()
+    (folder / "small.yaml").write_text(STUDY.format(seeds=1, steps=2))
+    assert "a line break in its path" in said(
+        capsys, "--nodes", "1", "--time", "60", str(folder / "small.yaml"), code=2
+    )
 
 
 @pytest.mark.parametrize(
