@@ -71,6 +71,9 @@ class Select(Part):
 UNITS = {"": 1, "MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 """Bytes of the units that memory may be given in."""
 
+SMALLEST = 0.0001
+"""Of anything that Ray shares out: less than that it takes for nothing, or refuses."""
+
 OWN_NAMES = ("CPU", "GPU", "memory", "object_store_memory", "accelerator_type", "node")
 """What Ray calls resources of its own, or begins their names with, up to a colon: none of them is a custom one."""
 
@@ -110,7 +113,7 @@ class Resources(Part):
     Of all this only `ranks` and `shard` are part of a trial's id.
     """
 
-    cpu: float = Field(default=1, gt=0, description="CPUs, of each rank")
+    cpu: float = Field(default=1, ge=SMALLEST, description="CPUs, of each rank")
     gpu: float | Literal["auto"] = Field(default="auto", description="a share of a GPU, or how many: one for each rank")
     pack: int | Literal["auto"] = Field(default="auto", description="trials that are trained together")
     ranks: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = Field(
@@ -122,10 +125,10 @@ class Resources(Part):
     accelerator: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="type of GPU, as Ray calls it, e.g. H100"
     )
-    memory: Annotated[int, Field(gt=0), BeforeValidator(_bytes, json_schema_input_type=int | str)] | None = Field(
-        default=None, description="of a node, kept for one pack: bytes, or e.g. 16GiB"
+    memory: Annotated[int, Field(gt=0, le=2**50), BeforeValidator(_bytes, json_schema_input_type=int | str)] | None = (
+        Field(default=None, description="of a node, kept for one pack: bytes, or e.g. 16GiB")
     )
-    custom: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+    custom: dict[str, Annotated[float, Field(ge=SMALLEST)]] | None = Field(
         default=None, description="amounts of resources that nodes were started with (ray start --resources)"
     )
     labels: dict[str, str] | None = Field(
@@ -152,6 +155,8 @@ class Resources(Part):
     def _share(cls, gpu: float | str) -> float | str:
         if isinstance(gpu, float | int) and (gpu < 0 or (gpu > 1 and gpu != int(gpu))):
             raise ValueError("gpu is auto, 0, a share between 0 and 1, or a whole number of GPUs")
+        if isinstance(gpu, float | int) and 0 < gpu < SMALLEST:
+            raise ValueError(f"gpu is auto, 0, or at least {SMALLEST:g}, Ray's smallest part of anything")
         return gpu
 
     @field_validator("pack")
