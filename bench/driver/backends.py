@@ -109,13 +109,14 @@ def _run_ray(
     stop: Stop,
     opening: Opening,
 ) -> None:
-    from finebench.bench.driver.ray import session  # and no more yet: Ray Tune is imported while Ray starts
+    from finebench.bench.driver.ray import pulse, session  # and no more yet: Ray Tune is imported while Ray starts
 
+    longest = pulse.patience()  # also of a Ray of our own, which could not read it either
     ray_options = session.RayOptions(options.address, ready.study.retries)
     joins = "starting Ray" if options.address is None else f"joining the Ray cluster at {options.address}"
     recorder.observer.on_wait(joins)
     with session.ray_session(ray_options):
-        from finebench.bench.driver.ray import pulse, sweep
+        from finebench.bench.driver.ray import sweep
         from finebench.bench.driver.ray.model_files import pack_files
         from finebench.bench.driver.ray.nodes import autoscaler, capacity, roster
 
@@ -165,7 +166,7 @@ def _run_ray(
         if options.address is not None and capacity.busy(ready.study, roster.there(), roster.free()):
             waits = capacity.BUSY
         recorder.observer.on_wait(waits)
-        longest = pulse.OWN_RAY if options.address is None else pulse.patience()
+        longest = pulse.OWN_RAY if options.address is None else longest
         gone = pulse.watched(lambda why: _ray_is_gone(recorder, why), recorder.observer.on_note, longest)
         with gone, recorder.behind():
             cargo = load(shipment, ready.plan, ready.architecture, ready.defaults)

@@ -7,6 +7,7 @@ own and those above it. It may be a fraction. Elsewhere than on Linux all of the
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -47,7 +48,7 @@ def _folders(proc: Path) -> Iterator[Path]:
 def _own(proc: Path) -> Iterator[tuple[str, str]]:
     """This process's cgroup by hierarchy: "" for version 2, "cpu" for version 1's."""
     for line in _lines(proc / "cgroup"):
-        number, controllers, place = line.split(":", 2)
+        number, controllers, place = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
             yield "", place
         elif "cpu" in controllers.split(","):
@@ -58,11 +59,16 @@ def _mounts(proc: Path) -> Iterator[tuple[str, str, Path]]:
     """(hierarchy, its cgroup that is mounted, where)."""
     for line in _lines(proc / "mountinfo"):
         mount, _, source = line.partition(" - ")
-        fields, (kind, _, options, *_) = mount.split(), [*source.split(), "", "", ""]
+        fields, (kind, _, options, *_) = [*map(_plain, mount.split())], [*source.split(), "", "", ""]
         if kind == "cgroup2":
             yield "", fields[3], Path(fields[4])
         elif kind == "cgroup" and "cpu" in options.split(","):
             yield "cpu", fields[3], Path(fields[4])
+
+
+def _plain(field: str) -> str:
+    """A field of mountinfo, in which blanks and backslashes stand as octal numbers: a space as \\040."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 def _version_2(folder: Path) -> float | None:

@@ -22,8 +22,8 @@ def _counter(root: Path) -> Path | None:
     except OSError:
         lines = []
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and controllers == "":
             places.insert(0, root / "sys/fs/cgroup" / path.lstrip("/") / "memory.events")
         elif "memory" in controllers.split(","):
             places.insert(0, root / "sys/fs/cgroup/memory" / path.lstrip("/") / "memory.oom_control")

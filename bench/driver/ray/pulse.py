@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import ray
 
 from finebench.bench.driver.ray.nodes.address import knock
+from finebench.bench.util.errors import InputError
 
 QUIET = 10.0
 """Seconds without an answer after which the user is told; Ray can be slow under load."""
@@ -29,9 +30,13 @@ NODES_EVERY, ONCE_MORE = 10.0, 1.0
 
 
 def patience() -> float:
-    """Seconds for which a control service may not answer: what Ray is set to wait, less what an end takes."""
-    waits = float(os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s", "60"))  # noqa: SIM112  Ray's own spelling
-    return max(1.0, waits - BEFORE_RAY)
+    """Seconds for which a control service may not answer: what Ray is set to wait, less what an end takes. Raises
+    InputError for what Ray could not read."""
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    text = os.environ.get(name, "60")
+    if not text.isdecimal():
+        raise InputError(f"{name}={text!r}: a whole number of seconds is needed")
+    return max(1.0, float(text) - BEFORE_RAY)
 
 
 @dataclass(frozen=True)

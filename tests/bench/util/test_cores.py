@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from finebench.bench.driver.ray import session
+from finebench.bench.driver.ray.oom_kills import KernelKills
 from finebench.bench.util import cores as machine
 from finebench.bench.util.cores import allowed, cores, quota, slots
 
@@ -83,6 +84,23 @@ def test_a_cgroup_out_of_sight_is_taken_for_the_mount(tmp_path: Path) -> None:
     """A path that leads out of the mount is none of it."""
     limits(tmp_path / "fs", cpu_max="300000 100000")
     assert quota(proc(tmp_path, "0::/../other\n", mount(tmp_path / "fs", "cgroup2"))) == 3.0
+
+
+def test_a_mount_with_a_space_in_its_path_is_found(tmp_path: Path) -> None:
+    limits(tmp_path / "f s", cpu_max="300000 100000")
+    assert quota(proc(tmp_path, "0::/\n", mount(tmp_path / "f s", "cgroup2").replace("f s", "f\\040s"))) == 3.0
+
+
+def test_a_line_that_is_none_of_a_cgroup_is_passed_over(tmp_path: Path) -> None:
+    limits(tmp_path / "fs" / "pod", cpu_max="300000 100000")
+    assert quota(proc(tmp_path, "nothing\n1\n0::/pod\n", mount(tmp_path / "fs", "cgroup2"))) == 3.0
+    assert KernelKills(tmp_path).count() == 0
+    (tmp_path / "proc" / "self").mkdir()
+    (tmp_path / "proc" / "self" / "cgroup").write_text("nothing\n1\n0::/pod\n")
+    events = tmp_path / "sys/fs/cgroup/pod/memory.events"
+    events.parent.mkdir(parents=True)
+    events.write_text("oom 3\noom_kill 2\n")
+    assert KernelKills(tmp_path).count() == 2
 
 
 def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:

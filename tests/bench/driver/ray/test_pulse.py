@@ -9,6 +9,7 @@ import pytest
 
 from finebench.bench.driver import backends
 from finebench.bench.driver.ray import pulse
+from finebench.bench.util.errors import InputError
 
 
 class Silent(SimpleNamespace):
@@ -73,6 +74,10 @@ def test_a_run_waits_as_long_as_ray_is_set_to_and_ends_before_ray_ends_it(monkey
     assert pulse.patience() == 55.0
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "300")
     assert pulse.patience() == 295.0
+    for given in ("abc", "-1", "nan", ""):
+        monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", given)
+        with pytest.raises(InputError, match="RAY_gcs_rpc_server_reconnect_timeout_s="):
+            pulse.patience()
 
 
 def test_a_question_for_the_nodes_that_hangs_counts_as_silence(monkeypatch: pytest.MonkeyPatch) -> None:
