@@ -97,7 +97,7 @@ WatchOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-PriceOption = Annotated[float | None, typer.Option(min=0, metavar="PRICE", help="Price of one machine hour.")]
+PriceOption = Annotated[float | None, typer.Option(min=0, max=1e9, metavar="PRICE", help="Price of one machine hour.")]
 SlotsOption = Annotated[
     int | None,
     typer.Option(

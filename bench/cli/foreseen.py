@@ -1,7 +1,6 @@
 """What `plan` tells of seeds that come until claims are settled: fewest, expected and most trials, hours and price, and
 the chance of a verdict by each look."""
 
-import math
 from typing import Any
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.console import Console
 from finebench.bench.cli.terminal.console import say
 from finebench.bench.cli.terminal.text_table import hours, print_table
 from finebench.bench.study.schema import Study
-from finebench.bench.util.errors import InputError, StudyError
+from finebench.bench.util.errors import StudyError
 
 SIZES = ("fewest", "expected", "most")
 
@@ -20,8 +19,6 @@ def expected(study: Study, found: dict[str, Any], expect: list[str], price_per_h
     Raises StudyError where something is expected of a study whose seeds do not come in waves, InputError where it
     cannot be read.
     """
-    if price_per_hour is not None and not math.isfinite(price_per_hour):
-        raise InputError(f"--price-per-hour {price_per_hour}: a number is needed")
     waves, on_slots = found["waves"], found["on_slots"]
     if on_slots is not None:
         price = _price(on_slots["seconds"] * on_slots["machines"], price_per_hour)
