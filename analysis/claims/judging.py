@@ -140,8 +140,11 @@ def _evidence(claim: Claim, tasks: list[str], budget: str, source: Source) -> Fi
             f"{task}: the reference gains {gain:.3g} over a constant predictor, with a standard error of {error:.3g}, "
             f"and a unit needs {GAIN_KNOWN} of them"
         )
-        never = gain < GAIN_KNOWN * stays  # the examples' noise stays with any number of seeds
-        return replace(made, supports=False, refutes=False, reason=reason, reach=(0.0, 0.0) if never else NO_REACH)
+        made = replace(made, supports=False, refutes=False, reason=reason, settling="", reach=NO_REACH)
+        if gain < GAIN_KNOWN * stays:  # the examples' noise stays with any number of seeds
+            said = f"the noise of the scored examples alone is {stays:.3g}: train longer there, or leave {task} out"
+            made = replace(made, settling=said, reach=(0.0, 0.0))
+        return made
     return made
 
 

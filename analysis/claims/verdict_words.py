@@ -30,9 +30,11 @@ def _on(claim: Row) -> str:
 
 
 def _span(claim: Row) -> str:
-    if claim["low"] is None or claim["high"] is None or claim["level"] == 1:
+    low, high = claim["low"], claim["high"]
+    if (low is None and high is None) or claim["level"] == 1:
         return ""
-    return f" ({100 * claim['level']:g} % interval {claim['low']:.3g} to {claim['high']:.3g})"
+    ends = f"{low:.3g} to {high:.3g}" if None not in (low, high) else f"up to {high:.3g}" if low is None else ""
+    return f" ({100 * claim['level']:g} % interval {ends or f'{low:.3g} and more'})"
 
 
 def _counted(claim: Row) -> str:

@@ -65,8 +65,9 @@ def table(claims: list[dict[str, Any]]) -> str:
     lines = ["| claim | in words | verdict | estimate, its interval | seeds |", "|---|---|---|---|---:|"]
     for one in claims:
         form = NUMBERS.get(one["says"], "{:.3g}")
-        told = [form.format(one[key]) for key in ("estimate", "low", "high") if one[key] is not None]
-        interval = f"{told[0]} [{told[1]}, {told[2]}]" if len(told) == 3 else ", ".join(told)
+        told, low, high = (None if one[key] is None else form.format(one[key]) for key in ("estimate", "low", "high"))
+        ends = f" [{low or '−∞'}, {high or '∞'}]" if low or high else ""
+        interval = f"{told}{ends}" if told else ""
         lines.append(f"| `{one['id']}` | {one['statement']} | {one['verdict']} | {interval} | {pairs(one)} |")
     return "\n".join(lines) + "\n"
 

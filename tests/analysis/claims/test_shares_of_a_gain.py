@@ -15,6 +15,7 @@ from finebench.analysis.claims.evidence import Source
 from finebench.analysis.claims.judging import GAIN_KNOWN, judge_claim
 from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.standing import is_futile
+from finebench.analysis.claims.verdict_words import verdict
 from finebench.analysis.statistics.located import of_pairs, p_beyond, p_within
 from finebench.analysis.statistics.sample import Sample, pair
 from finebench.analysis.statistics.unit import unit_of
@@ -184,6 +185,30 @@ def test_no_seeds_are_spent_on_a_gain_that_only_more_examples_would_tell(example
     made = judge_claim(better(0.1), ["alpha"], "", source({"alpha": (a, b)}), waves((6, 9, 14)))
     assert "a unit needs" in made.reason
     assert is_futile(made) == futile
+    assert ("train longer there, or leave alpha out" in made.findings[0].settling) == futile
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-0.27, None, "0.5 (95 % interval -0.27 and more), 6 pairs"),
+        (None, 0.9, "0.5 (95 % interval up to 0.9), 6 pairs"),
+        (None, None, "0.5, 6 pairs"),
+        (-0.27, 0.9, "0.5 (95 % interval -0.27 to 0.9), 6 pairs"),
+    ],
+)
+def test_an_interval_that_is_open_at_an_end_says_so(low: float | None, high: float | None, words: str) -> None:
+    row = {"says": "better", "a": "a", "b": "b", "statement": "A", "estimate": 0.5, "low": low, "high": high}
+    row |= {
+        "level": 0.95,
+        "per_task": [],
+        "task": "alpha",
+        "pairs": 6,
+        "reason": "",
+        "next": None,
+        "verdict": "refuted",
+    }
+    assert verdict(row) == f"A. Found: a − b = {words}."
 
 
 def table(times: int = 2000) -> None:
