@@ -8,7 +8,7 @@ claims.json is a list with one object per claim, in the study's order:
     margin, factor, cost, over
     verdict                  supported | refuted | inconclusive
     reason                   why, in words
-    estimate, low, high      what the claim is about (`quantity`), with its interval at `level`, of the deciding `task`
+    estimate, low, high      what the claim is about (`quantity`), its interval at `level` (null: open), of the `task`
     test, pairs              the test in words; fewest pairs in any task
     p, p_adjusted            of the claim's being false, and after Holm over the study's claims
     p_against, p_against_adjusted   of its being true

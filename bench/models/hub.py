@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from finebench.bench.data.embedded import MODEL_DIR
-from finebench.bench.data.token_cache import TOKENIZER_FILES
 from finebench.bench.models.architecture import Architecture, from_config
 from finebench.bench.models.checkpoint_checks import missing_from
 from finebench.bench.util.errors import ModelError, ModelNotHere
@@ -83,6 +82,8 @@ def folder_revision(folder: Path) -> str:
 def shipped(folder: Path) -> list[Path]:
     """The files of a model folder that a machine needs to train: its config, all that a tokenizer may read, and its
     weights."""
+    from finebench.bench.data.token_cache import TOKENIZER_FILES  # which brings locks, that a plan does without
+
     return _found(folder, (*_TEXTS, *(f"*{suffix}" for suffix in TOKENIZER_FILES)))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from finebench.analysis.claims import judge
+from finebench.analysis.claims.interim import needed_after
 from finebench.analysis.report.write import write_report
-from finebench.bench.cli.commands import _settle
 from finebench.bench.cli.rerun import rerun_command
 from finebench.bench.cli.show import status
 from finebench.bench.driver.options import RunOptions, RunOutcome
@@ -44,7 +44,7 @@ class Notes(Observer):
 def run(folder: Path, limit: int | None = None, **changes: Any) -> tuple[RunOutcome, list[str]]:
     notes = Notes()
     options = RunOptions(str(folder), debug=True, limit=limit)
-    made = run_study(tiny_study(**(STUDY | changes)), options, lambda c: notes, lambda *one: None, _settle)
+    made = run_study(tiny_study(**(STUDY | changes)), options, lambda c: notes, lambda *one: None, needed_after)
     return made, [note for note in notes.said if note.startswith("interim analysis ")]
 
 

@@ -331,7 +331,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     folder.add()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ResultsError, match=r"file/.*cannot be read"):
+    with pytest.raises(ResultsError, match=r"file' is a file, and not a folder"):
         write_report(folder.write(), str(tmp_path / "file"))
 
 

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown key": ({"fraction": [0.1]}, ["unknown key 'fraction'", "did you mean 'fractions'?"]),
     "unknown method": ({"methods": {"bitfitt": {"lr": 1e-3}}}, ["unknown method 'bitfitt'", "did you mean 'bitfit'?"]),
     "unknown task": ({"tasks": ["mini-colla"]}, ["tasks[0]", "unknown task 'mini-colla'", "did you mean 'mini-cola'?"]),
-    "unknown metric": (own("acuracy"), ["mine", "'acuracy'", "did you mean 'accuracy'?"]),
+    "unknown metric": (own("acuracy"), ["tasks[0].metric", "'acuracy'", "did you mean 'accuracy'?"]),
     "unknown budget": ({"budget": {"step": 2}}, ["budget", "unknown key 'step'", "did you mean 'steps'?"]),
     "misspelt hyperparameter": ({"methods": {"lora": {"lr": 1e-3, "rank": 8}}}, ["methods.lora", "unknown key 'rank'"]),
     "learning rate in quotation marks": (
@@ -254,7 +254,7 @@ def test_a_file_in_place_of_the_results_folder(tmp_path: Path, capsys: pytest.Ca
     code = guarded(lambda: app(["run", str(file), "--debug", "--results", str(file)], standalone_mode=False))
     error = capsys.readouterr().err
     assert code == EXIT_BAD_INPUT
-    assert f"{file}/study.yaml: cannot be read" in error
+    assert f"'{file}' is a file, and not a folder" in error
 
 
 def test_debug_runs_without_what_is_rays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

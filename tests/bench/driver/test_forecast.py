@@ -123,7 +123,7 @@ def test_a_model_is_not_built_for_each_combination_of_a_search(tmp_path: Path, m
     space = {"lr": 1e-3, **{key: {"choice": [2, 4, 6, 8]} for key in ("r", "alpha")}, "dropout": {"choice": [0.0, 0.1]}}
     made = Plan(tiny_study(methods={"lora": space}, search={"optuna": {"trials": 2}}))
     check_methods(made, read_architecture(MODEL_DIR), {"mini-cola": 2}, every=True)
-    assert len(counted) == 2 + 3 + 3 + 1  # the defaults, the first of each, and each other value
+    assert len(counted) == 1 + 3 + 3 + 1  # the first of each, and each other value
 
 
 def test_a_plan_on_slots_tells_time_and_price(
