@@ -19,7 +19,7 @@ import numpy as np
 
 import finebench.analysis.claims.interim
 import finebench.bench.training.worker.worker_cache  # noqa: F401 (once, for every life)
-from finebench.bench.cli.commands import _settle
+from finebench.analysis.claims.interim import needed_after
 from finebench.bench.driver import local
 from finebench.bench.driver.opening import Opening
 from finebench.bench.driver.options import RunOptions
@@ -91,7 +91,7 @@ def live(study: Study, results: str, doom: Doomed) -> None:
 
     def settle(folder: str, looks: int) -> tuple[Collection[CellKey], str]:
         doom.at(looks - 1, "before it")
-        found = _settle(folder, looks)
+        found = needed_after(folder, looks)
         doom.at(looks - 1, "after it")
         return found
 
