@@ -33,8 +33,8 @@ def _span(claim: Row) -> str:
     low, high = claim["low"], claim["high"]
     if (low is None and high is None) or claim["level"] == 1:
         return ""
-    ends = f"{low:.3g} to {high:.3g}" if None not in (low, high) else f"up to {high:.3g}" if low is None else ""
-    return f" ({100 * claim['level']:g} % interval {ends or f'{low:.3g} and more'})"
+    ends = f"up to {high:.3g}" if low is None else f"{low:.3g} and more" if high is None else f"{low:.3g} to {high:.3g}"
+    return f" ({100 * claim['level']:g} % interval {ends})"
 
 
 def _counted(claim: Row) -> str:

@@ -14,6 +14,7 @@ from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.record import record_name
 from finebench.bench.results.schema import TRIALS
 from finebench.bench.study.plugins import given_plugins
+from finebench.bench.study.trial_id import meant
 from finebench.bench.util.errors import ResultsError, StudyError, choose, shown
 from finebench.bench.util.safe_yaml import MAX_BYTES, parse_yaml
 
@@ -49,7 +50,7 @@ def find_row(folder: ResultsFolder, given: str) -> dict[str, Any]:
             rows[row["trial_id"]] = row
     if not rows:
         raise ResultsError(f"results folder {folder.uri!r} holds no trials")
-    found = [given] if given in rows else [one for one in rows if given and one.startswith(given)]
+    found = meant(given, rows)
     if len(found) > 1:
         raise ResultsError(
             f"{folder.uri}: {len(found):,} trials have ids that begin with {shown(given)}: {_some(sorted(found))}"

@@ -16,7 +16,7 @@ from finebench.bench.study.parts.own_task import DATA, OwnTask
 from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, OptunaSearch, Search, UntilSettled
 from finebench.bench.study.parts.training import Resources, Select, Training
 from finebench.bench.study.schema import Study
-from finebench.bench.util.errors import choose, guess, shown
+from finebench.bench.util.errors import NAME, NAME_IN_WORDS, choose, guess, shown
 
 MOST_LINES, LONGEST_LINE = 20, 2000
 """Findings that one message gives, and characters of each."""
@@ -26,8 +26,7 @@ RESERVED = ("resources", "per_task")
 Context = Mapping[str, Any]
 
 PATTERNS = {
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "a name of letters, digits, dots, underscores and hyphens, the first a letter or "
-    "a digit,",
+    NAME: NAME_IN_WORDS,
     r"^[\w.-]+(/[\w.-]+)?$": "the name of a data set such as owner/name",
 }
 """Patterns in words."""

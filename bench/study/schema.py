@@ -21,6 +21,7 @@ from finebench.bench.study.parts.part import Part
 from finebench.bench.study.parts.search import CrossedSeeds, GridSearch, Search, UntilSettled
 from finebench.bench.study.parts.seeds import CONFIRM_BASE
 from finebench.bench.study.parts.training import Resources, Select, Training
+from finebench.bench.util.errors import LONGEST_NAME, NAME
 
 
 class StoredPlugin(Part):
@@ -40,7 +41,7 @@ TaskEntry = Annotated[Annotated[str, Tag("built-in")] | Annotated[OwnTask, Tag("
 class Study(Part):
     """A whole study, frozen. Spaces are kept as written; `bench.study.load.check` has validated them."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     model: str = Field(default="embedded", min_length=1)
     tasks: list[TaskEntry] = Field(min_length=1)
     methods: dict[str, dict[str, Any]] = Field(min_length=1)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -142,3 +142,8 @@ class Trial:
             ranks=raw.get("ranks", 1),
             shard=raw.get("shard", "none"),
         )
+
+
+def meant(given: str, ids: Collection[str]) -> list[str]:
+    """The trial ids that a user's text may stand for: that very id, or those that begin so."""
+    return [given] if given in ids else [one for one in ids if given and one.startswith(given)]

@@ -116,7 +116,6 @@ MEANT: dict[str, tuple[str, ...]] = {
 }
 """What other tools and papers call a key or a value of ours: the names here, the likeliest first."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STEERS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)?|\x1b.?|[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """Escape sequences (colours, cursor, titles, links) and control characters."""
 
@@ -196,13 +195,15 @@ def guess(given: str, choices: Iterable[str]) -> str | None:
     return same or lower.get(given.lower()) or next(iter(near), None)
 
 
+NAME, LONGEST_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$", 100
+"""What the names of studies, tasks, metrics and claims look like, and their characters at most."""
+NAME_IN_WORDS = "a name of letters, digits, dots, underscores and hyphens, the first a letter or a digit,"
+
+
 def check_name(what: str, name: object) -> None:
     """Raise StudyError for the name of a thing from a file that could not stand in a study or in a path."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise StudyError(
-            f"{what} {shown(name)}: a name of letters, digits, dots, underscores and hyphens, the first a letter or a "
-            "digit, is needed"
-        )
+    if not isinstance(name, str) or not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
+        raise StudyError(f"{what} {shown(name)}: {NAME_IN_WORDS} is needed")
 
 
 def plain(text: str, most: int = LONGEST) -> str:

@@ -26,6 +26,7 @@ from finebench.analysis.report.contents import Contents, analyse
 from finebench.bench.results.schema import STATUSES, TABLES
 from finebench.bench.results.within import outside_note
 from finebench.bench.study.plugins import load_given, missing
+from finebench.bench.study.trial_id import meant
 from finebench.bench.util.errors import InputError, ResultsError
 from finebench.bench.util.own_python import libraries_first
 from finebench.bench.util.storage import Store
@@ -209,9 +210,9 @@ class Results(Said):
 
         loaded = self._one("model")
         known = set(loaded.trials["trial_id"])
-        meant = [one for one in known if one.startswith(str(trial_id))] if trial_id else []
-        check_names("trial", [meant[0] if len(meant) == 1 else trial_id], known, MOST_NAMED)
-        store, name = Store(loaded.uri), f"deltas/{meant[0]}.safetensors"
+        found = meant(str(trial_id), known)
+        check_names("trial", found if len(found) == 1 else [trial_id], known, MOST_NAMED)
+        store, name = Store(loaded.uri), f"deltas/{found[0]}.safetensors"
         data = store.read_bytes(name)
         if data is None:
             raise ResultsError(f"{store.shown(name)}: no delta was kept; `finebench run --keep all` keeps them")

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, field_v
 from finebench.bench.study.parts.budget import Budget
 from finebench.bench.study.parts.claim_kinds import KINDS, ClaimKind, kind
 from finebench.bench.study.parts.part import Part
-from finebench.bench.util.errors import choose, shown
+from finebench.bench.util.errors import LONGEST_NAME, NAME, choose, shown
 
 COSTS = (
     "trainable_params", "encoder_params", "delta_bytes", "train_seconds", "peak_memory_bytes", "train_flops",
@@ -21,7 +21,7 @@ class Claim(Part):
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    id: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     says: str
     a: str
     b: str | None = None

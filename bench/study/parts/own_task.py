@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from finebench.bench.study.parts.part import Part
+from finebench.bench.util.errors import LONGEST_NAME, NAME
 
 
 class DataFiles(Part):
@@ -74,7 +75,7 @@ def as_list(value: Any) -> Any:
 class OwnTask(Part):
     """A task of the user's own."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     data: OwnData
     text: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1, max_length=2)]
     label: str

@@ -15,7 +15,7 @@ from pydantic import (
 from finebench.bench.methods import TUNABLE
 from finebench.bench.study.parts.part import Part
 from finebench.bench.study.schedules import schedule
-from finebench.bench.util.errors import StudyError, choose
+from finebench.bench.util.errors import NAME, StudyError, choose
 
 MOST_IN_PACK = 64
 """Trials that one process may train together: each adds its own trained tensors and optimiser."""
@@ -122,9 +122,7 @@ class Resources(Part):
     shard: Literal["none", "full"] = Field(
         default="none", description="full: each rank holds its part of the model alone (FSDP2)"
     )
-    accelerator: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="type of GPU, as Ray calls it, e.g. H100"
-    )
+    accelerator: str | None = Field(default=None, pattern=NAME, description="type of GPU, as Ray calls it, e.g. H100")
     memory: Annotated[int, Field(gt=0, le=2**50), BeforeValidator(_bytes, json_schema_input_type=int | str)] | None = (
         Field(default=None, description="of a node, kept for one pack: bytes, or e.g. 16GiB")
     )

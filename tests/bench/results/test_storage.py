@@ -19,6 +19,7 @@ from finebench.bench.results.verify import verify
 from finebench.bench.util import storage as store_module
 from finebench.bench.util.errors import ResultsError, StorageError
 from finebench.bench.util.storage import Store, is_path
+from tests.bench.small_disk import mounted
 from tests.bench.stored import fill, make_record, seen, trial_id
 
 STUDY = """
@@ -107,16 +108,8 @@ def test_a_disk_lost_half_way(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 4 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
+    with mounted(tmp_path / "disk", 4) as path:
+        yield path
 
 
 def test_a_really_full_disk(

@@ -4,7 +4,6 @@ import errno
 import multiprocessing
 import os
 import pickle
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from finebench.bench.driver.ray import model_files
 from finebench.bench.driver.ray.model_files import ModelFiles, pack_files, unpack
 from finebench.bench.driver.ray.rank_actors import RayFollowers
 from finebench.bench.training.worker.messages import Share, Shipment
+from tests.bench.small_disk import mounted
 
 CONTENT = {"config.json": b"{}", "empty.txt": b"", "model.safetensors": bytes(range(256)) * 8000}
 
@@ -120,16 +120,9 @@ def test_a_full_disk_leaves_nothing_behind(cache: Path, files: ModelFiles, monke
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache on a real disk of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("a small file system can be mounted by root only")
-    monkeypatch.setenv("FINEBENCH_CACHE", str(place))
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounted(tmp_path / "disk", 1) as place:
+        monkeypatch.setenv("FINEBENCH_CACHE", str(place))
+        yield place
 
 
 def test_a_disk_that_is_really_full_leaves_nothing_behind(small_disk: Path, files: ModelFiles) -> None:
