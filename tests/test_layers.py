@@ -107,6 +107,15 @@ def imports(module: str, path: Path) -> Iterator[Import]:
             yield Import(module, name.removeprefix("finebench."), id(node) not in inside | types, id(node) in types)
 
 
+def named_in_strings(path: Path) -> Iterator[str]:
+    """Rooms and modules that a module opens by their names, not by an import."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("finebench."):
+            name = node.value.removeprefix("finebench.").partition(":")[0]
+            if name in MODULES or name in RULES:
+                yield name
+
+
 ALL = [found for name, path in MODULES.items() for found in imports(name, path)]
 OURS = [found for found in ALL if found.name in MODULES]
 
@@ -126,6 +135,13 @@ def test_a_room_imports_what_it_says_and_no_more(name: str) -> None:
     assert used == RULES[name].rooms
     top = {one.name.split(".")[0] for one in ALL if one.top and room(one.module) == name}
     assert top & HEAVY == RULES[name].libraries
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_a_room_opens_none_by_its_name_that_it_may_not_import(name: str) -> None:
+    own = {module: path for module, path in MODULES.items() if room(module) == name}
+    named = {(module, room(other)) for module, path in own.items() for other in named_in_strings(path)}
+    assert {(module, other) for module, other in named if other not in RULES[name].rooms | {name}} == set()
 
 
 def test_no_room_imports_in_a_circle() -> None:

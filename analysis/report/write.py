@@ -9,11 +9,8 @@ import pandas as pd
 
 from finebench.analysis.claims import judge
 from finebench.analysis.figures.base import Figure
-from finebench.analysis.load.expected import Expectation
 from finebench.analysis.load.frames import records
-from finebench.analysis.load.ranges import within_range
-from finebench.analysis.load.read import Results, load_results
-from finebench.analysis.load.runs import runs
+from finebench.analysis.load.read import load_results
 from finebench.analysis.load.words import missing
 from finebench.analysis.report import looks, page, render, stamp
 from finebench.analysis.report.charts import figures
@@ -22,8 +19,6 @@ from finebench.analysis.report.layout import tables
 from finebench.analysis.report.stamp import Report
 from finebench.analysis.report.statics import to_png, to_svg
 from finebench.analysis.scores.best_study import best_study
-from finebench.analysis.scores.samples import Samples
-from finebench.analysis.scores.scores import scores
 from finebench.analysis.tables.formats import to_csv, to_latex, to_markdown, to_parquet
 from finebench.analysis.tables.table import Table
 from finebench.bench.util.storage import Store
@@ -63,13 +58,6 @@ def write_report(results: str, out: str | None = None, price_per_hour: float | N
     elif out is None:
         store.delete(f"{prefix}{stamp.FILE}")  # a run's own has no price
     return report
-
-
-def summary_rows(results: Results) -> list[dict[str, Any]]:
-    """One plain dict per cell for a terminal's table (keys: SUMMARY); None where there is no value."""
-    table = runs(results)
-    expected = Expectation(results.plan, table)
-    return _summary(within_range("scores", scores(table, expected, Samples(results, table, expected))))
 
 
 def _summary(scored: pd.DataFrame) -> list[dict[str, Any]]:

@@ -171,14 +171,8 @@ class ResultsFolder(Store):
         found = (done_of(row) for rows in self.finished(damaged) for row in rows.to_pylist())
         return {(one.trial_id, one.status == "pruned"): one for one in found}
 
-    def take_stock(self) -> Stock:
-        """`read_stock`; what is damaged is moved to `_damaged`."""
-        stock = self.read_stock()
-        self.set_aside(stock)
-        return stock
-
     def read_stock(self) -> Stock:
-        """Read every byte of every file, as a run does before it starts; changes nothing."""
+        """Read every byte of every file, as a run does before it starts; changes nothing (`set_aside` does)."""
         stock = Stock()
         stock.done = self.done(stock.damaged)
         there = [self.records(table, stock.damaged) for table in ("evals", "predictions")]

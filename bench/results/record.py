@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 
-from finebench.bench.results.schema import EVALS, PREDICTIONS, TRIALS
+from finebench.bench.results.schema import TRIALS
 
 
 def record_name(trial_id: str, status: str) -> str:
@@ -62,13 +62,3 @@ class Record:
         source = io.BytesIO(data)
         tables = [pa.ipc.open_stream(source).read_all() for _ in range(3)]
         return cls(tables[0].to_pylist()[0], tables[1], tables[2])
-
-
-def empty_evals() -> pa.Table:
-    """No evaluations."""
-    return EVALS.empty_table()
-
-
-def empty_predictions() -> pa.Table:
-    """No predictions."""
-    return PREDICTIONS.empty_table()

@@ -2,9 +2,10 @@
 
     METHODS = Door("method", "finebench.bench.methods", "finebench.methods", found_in)   # a mapping, by name
 
-A door looks in three places: the files of a package of ours, the modules that installed packages name as entry points
-of a group (`my_method = "my_package.my_method"`), and the plugins that a study lists. Each is read the same way. No
-code is looked for anywhere else.
+A door looks in three places: the files of the room that it stands in, the modules that installed packages name as
+entry points of a group (`my_method = "my_package.my_method"`; of a package, all its modules), and the plugins that a
+study lists. Each is read the same way. No code is looked for anywhere else. Kinds of claims stand in a room above
+their door, which therefore names no room: our own package has an entry point for them, as a stranger's would.
 """
 
 import hashlib
@@ -61,14 +62,16 @@ def modules(package: str) -> list[ModuleType]:
 
 @cache
 def entry_points(group: str) -> tuple[ModuleType, ...]:
-    """The modules that installed packages name as entry points of a group; each module once.
+    """The modules that installed packages name as entry points of a group, each once; a package stands for its modules.
 
     Raises StudyError where one cannot be imported: what is installed should work, and is not passed over.
     """
     found: dict[str, ModuleType] = {}
     for point in sorted(metadata.entry_points(group=group)):
         try:
-            found[point.module] = importlib.import_module(point.module)
+            module = importlib.import_module(point.module)
+            inside = modules(point.module) if hasattr(module, "__path__") else []
+            found |= {one.__name__: one for one in (module, *inside)}
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything, and end like a script
             package = point.dist.name if point.dist else "an installed package"
             at = f" ({_place(error, point.module)})"
@@ -159,7 +162,7 @@ class Door(Mapping[str, T]):
     """
 
     def __init__(
-        self, kind: str, package: str, group: str, find: Callable[[ModuleType], Iterable[tuple[str, T]]]
+        self, kind: str, package: str | None, group: str, find: Callable[[ModuleType], Iterable[tuple[str, T]]]
     ) -> None:
         self.kind, self._package, self._group, self._find = kind, package, group, find
         self._seen: tuple[ModuleType, ...] | None = None
@@ -169,9 +172,10 @@ class Door(Mapping[str, T]):
     def _all(self) -> dict[str, T]:
         outside = tuple(module for _, module in _plugins.values())
         if outside != self._seen:
+            own = modules(self._package) if self._package else []
             found: dict[str, T] = {}
             files: dict[str, ModuleType] = {}
-            for module in (*modules(self._package), *entry_points(self._group), *outside):
+            for module in (*own, *entry_points(self._group), *outside):
                 for name, value in self._in(module):
                     if name in found:
                         both = " and ".join(_told_apart(files[name], module))
@@ -189,7 +193,7 @@ class Door(Mapping[str, T]):
         try:
             return list(self._find(module))
         except (Exception, SystemExit) as error:  # a stranger's module may hold anything
-            if module.__name__.startswith(self._package + "."):
+            if _is_ours(module):
                 raise
             known = list(_plugins.values())
             _take_out(module)
@@ -209,9 +213,13 @@ class Door(Mapping[str, T]):
         """The hash of the file that a thing from outside comes from; None for ours, and for what there is not."""
         self._all()
         module = self._files.get(name)
-        if module is None or module.__name__.startswith(self._package + "."):
+        if module is None or _is_ours(module):
             return None
         return _hash_of(module)
+
+
+def _is_ours(module: ModuleType) -> bool:
+    return module.__name__.startswith("finebench.")
 
 
 def _hash_of(module: ModuleType) -> str:

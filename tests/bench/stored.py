@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from finebench.analysis.load.read import load_results
-from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.folder import ResultsFolder, Stock
 from finebench.bench.results.record import Record, record_name
 from finebench.bench.results.schema import EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 
@@ -58,6 +58,13 @@ def fill(path: Path, numbers: Iterable[int], status: str = "ok") -> ResultsFolde
         cell = {"task": "alpha", "method": "one", "fraction": 1.0, "budget": '{"steps": 10}', "stage": "grid"}
         folder.write_json("plan.json", {"study": "stored", "cells": [cell | {"planned": 10_000, "configurations": 1}]})
     return folder
+
+
+def take_stock(folder: ResultsFolder) -> Stock:
+    """What a run finds in a folder as it starts; what is damaged is moved out of the way."""
+    stock = folder.read_stock()
+    folder.set_aside(stock)
+    return stock
 
 
 def seen(path: Path | str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from finebench.bench.study.plan import Plan
 from finebench.bench.study.schema import Study
 from finebench.bench.util.errors import InputError
 from finebench.bench.util.safe_yaml import parse_yaml
-from tests.bench.stored import make_record
+from tests.bench.stored import make_record, take_stock
 
 LONGEST_MESSAGE = 50_000
 RECORD = make_record(7)
@@ -160,7 +160,7 @@ READERS: tuple[Callable[[ResultsFolder], Any], ...] = (
     lambda folder: status(folder.root),
     _load,
     lambda folder: json.dumps(verify(folder).to_json()),
-    lambda folder: folder.take_stock().notes,
+    lambda folder: take_stock(folder).notes,
     compact,
 )
 

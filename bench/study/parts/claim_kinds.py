@@ -1,8 +1,8 @@
 """Kinds of claims: what a study has to know of each before anything runs, and how its claims read.
 
-A kind is one class in one file and is registered by being there: those that come built in are the files of
-`finebench.analysis.claims.kinds`, others are named by entry points `finebench.claims`. The study knows none by name.
-What evidence a kind rests on is the business of the analysis (`finebench.analysis.claims.kinds.Kind`).
+A kind is one class in one file and is registered by being there. What evidence it rests on is the business of the
+analysis, so that all kinds, those that come built in too, are named by entry points `finebench.claims`: the study knows
+none by name, and no room above it.
 """
 
 from abc import ABC, abstractmethod
@@ -146,12 +146,14 @@ def _found(module: ModuleType) -> Iterator[tuple[str, ClaimKind]]:
             yield value.says, value()
 
 
-KINDS: Door[ClaimKind] = Door("kind of claim", "finebench.analysis.claims.kinds", "finebench.claims", _found)
+KINDS: Door[ClaimKind] = Door("kind of claim", None, "finebench.claims", _found)
 """All kinds by name."""
 
 
 def kind(says: object) -> ClaimKind:
     """The kind of this name; raises ValueError with the choices and a guess."""
+    if not KINDS:  # a checkout on the import path, or one that was installed before it had entry points
+        raise ValueError("this copy of finebench is not installed as it now is: pip install it again (or make install)")
     if not isinstance(says, str) or says not in KINDS:
         near = get_close_matches(str(says)[:200], list(KINDS), n=1)
         guess = f"; did you mean {near[0]!r}?" if near else ""

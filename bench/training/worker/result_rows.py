@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from finebench.bench.data.task_data import TaskData
 from finebench.bench.metrics import majority_score
-from finebench.bench.results.record import Record, empty_predictions
+from finebench.bench.results.record import Record
 from finebench.bench.results.schema import EVALS, PREDICTIONS, SCHEMA_VERSION
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.evaluation import Evaluation, Predictions, Progress
@@ -97,7 +97,7 @@ def make_record(
         "schema_version": SCHEMA_VERSION,
     }
     scored = best.score if best else None
-    predictions = _predictions(trial.id, task, scored) if scored else empty_predictions()
+    predictions = _predictions(trial.id, task, scored) if scored else PREDICTIONS.empty_table()
     return Record(row, _evals(trial.id, metric, progress, packed), predictions)
 
 

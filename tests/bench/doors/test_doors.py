@@ -16,6 +16,7 @@ import pytest
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.study.load import load_study
+from finebench.bench.study.parts import claim_kinds
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.plugins import load_given
 from finebench.bench.util import doors
@@ -117,9 +118,13 @@ def test_an_entry_point_of_an_installed_package(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("")
     for name in FILES:
         shutil.copy(HERE / name, package / name)
+    (package / "several").mkdir()
+    (package / "several" / "__init__.py").write_text("")
+    (package / FILES[0]).rename(package / "several" / FILES[0])
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-methods\nVersion: 1.0\n")
     groups = dict(zip(FILES, ("methods", "tasks", "metrics", "schedules"), strict=True))
-    points = [f"[finebench.{group}]\nany = outside_methods.{name[:-3]}\n" for name, group in groups.items()]
+    modules = {name: name.removesuffix(".py") for name in FILES} | {FILES[0]: "several"}  # a package: all its modules
+    points = [f"[finebench.{group}]\nany = outside_methods.{modules[name]}\n" for name, group in groups.items()]
     (about / "entry_points.txt").write_text("\n".join(points))
     listed = finebench("methods", "--json", folder=tmp_path, path=str(site))
     assert "top_layers" in {one["name"] for one in json.loads(listed.stdout)}, listed.stderr
@@ -194,6 +199,12 @@ def test_an_error_in_a_plugin_is_one_message_with_its_line(text: str, words: str
     (tmp_path / "bad.yaml").write_text(STUDY + "plugins: [bad.py]\n")
     with pytest.raises(StudyError, match=words):
         load_study(str(tmp_path / "bad.yaml"))
+
+
+def test_a_copy_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_kinds, "KINDS", {})
+    with pytest.raises(ValueError, match="not installed as it now is: pip install it again"):
+        claim_kinds.kind("better")
 
 
 def test_a_stored_study_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 from finebench.analysis.load.read import load_results
 from finebench.analysis.report import page
 from finebench.analysis.report.contents import analyse
-from finebench.analysis.report.write import summary_rows, write_report
+from finebench.analysis.report.write import write_report
 from finebench.bench.cli.show import status
 from finebench.bench.driver import opening
 from finebench.bench.driver.opening import Opening
@@ -160,7 +160,7 @@ def test_a_winner_that_was_taken_out_of_a_grid_wins_no_more(tmp_path: Path) -> N
 
 def lrs(folder: Path) -> set[float]:
     """Learning rates of the report's winners."""
-    return {row["lr"] for row in summary_rows(load_results(str(folder)))}
+    return set(analyse(load_results(str(folder))).frames["scores"]["lr"])
 
 
 def test_a_confirmed_winner_that_was_taken_out_makes_room(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from finebench.bench.driver.options import RunOptions, RunOutcome
 from finebench.bench.driver.run import run_study
 from finebench.bench.driver.trackers import LONGEST_GROUP, group
 from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.record import Record, empty_evals, empty_predictions
+from finebench.bench.results.record import Record
+from finebench.bench.results.schema import EVALS, PREDICTIONS
 from finebench.bench.scheduling.recorder import Observer
 from finebench.bench.util import doors
 from finebench.bench.util.doors import Plugin, load_plugin
@@ -326,7 +327,7 @@ def test_a_group_is_a_configuration() -> None:
     def of(**changes: Any) -> str:
         budget, values = '{"epochs": 3.0, "min_steps": 200}', '{"lr": 0.001, "terms": "a/b c"}'
         row = {"task": "mini-cola", "method": "peft:LOHA", "fraction": 0.1, "budget": budget, "hyperparameters": values}
-        return group(Record(row | changes, empty_evals(), empty_predictions()))
+        return group(Record(row | changes, EVALS.empty_table(), PREDICTIONS.empty_table()))
 
     assert (
         of() == of(seed=2, stage="confirm") == "mini-cola_peft_LOHA_0.1_epochs=3.0_min_steps=200_lr=0.001_terms=a_b_c"

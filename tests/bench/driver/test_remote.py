@@ -34,7 +34,7 @@ from finebench.bench.util.storage import Store
 from tests.bench.results.test_lock import leave
 from tests.bench.results.test_merge import Fragile, Killed
 from tests.bench.s3 import BUCKET, CREDENTIALS, Faults, Server, moto_server, proxy
-from tests.bench.stored import fill, make_record, seen, trial_id
+from tests.bench.stored import fill, make_record, seen, take_stock, trial_id
 from tests.bench.tiny import CtrlC
 
 NO_PACK = cast(Pack, None)
@@ -206,7 +206,7 @@ def test_readers_verify_compact_and_repair_are_the_same_as_on_a_disk(server: Ser
     assert verify(folder).problems == []
     folder.write_bytes(f"evals/{trial_id(3)}.parquet", b"PAR1")
     assert [one.kind for one in verify(folder).problems] == ["damaged"]
-    stock = folder.take_stock()
+    stock = take_stock(folder)
     assert (list(stock.damaged), stock.incomplete, len(stock.done)) == ([f"evals/{trial_id(3)}.parquet"], [], 12)
     assert folder.files("_damaged", recursive=True) == [f"evals/{trial_id(3)}.parquet"]
 

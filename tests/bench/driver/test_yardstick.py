@@ -13,6 +13,7 @@ from finebench.bench.results.record import Record
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.trial_id import Trial
 from finebench.bench.training.worker.messages import Shipment
+from tests.bench.stored import take_stock
 from tests.bench.tiny import tiny_prepared
 from tests.benchmarks import bare, history, yardstick
 from tests.benchmarks.figures import Run, ScoresDiffer, check_scores, figures, ratios, reached
@@ -141,7 +142,7 @@ def test_records_of_trials_that_train_nothing_are_sound(tmp_path: Path) -> None:
     folder.create()
     for trial in ready.plan.grid(ready.known):
         folder.write(noop_record(shipment, trial))
-    stock = folder.take_stock()
+    stock = take_stock(folder)
     assert {one.status for one in stock.done.values()} == {"ok"}
     assert stock.incomplete == []
 

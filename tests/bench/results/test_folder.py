@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from finebench.bench.results.folder import ResultsFolder
-from finebench.bench.results.record import Record, empty_evals, empty_predictions
+from finebench.bench.results.record import Record
 from finebench.bench.results.schema import ADDED, EVALS, PREDICTIONS, SCHEMA_VERSION, TRIALS
 from finebench.bench.util.errors import ResultsError, plain
 
@@ -18,7 +18,7 @@ def make_record(trial_id: str = "aa", status: str = "ok", version: int = SCHEMA_
     row = {field.name: None for field in TRIALS} | text
     row |= {"trial_id": trial_id, "hyperparameters": '{"lr": 0.1}', "fraction": 1.0, "seed": 1, "budget": "{}"}
     row |= {"stage": "grid", "status": status, "schema_version": version}
-    return Record(row, empty_evals(), empty_predictions())
+    return Record(row, EVALS.empty_table(), PREDICTIONS.empty_table())
 
 
 def test_a_record_survives_the_wire(tmp_path: Path) -> None:
@@ -48,7 +48,9 @@ def test_files_from_before_a_column_hold_nulls_there(tmp_path: Path) -> None:
     folder.write(make_record())
     whole = pq.read_table(tmp_path / "trials/aa.parquet")
     pq.write_table(whole.drop_columns(list(ADDED)), tmp_path / "trials/aa.parquet")
-    folder.write(Record(make_record("bb").trial | {"precision": "bf16"}, empty_evals(), empty_predictions()))
+    folder.write(
+        Record(make_record("bb").trial | {"precision": "bf16"}, EVALS.empty_table(), PREDICTIONS.empty_table())
+    )
     assert {row["trial_id"]: row["precision"] for row in folder.rows()} == {"aa": None, "bb": "bf16"}
     assert {one.precision for one in folder.done().values()} == {None, "bf16"}
     assert all(TRIALS.field(name).nullable for name in ADDED)
@@ -61,7 +63,7 @@ def test_a_precision_that_there_is_not_is_refused(tmp_path: Path) -> None:
     """As any word outside of a column's choices."""
     folder = ResultsFolder(str(tmp_path))
     folder.create()
-    folder.write(Record(make_record().trial | {"precision": "auto"}, empty_evals(), empty_predictions()))
+    folder.write(Record(make_record().trial | {"precision": "auto"}, EVALS.empty_table(), PREDICTIONS.empty_table()))
     with pytest.raises(ResultsError, match="precision 'auto' is not one of fp32, bf16"):
         list(folder.rows())
 

@@ -19,7 +19,7 @@ from finebench.bench.cli.exit_codes import EXIT_BAD_INPUT
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.results.merge import compact
 from tests.bench import stored
-from tests.bench.stored import fill, seen, trial_id
+from tests.bench.stored import fill, seen, take_stock, trial_id
 
 
 class Killed(BaseException):
@@ -129,7 +129,7 @@ def test_a_damaged_merged_file_costs_what_it_held(tmp_path: Path) -> None:
     fill(tmp_path, range(5, 7))
     bad = next((tmp_path / "evals").glob("segment-*"))
     bad.write_bytes(bad.read_bytes()[:-1])
-    stock = folder.take_stock()
+    stock = take_stock(folder)
     assert (list(stock.damaged), stock.incomplete) == ([f"evals/{bad.name}"], sorted(map(trial_id, range(5))))
     assert {one for one, _ in stock.done} == {trial_id(5), trial_id(6)}
     assert (tmp_path / "_damaged/evals" / bad.name).exists()

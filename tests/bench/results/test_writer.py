@@ -19,7 +19,7 @@ from finebench.bench.results.verify import verify
 from finebench.bench.results.writer import FAN, FRESH, Writer, due, level
 from finebench.bench.util.errors import StorageError
 from tests.bench.results.test_merge import Fragile, Killed
-from tests.bench.stored import files, fill, make_record, seen, trial_id
+from tests.bench.stored import files, fill, make_record, seen, take_stock, trial_id
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_run_leaves_few_files_and_every_row(tmp_path: Path) -> None:
     assert seen(tmp_path / "merged") == whole
     assert files(tmp_path / "merged") <= 3 * (1 + 4)
     assert [one.kind for one in verify(folder).notes] == ["pending"]
-    assert folder.take_stock().incomplete == []
+    assert take_stock(folder).incomplete == []
     rows = folder.record_rows("evals", trial_id(3)).to_pylist()
     assert [row["value"] for row in rows] == [3.05, 3.1]
     compact(folder)
@@ -246,7 +246,7 @@ def test_a_damaged_segment_is_noticed_without_decoding_it(tmp_path: Path) -> Non
     data = bytearray(path.read_bytes())
     data[-40] ^= 1  # in the footer, which has no checksum of its own
     path.write_bytes(data)
-    stock = folder.take_stock()
+    stock = take_stock(folder)
     assert list(stock.damaged) == [f"predictions/{path.name}"]
     assert stock.incomplete == sorted(map(trial_id, range(6)))
 
