@@ -40,6 +40,11 @@ class Source:
     filled: bool = False
     look: Look = ONLY
     evals: Callable[[], pd.DataFrame] = pd.DataFrame
+    _reported: dict[Key, pd.DataFrame] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _seen: dict[tuple[frozenset[int], Look], "Source"] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """What was asked for before: every claim is judged at the same looks. A copy (`replace`) begins with none."""
 
     def sample(self, key: Key, claim: Claim) -> Sample:
         """A cell's sample, its missing runs filled in where that is asked for.
@@ -68,10 +73,13 @@ class Source:
 
     def reported(self, key: Key) -> pd.DataFrame:
         """The rows of a cell's reported configuration, in the stage that is reported, however they ended."""
+        if key in self._reported:
+            return self._reported[key]
         sample, (task, fraction, budget, name) = self.samples[key], key
         place = self.runs["task"].eq(task) & self.runs["fraction"].eq(fraction) & self.runs["budget"].eq(budget)
         place &= self.runs["method"].eq(name) & self.runs["stage"].eq(sample.stage)
-        return self.runs[place & self.runs["configuration"].eq(sample.configuration)]
+        self._reported[key] = self.runs[place & self.runs["configuration"].eq(sample.configuration)]
+        return self._reported[key]
 
     def alike(self, a: Key, b: Key, seeds: Collection[int]) -> bool:
         """Whether the runs of two cells on these seeds had the same loss and the same score in each evaluation, to the
@@ -85,6 +93,12 @@ class Source:
 
     def seen(self, seeds: Collection[int], look: Look) -> "Source":
         """What a look at the runs of some seeds has to go on: nothing that later seeds show."""
+        asked = (frozenset(seeds), look)
+        if asked not in self._seen:
+            self._seen[asked] = self._of(asked[0], look)
+        return self._seen[asked]
+
+    def _of(self, seeds: frozenset[int], look: Look) -> "Source":
         samples = {key: one.of(seeds) for key, one in self.samples.items()}
         costs = {key: rows[rows["seed"].isin(seeds)] for key, rows in self.costs.items()}
         gains = dict(self.gains)

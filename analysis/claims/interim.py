@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from finebench.analysis.claims.judge import judged
+from finebench.analysis.claims.judge import judged, source_of
 from finebench.analysis.claims.settling import without_verdict
 from finebench.analysis.claims.standing import Standing, standing
 from finebench.analysis.load.expected import Expectation
@@ -22,7 +22,9 @@ def look_at(results: str, looks: int) -> Standing:
     table = runs(loaded)
     expected = Expectation(loaded.plan, table)
     samples = Samples(loaded, table, expected)
-    found = judged(loaded, table, scores(table, expected, samples), samples, expected, looks)
+    scored = scores(table, expected, samples)
+    source = source_of(loaded.study, table, scored, samples, lambda: loaded.evals)
+    found = judged(loaded.study, scored, source, looks)
     last = found.waves is not None and looks >= len(found.waves.levels.looks)
     never = without_verdict(loaded.study)
     return standing(found.verdicts, found.places, found.source, found.followed, last, never)

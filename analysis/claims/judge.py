@@ -39,7 +39,7 @@ What is not defined is null. Keys may be added; none will change its meaning.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -74,18 +74,9 @@ class Judged(NamedTuple):
     followed: frozenset[str]
 
 
-def judged(
-    results: Results,
-    runs: pd.DataFrame,
-    scores: pd.DataFrame,
-    samples: Mapping[Key, Sample],
-    expected: Expectation,
-    looks: int | None = None,
-) -> Judged:
+def judged(study: Mapping[str, Any], scores: pd.DataFrame, source: Source, looks: int | None = None) -> Judged:
     """The study's claims after so many looks (None: all that its runs allow), corrected over all of them."""
-    study = results.study
     given = claims_of(study)
-    source = replace(source_of(study, runs, scores, samples), evals=lambda: results.evals)
     names = [str(one.get("name")) if isinstance(one, dict) else str(one) for one in study.get("tasks") or ()]
     tasks = names or sorted(set(scores["task"]))
     first = _first_budget(study, scores)
@@ -102,7 +93,11 @@ def judged(
 
 
 def source_of(
-    study: Mapping[str, Any], runs: pd.DataFrame, scores: pd.DataFrame, samples: Mapping[Key, Sample]
+    study: Mapping[str, Any],
+    runs: pd.DataFrame,
+    scores: pd.DataFrame,
+    samples: Mapping[Key, Sample],
+    evals: Callable[[], pd.DataFrame] = pd.DataFrame,
 ) -> Source:
     """What a study's claims may rest on."""
     scored = scores[scores["n"] > 0]
@@ -111,7 +106,7 @@ def source_of(
     scales = reference_scales(scored)
     gains = {key: high - low for key, (low, high, _) in scales.items()}
     references = {key: name for key, (_, _, name) in scales.items()}
-    return Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references)
+    return Source(samples, chosen_rows(runs, scored), runs, constants, max(fractions), gains, references, evals=evals)
 
 
 def verdicts(
@@ -120,10 +115,11 @@ def verdicts(
     """One plain dict per claim, as in claims.json; empty where the study has none."""
     if not claims_of(results.study):
         return []
-    found = judged(results, runs, scores, samples, expected)
+    source = source_of(results.study, runs, scores, samples, lambda: results.evals)
+    found = judged(results.study, scores, source)
     plan = Extension(results.study, runs, expected, results.uri)
     taken = len((results.plan or {}).get("looks", ()))
-    decided = _decided(found, lambda looks: judged(results, runs, scores, samples, expected, looks))
+    decided = _decided(found, lambda looks: judged(results.study, scores, source, looks))
     made = []
     for now, (on, budget) in zip(found.verdicts, found.places, strict=True):
         at, one = decided.get(now.claim.id, (None, now))
