@@ -4,7 +4,6 @@ Pooled: a seed is the same subset, order and dropout on every task, so each seed
 pair is a seed. Every task counts alike.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ import pandas as pd
 from finebench.analysis.claims.evidence_collapse import collapses
 from finebench.analysis.claims.model import Claim, Collapses, Finding
 from finebench.analysis.load.expected import Key
-from finebench.analysis.statistics.crossed import components
+from finebench.analysis.statistics.crossed import errors_of_mean
 from finebench.analysis.statistics.group_sequential import ONLY, Look
 from finebench.analysis.statistics.sample import Absent, Pairs, Sample, common, pair
 from finebench.analysis.statistics.spread_ratio import mean_deviations
@@ -66,10 +65,7 @@ class Source:
         """The standard error of the reference's gain, and the part of it that stays with any number of seeds; 0 where
         the gain does not come from several runs."""
         key = self.reference(task, budget)
-        if key is None or self.samples[key].seeds.size < 2:
-            return 0.0, 0.0
-        parts = components(self.samples[key].scored)
-        return math.sqrt(parts.variance), math.sqrt(parts.examples)
+        return (0.0, 0.0) if key is None else errors_of_mean(self.samples[key].scored)
 
     def reported(self, key: Key) -> pd.DataFrame:
         """The rows of a cell's reported configuration, in the stage that is reported, however they ended."""

@@ -18,12 +18,9 @@ from finebench.analysis.load.frames import groups
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.load.words import word
 from finebench.analysis.statistics.group_sequential import Interim, Levels
+from finebench.analysis.statistics.unit import GAIN_KNOWN
 from finebench.bench.study.parts.search import UntilSettled
 from finebench.bench.study.waves import in_waves, wave_seeds
-
-GAIN_KNOWN = 4
-"""Standard errors that a gain must have to be the unit of a claim. The mean of shares over tasks then errs in at most
-3.3 % on either side where 2.5 % are meant, also where one task's gain is barely so well known."""
 
 NO_REACH = (math.nan, math.nan)
 

@@ -109,6 +109,15 @@ def components(scored: SeedValues) -> Components:
     return _with_choice(scored, interaction, examples, scored.n_examples)
 
 
+def errors_of_mean(scored: SeedValues) -> tuple[float, float]:
+    """The standard error of a mean over seeds, and the part of it that stays with any number of them; 0 where there are
+    not several."""
+    if scored.values.size < 2:
+        return 0.0, 0.0
+    parts = components(scored)
+    return math.sqrt(parts.variance), math.sqrt(parts.examples)
+
+
 def over_tasks(parts: Sequence[SeedValues]) -> Components:
     """Components of the mean over tasks, each task's `parts` on the same seeds, in the same order.
 

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+GAIN_KNOWN = 4
+"""Standard errors that a gain must have to be a unit. The mean of shares over tasks then errs in at most 3.3 % on
+either side where 2.5 % are meant, also where one task's gain is barely so well known."""
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:

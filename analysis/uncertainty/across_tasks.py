@@ -14,10 +14,12 @@ from finebench.analysis.load.rng import generator
 from finebench.analysis.load.runs import budget_label
 from finebench.analysis.statistics import ranks
 from finebench.analysis.statistics.aggregates import expand, interval, iqm_all, profile, within_tasks
+from finebench.analysis.statistics.crossed import errors_of_mean
 from finebench.analysis.statistics.design import design
 from finebench.analysis.statistics.estimate import Estimate
 from finebench.analysis.statistics.improvement import improvement
 from finebench.analysis.statistics.sample import Sample
+from finebench.analysis.statistics.unit import GAIN_KNOWN
 
 SCALE = "0 is the constant predictor, 1 what {reference} reaches with most data ({gains})"
 
@@ -29,32 +31,42 @@ LEAST_ABOVE = 0.01
 
 
 class ScoreBlock(NamedTuple):
-    """What can be compared at one fraction and budget: scores [S, T] per method, on tasks and seeds that all have."""
+    """What can be compared at one fraction and budget, on tasks and seeds that all methods have: per method the
+    normalised `scores` [S, T] on the `tasks` that have a scale, and `raw` ones [S, T'] on all tasks in `common`."""
 
     fraction: float
     budget: str
     scores: dict[str, np.ndarray]
     raw: dict[str, np.ndarray]
     tasks: list[str]
+    common: list[str]
     seeds: int
     reference: str
     why: str
+    """What is left out of `common`."""
+    no_scale: str = ""
+    """What is left out of `tasks` beside."""
     crossed: bool = False
     """Whether seeds are crossed: their runs are no independent draws, and resampling them would say too little."""
     gains: str = ""
     """What the reference gains over the constant predictor in each task: the unit of its normalised scores."""
 
-    @property
-    def enough(self) -> bool:
+    def enough(self, tasks: list[str]) -> bool:
         """Whether there is something to aggregate over: two tasks, and two seeds that all methods have."""
-        return len(self.tasks) > 1 and self.seeds > 1
+        return len(tasks) > 1 and self.seeds > 1
 
     @property
     def head(self) -> dict[str, Any]:
-        """The columns that say where a number is from."""
+        """The columns that say where a number of raw scores is from."""
         made = {"fraction": self.fraction, "budget": self.budget, "budget_label": budget_label(self.budget)}
+        return made | {"tasks": len(self.common), "seeds": self.seeds, "why": self.why}
+
+    @property
+    def scaled_head(self) -> dict[str, Any]:
+        """The columns that say where a number of normalised scores is from."""
         scale = SCALE.format(reference=self.reference, gains=self.gains) if self.reference else ""
-        return made | {"tasks": len(self.tasks), "seeds": self.seeds, "scale": scale, "why": self.why}
+        why = "; ".join(filter(None, [self.why, self.no_scale]))
+        return self.head | {"tasks": len(self.tasks), "scale": scale, "why": why}
 
 
 def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlock]:
@@ -62,7 +74,7 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
     constant), per task and budget, the reference being the method that trains most parameters, at the largest fraction.
 
     The reference's mean is taken as a fixed number: its own noise stretches a task's scale and cannot change who is
-    ahead on it.
+    ahead on it. A task where it gains next to nothing, or less than `GAIN_KNOWN` of its standard errors, has no scale.
     """
     scored = scores[(scores["n"] > 0) & scores["complete"].astype(bool)]
     scales = reference_scales(scored)
@@ -74,7 +86,8 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
             if key in samples:
                 have.setdefault(row["method"], {})[row["task"]] = samples[key]
         if len(have) > 1:
-            made.append(_block(fraction, budget, have, scales))
+            errors = {task: _error_of_gain(samples, task, budget, scales) for tasks in have.values() for task in tasks}
+            made.append(_block(fraction, budget, have, scales, errors))
     return made
 
 
@@ -93,34 +106,55 @@ def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float,
     return made
 
 
-def _block(fraction: float, budget: str, have: dict[str, dict[str, Sample]], scales: dict[Any, Any]) -> ScoreBlock:
+def _error_of_gain(samples: Mapping[Key, Sample], task: str, budget: str, scales: dict[Any, Any]) -> float:
+    """The standard error of what sets a task's scale: the reference's mean with the most data."""
+    of = [key for key in samples if (key[0], *key[2:]) == (task, budget, scales[task, budget][2])]
+    return errors_of_mean(samples[max(of, key=lambda key: key[1])].scored)[0] if of else 0.0
+
+
+def _block(
+    fraction: float,
+    budget: str,
+    have: dict[str, dict[str, Sample]],
+    scales: dict[Any, Any],
+    errors: Mapping[str, float],
+) -> ScoreBlock:
     every = {task for tasks in have.values() for task in tasks}
     common = sorted(task for task in every if all(task in tasks for tasks in have.values()))
-    flat = [task for task in common if scales[task, budget][1] - scales[task, budget][0] < LEAST_ABOVE]
-    tasks = [task for task in common if task not in flat]
-    lists = [set(have[method][task].seeds.tolist()) for method in have for task in tasks]
+    gains = {task: scales[task, budget][1] - scales[task, budget][0] for task in common}
+    flat = [task for task in common if gains[task] < LEAST_ABOVE]
+    unknown = [task for task in common if task not in flat and gains[task] < GAIN_KNOWN * errors[task]]
+    tasks = [task for task in common if task not in flat + unknown]
+    lists = [set(have[method][task].seeds.tolist()) for method in have for task in common]
     seeds = sorted(set.intersection(*lists)) if lists else []
     why = [f"left out, as some method lacks them: {', '.join(sorted(every - set(common)))}"] * (
         len(common) < len(every)
     )
-    why += [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(flat)
-    if not tasks or not seeds:
-        why.append("no task in common" if not tasks else "no seed in common")
-        return ScoreBlock(fraction, budget, {}, {}, tasks, len(seeds), "", "; ".join(why))
+    no_scale = [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(
+        flat
+    )
+    no_scale += [
+        f"left out, as a scale needs {GAIN_KNOWN} standard errors of the reference's gain over a constant: {task} "
+        f"{gains[task]:+.3f} ± {errors[task]:.3f}"
+        for task in unknown
+    ]
+    if not common or not seeds:
+        why.append("no seed in common" if common else "no task in common")
+        return ScoreBlock(fraction, budget, {}, {}, tasks, common, len(seeds), "", "; ".join(why), "; ".join(no_scale))
     raw, scores = {}, {}
+    low, high = (np.array([scales[task, budget][end] for task in tasks]) for end in (0, 1))
     for method, by_task in have.items():
-        columns = [by_task[task] for task in tasks]
-        raw[method] = np.stack([one.entered[np.isin(one.seeds, seeds)] for one in columns], axis=1)
-        low = np.array([scales[task, budget][0] for task in tasks])
-        high = np.array([scales[task, budget][1] for task in tasks])
-        scores[method] = (raw[method] - low) / (high - low)
+        columns = [by_task[task].entered[np.isin(by_task[task].seeds, seeds)] for task in common]
+        raw[method] = np.stack(columns, axis=1)
+        scores[method] = (raw[method][:, [task in tasks for task in common]] - low) / (high - low)
     crossed = design(np.array(seeds, dtype=np.int64)).crossed
     why += ["crossed seeds: no interval"] * crossed
-    references = sorted({scales[task, budget][2] for task in tasks})
-    gains = ", ".join(f"{task} +{scales[task, budget][1] - scales[task, budget][0]:.3f}" for task in tasks)
+    references = " or ".join(sorted({scales[task, budget][2] for task in tasks}))
+    told = ", ".join(f"{task} {gains[task]:+.3f}" for task in tasks)
     return ScoreBlock(
-        fraction, budget, scores, raw, tasks, len(seeds), " or ".join(references), "; ".join(why), crossed, gains
-    )
+        fraction, budget, scores, raw, tasks, common, len(seeds), references, "; ".join(why), "; ".join(no_scale),
+        crossed, told,
+    )  # fmt: skip
 
 
 def aggregate(found: list[ScoreBlock]) -> pd.DataFrame:
@@ -131,13 +165,13 @@ def aggregate(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough:
-            made.append(block.head | {"why": _few(block)})
+        if not block.enough(block.tasks):
+            made.append(block.scaled_head | {"why": _few(block)})
             continue
         for method, scores in block.scores.items():
             value = float(iqm_all(scores))
             one = _without(value, block) or interval(value, iqm_all(_draws(block, method)), block.seeds, "IQM")
-            made.append(block.head | {"method": method, "iqm": one.value, "low": one.low, "high": one.high})
+            made.append(block.scaled_head | {"method": method, "iqm": one.value, "low": one.low, "high": one.high})
             made[-1]["interval"] = one.method
     return pd.DataFrame(made)
 
@@ -149,7 +183,7 @@ def _without(value: float, block: ScoreBlock) -> Estimate | None:
 
 def _few(block: ScoreBlock) -> str:
     said = f"needs two tasks and two seeds that all methods have; {len(block.tasks)} and {block.seeds} are there"
-    return "; ".join(filter(None, [said, block.why]))
+    return "; ".join(filter(None, [said, block.why, block.no_scale]))
 
 
 def _draws(block: ScoreBlock, method: str) -> np.ndarray:
@@ -161,11 +195,11 @@ def _draws(block: ScoreBlock, method: str) -> np.ndarray:
 def improvements(found: list[ScoreBlock]) -> pd.DataFrame:
     """One row per block × two methods: probability that a run of `a` beats one of `b` on a task drawn at random.
 
-    Columns: as `aggregate`, with a, b, probability, low, high.
+    Columns: as `aggregate`, but for the scale, which raw scores need not, with a, b, probability, low, high.
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough:
+        if not block.enough(block.common):
             continue
         for a, b in itertools.combinations(block.raw, 2):
             one = improvement(block.raw[a], block.raw[b])
@@ -182,7 +216,7 @@ def profiles(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough:
+        if not block.enough(block.tasks):
             continue
         most = max(1.0, *(float(scores.max()) for scores in block.scores.values()))
         least = min(0.0, *(float(scores.min()) for scores in block.scores.values()))
@@ -194,7 +228,7 @@ def profiles(found: list[ScoreBlock]) -> pd.DataFrame:
             rows = zip(levels, profile(scores, levels), low, high, strict=True)
             for at, one, least_share, most_share in rows:
                 ends = {"share": float(one), "low": float(least_share), "high": float(most_share)}
-                made.append(block.head | {"method": method, "level": float(at)} | ends)
+                made.append(block.scaled_head | {"method": method, "level": float(at)} | ends)
     return pd.DataFrame(made)
 
 
@@ -206,8 +240,8 @@ def critical(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if len(block.tasks) < ranks.LEAST:
-            why = f"ranks over tasks need at least {ranks.LEAST} tasks; {len(block.tasks)} are there"
+        if len(block.common) < ranks.LEAST:
+            why = f"ranks over tasks need at least {ranks.LEAST} tasks; {len(block.common)} are there"
             made.append(block.head | {"why": "; ".join(filter(None, [why, block.why]))})
             continue
         names = list(block.raw)

@@ -12,13 +12,13 @@ import pytest
 from scipy import stats
 
 from finebench.analysis.claims.evidence import Source
-from finebench.analysis.claims.judging import GAIN_KNOWN, judge_claim
+from finebench.analysis.claims.judging import judge_claim
 from finebench.analysis.claims.model import Claim
 from finebench.analysis.claims.standing import is_futile
 from finebench.analysis.claims.verdict_words import verdict
 from finebench.analysis.statistics.located import of_pairs, p_beyond, p_within
 from finebench.analysis.statistics.sample import Sample, pair
-from finebench.analysis.statistics.unit import unit_of
+from finebench.analysis.statistics.unit import GAIN_KNOWN, unit_of
 from tests.analysis.claims.test_claim_error_rates import CONSTANT, sample, with_examples
 from tests.analysis.claims.test_looks_of_a_claim import waves
 

@@ -47,7 +47,7 @@ def test_outcomes_at_the_ends() -> None:
         first_root(X[::-1], noise)
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 10, 25])
+@pytest.mark.parametrize("seeds", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 10, 25))])
 def test_the_interval_of_a_crossing_covers_at_few_seeds(seeds: int) -> None:
     rng = np.random.default_rng(seeds)
     mean = np.array([-0.05, 0.02, 0.06])

@@ -1,6 +1,7 @@
 """The frames of the variance section, by numbers made by hand; estimators have tests of their own."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,30 @@ def test_tasks_are_put_on_one_scale(tmp_path: Path) -> None:
     shape = profiles(found)
     assert set(shape["method"]) == {"big", "small"}
     assert shape.groupby("method")["share"].apply(lambda s: s.is_monotonic_decreasing).all()
+
+
+@pytest.mark.parametrize(
+    ("gain", "spread", "why"),
+    [(0.005, 0.0, "less than 0.01 above a constant: t9"), (0.02, 0.02, r"4 standard errors.*t9 \+0.020 ± 0.012")],
+)
+def test_a_task_whose_gain_is_not_known_has_no_scale(tmp_path: Path, gain: float, spread: float, why: str) -> None:
+    """It is in no average of shares of a gain; raw scores need no scale, and keep it."""
+    folder = empty(tmp_path)
+    over(folder, 2)
+    for method, params in (("big", 1000), ("small", 10)):
+        for seed in (1, 2, 3):
+            given = {"task": "t9", "method": method, "seed": seed, "trainable_params": params}
+            folder.add(score=0.5 + gain + (seed - 2) * spread, majority_score=0.5, **given)
+    read = Read(folder)
+    found = blocks(read.samples, read.scores)
+    big, small = rows(aggregate(found))
+    assert big["tasks"] == 2
+    assert small["iqm"] == pytest.approx(0.302 / 0.402)  # as without that task
+    assert re.search(why, big["why"])
+    assert set(profiles(found)["tasks"]) == {2}
+    (only,) = rows(improvements(found))
+    assert (only["tasks"], only["why"], "scale" in only) == (3, "", False)
+    assert only["probability"] == pytest.approx((1 + 1 + 0.5) / 3)
 
 
 def test_there_is_no_average_over_a_hole(tmp_path: Path) -> None:

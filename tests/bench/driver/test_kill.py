@@ -242,6 +242,7 @@ def test_a_second_driver_is_refused_with_exit_2(tmp_path: Path) -> None:
     assert damage(out, tmp_path / "whole") == NOTHING
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     """Also while the first one is still waiting."""
     study = prepare(tmp_path, tasks=["mini-stsb"], methods={"full": {"lr": [1e-3]}}, budget={"steps": 60})

@@ -99,8 +99,15 @@ def test_a_pack_goes_on_with_every_member_where_it_was(ready: Prepared, lock: Lo
     assert [value for _, value in rungs] == [sum(r["value"] for r in pair) / 2 for pair in zip(*selects, strict=True)]
 
 
-@pytest.mark.parametrize("method", GROUPED)
-@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("method", "fused"),
+    [
+        ("lora_plus", True),
+        ("layerwise", False),
+        pytest.param("lora_plus", False, marks=pytest.mark.slow),
+        pytest.param("layerwise", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_pack_goes_on_with_learning_rates_of_parameters_own(
     ready: Prepared, lock: Lock, method: str, fused: bool
 ) -> None:

@@ -135,7 +135,7 @@ class Interrupter(Observer):
             self.packed = False
 
 
-@pytest.mark.parametrize("then", [1, 2, 4])
+@pytest.mark.parametrize("then", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_an_interrupted_pack_goes_on_from_its_checkpoints_in_any_other(
     tmp_path: Path, solo: dict[str, Any], then: int
 ) -> None:

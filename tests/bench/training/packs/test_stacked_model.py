@@ -54,6 +54,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "layerwise": {"lr": [1e-3, 3e-3], "decay": 0.6},
 }
 STEPS = (7, 5)
+ALONE = [
+    pytest.param(name, task, marks=[] if name in ("full", "lora", "houlsby", "lora_plus") else [pytest.mark.slow])
+    for name, task in [*((name, "mini-cola") for name in METHODS), ("bitfit", "mini-stsb")]
+]
+"""Methods and tasks that are compared in float64; one of each way to be stacked, whatever the machine's time."""
 
 
 @dataclass
@@ -154,7 +159,7 @@ def tensors_agree(a: dict[str, Tensor], b: dict[str, Tensor], atol: float) -> No
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize(("name", "task"), [*((name, "mini-cola") for name in METHODS), ("bitfit", "mini-stsb")])
+@pytest.mark.parametrize(("name", "task"), ALONE)
 def test_a_pack_is_its_members_alone(name: str, task: str, ends: dict[str, dict[str, Tensor]]) -> None:
     """Trained tensors, scores, evaluations and predictions, to 1e-10 in float64."""
     here = world(name, task)
