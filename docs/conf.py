@@ -26,6 +26,7 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
+nb_output_stderr = "remove"  # what libraries warn of on the machine that builds the pages, its paths with it
 
 html_theme = "furo"
 html_title = f"finebench {release}"
