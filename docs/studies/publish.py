@@ -18,6 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from finebench.analysis.claims.verdict_words import pairs
+from finebench.bench.results.folder import ResultsFolder
+from finebench.bench.results.parquet_tables import encode
+from finebench.bench.results.record import Record
+from finebench.bench.results.schema import EVALS, PREDICTIONS
+from finebench.bench.results.segments import own_name
 
 NUMBERS = {"matches": "{:+.3f}", "better": "{:+.3f}", "saturates_by": "{:+.3f}"}
 """How a claim's estimate is written, by what it says."""
@@ -36,13 +41,14 @@ def main() -> None:
     parser.add_argument("--plugin", action="append", default=[])
     asked = parser.parse_args()
     to = asked.page / "results"
-    subprocess.run(["finebench", "compact", str(asked.results)], check=True)
     if asked.results.resolve() != to.resolve():
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(asked.results, to)
     for path in to.iterdir():
         if path.name not in (*TABLES, "study.yaml", "plan.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    name_models(ResultsFolder(str(to)))
+    subprocess.run(["finebench", "compact", str(to)], check=True)
     plan = json.loads((to / "plan.json").read_text(encoding="utf-8"))
     plan |= {"data": None, "model_folder": Path(plan["model_folder"]).name}  # given anew by --data and --model
     (to / "plan.json").write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -58,6 +64,16 @@ def main() -> None:
             path.unlink()
     claims = json.loads((to / "report" / "claims.json").read_text(encoding="utf-8"))
     (to / "claims.md").write_text(table(claims), encoding="utf-8")
+
+
+def name_models(folder: ResultsFolder) -> None:
+    """Rows name a model's folder as the command that trained them did; here its own name is enough. A trial's identity
+    is made of the model's content, and stays."""
+    for row in list(folder.rows()):
+        if Path(row["model"]).is_absolute():
+            named = row | {"model": Path(row["model"]).name}
+            record = Record(named, EVALS.empty_table(), PREDICTIONS.empty_table())
+            folder.write_bytes(f"trials/{own_name(record.name)}", encode(record.trials))
 
 
 def table(claims: list[dict[str, Any]]) -> str:
