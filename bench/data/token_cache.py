@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from finebench.bench.data.rows import TaskData
 from finebench.bench.util.errors import DataError
+from finebench.bench.util.file_lock import locked
 from finebench.bench.util.machine import TOKEN_PACKAGES
 from finebench.bench.util.user_cache import cache_folder, trim, used
 
@@ -86,7 +86,7 @@ def cached(
         return found
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{key}.lock"):
+        with locked(folder / f"{key}.lock"):
             found = _read(entry, rows)  # another process may have made it while this one waited
             if found is None:
                 made = build()

@@ -151,10 +151,10 @@ def _check_alike(sources: Sequence[ReadFolder]) -> None:
                 f"{first.uri} was trained in {first.plan['precision']} and {one.uri} in {one.plan['precision']}: their "
                 "scores are never put together; set training.precision"
             )
-    if first.study.waves is not None and len(sources) > 1:
+    if first.study.waves is not None:
         raise ResultsError(
-            f"{first.uri}: seeds until settled are counted by the looks that one folder has had at them; two folders "
-            "of them cannot be merged"
+            f"{first.uri}: seeds until settled are counted by the looks that one folder has had at them; it cannot be "
+            "merged into another"
         )
 
 

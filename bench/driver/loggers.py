@@ -32,6 +32,8 @@ READY_SECONDS = 60.0
 """How long a tracker may take to be imported and to say whether it could log."""
 ANSWER_SECONDS, STOPPED_SECONDS = 120.0, 10.0
 """How long the end of a run waits for what is not logged yet; and that of a run which is told to stop."""
+TOLD = 3
+"""Trials that a tracker refuses of which each is told; the others are counted."""
 END_SECONDS = 5.0
 """How long a tracker may take to end once there is nothing more to log."""
 
@@ -150,15 +152,20 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
         yield lambda record: None
         return
     child, given_up = _Child(name, study, folder), threading.Event()
+    refused = 0
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="finebench-tracker") as pool:
         first = pool.submit(child.ready, READY_SECONDS)
 
         def log(record: Record) -> None:
+            nonlocal refused
             try:
                 first.result()
                 child.log(record)
             except TrackerError as error:
-                if not given_up.is_set():  # else it is counted already, and its process was ended by `close`
+                if given_up.is_set():  # it is counted already, and its process was ended by `close`
+                    return
+                refused += 1
+                if refused <= TOLD:  # a tracker that has died refuses all that follow
                     note(f"{record.trial['trial_id']}: --logger {name}: not logged: {error}")
 
         line = _Line(pool, log, lambda text: note(f"--logger {name}: {text}"))
@@ -169,6 +176,8 @@ def tracking(name: str | None, study: str, folder: ResultsFolder, note: Callable
         finally:
             if line.late(patience):
                 given_up.set()
+            if refused > TOLD:
+                note(f"--logger {name}: {refused} trials were not logged, the first {TOLD} for the reasons above")
             pool.shutdown(wait=False, cancel_futures=True)
             child.close()
 

@@ -21,15 +21,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from finebench.bench.results.folder import ResultsFolder
 from finebench.bench.util.errors import ResultsError, StorageError
+from finebench.bench.util.file_lock import locked
 from finebench.bench.util.machine import hostname
 
 FILE, RUNNING = "_driver.json", "_running.json"
@@ -255,18 +254,12 @@ def _alone(folder: ResultsFolder) -> Iterator[bool]:
         yield False
         return
     path = folder.path("_driver.lock")
-    guard = FileLock(path)
-    try:
-        guard.acquire()
-    except NotImplementedError:  # a network disk without locks
-        yield False
-        return
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
-    try:
-        yield True
-    finally:
-        guard.release()
+    with ExitStack() as stack:
+        try:
+            alone = stack.enter_context(locked(path))
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        yield alone
 
 
 def _machine() -> str | None:

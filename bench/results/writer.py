@@ -227,8 +227,10 @@ class Writer:
             self.check()
             names = [one.name for one in reversed(some)]
             found = self._read(table, names)
-            if len(found) < len(names):  # damaged: it stays, and the next run sets it aside
-                return
+            if len(found) < len(names):  # damaged: it stays for the next run, and the others go on
+                gone = set(names) - {part.name for part in found}
+                segments[:] = [one for one in segments if one.name not in gone]
+                continue
             merged = write_segment(self.folder, table, number_of(names[0]), distinct(found, set()), pruned)
             delete_sources(self.folder, table, names, merged)
             segments[len(segments) - len(some) :] = [merged]

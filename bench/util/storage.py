@@ -242,6 +242,8 @@ def _open(uri: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), uri
     if uri.startswith("s3://"):
         return open_s3(uri)
+    if uri.startswith("file://") and "?" in uri:
+        raise ValueError("a local folder has no options; a ? in its name is written %3F, or the folder without file://")
     found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
     return found
 

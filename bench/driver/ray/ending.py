@@ -1,7 +1,8 @@
 """How long a sweep that is told to stop waits for its workers, and what the user is told of trials that had to be left.
 
 Workers read in RESULTS that they are to stop, and write their checkpoints there. One that does not reach RESULTS,
-because that is a folder of the driver's machine or its store is away, can do neither, and is not waited for.
+because that is a folder of the driver's machine or its store is away, can do neither, and is not waited for. Nor is one
+that measures: its work is no trial's.
 """
 
 from collections.abc import Collection
@@ -25,7 +26,7 @@ class Ending:
         if self._since is None:
             self._since = now
             self._recorder.stopping()
-        training = [one for one in running if one.heard is not None]
+        training = [one for one in running if one.heard is not None and one.pack.measures is None]
         reaching = [one for one in training if one.reached]
         if reaching and now - self._since <= STOP_GRACE:
             return
@@ -38,5 +39,5 @@ class Ending:
 
 
 def _trials(packs: Collection[InFlight]) -> int:
-    """How many trials they still have; a measurement is none."""
-    return sum(len(one.left) for one in packs if one.pack.measures is None)
+    """How many trials they still have."""
+    return sum(len(one.left) for one in packs)

@@ -8,16 +8,17 @@ that holds the entry's lock.
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from finebench.bench.training.worker.messages import Shipment
+from finebench.bench.util.file_lock import locked
 from finebench.bench.util.user_cache import cache_folder, trim, used
 
 
@@ -61,9 +62,9 @@ def unpack(files: ModelFiles, fetch: Callable[[Any], NDArray[np.uint8]]) -> Path
     final = cache_folder() / "models" / files.digest
     if not _whole(final, files):
         final.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(final.with_name(f"{final.name}.lock")):
+        with locked(final.with_name(f"{final.name}.lock")) as alone:
             if not _whole(final, files):  # another process may have written them while this one waited
-                _write(final, files, fetch)
+                _write(final, files, fetch, alone)
     used(final)
     return final
 
@@ -76,16 +77,21 @@ def _whole(folder: Path, files: ModelFiles) -> bool:
         return False
 
 
-def _write(final: Path, files: ModelFiles, fetch: Callable[[Any], NDArray[np.uint8]]) -> None:
-    temporary = final.with_name(f"_{final.name}")
-    shutil.rmtree(temporary, ignore_errors=True)  # of one that was killed, since the lock is ours
+def _write(final: Path, files: ModelFiles, fetch: Callable[[Any], NDArray[np.uint8]], alone: bool) -> None:
+    """`alone`: no other process writes them; else, on a disk without locks, each under a name of its own."""
+    temporary = final.with_name(f"_{final.name}" if alone else f"_{final.name}.{uuid.uuid4().hex}")
+    shutil.rmtree(temporary, ignore_errors=True)  # of one that was killed
     trim()
     try:
         temporary.mkdir()
         for name, content in files.contents.items():
             (temporary / name).write_bytes(fetch(content).data)
         shutil.rmtree(final, ignore_errors=True)  # one that is not whole
-        os.replace(temporary, final)
+        try:
+            os.replace(temporary, final)
+        except OSError:
+            if not _whole(final, files):  # else another was quicker
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     trim()

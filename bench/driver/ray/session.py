@@ -3,7 +3,9 @@
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,10 +70,11 @@ def _session(options: RayOptions, started_here: bool, cpus: int | None) -> Itera
     if started_here:
         common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
         common["runtime_env"] = {"worker_process_setup_hook": worker_start.HOOK}
-        if options.address is None:
-            _start(num_cpus=cpus or slots(), **common)
-        else:
-            _join(options.address, **common)
+        with _kept_sigterm():
+            if options.address is None:
+                _start(num_cpus=cpus or slots(), **common)
+            else:
+                _join(options.address, **common)
     _sessions.append(options)
     try:
         import_tune()
@@ -80,6 +83,21 @@ def _session(options: RayOptions, started_here: bool, cpus: int | None) -> Itera
         _sessions.pop()
         if started_here:
             ray.shutdown()
+
+
+@contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Keep this process's own answer to SIGTERM: Ray puts one in its place by which the process ends without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code == signal.SIGTERM:  # Ray's answer, while it starts
+            raise KeyboardInterrupt from ended
+        raise
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def import_tune() -> None:

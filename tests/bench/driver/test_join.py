@@ -379,3 +379,15 @@ def test_one_path_on_two_servers_is_two_folders() -> None:
     again = ResultsFolder("s3://b/x/?endpoint_override=h1:9000&scheme=http")
     with pytest.raises(InputError, match="named twice"):
         _check_different([one, two, again])
+
+
+def test_seeds_until_settled_are_merged_into_nothing(tmp_path: Path) -> None:
+    """One folder neither; and nothing is written."""
+    waves: dict[str, Any] = {"seeds": {"looks": [6, 9], "until": "settled"}, "methods": {"full": {}, "head": {}}}
+    claims = [{"id": "c", "says": "better", "a": "full", "b": "head"}]
+    options = RunOptions(str(tmp_path / "a"), debug=True, limit=1)
+    study = tiny_study(claims=claims, **waves)
+    run_study(study, options, lambda scheduler: Observer(), lambda trial, reason, runs: None)
+    with pytest.raises(ResultsError, match="seeds until settled"):
+        join([str(tmp_path / "a")], str(tmp_path / "into"), lambda text: None)
+    assert not (tmp_path / "into").exists()

@@ -355,3 +355,22 @@ def test_event_files_need_a_path(tmp_path: Path) -> None:
         )
     check_tracker("tensorboard", "tiny", ResultsFolder(str(tmp_path)))
     check_tracker(None, "tiny", ResultsFolder(str(tmp_path)))
+
+
+class Dead(Slow):
+    """A tracker whose process has ended."""
+
+    def log(self, record: Record) -> None:
+        raise loggers.TrackerError("its process ended with code 9")
+
+
+def test_a_tracker_that_has_died_is_told_of_a_few_times_and_then_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = list[str]()
+    monkeypatch.setattr(loggers, "_Child", lambda *rest: Dead())
+    with loggers.tracking("wandb", "tiny", ResultsFolder(str(tmp_path)), notes.append) as log:
+        for number in range(20):
+            log(make_record(number))
+    assert [note.split(": ")[0] for note in notes[:-1]] == [trial_id(number) for number in range(3)]
+    assert notes[-1] == "--logger wandb: 20 trials were not logged, the first 3 for the reasons above"

@@ -1,6 +1,8 @@
 """One driver to a folder: the second is refused, a dead one's place is taken."""
 
 import dataclasses
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -295,3 +297,22 @@ def test_an_older_finebench_still_sees_a_driver_at_work(folder: ResultsFolder) -
     folder.write_json(lock.FILE, dataclasses.asdict(older) | {"running": {"a": ["mini-cola", "full", 1.0, "{}"]}})
     assert read_owner(folder) == older
     assert running_trials(folder) == {}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_on_a_disk_without_locks_a_claim_is_written_and_read_back(
+    folder: ResultsFolder, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a run on another disk has left its lock file."""
+
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with claim(folder, lambda text: None):
+        pass
+    monkeypatch.setattr(lock, "SETTLE", 0.01)
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with claim(folder, lambda text: None):
+        assert live_owner(folder) is not None
+        with pytest.raises(ResultsError, match="in use by another finebench run"), claim(folder, lambda text: None):
+            pass

@@ -257,3 +257,9 @@ def test_a_path_is_told_without_opening_it(tmp_path: Path, form: str) -> None:
     """The same as a store that is opened finds out."""
     uri = form.format(tmp_path)
     assert is_path(uri) == Store(uri).local
+
+
+def test_a_local_uri_has_no_options(tmp_path: Path) -> None:
+    """Dropped, they would make one folder of two."""
+    with pytest.raises(ResultsError, match="a local folder has no options"):
+        Store(f"file://{tmp_path}/r?x=1")

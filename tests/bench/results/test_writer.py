@@ -286,3 +286,20 @@ def test_names_say_what_they_are() -> None:
     assert segment_of("segment-000012-512-0123456789abcdef.pruned.parquet") is not None
     for foreign in ("segment-1-2-3.parquet", f"{trial_id(1)}.parquet", "segment-000012-512-0123456789abcdeg.parquet"):
         assert segment_of(foreign) is None
+
+
+@pytest.mark.usefixtures("small")
+def test_a_damaged_segment_is_passed_over_and_the_others_are_merged(tmp_path: Path) -> None:
+    """As a run does it, which sets the damaged one aside after the writer has seen it; few files stay."""
+    store(tmp_path, range(4))
+    [segment] = (path for path in (tmp_path / "trials").iterdir() if segment_of(path.name))
+    segment.write_bytes(segment.read_bytes()[:-1] + b"x")
+    folder = ResultsFolder(str(tmp_path))
+    stock = folder.read_stock()
+    assert stock.damaged
+    with Writer(folder) as writer:
+        folder.set_aside(stock)
+        for number in range(10, 74):
+            writer.store([make_record(number)])
+    assert len(list((tmp_path / "trials").iterdir())) <= 4  # 16 segments of four, merged by twos
+    assert {row["trial_id"] for row in folder.rows()} == {trial_id(number) for number in range(10, 74)}

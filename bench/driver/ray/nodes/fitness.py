@@ -109,6 +109,6 @@ class Fitness:
         every = [*self._were.values(), *fit]
         if all(one.fits_on(every) and not one.fits_on(fit) for one in asked.values()):
             raise InputError(
-                f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Install on each node "
-                "what this command runs with, and run the same command again"
+                f"no node of the cluster can train this study: {'; '.join(self._out.values())}. Mend those nodes "
+                "(where versions differ: install there what this command runs with), and run the same command again"
             )

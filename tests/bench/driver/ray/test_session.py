@@ -1,5 +1,9 @@
 """A cluster's nodes are asked what their GPUs can do; one that cannot say does not keep the others from training."""
 
+import os
+import signal
+import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +13,7 @@ import ray
 from finebench.bench.driver.ray import session
 from finebench.bench.study.precision import Gpus
 from finebench.bench.util.errors import InputError
+from finebench.bench.util.signals import Stop
 
 Answer = Gpus | ray.exceptions.RayError
 MISSING = ray.exceptions.RayError("No module named 'finebench'")
@@ -54,3 +59,25 @@ def test_where_no_node_says_the_run_is_refused(monkeypatch: pytest.MonkeyPatch) 
         asked(monkeypatch, notes, w1=MISSING, w2=MISSING)
     assert notes == []
     assert asked(monkeypatch, notes) == []  # no node has a GPU
+
+
+@pytest.mark.parametrize("when", ["while Ray starts", "afterwards"])
+def test_sigterm_is_not_left_to_ray(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Ray's own answer ends the process with code 15 and no word."""
+
+    def signalled() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    def init(**options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        if when == "while Ray starts":
+            signalled()
+
+    monkeypatch.setattr(session, "_join", lambda address, **options: init())
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    with Stop(), pytest.raises(KeyboardInterrupt), session.ray_session(session.RayOptions("10.0.0.1:6379")):
+        signalled()
+    assert signal.getsignal(signal.SIGTERM) == before
