@@ -40,8 +40,9 @@ def _pairs(contents: Contents) -> Table:
 
 def _aggregates(contents: Contents) -> Table:
     note = (
-        "Interquartile mean of normalised scores over the tasks and seeds that every method has (n beside it): per "
-        "task 0 is the constant predictor and 1 the reference named in scale. Intervals resample seeds within each "
+        "Interquartile mean of normalised scores over the tasks and seeds that every method has (n beside it), where "
+        "the reference's gain is known: per task 0 is the constant predictor and 1 the reference named in scale. "
+        "Intervals resample seeds within each "
         "task, widened for their small number, and speak of these tasks alone; on two tasks, one of them noisier, they "
         "cover as little as 85 %."
     )

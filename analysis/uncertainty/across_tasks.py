@@ -30,43 +30,40 @@ LEAST_ABOVE = 0.01
 """A reference less than this above the constant predictor sets no scale."""
 
 
+class Together(NamedTuple):
+    """Scores [S, T] by method, on tasks and seeds that all methods have; of no method where there are none."""
+
+    scores: dict[str, np.ndarray]
+    tasks: list[str]
+    seeds: int
+    why: str
+    """What is left out."""
+    crossed: bool = False
+    """Whether seeds are crossed: their runs are no independent draws, and resampling them would say too little."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is something to aggregate over: two tasks, and two seeds."""
+        return len(self.tasks) > 1 and self.seeds > 1
+
+
 class ScoreBlock(NamedTuple):
-    """What can be compared at one fraction and budget, on tasks and seeds that all methods have: per method the
-    normalised `scores` [S, T] on the `tasks` that have a scale, and `raw` ones [S, T'] on all tasks in `common`."""
+    """What can be compared at one fraction and budget: `raw` scores, and normalised ones on tasks that have a scale."""
 
     fraction: float
     budget: str
-    scores: dict[str, np.ndarray]
-    raw: dict[str, np.ndarray]
-    tasks: list[str]
-    common: list[str]
-    seeds: int
+    raw: Together
+    scaled: Together
     reference: str
-    why: str
-    """What is left out of `common`."""
-    no_scale: str = ""
-    """What is left out of `tasks` beside."""
-    crossed: bool = False
-    """Whether seeds are crossed: their runs are no independent draws, and resampling them would say too little."""
-    gains: str = ""
+    gains: str
     """What the reference gains over the constant predictor in each task: the unit of its normalised scores."""
 
-    def enough(self, tasks: list[str]) -> bool:
-        """Whether there is something to aggregate over: two tasks, and two seeds that all methods have."""
-        return len(tasks) > 1 and self.seeds > 1
-
-    @property
-    def head(self) -> dict[str, Any]:
-        """The columns that say where a number of raw scores is from."""
+    def head(self, of: Together) -> dict[str, Any]:
+        """The columns that say where a number is from."""
         made = {"fraction": self.fraction, "budget": self.budget, "budget_label": budget_label(self.budget)}
-        return made | {"tasks": len(self.common), "seeds": self.seeds, "why": self.why}
-
-    @property
-    def scaled_head(self) -> dict[str, Any]:
-        """The columns that say where a number of normalised scores is from."""
+        made |= {"tasks": len(of.tasks), "seeds": of.seeds, "why": of.why}
         scale = SCALE.format(reference=self.reference, gains=self.gains) if self.reference else ""
-        why = "; ".join(filter(None, [self.why, self.no_scale]))
-        return self.head | {"tasks": len(self.tasks), "scale": scale, "why": why}
+        return made | {"scale": scale} if of is self.scaled else made
 
 
 def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlock]:
@@ -78,6 +75,9 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
     """
     scored = scores[(scores["n"] > 0) & scores["complete"].astype(bool)]
     scales = reference_scales(scored)
+    errors = {
+        place: errors_of_mean(samples[key].scored)[0] for place, key in _references(scored).items() if key in samples
+    }
     made = []
     for (fraction, budget), rows in groups(scored, ["fraction", "budget"]).items():
         have: dict[str, dict[str, Sample]] = {}
@@ -86,75 +86,78 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
             if key in samples:
                 have.setdefault(row["method"], {})[row["task"]] = samples[key]
         if len(have) > 1:
-            errors = {task: _error_of_gain(samples, task, budget, scales) for tasks in have.values() for task in tasks}
             made.append(_block(fraction, budget, have, scales, errors))
     return made
+
+
+def _ordered(scored: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
+    """By task and budget the row of the reference with the most data."""
+    keys = ["trainable_params", "method", "fraction"]
+    rows = scored.sort_values(keys, ascending=[False, True, False]).groupby(["task", "budget"], sort=True).head(1)
+    return {(str(row["task"]), str(row["budget"])): row for _, row in rows.iterrows()}
+
+
+def _references(scored: pd.DataFrame) -> dict[tuple[str, str], Key]:
+    """The cell that sets the scale, by task and budget."""
+    found = _ordered(scored)
+    return {place: (row["task"], float(row["fraction"]), row["budget"], row["method"]) for place, row in found.items()}
 
 
 def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, str]]:
     """By task and budget: the constant's score, the reference's with the most data, and the reference: the method that
     trains most, whichever cells have ended first."""
-    made = {}
-    for (task, budget), rows in scored.groupby(["task", "budget"]):
-        keys = ["trainable_params", "method", "fraction"]
-        order = rows.sort_values(keys, ascending=[False, True, False])
-        made[str(task), str(budget)] = (
-            float(order["majority"].iloc[0]),
-            float(order["score"].iloc[0]),
-            str(order["method"].iloc[0]),
-        )
-    return made
-
-
-def _error_of_gain(samples: Mapping[Key, Sample], task: str, budget: str, scales: dict[Any, Any]) -> float:
-    """The standard error of what sets a task's scale: the reference's mean with the most data."""
-    of = [key for key in samples if (key[0], *key[2:]) == (task, budget, scales[task, budget][2])]
-    return errors_of_mean(samples[max(of, key=lambda key: key[1])].scored)[0] if of else 0.0
+    found = _ordered(scored)
+    return {at: (float(row["majority"]), float(row["score"]), str(row["method"])) for at, row in found.items()}
 
 
 def _block(
     fraction: float,
     budget: str,
     have: dict[str, dict[str, Sample]],
-    scales: dict[Any, Any],
-    errors: Mapping[str, float],
+    scales: dict[tuple[str, str], tuple[float, float, str]],
+    errors: Mapping[tuple[str, str], float],
 ) -> ScoreBlock:
     every = {task for tasks in have.values() for task in tasks}
     common = sorted(task for task in every if all(task in tasks for tasks in have.values()))
-    gains = {task: scales[task, budget][1] - scales[task, budget][0] for task in common}
-    flat = [task for task in common if gains[task] < LEAST_ABOVE]
-    unknown = [task for task in common if task not in flat and gains[task] < GAIN_KNOWN * errors[task]]
-    tasks = [task for task in common if task not in flat + unknown]
-    lists = [set(have[method][task].seeds.tolist()) for method in have for task in common]
-    seeds = sorted(set.intersection(*lists)) if lists else []
     why = [f"left out, as some method lacks them: {', '.join(sorted(every - set(common)))}"] * (
         len(common) < len(every)
     )
-    no_scale = [f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {', '.join(flat)}"] * bool(
-        flat
-    )
-    no_scale += [
-        f"left out, as a scale needs {GAIN_KNOWN} standard errors of the reference's gain over a constant: {task} "
-        f"{gains[task]:+.3f} ± {errors[task]:.3f}"
-        for task in unknown
-    ]
-    if not common or not seeds:
-        why.append("no seed in common" if common else "no task in common")
-        return ScoreBlock(fraction, budget, {}, {}, tasks, common, len(seeds), "", "; ".join(why), "; ".join(no_scale))
-    raw, scores = {}, {}
+    gains = {task: scales[task, budget][1] - scales[task, budget][0] for task in common}
+    no_scale = {task: _no_scale(task, gains[task], errors.get((task, budget), 0.0)) for task in common}
+    tasks = [task for task in common if not no_scale[task]]
+    raw = _together(have, common, why)
+    scaled = _together(have, tasks, [*why, *filter(None, no_scale.values())])
     low, high = (np.array([scales[task, budget][end] for task in tasks]) for end in (0, 1))
-    for method, by_task in have.items():
-        columns = [by_task[task].entered[np.isin(by_task[task].seeds, seeds)] for task in common]
-        raw[method] = np.stack(columns, axis=1)
-        scores[method] = (raw[method][:, [task in tasks for task in common]] - low) / (high - low)
-    crossed = design(np.array(seeds, dtype=np.int64)).crossed
-    why += ["crossed seeds: no interval"] * crossed
+    normalised = {method: (scores - low) / (high - low) for method, scores in scaled.scores.items()}
     references = " or ".join(sorted({scales[task, budget][2] for task in tasks}))
     told = ", ".join(f"{task} {gains[task]:+.3f}" for task in tasks)
-    return ScoreBlock(
-        fraction, budget, scores, raw, tasks, common, len(seeds), references, "; ".join(why), "; ".join(no_scale),
-        crossed, told,
-    )  # fmt: skip
+    return ScoreBlock(fraction, budget, raw, scaled._replace(scores=normalised), references, told)
+
+
+def _no_scale(task: str, gain: float, error: float) -> str:
+    """Why a task has no scale; empty where it has."""
+    if gain < LEAST_ABOVE:
+        return f"left out, as the reference is less than {LEAST_ABOVE:g} above a constant: {task}"
+    if gain >= GAIN_KNOWN * error:
+        return ""
+    return (
+        f"left out, as a scale needs {GAIN_KNOWN} standard errors of the reference's gain over a constant: {task} "
+        f"{gain:+.3f} ± {error:.3f}"
+    )
+
+
+def _together(have: dict[str, dict[str, Sample]], tasks: list[str], why: list[str]) -> Together:
+    """The scores of these tasks, on the seeds that all methods have on each of them."""
+    lists = [set(by_task[task].seeds.tolist()) for by_task in have.values() for task in tasks]
+    seeds = sorted(set.intersection(*lists)) if lists else []
+    if not seeds:
+        return Together({}, tasks, 0, "; ".join([*why, "no seed in common" if tasks else "no task in common"]))
+    scores = {
+        method: np.stack([by_task[task].entered[np.isin(by_task[task].seeds, seeds)] for task in tasks], axis=1)
+        for method, by_task in have.items()
+    }
+    crossed = design(np.array(seeds, dtype=np.int64)).crossed
+    return Together(scores, tasks, len(seeds), "; ".join([*why, *["crossed seeds: no interval"] * crossed]), crossed)
 
 
 def aggregate(found: list[ScoreBlock]) -> pd.DataFrame:
@@ -165,29 +168,33 @@ def aggregate(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough(block.tasks):
-            made.append(block.scaled_head | {"why": _few(block)})
+        if not block.scaled.enough:
+            made.append(block.head(block.scaled) | {"why": _few(block.scaled)})
             continue
-        for method, scores in block.scores.items():
+        for method, scores in block.scaled.scores.items():
             value = float(iqm_all(scores))
-            one = _without(value, block) or interval(value, iqm_all(_draws(block, method)), block.seeds, "IQM")
-            made.append(block.scaled_head | {"method": method, "iqm": one.value, "low": one.low, "high": one.high})
+            one = _without(value, block.scaled) or interval(
+                value, iqm_all(_draws(block, method)), block.scaled.seeds, "IQM"
+            )
+            made.append(
+                block.head(block.scaled) | {"method": method, "iqm": one.value, "low": one.low, "high": one.high}
+            )
             made[-1]["interval"] = one.method
     return pd.DataFrame(made)
 
 
-def _without(value: float, block: ScoreBlock) -> Estimate | None:
+def _without(value: float, of: Together) -> Estimate | None:
     """The value alone where no interval can be had of these seeds."""
-    return Estimate(value, math.nan, math.nan, block.seeds, "crossed seeds: no interval") if block.crossed else None
+    return Estimate(value, math.nan, math.nan, of.seeds, "crossed seeds: no interval") if of.crossed else None
 
 
-def _few(block: ScoreBlock) -> str:
-    said = f"needs two tasks and two seeds that all methods have; {len(block.tasks)} and {block.seeds} are there"
-    return "; ".join(filter(None, [said, block.why, block.no_scale]))
+def _few(of: Together) -> str:
+    said = f"needs two tasks and two seeds that all methods have; {len(of.tasks)} and {of.seeds} are there"
+    return "; ".join(filter(None, [said, of.why]))
 
 
 def _draws(block: ScoreBlock, method: str) -> np.ndarray:
-    scores = block.scores[method]
+    scores = block.scaled.scores[method]
     rng = generator("aggregate", block.fraction, block.budget, method)
     return expand(within_tasks(scores, rng), scores)
 
@@ -199,13 +206,13 @@ def improvements(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough(block.common):
+        if not block.raw.enough:
             continue
-        for a, b in itertools.combinations(block.raw, 2):
-            one = improvement(block.raw[a], block.raw[b])
-            one = _without(one.value, block) or one
+        for a, b in itertools.combinations(block.raw.scores, 2):
+            one = improvement(block.raw.scores[a], block.raw.scores[b])
+            one = _without(one.value, block.raw) or one
             ends = {"probability": one.value, "low": one.low, "high": one.high, "interval": one.method}
-            made.append(block.head | {"a": a, "b": b} | ends)
+            made.append(block.head(block.raw) | {"a": a, "b": b} | ends)
     return pd.DataFrame(made)
 
 
@@ -216,19 +223,19 @@ def profiles(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if not block.enough(block.tasks):
+        if not block.scaled.enough:
             continue
-        most = max(1.0, *(float(scores.max()) for scores in block.scores.values()))
-        least = min(0.0, *(float(scores.min()) for scores in block.scores.values()))
+        most = max(1.0, *(float(scores.max()) for scores in block.scaled.scores.values()))
+        least = min(0.0, *(float(scores.min()) for scores in block.scaled.scores.values()))
         levels = np.linspace(least, most, LEVELS)
-        for method, scores in block.scores.items():
+        for method, scores in block.scaled.scores.items():
             draws = within_tasks(scores, generator("profile", block.fraction, block.budget, method))
             share = np.stack([(draws > level).mean(axis=(1, 2)) for level in levels], axis=1)
-            low, high = np.quantile(share, [0.025, 0.975], axis=0) * (math.nan if block.crossed else 1.0)
+            low, high = np.quantile(share, [0.025, 0.975], axis=0) * (math.nan if block.scaled.crossed else 1.0)
             rows = zip(levels, profile(scores, levels), low, high, strict=True)
             for at, one, least_share, most_share in rows:
                 ends = {"share": float(one), "low": float(least_share), "high": float(most_share)}
-                made.append(block.scaled_head | {"method": method, "level": float(at)} | ends)
+                made.append(block.head(block.scaled) | {"method": method, "level": float(at)} | ends)
     return pd.DataFrame(made)
 
 
@@ -240,16 +247,16 @@ def critical(found: list[ScoreBlock]) -> pd.DataFrame:
     """
     made: list[dict[str, Any]] = []
     for block in found:
-        if len(block.common) < ranks.LEAST:
-            why = f"ranks over tasks need at least {ranks.LEAST} tasks; {len(block.common)} are there"
-            made.append(block.head | {"why": "; ".join(filter(None, [why, block.why]))})
+        if len(block.raw.tasks) < ranks.LEAST or not block.raw.scores:
+            why = f"ranks over tasks need at least {ranks.LEAST} tasks; {len(block.raw.tasks)} are there"
+            made.append(block.head(block.raw) | {"why": "; ".join(filter(None, [why, block.raw.why]))})
             continue
-        names = list(block.raw)
-        table = np.stack([block.raw[name].mean(axis=0) for name in names], axis=1)
+        names = list(block.raw.scores)
+        table = np.stack([block.raw.scores[name].mean(axis=0) for name in names], axis=1)
         ranked = ranks.mean_ranks(table)
         groups = ranks.cliques(ranked.means, ranked.critical)
         for i, name in enumerate(names):
             letters = "".join(chr(ord("a") + g) for g, members in enumerate(groups) if i in members)
             row = {"method": name, "rank": float(ranked.means[i]), "difference": ranked.critical}
-            made.append(block.head | row | {"p": ranked.p, "group": letters})
+            made.append(block.head(block.raw) | row | {"p": ranked.p, "group": letters})
     return pd.DataFrame(made)

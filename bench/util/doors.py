@@ -3,9 +3,10 @@
     METHODS = Door("method", "finebench.bench.methods", "finebench.methods", found_in)   # a mapping, by name
 
 A door looks in three places: the files of the room that it stands in, the modules that installed packages name as
-entry points of a group (`my_method = "my_package.my_method"`; of a package, all its modules), and the plugins that a
-study lists. Each is read the same way. No code is looked for anywhere else. Kinds of claims stand in a room above
-their door, which therefore names no room: our own package has an entry point for them, as a stranger's would.
+entry points of a group (`my_method = "my_package.my_method"`; of a package that holds nothing itself, its modules), and
+the plugins that a study lists. Each is read the same way. No code is looked for anywhere else. Kinds of claims stand in
+a room above their door, which therefore names no room: our own package has an entry point for them, as a stranger's
+would.
 """
 
 import hashlib
@@ -62,21 +63,28 @@ def modules(package: str) -> list[ModuleType]:
 
 @cache
 def entry_points(group: str) -> tuple[ModuleType, ...]:
-    """The modules that installed packages name as entry points of a group, each once; a package stands for its modules.
+    """The modules that installed packages name as entry points of a group; each module once.
 
     Raises StudyError where one cannot be imported: what is installed should work, and is not passed over.
     """
     found: dict[str, ModuleType] = {}
     for point in sorted(metadata.entry_points(group=group)):
         try:
-            module = importlib.import_module(point.module)
-            inside = modules(point.module) if hasattr(module, "__path__") else []
-            found |= {one.__name__: one for one in (module, *inside)}
+            found[point.module] = importlib.import_module(point.module)
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything, and end like a script
             package = point.dist.name if point.dist else "an installed package"
             at = f" ({_place(error, point.module)})"
             raise StudyError(f"entry point {group}: {point.name} = {point.value}, of {package}{at}") from error
     return tuple(found.values())
+
+
+@cache
+def _inside(package: str, group: str) -> tuple[ModuleType, ...]:
+    """The modules of a package that an entry point names; raises StudyError where one cannot be imported."""
+    try:
+        return tuple(modules(package))
+    except (Exception, SystemExit) as error:
+        raise StudyError(f"entry point {group}: a module of {package} ({_place(error, package)})") from error
 
 
 def read_plugin(file: str, shown: str | None = None) -> Plugin:
@@ -175,7 +183,7 @@ class Door(Mapping[str, T]):
             own = modules(self._package) if self._package else []
             found: dict[str, T] = {}
             files: dict[str, ModuleType] = {}
-            for module in (*own, *entry_points(self._group), *outside):
+            for module in (*own, *self._named(), *outside):
                 for name, value in self._in(module):
                     if name in found:
                         both = " and ".join(_told_apart(files[name], module))
@@ -187,6 +195,14 @@ class Door(Mapping[str, T]):
                     found[name], files[name] = value, module
             self._seen, self._found, self._files = outside, found, files
         return self._found
+
+    def _named(self) -> Iterator[ModuleType]:
+        """What entry points name, ours first; of a package that holds nothing itself, its modules."""
+        for module in sorted(entry_points(self._group), key=_is_ours, reverse=True):
+            if hasattr(module, "__path__") and not self._in(module):
+                yield from _inside(module.__name__, self._group)
+            else:
+                yield module
 
     def _in(self, module: ModuleType) -> list[tuple[str, T]]:
         """What a module holds. Raises StudyError where one from outside holds something that cannot be used."""

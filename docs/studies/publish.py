@@ -44,11 +44,11 @@ def main() -> None:
     if asked.results.resolve() != to.resolve():
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(asked.results, to)
+    name_models(ResultsFolder(str(to)))
+    subprocess.run(["finebench", "compact", str(to)], check=True)
     for path in to.iterdir():
         if path.name not in (*TABLES, "study.yaml", "plan.json"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    name_models(ResultsFolder(str(to)))
-    subprocess.run(["finebench", "compact", str(to)], check=True)
     plan = json.loads((to / "plan.json").read_text(encoding="utf-8"))
     plan |= {"data": None, "model_folder": Path(plan["model_folder"]).name}  # given anew by --data and --model
     (to / "plan.json").write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")

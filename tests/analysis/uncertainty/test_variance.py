@@ -394,6 +394,39 @@ def test_a_task_whose_gain_is_not_known_has_no_scale(tmp_path: Path, gain: float
     assert only["probability"] == pytest.approx((1 + 1 + 0.5) / 3)
 
 
+def test_a_task_without_a_scale_decides_no_seeds_of_the_others(tmp_path: Path) -> None:
+    """It may have stopped early, or have no seed that all methods have."""
+    folder = empty(tmp_path)
+    over(folder, 4)
+    for method, params, seeds in (("big", 1000, (1,)), ("small", 10, (2,))):
+        for seed in seeds:
+            given = {"task": "t9", "method": method, "seed": seed, "trainable_params": params}
+            folder.add(score=0.505, majority_score=0.5, **given)
+    read = Read(folder)
+    found = blocks(read.samples, read.scores.assign(complete=True))  # all that is planned there
+    assert {row["seeds"] for row in rows(aggregate(found))} == {3}
+    assert improvements(found).empty
+    (row,) = rows(critical(found))
+    assert "no seed in common" in row["why"]
+
+
+def test_the_error_of_a_gain_is_that_of_the_cell_which_sets_it(tmp_path: Path) -> None:
+    """Not that of one with more data which has not ended."""
+    folder = empty(tmp_path, seeds=3, fractions=[0.1, 1.0])
+    for task, spread in (("t0", 0.0), ("t1", 0.0), ("t9", 0.02)):
+        for method, score, params in (("big", 0.52, 1000), ("small", 0.51, 10)):
+            for seed in (1, 2, 3):
+                given = {"task": task, "method": method, "seed": seed, "trainable_params": params}
+                folder.add(score=score + (seed - 2) * spread, majority_score=0.5, fraction=0.1, **given)
+    before = Read(folder)
+    folder.add(score=0.52, majority_score=0.5, task="t9", method="big", seed=1, trainable_params=1000, fraction=1.0)
+    after = Read(folder)
+    after.scores.loc[after.scores["fraction"] == 1.0, "complete"] = False
+    for read in (before, after):
+        (block,) = (one for one in blocks(read.samples, read.scores) if one.fraction == 0.1)
+        assert block.scaled.tasks == ["t0", "t1"]
+
+
 def test_there_is_no_average_over_a_hole(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     over(folder, 2)
@@ -401,8 +434,8 @@ def test_there_is_no_average_over_a_hole(tmp_path: Path) -> None:
         folder.add(task="t9", method="big", seed=seed, score=0.99, trainable_params=1000)
     read = Read(folder)
     (block,) = blocks(read.samples, read.scores)
-    assert block.tasks == ["t0", "t1"]
-    assert "t9" in block.why
+    assert block.raw.tasks == block.scaled.tasks == ["t0", "t1"]
+    assert "t9" in block.raw.why
 
 
 def test_one_task_is_no_aggregate_and_few_tasks_have_no_ranks(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from finebench.bench import metrics
 from finebench.bench.cli.app import app
 from finebench.bench.cli.entry import guarded
 from finebench.bench.study.load import load_study
@@ -20,7 +22,7 @@ from finebench.bench.study.parts import claim_kinds
 from finebench.bench.study.plan import Plan
 from finebench.bench.study.plugins import load_given
 from finebench.bench.util import doors
-from finebench.bench.util.doors import Plugin, load_plugin
+from finebench.bench.util.doors import Door, Plugin, load_plugin
 from finebench.bench.util.errors import DataError, PluginNotHere, StudyError
 from tests.bench.stored import fill
 
@@ -199,6 +201,23 @@ def test_an_error_in_a_plugin_is_one_message_with_its_line(text: str, words: str
     (tmp_path / "bad.yaml").write_text(STUDY + "plugins: [bad.py]\n")
     with pytest.raises(StudyError, match=words):
         load_study(str(tmp_path / "bad.yaml"))
+
+
+@pytest.mark.parametrize("init", ["", "from {name}.chance import METRIC"])
+def test_a_package_as_an_entry_point_holds_each_thing_once(
+    init: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its `__init__` names what a module holds, that is no second one, and no other module is imported."""
+    name = "outside_again" if init else "outside_once"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(init.format(name=name))
+    shutil.copy(HERE / "above_chance.py", tmp_path / name / "chance.py")
+    if init:
+        (tmp_path / name / "optional.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("any", name, f"finebench.{name}")
+    monkeypatch.setattr(doors.metadata, "entry_points", lambda group: [point])
+    assert list(Door("metric", None, point.group, metrics._in)) == ["above_chance"]
 
 
 def test_a_copy_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
