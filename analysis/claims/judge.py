@@ -245,7 +245,7 @@ def _next(one: Verdict, plan: Extension, looks: Mapping[str, Any] | None) -> dic
     if one.verdict != "inconclusive" or not one.findings:
         return {"next": None}
     if looks is not None:
-        return {"next": asdict(next_look(one.findings, looks, plan))}
+        return {"next": asdict(next_look(one.claim, one.findings, looks, plan))}
     return {"next": asdict(next_step(one.claim, one.findings, bool(one.missing), plan))}
 
 

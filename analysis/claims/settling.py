@@ -101,8 +101,10 @@ def next_step(claim: Claim, findings: tuple[Finding, ...], missing: bool, plan: 
     return plan.more(claim, "twice as many seeds narrow the interval by 30 %", 2 * have)
 
 
-def next_look(findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> NextStep:
+def next_look(claim: Claim, findings: tuple[Finding, ...], looks: Mapping[str, Any], plan: "Extension") -> NextStep:
     """The next step of an inconclusive claim that is looked at several times; `looks` as in claims.json."""
+    if need := plan.needed(claim):  # the run has closed it
+        return need
     seeds, taken = looks["planned"], looks["taken"]
     if taken == len(seeds):
         return NextStep("its interim analyses are used up; more seeds take a new study, whose seeds are others")

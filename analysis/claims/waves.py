@@ -25,8 +25,8 @@ def together(claim: Claim, findings: Sequence[Finding], levels: Levels) -> Findi
     """
     if not findings:
         raise ValueError("a claim that was never looked at has no finding")
-    if any(one.exact for one in findings):  # a count does not change with the seeds
-        return findings[-1]
+    if exact := [one for one in findings if one.exact]:  # later seeds take back nothing that was exact
+        return exact[-1]
     p, against, path, tested = 1.0, 1.0, list[InterimResult](), False
     for look, one in enumerate(findings):
         told = not one.reason and one.pairs >= one.needs

@@ -36,7 +36,7 @@ def unit_of(
 
     On a seed that the reference lacks, and in replicates on one whose predictions are not known (NaN), it is 1.
     """
-    mean = float(gains.mean())
+    mean = float(gains.mean()) or np.nan  # where nothing is gained there is no unit
     _, at, of = np.intersect1d(seeds, reference, assume_unique=True, return_indices=True)
     values, moved = np.ones(seeds.size), None
     values[at] = gains[of] / mean

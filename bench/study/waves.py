@@ -34,7 +34,9 @@ def check_waves(study: Study, configurations: Mapping[str, int]) -> None:
     if own and study.search.confirm_seeds:
         raise StudyError(f"seeds: the claims rest on the confirm seeds; write {confirm}: {_written(study.seeds)}")
     if own:
-        named = [side for claim in study.claims for side in (claim.a, claim.b) if side in configurations]
+        units = any(claim.scale == "gain" for claim in study.claims)  # the method that trains most sets the unit
+        sides = [side for claim in study.claims for side in (claim.a, claim.b)] + [*configurations] * units
+        named = [side for side in sides if side in configurations]
         chosen = next((side for side in named if configurations[str(side)] > 1), None)
         if chosen is not None:
             raise StudyError(
@@ -65,6 +67,8 @@ def asked_of(study: Study) -> str:
         search.pop("confirm_default")  # no claim is about defaults
     for claim in dumped["claims"]:
         claim.pop("note")  # says nothing that is judged
+    for space in dumped["methods"].values():
+        space.pop("resources", None)  # nor does what its trials are given of a machine
     text = json.dumps(dumped, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

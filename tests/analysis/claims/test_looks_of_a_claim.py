@@ -61,6 +61,23 @@ def test_its_numbers_are_those_of_the_look_that_the_correction_lets_decide() -> 
     assert together(GIVEN, [early, turned], Levels((6, 9, 14))).decided_at == 0
 
 
+def test_what_an_early_look_knew_exactly_stands() -> None:
+    """Two methods that were one computation on the first seeds, and then not: a look takes nothing back."""
+    exact = Finding("alpha", 0.0, 0.0, 0.0, 1.0, "", 6, math.nan, math.nan, True, False, exact=True)
+    later = Finding("alpha", 0.01, -0.1, 0.12, 0.95, "t", 9, 0.6, 0.9, False, False, bound=0.02)
+    assert together(GIVEN, [exact, later], Levels((6, 9, 14))) is exact
+
+
+def test_the_correction_is_over_as_many_claims_at_every_look() -> None:
+    """Whether a claim's difference is exact may change with the seeds; one that a test may be made of counts."""
+    exact = Finding("alpha", 0.0, 0.0, 0.0, 1.0, "", 6, math.nan, math.nan, True, False, exact=True)
+    known = Verdict(replace(BETTER, id="known"), "supported", exact, (exact,), math.nan, math.nan, "")
+    shown, same = corrected([verdict(BETTER, 0.04), known], {"c", "known"})
+    assert (shown.verdict, shown.p_adjusted) == ("inconclusive", pytest.approx(0.08))
+    assert same.verdict == "supported"
+    assert corrected([verdict(BETTER, 0.04), known])[0].verdict == "supported"  # of a single look it is a count
+
+
 def test_looks_of_a_task_that_is_known_exactly_and_of_one_that_is_not() -> None:
     step = InterimResult(0, 6, 0.0, -0.1, 0.1, 0.95, 0.2, 0.2, False, False, False)
     exact = Finding("alpha", 0.0, 0.0, 0.0, 1.0, "", 6, math.nan, math.nan, True, False, exact=True)
@@ -226,6 +243,9 @@ def test_a_note_is_no_part_of_what_is_looked_at() -> None:
     ]
     plain, noted, other = map(asked_of, given)
     assert plain == noted != other
+    methods = {"full": {"lr": [1e-3], "resources": {"pack": 2}}, "bitfit": {"lr": [5e-3]}}
+    placed = tiny_study(seeds={"most": 9, "until": "settled"}, claims=[claim], methods=methods)
+    assert asked_of(placed) == plain  # nor is what its trials are given of a machine
 
 
 def test_a_report_amid_waves_is_no_extension() -> None:

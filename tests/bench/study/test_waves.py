@@ -55,6 +55,13 @@ def test_schedules_that_cannot_be_are_refused(seeds: dict[str, Any], said: str) 
     [
         ({"claims": []}, "the study makes no claims"),
         ({"methods": {"full": {"lr": [1e-3, 1e-4]}, "bitfit": {"lr": [5e-3]}}}, "full tries 2 configurations"),
+        (
+            {
+                "methods": {"full": {"lr": [1e-3, 1e-4]}, "bitfit": {"lr": [5e-3]}, "head": {"lr": [1e-2]}},
+                "claims": [CLAIM | {"a": "bitfit", "b": "head", "scale": "gain"}],
+            },
+            "full tries 2 configurations",
+        ),
         ({"search": {"optuna": {"trials": 2}}}, "a search chooses on seeds of its own"),
         ({"search": {"grid": {"confirm_seeds": 6}}}, "the claims rest on the confirm seeds"),
         ({"claims": [CLAIM | {"says": "cheaper", "factor": 2}]}, "no claim is about the scores of those seeds"),
