@@ -112,7 +112,7 @@ def named_in_strings(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("finebench."):
             name = node.value.removeprefix("finebench.").partition(":")[0]
-            if name in MODULES or name in RULES:
+            if name in MODULES:
                 yield name
 
 

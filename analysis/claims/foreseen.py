@@ -19,7 +19,6 @@ from finebench.analysis.statistics.foreseen import ALPHA, Seen, Truth, foreseen
 from finebench.analysis.statistics.group_sequential import Levels
 from finebench.analysis.statistics.holm import holm_columns
 from finebench.analysis.statistics.interim import WITHIN_REACH
-from finebench.bench.study.parts.claim import Claim as Stated
 from finebench.bench.study.schema import Study
 
 Array = NDArray[np.float64]
@@ -89,7 +88,7 @@ def _course(study: Study, levels: Levels, truths: Mapping[str, list[Truth]], exp
     stops = {one.id: np.full(PATHS, last) for one in expected.followed}
     ends = {one.id: np.zeros(PATHS, dtype=np.int64) for one in expected.followed}
     open_ = {name: np.ones(PATHS, dtype=bool) for name in seen}
-    rest = np.ones((sum(not _is_counted(one) for one in study.claims) - len(seen), PATHS))
+    rest = np.ones((sum(not one.kind.is_counted(one) for one in study.claims) - len(seen), PATHS))
     p, against = ({name: np.ones(PATHS) for name in seen} for _ in "pa")
     for look in range(last + 1):
         for name, tasks in seen.items():
@@ -107,11 +106,6 @@ def _course(study: Study, levels: Levels, truths: Mapping[str, list[Truth]], exp
             stops[name][closed] = look
             open_[name] &= ~closed
     return Course(stops, ends)
-
-
-def _is_counted(claim: Stated) -> bool:
-    """Whether it needs no pair of runs: what is counted has no p-value, and `verdicts.corrected` leaves it out."""
-    return claim.kind.least_pairs(claim) == 0
 
 
 def _futile(tasks: list[Seen], look: int) -> NDArray[np.bool_]:

@@ -27,7 +27,7 @@ def look_at(results: str, looks: int) -> Standing:
     found = judged(loaded.study, scored, source, looks)
     last = found.waves is not None and looks >= len(found.waves.levels.looks)
     never = without_verdict(loaded.study)
-    return standing(found.verdicts, found.places, found.source, found.followed, last, never)
+    return standing(found.verdicts, found.places, source, found.followed, last, never)
 
 
 def needed_after(results: str, looks: int) -> tuple[Collection[CellKey], str]:

@@ -54,7 +54,7 @@ from finebench.analysis.claims.standing import fixed_since, told
 from finebench.analysis.claims.verdict_words import collapse_words
 from finebench.analysis.claims.verdicts import Verdict, corrected, untested
 from finebench.analysis.load.cost_columns import LABELS, chosen_rows
-from finebench.analysis.load.expected import Expectation, Key
+from finebench.analysis.load.expected import Expectation, Key, key_of
 from finebench.analysis.load.frames import finite_or_none, records
 from finebench.analysis.load.read import Results
 from finebench.analysis.load.runs import budget_label
@@ -64,12 +64,11 @@ from finebench.analysis.uncertainty.across_tasks import reference_scales
 
 
 class Judged(NamedTuple):
-    """The study's claims, judged: the verdict, tasks and budget of each; what they rest on; the looks, where there are
+    """The study's claims, judged: the verdict, tasks and budget of each; the looks, where there are
     several, and the claims that are looked at."""
 
     verdicts: list[Verdict]
     places: list[tuple[list[str], str]]
-    source: Source
     waves: LookSchedule | None
     followed: frozenset[str]
 
@@ -89,7 +88,7 @@ def judged(study: Mapping[str, Any], scores: pd.DataFrame, source: Source, looks
         else judge_claim(claim, on, budget, source, waves if claim.id in followed else None)
         for claim, (on, budget) in zip(given, places, strict=True)
     ]
-    return Judged(corrected(made, followed), places, source, waves, followed)
+    return Judged(corrected(made, followed), places, waves, followed)
 
 
 def source_of(
@@ -101,7 +100,7 @@ def source_of(
 ) -> Source:
     """What a study's claims may rest on."""
     scored = scores[scores["n"] > 0]
-    constants = {_key(row): float(row["majority"]) for row in records(scored)}
+    constants = {key_of(row): float(row["majority"]) for row in records(scored)}
     fractions = [float(f) for f in study.get("fractions") or ()] or [float(f) for f in scores["fraction"]]
     scales = reference_scales(scored)
     gains = {key: high - low for key, (low, high, _) in scales.items()}
@@ -126,7 +125,7 @@ def verdicts(
         looks = told(one, now, found.waves, at, changed=taken > 1)
         one = fixed_since(one) if taken and found.waves is None else one
         step = _next(one, plan, looks)
-        made.append(_plain(one, on, budget, found.source) | step | {"looks": looks})
+        made.append(_plain(one, on, budget, source) | step | {"looks": looks})
     return made
 
 
@@ -142,10 +141,6 @@ def _decided(found: Judged, after: Callable[[int], Judged]) -> dict[str, tuple[i
         at |= {name: (number, one) for name, one in now.items() if name in open_}
         open_ -= now.keys()
     return at
-
-
-def _key(row: dict[str, Any]) -> Key:
-    return (row["task"], row["fraction"], row["budget"], row["method"])
 
 
 def _first_budget(study: Mapping[str, Any], scores: pd.DataFrame) -> str:

@@ -111,9 +111,9 @@ def corrected(verdicts: Sequence[Verdict], followed: Collection[str] = ()) -> li
     over all claims that a test may still be made of, at p = 1 those that are judged once, at the end: neither a later
     test nor a p-value that may still rise takes back a verdict of an earlier look.
     """
-    counted = [bool(one.findings) and all(found.exact for found in one.findings) for one in verdicts]
-    if followed:  # whether a difference is exact may change with the seeds, and the correction must not
-        counted = [one.claim.kind.least_pairs(one.claim) == 0 for one in verdicts]
+    # whether a difference is exact may change with the seeds, and a correction over looks must not
+    known = [bool(one.findings) and all(found.exact for found in one.findings) for one in verdicts]
+    counted = [one.claim.kind.is_counted(one.claim) for one in verdicts] if followed else known
     testable = [not one for one in counted]
     waiting = [bool(followed) and one for one in testable]
     once = [waits and one.claim.id not in followed for one, waits in zip(verdicts, waiting, strict=True)]

@@ -1,5 +1,6 @@
 """How many trials and seeds were planned, from plan.json; without one, from what the rows themselves show."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,11 @@ from finebench.analysis.load.frames import groups
 
 Key = tuple[str, float, str, str]
 """(task, fraction, budget, method): one cell, in the order of `runs.CELL`."""
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """The cell that a row of a frame is of."""
+    return (row["task"], row["fraction"], row["budget"], row["method"])
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,8 @@ def _aggregates(contents: Contents) -> Table:
     note = (
         "Interquartile mean of normalised scores over the tasks and seeds that every method has (n beside it), where "
         "the reference's gain is known: per task 0 is the constant predictor and 1 the reference named in scale. "
-        "Intervals resample seeds within each "
-        "task, widened for their small number, and speak of these tasks alone; on two tasks, one of them noisier, they "
-        "cover as little as 85 %."
+        "Intervals resample seeds within each task, widened for their small number, and speak of these tasks alone; on "
+        "two tasks, one of them noisier, they cover as little as 85 %."
     )
     shown = columns("method", "iqm|score|IQM") + ENDS + columns("scale|prose") + REMARKS
     return Table(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from finebench.analysis.load.cost_columns import of_one_kind
-from finebench.analysis.load.expected import Expectation, Key, Missing
+from finebench.analysis.load.expected import Expectation, Key, Missing, key_of
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.runs import CELL, budget_label
 from finebench.analysis.scores.selected_configuration import CHOOSING, choose
@@ -38,15 +38,11 @@ def scores(runs: pd.DataFrame, expected: Expectation, samples: Mapping[Key, Samp
     (no better than a constant predictor), constant_output, diverged and failed count runs of the chosen configuration;
     train_seconds is the median of its exclusive runs on one kind of device.
     """
-    chosen = {_key(row): row for row in records(choose(runs))}
+    chosen = {key_of(row): row for row in records(choose(runs))}
     parts = groups(runs, CELL)
     keys = sorted(expected.planned_cells() | set(parts))
     made = [_score(key, parts.get(key), chosen.get(key), expected, (samples or {}).get(key)) for key in keys]
     return pd.DataFrame(made, columns=pd.Index(COLUMNS))
-
-
-def _key(row: dict[str, Any]) -> Key:
-    return (row["task"], row["fraction"], row["budget"], row["method"])
 
 
 def _score(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from finebench.analysis.load.expected import Key
+from finebench.analysis.load.expected import Key, key_of
 from finebench.analysis.load.frames import groups, records
 from finebench.analysis.load.rng import generator
 from finebench.analysis.load.runs import budget_label
@@ -75,14 +75,13 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
     """
     scored = scores[(scores["n"] > 0) & scores["complete"].astype(bool)]
     scales = reference_scales(scored)
-    errors = {
-        place: errors_of_mean(samples[key].scored)[0] for place, key in _references(scored).items() if key in samples
-    }
+    cells = {place: key_of(row) for place, row in _references(scored).items()}
+    errors = {place: errors_of_mean(samples[key].scored)[0] for place, key in cells.items() if key in samples}
     made = []
     for (fraction, budget), rows in groups(scored, ["fraction", "budget"]).items():
         have: dict[str, dict[str, Sample]] = {}
         for row in records(rows):
-            key = (row["task"], row["fraction"], row["budget"], row["method"])
+            key = key_of(row)
             if key in samples:
                 have.setdefault(row["method"], {})[row["task"]] = samples[key]
         if len(have) > 1:
@@ -90,23 +89,17 @@ def blocks(samples: Mapping[Key, Sample], scores: pd.DataFrame) -> list[ScoreBlo
     return made
 
 
-def _ordered(scored: pd.DataFrame) -> dict[tuple[str, str], pd.Series]:
-    """By task and budget the row of the reference with the most data."""
+def _references(scored: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """By task and budget the row that sets the scale: the reference's with the most data."""
     keys = ["trainable_params", "method", "fraction"]
     rows = scored.sort_values(keys, ascending=[False, True, False]).groupby(["task", "budget"], sort=True).head(1)
-    return {(str(row["task"]), str(row["budget"])): row for _, row in rows.iterrows()}
-
-
-def _references(scored: pd.DataFrame) -> dict[tuple[str, str], Key]:
-    """The cell that sets the scale, by task and budget."""
-    found = _ordered(scored)
-    return {place: (row["task"], float(row["fraction"]), row["budget"], row["method"]) for place, row in found.items()}
+    return {(str(row["task"]), str(row["budget"])): row for row in records(rows)}
 
 
 def reference_scales(scored: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float, str]]:
     """By task and budget: the constant's score, the reference's with the most data, and the reference: the method that
     trains most, whichever cells have ended first."""
-    found = _ordered(scored)
+    found = _references(scored)
     return {at: (float(row["majority"]), float(row["score"]), str(row["method"])) for at, row in found.items()}
 
 

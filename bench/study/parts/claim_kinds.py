@@ -128,6 +128,10 @@ class ClaimKind(ABC):
         """Pairs below which it gets no verdict; 0 where it needs none."""
         return LEAST_PAIRS
 
+    def is_counted(self, claim: Stated) -> bool:
+        """Whether it needs no pair of runs: what is counted has no p-value, and is no hypothesis of a correction."""
+        return self.least_pairs(claim) == 0
+
     def fractions(self, claim: Stated, top: float) -> tuple[float, float]:
         """The shares of the data of a's cell and of b's; `top` is the study's largest."""
         one = top if claim.fraction is None else claim.fraction
@@ -152,9 +156,11 @@ KINDS: Door[ClaimKind] = Door("kind of claim", None, "finebench.claims", _found)
 
 def kind(says: object) -> ClaimKind:
     """The kind of this name; raises ValueError with the choices and a guess."""
-    if all(KINDS.code(name) for name in KINDS):  # none is ours: a checkout, or installed before there were entry points
-        raise ValueError("this copy of finebench is not installed as it now is: pip install it again (or make install)")
     if not isinstance(says, str) or says not in KINDS:
+        if all(KINDS.code(name) for name in KINDS):  # none is ours: a checkout, or installed before it had entry points
+            raise ValueError(
+                "this copy of finebench is not installed as it now is: pip install it again (or make install)"
+            )
         near = get_close_matches(str(says)[:200], list(KINDS), n=1)
         guess = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{says!r} is not one of {', '.join(sorted(KINDS))}{guess}")
